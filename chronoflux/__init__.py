@@ -1,0 +1,5 @@
+"""ChronoFlux: watch, run and study synchronising swarms across machines."""
+
+from chronoflux.version import VERSION as __version__
+
+__all__ = ["__version__"]

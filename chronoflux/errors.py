@@ -1,0 +1,83 @@
+"""Every error ChronoFlux raises on purpose.
+
+::
+
+    ChronofluxError
+    ├── ParameterError      a value the physics or an interface does not allow (also a ValueError)
+    ├── UsageError          a room, URL, token or path that cannot be used (also a ValueError)
+    ├── SignalingError      the signaling server is unreachable or refused us
+    ├── LinkError           a peer-to-peer link could not be made or broke
+    ├── ProtocolError       a message from a remote was refused
+    └── LogError            a run folder or log file cannot be read or written
+
+Facts are attributes, so that a program can act on them; ``str(error)`` is one line that names the
+thing, the value and the remedy.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class ChronofluxError(Exception):
+    """Base of all errors raised on purpose; its message is one line a person can act on."""
+
+
+class ParameterError(ChronofluxError, ValueError):
+    """A value outside what is allowed.
+
+    Attributes: ``name`` of the parameter, the ``value`` given, and what is ``allowed`` in words.
+    """
+
+    def __init__(self, name: str, value: object, allowed: str) -> None:
+        self.name, self.value, self.allowed = name, value, allowed
+        super().__init__(f"{name} = {shorten(value)} is not allowed: {allowed}")
+
+
+class UsageError(ChronofluxError, ValueError):
+    """A room name, URL, token, path or command that cannot be used as given."""
+
+
+class SignalingError(ChronofluxError):
+    """The signaling server cannot be reached or refused us.
+
+    Attributes: ``url``; ``code`` as the server named it, ``"unreachable"``, or ``"not-chronoflux"``;
+    ``fatal`` when trying again cannot help.
+    """
+
+    def __init__(self, url: str, code: str, message: str, *, fatal: bool = False) -> None:
+        self.url, self.code, self.fatal = url, code, fatal
+        super().__init__(message)
+
+
+class LinkError(ChronofluxError):
+    """A peer-to-peer link failed; the message is the reason in words."""
+
+
+class ProtocolError(ChronofluxError):
+    """A message from a remote was refused.
+
+    Attributes: ``kind``, the message's type as far as it could be read, and ``reason``.
+    """
+
+    def __init__(self, kind: str, reason: str) -> None:
+        self.kind, self.reason = kind, reason
+        super().__init__(f"{kind}: {reason}")
+
+
+class LogError(ChronofluxError):
+    """A run folder or log file cannot be read or written.
+
+    Attributes: ``path``, and ``line`` (from 1) where that is known.
+    """
+
+    def __init__(self, path: str | Path, message: str, *, line: int | None = None) -> None:
+        self.path, self.line = Path(path), line
+        where = f"{path}:{line}" if line is not None else f"{path}"
+        super().__init__(f"{where}: {message}")
+
+
+def shorten(value: object, limit: int = 60) -> str:
+    """``repr`` of a value, cut to `limit` characters, for use in a message."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

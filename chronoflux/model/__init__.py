@@ -1,0 +1,1 @@
+"""The model: parameters, swarm, events, kernels and the simulation. No clock, file, socket or widget."""

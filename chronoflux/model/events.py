@@ -1,0 +1,183 @@
+"""The events a swarm knows, each one function and one line in the registry `EVENTS`.
+
+An effect is a function ``effect(swarm, age, *, field: type = default, …)``. `swarm` is the
+:class:`~chronoflux.model.swarm.Swarm` to act on, `age` the simulated seconds since it was fired. Its
+keyword parameters are the event's data: their types and :class:`msgspec.Meta` bounds are what is
+accepted from a remote, and a button, a wire message, a log record and ``Simulation.fire`` follow
+from its line in the registry.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, get_type_hints
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from chronoflux.errors import ParameterError, shorten
+from chronoflux.model.swarm import Pulse, Swarm
+
+World = tuple[float, float]
+
+X = Annotated[float, Meta(ge=0, extra={"px": "x"})]
+"""A position along the world's width, px; scaled between worlds; drawn when nobody says where."""
+Y = Annotated[float, Meta(ge=0, extra={"px": "y"})]
+"""A position along the world's height, px."""
+Length = Annotated[float, Meta(ge=1, extra={"px": "length"})]
+"""A length in px, at least 1 and at most the larger side of the world; scaled between worlds."""
+
+
+def intent(
+    swarm: Swarm,
+    age: float,
+    *,
+    x: X,
+    y: Y,
+    E: Annotated[float, Meta(gt=0, le=2)] = 0.35,
+    sigma: Length = 80.0,
+) -> None:
+    """Add a pulse of pressure at ``x, y``."""
+    swarm.pulses.append(Pulse(x, y, E, sigma, swarm.t - age))
+
+
+def lion_gate(swarm: Swarm, age: float, *, on: bool = True) -> None:
+    """Switch portal mode: without the jet, at the portal frequency."""
+    swarm.portal = on
+
+
+def pacemaker_flip(swarm: Swarm, age: float) -> None:
+    """Reverse every velocity to −0.6 of itself and advance every phase by a quarter turn."""
+    swarm.vx *= -0.6
+    swarm.vy *= -0.6
+    swarm.phi += np.pi / 2
+
+
+@dataclass(frozen=True)
+class EventKind:
+    """One kind of event.
+
+    ``name`` is the log record's type, ``wire`` the message's type, ``label`` the button's text.
+    ``nested`` names the object the data sits in on the wire (the first ChronoFlux's ``intent``).
+    ``standing`` marks a lasting state of the room, of which only the latest counts.
+    """
+
+    effect: Callable[..., None]
+    wire: str
+    label: str
+    nested: str | None = None
+    standing: bool = False
+    name: str = field(init=False)
+    payload: type[msgspec.Struct] = field(init=False, repr=False)
+    _places: dict[str, str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        name = self.effect.__name__
+        hints = get_type_hints(self.effect, include_extras=True)
+        parameters = list(inspect.signature(self.effect).parameters.values())[2:]
+        columns = [
+            (p.name, hints[p.name]) if p.default is p.empty else (p.name, hints[p.name], p.default)
+            for p in parameters
+        ]
+        if clash := RESERVED & {column[0] for column in columns}:
+            raise ParameterError(f"event {name}", sorted(clash), "fields of other names: these are taken")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "payload", msgspec.defstruct(name, columns, kw_only=True))
+        object.__setattr__(self, "_places", _places(hints))
+
+    def check(self, data: Mapping[str, Any], world: World) -> dict[str, Any]:
+        """`data` with defaults filled in, as plain values; fields it does not have are left out.
+
+        Raises
+        ------
+        ParameterError
+            When a field is missing, of the wrong type, not finite or out of range.
+        """
+        try:
+            whole: dict[str, Any] = msgspec.to_builtins(msgspec.convert(dict(data), self.payload))
+        except msgspec.ValidationError as error:
+            raise ParameterError(self.name, dict(data), str(error)) from None
+        for name, value in whole.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ParameterError(f"{self.name}.{name}", value, "a finite number")
+        for name, place in self._places.items():
+            limit = {"x": world[0], "y": world[1], "length": max(world)}[place]
+            if whole[name] > limit:
+                raise ParameterError(
+                    f"{self.name}.{name}", whole[name], f"at most {limit:g} px in this world"
+                )
+        return whole
+
+    def place(self, data: Mapping[str, Any], world: World, rng: random.Random) -> dict[str, Any]:
+        """`data` with positions that nobody gave drawn uniformly in the world."""
+        sides = {"x": world[0], "y": world[1]}
+        drawn = {
+            name: rng.uniform(0, sides[place])
+            for name, place in self._places.items()
+            if place in sides and data.get(name) is None
+        }
+        return {**data, **drawn}
+
+    def scale(self, data: Mapping[str, Any], source: World, target: World) -> dict[str, Any]:
+        """`data` from a world of another size, in px of this one (lengths by the mean of both ratios)."""
+        fx, fy = target[0] / source[0], target[1] / source[1]
+        factor = {"x": fx, "y": fy, "length": math.sqrt(fx * fy)}
+        return {
+            name: value * factor[self._places[name]] if name in self._places else value
+            for name, value in data.items()
+        }
+
+
+RESERVED = frozenset({"type", "id", "origin", "at", "hops", "from"})
+
+
+def _places(hints: Mapping[str, Any]) -> dict[str, str]:
+    found = {}
+    for name, hint in hints.items():
+        for meta in getattr(hint, "__metadata__", ()):
+            if isinstance(meta, Meta) and meta.extra and "px" in meta.extra:
+                found[name] = meta.extra["px"]
+    return found
+
+
+class Registry:
+    """The kinds of events by name; also by the wire's type."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, EventKind] = {}
+
+    def register(self, effect: Callable[..., None], *, wire: str, label: str, **more: Any) -> EventKind:
+        """Add a kind of event; its name is that of the function `effect`."""
+        kind = EventKind(effect, wire, label, **more)
+        if kind.name in self._kinds or self.by_wire(wire):
+            raise ParameterError("event", kind.name, "a name and wire type that no other event has")
+        self._kinds[kind.name] = kind
+        return kind
+
+    def unregister(self, name: str) -> None:
+        """Take a kind of event out again."""
+        del self._kinds[name]
+
+    def by_wire(self, wire: str) -> EventKind | None:
+        """The kind whose messages have this type, if any."""
+        return next((kind for kind in self._kinds.values() if kind.wire == wire), None)
+
+    def __getitem__(self, name: str) -> EventKind:
+        try:
+            return self._kinds[name]
+        except KeyError:
+            raise ParameterError("event", shorten(name), "one of " + ", ".join(self._kinds)) from None
+
+    def __iter__(self) -> Iterator[EventKind]:
+        return iter(tuple(self._kinds.values()))
+
+
+EVENTS = Registry()
+EVENTS.register(intent, wire="intent", label="+ Intent", nested="intent")
+EVENTS.register(lion_gate, wire="portal", label="Lion Gate", standing=True)
+EVENTS.register(pacemaker_flip, wire="flip", label="Pacemaker Flip")

@@ -1,0 +1,188 @@
+"""`Params`: every number the model has, each with its unit, its range and its meaning.
+
+The one table of parameters: command-line options, sliders and the README's table are made from it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Integral, Real
+from typing import Any, Literal, Self, get_args
+
+from chronoflux.errors import ParameterError
+
+Coupling = Literal["knn", "global"]
+Boundary = Literal["torus", "plane"]
+Integrator = Literal["euler", "rk4"]
+Distribution = Literal["normal", "lorentz", "uniform"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is known about one parameter.
+
+    ``unit`` and ``doc`` are for people; ``low`` and ``high`` bound what is accepted (``low`` itself
+    only if not ``above``); ``slider`` is the range of a control; ``reset`` marks the parameters whose
+    change starts the swarm anew.
+    """
+
+    unit: str
+    doc: str
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    slider: tuple[float, float] | None = None
+    reset: bool = False
+    choices: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        if self.choices:
+            return "one of " + ", ".join(repr(choice) for choice in self.choices)
+        if self.low == -math.inf and self.high == math.inf:
+            bounds = "finite"
+        elif self.high == math.inf:
+            bounds = f"{'>' if self.above else '>='} {self.low:g}"
+        else:
+            bounds = f"{'above' if self.above else 'from'} {self.low:g} to {self.high:g}"
+        return bounds + (f" ({self.unit})" if self.unit else "")
+
+
+def _number(default: Any, unit: str, doc: str, **facts: Any) -> Any:
+    return field(default=default, metadata={"spec": Spec(unit, doc, **facts)})
+
+
+def _choice(default: str, kind: Any, doc: str, *, reset: bool = False) -> Any:
+    return field(default=default, metadata={"spec": Spec("", doc, choices=get_args(kind), reset=reset)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """The parameters of one swarm. Frozen; checked when made; use :meth:`replace` to vary one.
+
+    Raises
+    ------
+    ParameterError
+        Naming the parameter, the value and what is allowed.
+    """
+
+    oscillators: int = _number(
+        220, "", "number of oscillators", low=1, high=10_000_000, slider=(60, 800), reset=True
+    )
+    neighbours: int = _number(
+        8, "", "k, how many nearest oscillators pull on each", low=1, high=10_000_000, slider=(2, 18)
+    )
+    kappa: float = _number(0.7, "rad/s", "κ, coupling within the swarm", low=-100, high=100, slider=(0, 2))
+    eta: float = _number(0.18, "1/s", "η, drag on the motion", low=0, high=1e4, slider=(0, 1))
+    gamma: float = _number(
+        0.55, "px²/(frame·s)", "γ, pull of the pressure gradient", low=-1e4, high=1e4, slider=(0, 2)
+    )
+    frequency: float = _number(1.2, "Hz", "f, natural frequency", low=-100, high=100)
+    portal_frequency: float = _number(0.9, "Hz", "natural frequency in portal mode", low=-100, high=100)
+    frequency_spread: float = _number(
+        0.0, "Hz", "σ_f, spread of the natural frequencies", low=0, high=100, reset=True
+    )
+    frequency_distribution: Distribution = _choice(
+        "normal", Distribution, "how natural frequencies are drawn", reset=True
+    )
+    phase_lag: float = _number(0.0, "rad", "α, phase lag of the coupling", low=-2 * math.pi, high=2 * math.pi)
+    noise: float = _number(0.0, "rad²/s", "D, strength of the phase noise", low=0, high=1e3)
+    coupling: Coupling = _choice("knn", Coupling, "k nearest neighbours, or everybody with everybody")
+    mesh_coupling: float = _number(
+        0.35, "rad/s", "κ_mesh, pull of the peers' mean fields", low=-100, high=100, slider=(0, 2)
+    )
+    boundary: Boundary = _choice("torus", Boundary, "distances across the seam, or plain", reset=True)
+    world: tuple[float, float] = field(
+        default=(800.0, 600.0),
+        metadata={"spec": Spec("px", "width and height of the world", low=1, high=1e7, reset=True)},
+    )
+    dt: float = _number(0.016, "s", "length of a tick", low=0, high=1, above=True, reset=True)
+    integrator: Integrator = _choice("euler", Integrator, "how phases are stepped", reset=True)
+
+    def __new__(cls, **values: Any) -> Self:
+        _refuse_unknown(values)
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        for name, spec in SPECS.items():
+            object.__setattr__(self, name, _checked(name, getattr(self, name), spec))
+        if self.integrator == "rk4" and self.noise > 0:
+            raise ParameterError("noise", self.noise, "0 with integrator 'rk4' (noise needs 'euler')")
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some parameters changed, checked anew."""
+        _refuse_unknown(changes)
+        return replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self) | {"world": list(self.world)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_dict`; missing names take their defaults, unknown ones are refused."""
+        _refuse_unknown(values)
+        return cls(**values)
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The inverse of :meth:`to_json`."""
+        return cls.from_dict(json.loads(text))
+
+    def needs_reset(self, other: Params) -> bool:
+        """Whether going from these parameters to `other` means a new state."""
+        return any(spec.reset and getattr(self, name) != getattr(other, name) for name, spec in SPECS.items())
+
+    def changes(self, other: Params) -> dict[str, Any]:
+        """What `other` has different, as plain values by name."""
+        mine, theirs = self.to_dict(), other.to_dict()
+        return {name: value for name, value in theirs.items() if value != mine[name]}
+
+    def __str__(self) -> str:
+        rows = ((name, getattr(self, name), spec) for name, spec in SPECS.items())
+        return "\n".join(f"{name:24} {value!s:>16}  {spec.unit:14} {spec.doc}" for name, value, spec in rows)
+
+
+def _checked(name: str, value: Any, spec: Spec) -> Any:
+    if spec.choices:
+        if value not in spec.choices:
+            raise ParameterError(name, value, spec.allowed)
+        return value
+    if name == "world":
+        try:
+            width, height = value
+        except (TypeError, ValueError):
+            raise ParameterError(name, value, "two numbers, width and height in px") from None
+        return (_real(name, width, spec), _real(name, height, spec))
+    if name in ("oscillators", "neighbours"):
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise ParameterError(name, value, f"a whole number {spec.allowed}")
+        return int(_real(name, value, spec))
+    return _real(name, value, spec)
+
+
+def _real(name: str, value: Any, spec: Spec) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ParameterError(name, value, f"a number {spec.allowed}")
+    number = float(value)
+    fits = spec.low <= number <= spec.high and not (spec.above and number == spec.low)
+    if not (math.isfinite(number) and fits):
+        raise ParameterError(name, value, spec.allowed)
+    return number
+
+
+def _refuse_unknown(values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if name not in SPECS:
+            raise ParameterError(name, value, "no parameter has this name; there are " + ", ".join(SPECS))
+
+
+SPECS: dict[str, Spec] = {entry.name: entry.metadata["spec"] for entry in fields(Params)}
+"""What is known about each parameter, by name, in the order of the documentation."""

@@ -1,0 +1,91 @@
+"""What a swarm is at one tick: `State` as given or shown, `Pulse`, and the mutable `Swarm` itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chronoflux.errors import ParameterError
+
+Floats = NDArray[np.float64]
+
+
+class Pulse(NamedTuple):
+    """An intent pulse: centre ``x, y`` in px, strength ``E`` at time ``t`` in s, width ``sigma`` in px."""
+
+    x: float
+    y: float
+    E: float
+    sigma: float
+    t: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Positions, velocities and phases of a swarm: float64 arrays of shape (n,).
+
+    ``x, y`` in px, ``vx, vy`` in px per 1/60 s, ``phi`` in rad. Checked when made.
+
+    Raises
+    ------
+    ParameterError
+        When an array is not one-dimensional, not real, not finite, empty, or of another length.
+    """
+
+    x: Floats
+    y: Floats
+    vx: Floats
+    vy: Floats
+    phi: Floats
+
+    def __post_init__(self) -> None:
+        n = np.size(self.x)
+        for entry in fields(self):
+            value = _column(f"state.{entry.name}", getattr(self, entry.name), n)
+            object.__setattr__(self, entry.name, value)
+
+    @property
+    def n(self) -> int:
+        """How many oscillators."""
+        return len(self.x)
+
+
+def _column(name: str, value: Any, n: int) -> Floats:
+    given = np.asarray(value)
+    if given.ndim != 1 or given.shape != (n,) or n == 0:
+        raise ParameterError(name, f"array of shape {given.shape}", f"shape ({n or 'n'},), n >= 1")
+    if given.dtype.kind not in "fiu":
+        raise ParameterError(name, f"array of {given.dtype}", "real numbers, float64")
+    column = np.array(given, dtype=np.float64)
+    if not np.isfinite(column).all():
+        raise ParameterError(name, "array with NaN or infinity", "finite numbers")
+    return column
+
+
+@dataclass(kw_only=True)
+class Swarm:
+    """The mutable swarm that event effects act on.
+
+    ``x, y`` (px), ``vx, vy`` (px per 1/60 s), ``phi`` (rad): float64, shape (n,), to be changed in
+    place. ``world`` in px, ``tick``, ``t`` in s, ``rng`` the run's seeded generator.
+    """
+
+    x: Floats
+    y: Floats
+    vx: Floats
+    vy: Floats
+    phi: Floats
+    world: tuple[float, float]
+    dt: float
+    rng: np.random.Generator
+    tick: int = 0
+    portal: bool = False
+    pulses: list[Pulse] = field(default_factory=list)
+
+    @property
+    def t(self) -> float:
+        """Simulated time in s, ``tick · dt``."""
+        return self.tick * self.dt
