@@ -22,8 +22,7 @@ from msgspec import Meta
 
 from chronoflux.errors import ParameterError, shorten
 from chronoflux.model.swarm import Pulse, Swarm
-
-World = tuple[float, float]
+from chronoflux.model.swarm import World as World
 
 X = Annotated[float, Meta(ge=0, extra={"px": "x"})]
 """A position along the world's width, px; scaled between worlds; drawn when nobody says where."""

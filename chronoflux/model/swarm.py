@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from chronoflux.errors import ParameterError
 
 Floats = NDArray[np.float64]
+World = tuple[float, float]
+"""Width and height of the world, px."""
 
 
 class Pulse(NamedTuple):
