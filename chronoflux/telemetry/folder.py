@@ -1,0 +1,147 @@
+"""The folder of a run: its name, its manifest ``run.json`` and its log file ``telemetry.jsonl``."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import itertools
+import os
+import platform
+import re
+from datetime import UTC, datetime
+from io import FileIO
+from pathlib import Path
+
+import msgspec
+
+from chronoflux.errors import LogError
+from chronoflux.version import VERSION
+
+SCHEMA = 1
+"""Version of the layout of run folders and records."""
+MANIFEST = "run.json"
+LOG = "telemetry.jsonl"
+
+_SLUG_LENGTH = 40
+_BLOCK = 1 << 16
+
+
+def slug(name: str) -> str:
+    """`name` as part of a folder's name: only ``[A-Za-z0-9_-]``, from 1 to 40 characters.
+
+    Where something had to be changed, a short hash of the whole name keeps different names apart.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")
+    if plain == name and 0 < len(plain) <= _SLUG_LENGTH:
+        return plain
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return f"{plain[: _SLUG_LENGTH - 7]}-{digest}" if plain else digest
+
+
+def make_run_folder(log_dir: str | Path, room: str, node: str, start: datetime) -> Path:
+    """Make ``<room>-<node>-<UTC start>`` in `log_dir`, with a number behind it if that exists.
+
+    Raises
+    ------
+    LogError
+        When it cannot be made.
+    """
+    name = f"{slug(room)}-{slug(node)}-{start.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    try:
+        Path(log_dir).mkdir(parents=True, exist_ok=True)
+        for number in itertools.count(1):
+            folder = Path(log_dir) / (name if number == 1 else f"{name}-{number}")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            sync_folder(folder.parent)
+            return folder
+    except OSError as error:
+        raise LogError(
+            log_dir, f"no run folder can be made here ({error.strerror or error}): choose another log_dir"
+        ) from error
+    raise AssertionError("unreachable: the numbers do not end")
+
+
+def write_manifest(folder: Path, content: bytes) -> None:
+    """Replace ``run.json`` in one step, so that readers see the old one or the new one. Raises OSError."""
+    fresh = folder / f".{MANIFEST}.new"
+    with open(fresh, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, folder / MANIFEST)
+    sync_folder(folder)
+
+
+def open_log(path: Path) -> FileIO:
+    """Open a log to append whole lines, unbuffered; a torn last line is cut off first. Raises OSError."""
+    file = FileIO(path, "a+")
+    try:
+        end = os.fstat(file.fileno()).st_size
+        whole = _whole_lines(file, end)
+        if whole < end:
+            file.truncate(whole)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _whole_lines(file: FileIO, end: int) -> int:
+    """How many of the first `end` bytes are whole lines."""
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new names in a folder outlive a power loss, where the system can do that. Raises OSError."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, ChronoFlux and the packages it depends on, by name."""
+    found = {"python": platform.python_version(), "chronoflux": VERSION}
+    try:
+        requirements = importlib.metadata.requires("chronoflux") or []
+    except importlib.metadata.PackageNotFoundError:
+        return found
+    for requirement in requirements:
+        name = re.match(r"[\w.-]+", requirement)
+        if name is None or "extra ==" in requirement:
+            continue
+        try:
+            found[name[0]] = importlib.metadata.version(name[0])
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def to_json(value: object) -> bytes:
+    """One line of JSON. NumPy values become plain ones, NaN and infinity ``null``.
+
+    Raises
+    ------
+    TypeError, ValueError, RecursionError
+        When there is something in it that JSON cannot say.
+    """
+    return msgspec.json.encode(value, enc_hook=_plain)
+
+
+def _plain(value: object) -> object:
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays, without importing NumPy
+        return value.tolist()
+    raise TypeError(f"a value of type {type(value).__name__} cannot be written as JSON")
