@@ -1,5 +1,73 @@
-"""ChronoFlux: watch, run and study synchronising swarms across machines."""
+"""ChronoFlux: watch, run and study synchronising swarms across machines.
+
+The public surface. Everything loads on first use, so that ``import chronoflux`` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from chronoflux.version import VERSION as __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from chronoflux.errors import ChronofluxError
+    from chronoflux.joining import join
+    from chronoflux.model.params import Params
+    from chronoflux.model.simulation import Simulation, Snapshot
+    from chronoflux.model.swarm import Pulse, State
+    from chronoflux.node import Node
+    from chronoflux.telemetry import load, load_peerings
+
+_HOMES = {
+    "ChronofluxError": "errors",
+    "Params": "model.params",
+    "Pulse": "model.swarm",
+    "State": "model.swarm",
+    "Simulation": "model.simulation",
+    "Snapshot": "model.simulation",
+    "Node": "node",
+    "join": "joining",
+    "load": "telemetry",
+    "load_peerings": "telemetry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'chronoflux' has no attribute {name!r}")
+    module = import_module(f"chronoflux.{_HOMES[name]}")
+    value = globals()[name] = getattr(module, name)
+    if name in ("Node", "join"):
+        _show_nodes(import_module("chronoflux.node").Node)
+    return value
+
+
+def _show_nodes(node: Any) -> None:
+    """Give `Node`, which knows no widget, the display hook of the notebook."""
+
+    def mimebundle(self: Any, **options: Any) -> Any:
+        from chronoflux.widget import mimebundle
+
+        return mimebundle(self, **options)
+
+    node._repr_mimebundle_ = mimebundle
+
+
+def __dir__() -> list[str]:
+    return sorted([*_HOMES, "__version__"])
+
+
+__all__ = [
+    "ChronofluxError",
+    "Node",
+    "Params",
+    "Pulse",
+    "Simulation",
+    "Snapshot",
+    "State",
+    "__version__",
+    "join",
+    "load",
+    "load_peerings",
+]

@@ -1,0 +1,111 @@
+"""`join`: make a node and let it run, here or in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from chronoflux.errors import ChronofluxError
+from chronoflux.model.params import Params
+from chronoflux.node import Node
+
+_OPEN: dict[tuple[str, str], Node] = {}
+"""The running nodes of this process by room and name."""
+
+
+async def join(
+    room: str = "chrono-default",
+    *,
+    server: str | None = "auto",
+    params: Params | None = None,
+    seed: int | None = None,
+    node_id: str | None = None,
+    token: str | None = None,
+    schedule: str | None = None,
+    log_dir: str | Path = "logs",
+    background: bool = False,
+    kind: str | None = None,
+    speed: float = 1.0,
+    ice_servers: Sequence[Mapping[str, Any]] | None = None,
+) -> Node:
+    """Join a room with a swarm of your own and start to run.
+
+    Parameters
+    ----------
+    room
+        1 to 64 printable characters.
+    server
+        ``"auto"``: ``ws://localhost:8089``, started in this process when nobody answers there; a URL
+        (``ws://…`` or ``wss://…``); None: stay alone. An unreachable server is tried again and again.
+    params, seed
+        The swarm's parameters and its seed; without a seed a fresh one, kept in ``node.seed``.
+    node_id
+        A name to be known by; by default made from the machine's. A node of this process with the same
+        name and room is closed first, so that a cell can be run again.
+    token
+        What the server asks for, if it does.
+    schedule
+        ``"classic"`` or ``"none"`` (default): what the node fires by itself.
+    log_dir
+        Where the run's folder is made.
+    background
+        Run node and network in a thread of their own, so that a long blocking cell does not hold them up.
+    speed
+        Simulated seconds per second.
+    ice_servers
+        In place of the server's: ``[{"urls": "turn:…", "username": …, "credential": …}]``.
+
+    Raises
+    ------
+    UsageError, ParameterError, LogError, SignalingError
+        In one line, saying what to do.
+    """
+    node = Node(
+        room,
+        server=server,
+        params=params,
+        seed=seed,
+        node_id=node_id,
+        token=token,
+        schedule=schedule,
+        log_dir=log_dir,
+        kind=kind,
+        speed=speed,
+        ice_servers=ice_servers,
+    )
+    key = (node.room, node.node_id)
+    if (earlier := _OPEN.get(key)) is not None:
+        await earlier.leave("joined again")
+    await (_start_in_thread(node) if background else node.start())
+    _OPEN[key] = node
+    node.on_close(lambda: _OPEN.pop(key, None))
+    return node
+
+
+async def _start_in_thread(node: Node) -> None:
+    """Start a node on an event loop that lives in a thread of its own, as long as the node does."""
+    started: Future[None] = Future()
+
+    async def live() -> None:
+        try:
+            await node.start()
+        except BaseException as error:
+            started.set_exception(error)
+            raise
+        started.set_result(None)
+        await node.wait_closed()
+        # Whoever awaits `leave` from another loop is answered before this one ends.
+        if waiting := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(waiting, timeout=5)
+
+    def run() -> None:
+        with contextlib.suppress(ChronofluxError):  # `started` has told it
+            asyncio.run(live())
+
+    threading.Thread(target=run, name=f"chronoflux {node.node_id}", daemon=True).start()
+    await asyncio.wrap_future(started)

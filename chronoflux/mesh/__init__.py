@@ -1,0 +1,1 @@
+"""The mesh: links to peers, their events and mean fields, one room."""

@@ -1,0 +1,124 @@
+"""Events between nodes: each counts once, however often and on however many ways it is heard."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from chronoflux.errors import ProtocolError
+from chronoflux.model.events import EventKind
+
+FUTURE, PAST = 2_000.0, 90_000.0  # ms, how far an event's `at` may lie from now
+RESEND = 60_000.0  # ms, own events younger than this are sent again on a new path
+SEEN = 10_000  # ids remembered
+OLD_REPEAT = 1_000.0  # ms within which equal events of an old client are one
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened at mesh time `at` (ms) at node `origin`; `data` is checked and complete."""
+
+    kind: EventKind
+    data: Mapping[str, Any]
+    id: str
+    origin: str
+    at: float
+
+    @property
+    def rank(self) -> tuple[float, str]:
+        """Order among standing events of a kind: the latest wins, ties by origin."""
+        return (self.at, self.origin)
+
+
+def new_id() -> str:
+    """An id that needs no coordination."""
+    return uuid.uuid4().hex
+
+
+def old_id(peer: str, kind: EventKind, data: Mapping[str, Any]) -> str:
+    """The id of an event whose sender gives none: by sender and content."""
+    content = msgspec.json.encode([kind.name, data], order="deterministic")
+    return f"old:{peer[:32]}:{hashlib.sha256(content).hexdigest()[:16]}"
+
+
+class Gossip:
+    """What is known of the room's events; times are mesh time in ms."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._own: deque[Event] = deque(maxlen=SEEN)
+        self._standing: dict[str, Event] = {}
+
+    def own(self, event: Event) -> None:
+        """Take note of an event fired here."""
+        self._remember(event.id, event.at)
+        self._own.append(event)
+        self._stand(event)
+
+    def accept(self, event: Event, now: float, *, lasting: bool = False) -> bool:
+        """Whether a remote event is to be applied: heard for the first time and not overtaken.
+
+        `lasting` says that it was told as the state of the room: then it may be older than 90 s.
+
+        Raises
+        ------
+        ProtocolError
+            When its time is too far from `now`.
+        """
+        age = now - event.at
+        if age < -FUTURE or (age > PAST and not lasting):
+            raise ProtocolError(event.kind.wire, f"its time is {-age / 1000:+.1f} s from now")
+        before = self._seen.get(event.id)
+        again = before is not None and event.id.startswith("old:") and now - before > OLD_REPEAT
+        if before is not None and not again:
+            return False
+        self._remember(event.id, now)
+        return self._stand(event)
+
+    def recent(self, now: float) -> Iterator[Event]:
+        """Own events of the last minute, to be told on a new path."""
+        while self._own and now - self._own[0].at > RESEND:
+            self._own.popleft()
+        return iter(tuple(self._own))
+
+    def standing(self, name: str) -> Event | None:
+        """The event of this kind that holds now, if it is a standing one and there was any."""
+        return self._standing.get(name)
+
+    def _stand(self, event: Event) -> bool:
+        if not event.kind.standing:
+            return True
+        held = self._standing.get(event.kind.name)
+        if held is not None and held.rank >= event.rank:
+            return False
+        self._standing[event.kind.name] = event
+        return True
+
+    def _remember(self, key: str, when: float) -> None:
+        self._seen[key] = when
+        self._seen.move_to_end(key)
+        while len(self._seen) > SEEN:
+            self._seen.popitem(last=False)
+
+
+class Bucket:
+    """A token bucket: `rate` a second on average, `burst` at once; `now` in s on any one clock."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self.rate, self.burst = rate, burst
+        self._level, self._last = burst, 0.0
+
+    def take(self, now: float) -> bool:
+        """Whether one more is allowed at `now`."""
+        self._level = min(self.burst, self._level + max(0.0, now - self._last) * self.rate)
+        self._last = now
+        if self._level < 1:
+            return False
+        self._level -= 1
+        return True

@@ -1,0 +1,480 @@
+"""`Mesh`: the peers of a room, the ways to them, and what goes over them.
+
+The server's word makes and ends peers; links are dialled by the joiner; what is heard over a link, the
+server's relay or a broadcast comes together here, is checked, and is handed to the node once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from chronoflux.errors import ParameterError, ProtocolError
+from chronoflux.mesh import messages
+from chronoflux.mesh.clock import MeshClock
+from chronoflux.mesh.gossip import Event, Gossip, old_id
+from chronoflux.mesh.link import Link
+from chronoflux.mesh.messages import EventMessage, Field
+from chronoflux.mesh.peer import EARLY, LIVE, RELAY_AFTER, Peer
+from chronoflux.model.events import EVENTS, World
+from chronoflux.signal import protocol
+from chronoflux.signal.client import SignalClient
+
+log = logging.getLogger(__name__)
+
+WATCH = 0.1  # s between looks at the peers; also the pace at which old events are told again
+HELLO_DEADLINE = 2.0  # s
+SILENT_LINK = 10.0  # s without a word over an open link after which its dialler replaces it
+RELAY_FIELD = 0.5  # s between fields over the relay
+MAX_LINKS = 32
+BYE_DEADLINE = 1.0  # s
+
+
+class Participant(Protocol):
+    """The node, as the mesh sees it. Called on the event loop."""
+
+    @property
+    def world(self) -> World:
+        """Width and height in px."""
+
+    def hello(self) -> Mapping[str, Any]:
+        """The fields of ``hello``."""
+
+    def greeting(self) -> Mapping[str, Any]:
+        """The fields of ``state``: what a newcomer takes over."""
+
+    def on_event(self, event: Event) -> None:
+        """A remote event to apply, checked and heard for the first time."""
+
+    def on_field(self, peer: str, field: Field) -> None:
+        """A peer's mean field."""
+
+    def on_peer(self, peer: Peer, change: str, reason: str) -> None:
+        """A peer changed: ``linked``, ``unlinked``, ``relayed``, ``quiet``, ``live`` or ``gone``."""
+
+
+class Mesh:
+    """One node's part in a room. :meth:`run` holds it up until cancelled; :meth:`leave` ends it."""
+
+    def __init__(
+        self,
+        client: SignalClient,
+        node: Participant,
+        clock: MeshClock,
+        *,
+        ice_servers: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.client, self.clock = client, clock
+        self.peers: dict[str, Peer] = {}
+        self.gossip = Gossip()
+        self.id = client.peer_id or ""
+        self._node = node
+        self._fixed_ice = ice_servers is not None
+        self._ice_servers: Sequence[Mapping[str, Any]] = ice_servers or ()
+        self._retired: set[asyncio.Task[None]] = set()
+        self._acks: dict[str, asyncio.Event] = {}
+        self._leaving = False
+
+    # -- life ----------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Stay in the room until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.client.run(), name="signaling")
+                tasks.create_task(self._watch(), name="mesh watch")
+        finally:
+            await self._close_links("this node ended")
+
+    async def leave(self, reason: str = "left") -> None:
+        """Say goodbye to every peer, wait for their answer for at most a second, leave the room."""
+        self._leaving = True
+        now = time.monotonic()
+        text = messages.encode(messages.Bye(reason[:64]))
+        for peer in self.peers.values():
+            if peer.linked and peer.ours and self._send_direct(peer, text):
+                self._acks[peer.id] = asyncio.Event()
+            elif peer.ours and peer.via(now) == "relay":
+                self._send_relay(peer, messages.Bye(reason[:64]))
+        if self._acks:
+            waits = [asyncio.create_task(ack.wait()) for ack in self._acks.values()]
+            _, late = await asyncio.wait(waits, timeout=BYE_DEADLINE)
+            for task in late:
+                task.cancel()
+        await self._close_links(reason)
+        await self.client.close()
+
+    async def _close_links(self, reason: str) -> None:
+        for peer in self.peers.values():
+            self._retire(peer, reason)
+        while self._retired:
+            await asyncio.wait(tuple(self._retired))
+
+    # -- what the node sends ---------------------------------------------------------------------------
+
+    def publish(self, event: Event) -> None:
+        """Tell the room of an event fired here."""
+        self.gossip.own(event)
+        message = messages.event_message(
+            event.kind, event.data, id=event.id, origin=event.origin, at=event.at, hops=0
+        )
+        unreached = [peer for peer in self._present() if not self._send(peer, message)]
+        if unreached:
+            # The first ChronoFlux's runner, and anybody on a server without relay, hears events only so.
+            self.client.send(protocol.SendBroadcast(data=message))
+
+    def send_field(self, field: Field) -> None:
+        """Tell our mean field; dropped where it would come late."""
+        now, text = time.monotonic(), messages.encode(field)
+        for peer in self._present():
+            if not peer.ours:
+                continue
+            if peer.direct(now):
+                self._send_direct(peer, text, perishable=True)
+            elif now - peer.relayed_field >= RELAY_FIELD and self._relaying(peer, now):
+                peer.relayed_field = now
+                self._send_relay(peer, field)
+
+    def send_telemetry(self, message: messages.Telemetry) -> None:
+        """Tell the second's telemetry; also through the server when an old client has no link."""
+        now = time.monotonic()
+        old_ears = False
+        for peer in self._present():
+            if peer.linked:
+                self._send_direct(peer, messages.encode(message), perishable=True)
+            if peer.ours and not peer.direct(now) and self._relaying(peer, now):
+                self._send_relay(peer, message)
+            old_ears |= not peer.ours and not peer.linked
+        if old_ears:
+            self.client.send(protocol.SendTelemetry(telemetry=message.telemetry))
+
+    def _present(self) -> list[Peer]:
+        return [peer for peer in self.peers.values() if (peer.in_room or peer.linked) and not peer.left]
+
+    def _relaying(self, peer: Peer, now: float) -> bool:
+        """Whether fields and telemetry go through the relay: no link since a while, or a silent one."""
+        return self._can_relay(peer) and now - max(peer.since, peer.heard_direct) > RELAY_AFTER
+
+    def _can_relay(self, peer: Peer) -> bool:
+        return peer.ours and peer.in_room and self.client.state == "joined" and self.client.server is not None
+
+    def _send(self, peer: Peer, message: Mapping[str, Any] | Any) -> bool:
+        """Send over every way that may work; True when one took it."""
+        taken = peer.linked and self._send_direct(peer, messages.encode(message))
+        if not peer.direct(time.monotonic()) and self._can_relay(peer):
+            taken |= self._send_relay(peer, message)
+        return taken
+
+    def _send_direct(self, peer: Peer, text: str, *, perishable: bool = False) -> bool:
+        return peer.link is not None and peer.link.send(text, perishable=perishable)
+
+    def _send_relay(self, peer: Peer, message: Mapping[str, Any] | Any) -> bool:
+        data = message if isinstance(message, dict) else messages.to_object(message)
+        return self.client.send(protocol.SendRelay(to=peer.id, data=data))
+
+    # -- what the server says --------------------------------------------------------------------------
+
+    def on_signaling(self, message: protocol.ServerMessage) -> None:
+        """Take a message of the signaling server."""
+        match message:
+            case protocol.RoomPeers():
+                self._on_room(message)
+            case protocol.PeerJoinedRoom():
+                self._announce(message.peer_id, message.metadata)
+            case protocol.PeerLeft():
+                self._on_left(message.peer_id)
+            case protocol.Signal():
+                self._on_signal(message.from_, message.signal)
+            case protocol.Relay():
+                self._on_passed(message.from_, message.data)
+            case protocol.Broadcast():
+                self._on_passed(message.from_, message.data)
+            case protocol.Telemetry():
+                self._on_passed(message.from_, {"type": "telemetry", "telemetry": message.telemetry})
+            case protocol.IceServers():
+                self._take_ice_servers(message.ice_servers)
+            case protocol.Unlink():
+                if (peer := self.peers.get(message.peer_id)) is not None:
+                    self._retire(peer, "not part of the mesh")
+
+    def _on_room(self, message: protocol.RoomPeers) -> None:
+        mine = message.peer_id or self.client.peer_id or ""
+        if self.id and mine != self.id:
+            # A server without memory for secrets gave us a new name: to the others we are somebody new.
+            for peer in self.peers.values():
+                self._retire(peer, "joined anew under another id")
+        self.id = mine
+        if message.ice_servers:
+            self._take_ice_servers(message.ice_servers)
+        present = {entry.id for entry in message.peers}
+        for peer in list(self.peers.values()):
+            if peer.id not in present:
+                self._on_left(peer.id)
+        for entry in message.peers:
+            if entry.id == self.id:
+                continue
+            peer = self._announce(entry.id, entry.metadata)
+            if not peer.direct(time.monotonic()):
+                self._dial(peer)
+
+    def _announce(self, peer_id: str, metadata: Mapping[str, Any]) -> Peer:
+        peer = self.peers.get(peer_id)
+        if peer is None or peer.left:
+            peer = self.peers[peer_id] = Peer(peer_id, name=peer_id[:8])
+        peer.in_room = True
+        peer.describe(metadata)
+        return peer
+
+    def _on_left(self, peer_id: str) -> None:
+        peer = self.peers.get(peer_id)
+        if peer is None:
+            return
+        peer.in_room = False
+        if not peer.direct(time.monotonic()):
+            self._drop(peer, peer.reason or "left the room")
+
+    def _take_ice_servers(self, servers: Sequence[Mapping[str, Any]]) -> None:
+        if not self._fixed_ice:
+            self._ice_servers = servers
+
+    def _on_signal(self, sender: str, payload: Mapping[str, Any]) -> None:
+        peer = self.peers.get(sender)
+        if peer is None:
+            log.debug("mesh: a signal from %s, who is not in the room", sender[:8])
+            return
+        signal = dict(payload)
+        if signal.get("type") == "offer":
+            self._on_offer(peer, signal)
+        elif peer.link is not None and peer.link.state == "connecting":
+            peer.link.feed(signal)
+        elif signal.get("type") == "candidate" and len(peer.early) < EARLY:
+            peer.early.append(signal)
+
+    def _on_offer(self, peer: Peer, offer: dict[str, Any]) -> None:
+        pending = peer.link is not None and peer.link.dials and peer.link.state == "connecting"
+        if pending and self.id < peer.id:
+            return  # offers crossed: the smaller id's stands
+        if self._full(peer):
+            peer.reason = f"this node has {MAX_LINKS} links already"
+            return
+        self._retire(peer, "replaced by a new offer")
+        peer.dials = False
+        self._connect(peer).feed(offer)
+        for candidate in peer.early:
+            assert peer.link is not None
+            peer.link.feed(candidate)
+        peer.early.clear()
+
+    def _full(self, peer: Peer) -> bool:
+        others = (other for other in self.peers.values() if other is not peer)
+        return sum(other.link is not None for other in others) >= MAX_LINKS
+
+    def _dial(self, peer: Peer) -> None:
+        if self._full(peer):
+            peer.reason = f"this node has {MAX_LINKS} links already"
+            return
+        self._retire(peer, "dialled anew")
+        peer.dials = True
+        self._connect(peer)
+
+    def _connect(self, peer: Peer) -> Link:
+        def signal(payload: dict[str, Any]) -> None:
+            self.client.send(protocol.SendSignal(to=peer.id, signal=payload))
+
+        peer.redial_at = None
+        peer.link = Link(
+            dials=peer.dials,
+            send_signal=signal,
+            on_open=lambda link: self._on_open(peer, link),
+            on_message=lambda link, data: self._on_message(peer, link, data),
+            on_closed=lambda link: self._on_closed(peer, link),
+            ice_servers=self._ice_servers,
+        )
+        peer.link.start()
+        return peer.link
+
+    def _retire(self, peer: Peer, reason: str) -> None:
+        """Take the link off a peer and close it in a task that is waited for."""
+        link, peer.link = peer.link, None
+        if link is not None:
+            task = asyncio.create_task(link.close(reason), name="link closing")
+            self._retired.add(task)
+            task.add_done_callback(self._retired.discard)
+
+    # -- what a link says ------------------------------------------------------------------------------
+
+    def _on_open(self, peer: Peer, link: Link) -> None:
+        if peer.link is not link:
+            return
+        peer.opened, peer.failures, peer.reason = time.monotonic(), 0, ""
+        self._send_direct(peer, messages.encode({"type": "hello", **self._node.hello()}))
+        self._send_direct(peer, messages.encode({"type": "state", **self._node.greeting()}))
+        peer.backlog.extend(self.gossip.recent(self.clock.now()))
+        self._node.on_peer(peer, "linked", "")
+
+    def _on_closed(self, peer: Peer, link: Link) -> None:
+        if peer.link is not link:
+            return
+        peer.link, peer.reason = None, link.reason
+        self._node.on_peer(peer, "unlinked", link.reason)
+        if peer.left or not peer.in_room:
+            self._drop(peer, link.reason)
+        elif peer.dials and not self._leaving:
+            peer.plan_redial(time.monotonic())
+
+    def _on_message(self, peer: Peer, link: Link, data: str | bytes) -> None:
+        if peer.link is link:
+            peer.heard_direct = time.monotonic()
+            self._checked(peer, lambda: self._handle(peer, messages.decode(data)))
+
+    def _on_passed(self, sender: str, data: Mapping[str, Any]) -> None:
+        peer = self.peers.get(sender)
+        if peer is not None and not peer.left:
+            peer.heard_relay = time.monotonic()
+            self._checked(peer, lambda: self._handle(peer, messages.parse(dict(data))))
+
+    def _checked(self, peer: Peer, action: Callable[[], None]) -> None:
+        """Do it; what is refused is counted and goes no further."""
+        try:
+            action()
+        except (ProtocolError, ParameterError) as error:
+            peer.refused[getattr(error, "kind", "event")] += 1
+            log.debug("mesh: refused from %s: %s", peer.name, error)
+
+    def _handle(self, peer: Peer, message: messages.Message) -> None:
+        match message:
+            case EventMessage():
+                self._on_event(peer, message)
+            case Field():
+                if peer.field_ is None or message.at > peer.field_.at:
+                    peer.field_ = message
+                    self._node.on_field(peer.id, message)
+            case messages.Telemetry():
+                peer.metrics = message.telemetry
+            case messages.Hello():
+                peer.ours = True
+                peer.describe({"nodeId": message.node_id, "kind": message.kind})
+            case messages.Greeting():
+                self._on_greeting(peer, message)
+            case messages.Bye():
+                self._send(peer, messages.to_object(messages.ByeAck()))
+                peer.left, peer.in_room = True, False
+                peer.reason = f"left: {message.reason}" if message.reason else "left"
+                if not peer.linked:
+                    self._drop(peer, peer.reason)
+            case messages.ByeAck():
+                if peer.id in self._acks:
+                    self._acks[peer.id].set()
+
+    def _on_event(self, peer: Peer, message: EventMessage, *, told: bool = False) -> None:
+        """Check an event and hand it on; `told` as part of a greeting, so by others than its origin."""
+        envelope = message.envelope
+        passed_on = told or envelope.hops > 0
+        origin = envelope.origin if envelope.origin and passed_on else peer.id
+        if origin == self.id:
+            return
+        if not told and not peer.allows_event(origin, time.monotonic()):
+            raise ProtocolError(message.kind.wire, "more than 20 events/s")
+        now = self.clock.now()
+        data = self._fit(peer, message)
+        key = envelope.id or old_id(peer.id, message.kind, data)
+        event = Event(message.kind, data, key, origin, now if envelope.at is None else envelope.at)
+        if self.gossip.accept(event, now):
+            self._node.on_event(event)
+
+    def _fit(self, peer: Peer, message: EventMessage) -> dict[str, Any]:
+        """The event's data in px of this node's world, checked."""
+        kind, world = message.kind, self._node.world
+        source = peer.world or world
+        return kind.scale(kind.check(message.data, source), source, world)
+
+    def _on_greeting(self, peer: Peer, state: messages.Greeting) -> None:
+        """Take over portal and live pulses, each as the event it came from."""
+        if not peer.greetings.take(time.monotonic()):
+            raise ProtocolError("state", "more than one every 2 s")
+        peer.world = state.world
+        if state.portal or state.portal_at is not None:
+            at, origin = state.portal_at or 0.0, state.portal_origin or peer.id
+            key = f"state:{origin[:32]}:{at:.3f}"
+            event = Event(EVENTS["lion_gate"], {"on": state.portal}, key, origin, at)
+            if origin != self.id and self.gossip.accept(event, self.clock.now(), lasting=True):
+                self._node.on_event(event)
+        for pulse in state.intents:
+            data = {"x": pulse.x, "y": pulse.y, "E": pulse.E}
+            if pulse.sigma is not None:
+                data["sigma"] = pulse.sigma
+            envelope = messages.Envelope(id=pulse.id, origin=pulse.origin, at=pulse.at)
+            told = EventMessage(EVENTS["intent"], envelope, data)
+            self._checked(peer, lambda told=told: self._on_event(peer, told, told=True))
+
+    # -- the watch -------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Judge the peers, dial again what broke, greet over the relay, tell late events."""
+        while True:
+            now = time.monotonic()
+            for peer in list(self.peers.values()):
+                self._look(peer, now)
+            await asyncio.sleep(WATCH)
+
+    def _look(self, peer: Peer, now: float) -> None:
+        if peer.linked and not peer.ours and now - peer.opened > HELLO_DEADLINE and not peer.reason:
+            peer.reason = "an old client: it says no hello"
+        silent = now - max(peer.heard_direct, peer.opened)
+        if (
+            peer.linked
+            and peer.ours
+            and peer.dials
+            and silent > SILENT_LINK
+            and self.client.state == "joined"
+        ) or (peer.redial_at is not None and now >= peer.redial_at and self.client.state == "joined"):
+            self._dial(peer)
+        relaying = not peer.direct(now) and self._relaying(peer, now)
+        if relaying and not peer.greeted_relay:
+            self._send_relay(peer, {"type": "hello", **self._node.hello()})
+            self._send_relay(peer, {"type": "state", **self._node.greeting()})
+            peer.backlog.extend(self.gossip.recent(self.clock.now()))
+            self._node.on_peer(peer, "relayed", peer.reason or "no link yet")
+        peer.greeted_relay = relaying
+        if peer.backlog:
+            self._retell(peer)
+        self._judge(peer, now)
+
+    def _retell(self, peer: Peer) -> None:
+        event = peer.backlog[0]
+        message = messages.event_message(
+            event.kind, event.data, id=event.id, origin=event.origin, at=event.at, hops=0
+        )
+        if not peer.ours or self._send(peer, message):
+            peer.backlog.popleft()
+
+    def _judge(self, peer: Peer, now: float) -> None:
+        before, peer.state = peer.state, peer.judge(now)
+        if peer.state == before:
+            return
+        if peer.state == "gone":
+            self._node.on_peer(peer, "gone", peer.reason or f"silent for {now - peer.since:.0f} s")
+            if not peer.in_room:
+                self._drop(peer, peer.reason)
+        elif before != "connecting" or peer.state != "live":
+            self._node.on_peer(peer, peer.state, peer.reason)
+
+    def _drop(self, peer: Peer, reason: str) -> None:
+        """Forget a peer that left the room."""
+        self._retire(peer, reason)
+        if self.peers.get(peer.id) is peer:
+            del self.peers[peer.id]
+            if peer.state != "gone":
+                peer.state = "gone"
+                self._node.on_peer(peer, "gone", reason)
+
+
+def live_peers(mesh: Mesh | None) -> list[Peer]:
+    """Peers that count at present: heard within 2 s, or an old client with a working link."""
+    return [] if mesh is None else [peer for peer in mesh.peers.values() if peer.state == "live"]
+
+
+__all__ = ["LIVE", "Mesh", "Participant", "live_peers"]

@@ -1,0 +1,185 @@
+"""What goes over a data channel (or the server's relay), typed and checked on the way in.
+
+Events are not listed here: they follow from the registry in `chronoflux.model.events`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from chronoflux.errors import ProtocolError
+from chronoflux.model.events import EVENTS, EventKind
+from chronoflux.model.params import Params
+
+Short = Annotated[str, Meta(max_length=64)]
+Time = Annotated[float, Meta(ge=0, le=1e14)]
+"""Mesh time, ms since the Unix epoch."""
+Count = Annotated[int, Meta(ge=0, le=10**12)]
+Side = Annotated[float, Meta(ge=1, le=1e7)]
+
+
+class Hello(Struct, tag_field="type", tag="hello", rename="camel"):
+    """First on a channel; who does not send it within 2 s is an old client."""
+
+    version: Short
+    node_id: Short
+    kind: Short
+    features: Annotated[list[Short], Meta(max_length=32)] = []
+
+
+class LivePulse(Struct):
+    """A pulse that is still there; `at` is when it was fired."""
+
+    x: float
+    y: float
+    E: float
+    sigma: float | None = None
+    id: Short | None = None
+    origin: Short | None = None
+    at: Time | None = None
+
+
+class Greeting(Struct, tag_field="type", tag="state", rename="camel"):
+    """What a newcomer takes over: portal mode and the pulses still alive."""
+
+    nodes: Count = 0
+    portal: bool = False
+    t: float = 0.0
+    portal_at: Time | None = None
+    portal_origin: Short | None = None
+    intents: Annotated[list[LivePulse], Meta(max_length=256)] = []
+    world: tuple[Side, Side] | None = None
+
+
+class Telemetry(Struct, tag_field="type", tag="telemetry"):
+    """A peer's record of the second; its numbers are shown, never coupled to."""
+
+    telemetry: dict[str, Any]
+    at: Time | None = None
+    seq: Count | None = None
+
+
+class Field(Struct, tag_field="type", tag="field"):
+    """A peer's mean field: order `R`, phase `psi` (rad) at mesh time `at`, `omega` (rad/s), size `n`."""
+
+    at: Time
+    R: Annotated[float, Meta(ge=0, le=1 + 1e-9)]
+    psi: Annotated[float, Meta(ge=-100, le=100)]
+    omega: Annotated[float, Meta(ge=-200, le=200)]
+    n: Annotated[int, Meta(ge=1, le=10**7)]
+
+
+class Bye(Struct, tag_field="type", tag="bye"):
+    """An orderly goodbye."""
+
+    reason: Short = ""
+
+
+class ByeAck(Struct, tag_field="type", tag="bye-ack"):
+    """The goodbye arrived."""
+
+
+class Envelope(Struct):
+    """What travels with every event; old clients send none of it."""
+
+    id: Short | None = None
+    origin: Short | None = None
+    at: Time | None = None
+    hops: Annotated[int, Meta(ge=0, le=64)] = 0
+
+
+@dataclass(frozen=True)
+class EventMessage:
+    """An event of a known kind, its data not yet checked against a world."""
+
+    kind: EventKind
+    envelope: Envelope
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A type we do not know: ignored."""
+
+    type: str
+
+
+Message = Hello | Greeting | Telemetry | Field | Bye | ByeAck | EventMessage | Unknown
+FIXED: dict[str, type[Struct]] = {
+    str(kind.__struct_config__.tag): kind for kind in (Hello, Greeting, Telemetry, Field, Bye, ByeAck)
+}
+FIELD_LIMIT = 200.0  # rad/s
+
+
+def decode(raw: str | bytes) -> Message:
+    """A message as it came over a channel.
+
+    Raises
+    ------
+    ProtocolError
+        When it is not a JSON object with a type, or its fields are wrong or out of range.
+    """
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise ProtocolError("message", f"not JSON: {error}") from None
+    return parse(value)
+
+
+def parse(value: Any) -> Message:
+    """A message that is already an object (from the server's relay or a broadcast); see :func:`decode`."""
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+        raise ProtocolError("message", "not an object with a type")
+    name = value["type"]
+    if name in FIXED:
+        message: Message = _convert(value, FIXED[name], name)
+        return message
+    if (kind := EVENTS.by_wire(name)) is not None:
+        data = value.get(kind.nested) if kind.nested else value
+        if not isinstance(data, dict):
+            raise ProtocolError(name, f"no object {kind.nested!r}")
+        own = {key: data[key] for key in kind.payload.__struct_fields__ if key in data}
+        return EventMessage(kind, _convert(value, Envelope, name), own)
+    return Unknown(name[:64])
+
+
+def _convert(value: Any, kind: type[Struct], name: str) -> Any:
+    try:
+        message = msgspec.convert(value, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise ProtocolError(name, str(error)) from None
+    for key in kind.__struct_fields__:
+        item = getattr(message, key)
+        if isinstance(item, str) and not item.isprintable():
+            raise ProtocolError(name, f"{key} is not printable")
+        if isinstance(item, float) and not math.isfinite(item):
+            raise ProtocolError(name, f"{key} is not finite")
+    return message
+
+
+def encode(message: Struct | Mapping[str, Any]) -> str:
+    """A message as JSON text."""
+    return msgspec.json.encode(message).decode()
+
+
+def to_object(message: Struct) -> dict[str, Any]:
+    """A message as an object, for the server's relay."""
+    value: dict[str, Any] = msgspec.to_builtins(message)
+    return value
+
+
+def event_message(kind: EventKind, data: Mapping[str, Any], **envelope: Any) -> dict[str, Any]:
+    """An event as an object for the wire; `envelope` is ``id, origin, at, hops``."""
+    body = {kind.nested: dict(data)} if kind.nested else dict(data)
+    return {"type": kind.wire, **envelope, **body}
+
+
+def metadata(node_id: str, kind: str, params: Params, version: str) -> dict[str, Any]:
+    """What the server tells others of us."""
+    return {"nodeId": node_id, "kind": kind, "nodeCount": params.oscillators, "version": version}

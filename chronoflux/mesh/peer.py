@@ -1,0 +1,158 @@
+"""`Peer`: what this node knows of another one in its room."""
+
+from __future__ import annotations
+
+import cmath
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from chronoflux.mesh.gossip import Bucket, Event
+from chronoflux.mesh.messages import Field
+
+if TYPE_CHECKING:
+    from chronoflux.mesh.link import Link
+
+LIVE, GONE = 2.0, 15.0  # s without a word: quiet after the first, gone after the second
+RELAY_AFTER = 1.5  # s without a link before the server's relay carries more than events
+BACKOFF = (2.0, 60.0)  # s, first and longest wait before a link is dialled again
+EVENT_RATE, EVENT_BURST, ORIGINS = 20.0, 40.0, 64  # events/s a link and origin
+EARLY = 32  # candidates kept for a peer whose offer has not come yet
+
+PeerState = Literal["connecting", "live", "quiet", "gone"]
+Via = Literal["direct", "relay", "server", ""]
+Light = Literal["linked", "relay", "server", "alone"]
+
+FRESH = 2_000.0  # ms, the age from which a mean field is not used any more
+PEER_COLUMNS = (
+    *("id", "name", "kind", "state", "via", "reason"),
+    *("n", "H", "dpsi", "rtt_ms", "offset_ms", "uncertainty_ms"),
+)
+
+
+@dataclass(eq=False)
+class Peer:
+    """Another node of the room. Times are seconds of the monotonic clock."""
+
+    id: str
+    name: str = ""
+    kind: str = "page"
+    ours: bool = False
+    in_room: bool = True
+    link: Link | None = None
+    dials: bool = False
+    reason: str = ""
+    since: float = field(default_factory=time.monotonic)
+    heard_direct: float = -1e9
+    heard_relay: float = -1e9
+    greeted_relay: bool = False
+    opened: float = -1e9
+    left: bool = False
+    state: PeerState = "connecting"
+    redial_at: float | None = None
+    failures: int = 0
+    field_: Field | None = None
+    relayed_field: float = -1e9
+    world: tuple[float, float] | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    backlog: deque[Event] = field(default_factory=deque)
+    early: list[dict[str, Any]] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
+    greetings: Bucket = field(default_factory=lambda: Bucket(0.5, 4.0))
+    _buckets: dict[str, Bucket] = field(default_factory=dict)
+
+    def describe(self, metadata: Mapping[str, Any]) -> None:
+        """Take over what the server or a ``hello`` says; only short printable text counts."""
+
+        def text(key: str, otherwise: str) -> str:
+            value = metadata.get(key)
+            return (
+                value
+                if isinstance(value, str) and 0 < len(value) <= 64 and value.isprintable()
+                else otherwise
+            )
+
+        self.name = text("nodeId", self.name)
+        self.kind = text("kind", self.kind)
+        self.ours = self.ours or bool(text("version", ""))
+
+    @property
+    def linked(self) -> bool:
+        """Whether the channel is open."""
+        return self.link is not None and self.link.state == "open"
+
+    def direct(self, now: float) -> bool:
+        """Whether the direct way works: open, and (a node of ours) heard of lately or just opened."""
+        return self.linked and (not self.ours or now - max(self.heard_direct, self.opened) < LIVE)
+
+    def via(self, now: float) -> Via:
+        """The way messages take at present."""
+        if self.direct(now):
+            return "direct"
+        if now - self.heard_relay < LIVE:
+            return "relay" if self.ours else "server"
+        return ""
+
+    def judge(self, now: float) -> PeerState:
+        """Live, quiet or gone: ours by what is heard of them, old ones by their connection."""
+        silence = now - max(self.heard_direct, self.heard_relay)
+        if not self.ours:
+            if self.linked or silence < GONE:
+                return "live"
+            return "connecting" if self.in_room else "gone"
+        if silence < LIVE:
+            return "live"
+        if silence < GONE:
+            return "quiet"
+        return "connecting" if self.state == "connecting" and now - self.since < GONE else "gone"
+
+    def order(self, at: float) -> complex | None:
+        """The peer's order parameter `R e^{iΨ}` carried forward to mesh time `at`; None if too old."""
+        field = self.field_
+        if field is None or abs(at - field.at) > FRESH:
+            return None
+        return cmath.rect(min(field.R, 1.0), field.psi + field.omega * (at - field.at) / 1000)
+
+    def pairing(self, own: Field | None, at: float) -> dict[str, Any]:
+        """How the peer stands to this node at mesh time `at`, as it is put on record."""
+        theirs, dpsi = self.order(at), None
+        if theirs is not None and own is not None:
+            dpsi = cmath.phase(theirs * own_order(own, at).conjugate())
+        return {
+            "id": self.id,
+            "R": None if theirs is None else abs(theirs),
+            "dpsi": dpsi,
+            "rtt_ms": None,
+            "offset_ms": None,
+            "uncertainty_ms": None,
+            "via": self.via(time.monotonic()),
+        }
+
+    def row(self, own: Field | None, at: float) -> dict[str, Any]:
+        """The peer as a row of ``node.peers``."""
+        pairing = self.pairing(own, at)
+        facts = {"name": self.name, "kind": self.kind, "state": self.state, "reason": self.reason}
+        return pairing | facts | {"n": self.field_.n if self.field_ else None, "H": pairing["R"]}
+
+    def allows_event(self, origin: str, now: float) -> bool:
+        """Whether one more event of this origin over this link is within the rate."""
+        if origin not in self._buckets and len(self._buckets) >= ORIGINS:
+            self._buckets.pop(next(iter(self._buckets)))
+        bucket = self._buckets.setdefault(origin, Bucket(EVENT_RATE, EVENT_BURST))
+        return bucket.take(now)
+
+    def plan_redial(self, now: float) -> None:
+        """Dial again after a wait that doubles with each failure, with jitter."""
+        first, longest = BACKOFF
+        wait = min(longest, first * 2 ** min(self.failures, 8))
+        self.failures += 1
+        self.redial_at = now + wait * random.uniform(0.75, 1.25)
+
+
+def own_order(own: Field, at: float | None = None) -> complex:
+    """This node's order parameter, carried forward to mesh time `at` if given."""
+    turned = 0.0 if at is None else own.omega * (at - own.at) / 1000
+    return cmath.rect(own.R, own.psi + turned)

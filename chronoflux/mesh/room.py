@@ -1,0 +1,139 @@
+"""`Room`: one node's part in a room: the server it meets at, the client, the mesh."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chronoflux.errors import SignalingError
+from chronoflux.mesh.clock import MeshClock
+from chronoflux.mesh.mesh import Mesh, Participant
+from chronoflux.mesh.peer import Light
+from chronoflux.signal.client import SignalClient
+from chronoflux.signal.server import SignalServer
+
+log = logging.getLogger(__name__)
+
+AUTO = "auto"
+DEFAULT_PORT = 8089
+FIRST_WORD = 5.0  # s that joining waits for the server's answer
+
+
+class Room:
+    """See the module. `enter`, then `run` until cancelled; `leave` says goodbye, `close` frees the port."""
+
+    def __init__(
+        self,
+        name: str,
+        server: str,
+        participant: Participant,
+        clock: MeshClock,
+        *,
+        secret: bytes,
+        token: str | None,
+        metadata: dict[str, Any],
+        ice_servers: Sequence[Mapping[str, Any]] | None,
+    ) -> None:
+        self._auto, self._token = server == AUTO, token
+        self._hosted: SignalServer | None = None
+        self._changed = asyncio.Event()
+        self.client = SignalClient(
+            f"ws://localhost:{DEFAULT_PORT}" if self._auto else server,
+            room=name,
+            metadata=metadata,
+            secret=secret,
+            token=token,
+            on_message=lambda message: self.mesh.on_signaling(message),
+            on_state=lambda client: self._changed.set(),
+        )
+        self.mesh = Mesh(self.client, participant, clock, ice_servers=ice_servers)
+
+    async def enter(self) -> None:
+        """With ``server="auto"``, start the server in this process unless somebody here answers."""
+        if self._auto and not await _answers("localhost", DEFAULT_PORT):
+            server = SignalServer("127.0.0.1", DEFAULT_PORT, token=self._token)
+            try:
+                await server.__aenter__()
+            except OSError as error:
+                log.info("no server of our own: %s", error)  # somebody else was quicker
+            else:
+                self._hosted = server
+
+    async def first_word(self) -> None:
+        """Wait until the server answered, or it is clear that it does not.
+
+        Raises
+        ------
+        SignalingError
+            When it refuses this node, so that trying again cannot help.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_WORD):
+                while self.client.state == "connecting":
+                    self._changed.clear()
+                    await self._changed.wait()
+        if self.client.state == "refused":
+            raise SignalingError(self.client.url, "refused", self.client.reason, fatal=True)
+        if self.client.state != "joined":
+            log.warning("alone for now: %s", self.client.reason)
+
+    async def run(self) -> None:
+        """Stay in the room until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.mesh.run(), name="mesh")
+            if self._auto:
+                tasks.create_task(self._keep_server(), name="server keeper")
+
+    async def _keep_server(self) -> None:
+        """When the process that held the server is gone, hold it here."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if self.client.state == "waiting" and self._hosted is None:
+                await asyncio.sleep(random.uniform(0.05, 0.5))  # so that not all try at once
+                await self.enter()
+
+    async def leave(self, reason: str) -> None:
+        """Say goodbye to the peers and to the server."""
+        await self.mesh.leave(reason)
+
+    async def close(self) -> None:
+        """End the server of this process, if it holds one."""
+        hosted, self._hosted = self._hosted, None
+        if hosted is not None:
+            await hosted.__aexit__(None, None, None)
+
+    def connection(self) -> tuple[Light, str]:
+        """How this node is connected: a light, and a line for people."""
+        now = time.monotonic()
+        peers = [peer for peer in self.mesh.peers.values() if peer.state != "gone"]
+        ways = [peer.via(now) for peer in peers]
+        client = self.client
+        joined = client.state == "joined"
+        where = f"at {client.url}" if joined else client.reason or client.state
+        linked, relayed = ways.count("direct"), len(ways) - ways.count("direct") - ways.count("")
+        if linked or relayed:
+            counts = [(linked, "linked"), (relayed, "by relay"), (ways.count(""), "connecting")]
+            words = ", ".join(f"{count} {word}" for count, word in counts if count)
+            return ("linked" if linked else "relay"), f"{words}; {where}"
+        if joined:
+            return "server", f"{f'{len(peers)} connecting' if peers else 'nobody else here'}; {where}"
+        return "alone", f"alone: {where}"
+
+
+async def _answers(host: str, port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        async with asyncio.timeout(1.0):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True

@@ -1,0 +1,513 @@
+"""`Node`: a simulation, its part in a room, and a log, on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+import random
+import socket
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from chronoflux.errors import UsageError, shorten
+from chronoflux.mesh import messages
+from chronoflux.mesh.clock import MeshClock
+from chronoflux.mesh.gossip import Event, new_id
+from chronoflux.mesh.messages import Field
+from chronoflux.mesh.peer import PEER_COLUMNS, Light, Peer, own_order
+from chronoflux.model.events import EVENTS, World
+from chronoflux.model.params import Params
+from chronoflux.model.schedule import Schedule
+from chronoflux.model.simulation import Simulation, Snapshot
+from chronoflux.runner import Runner, warm_up
+from chronoflux.signal.protocol import room_name
+from chronoflux.telemetry import RunLog, export_json, load
+from chronoflux.version import VERSION
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from chronoflux.mesh.room import Room
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+PULSE_LIFE = 5.0  # s; a pulse of the strongest kind has faded by then
+LIVE_PULSES = 256
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """How a node is doing, for people: `light` sums it up, `text` is one line, `problem` what is wrong."""
+
+    room: str
+    node_id: str
+    light: Light
+    text: str
+    problem: str | None
+
+
+class Node:
+    """One participant: a swarm, its room and its log.
+
+    Made by :func:`chronoflux.join`, which documents the arguments; or ``async with Node("room1") as node``.
+    Every public method may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        room: str = "chrono-default",
+        *,
+        server: str | None = "auto",
+        params: Params | None = None,
+        seed: int | None = None,
+        node_id: str | None = None,
+        token: str | None = None,
+        schedule: str | None = None,
+        log_dir: str | Path = "logs",
+        kind: str | None = None,
+        speed: float = 1.0,
+        ice_servers: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.kind = kind or ("notebook" if in_notebook() else "headless")
+        self.room, self.node_id = room_name(room), _node_id(node_id, self.kind)
+        self.server, self.token, self.log_dir = server, token, Path(log_dir)
+        self._first_params = params or Params()
+        self.seed = random.SystemRandom().getrandbits(63) if seed is None else seed
+        self._schedule = Schedule(schedule or "none", self.seed, self._first_params.dt)
+        self._speed, self._ice_servers = speed, ice_servers
+        self._secret = os.urandom(16)
+        self._places = random.Random(self.seed ^ 0x5EED)
+        self.clock = MeshClock()
+        self.closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="chronoflux")
+        self._runner: Runner | None = None
+        self._joined: Room | None = None
+        self._log: RunLog | None = None
+        self._main: asyncio.Task[None] | None = None
+        self._leaving = asyncio.Event()
+        self._reason = "left"
+        self._pulses: list[Event] = []
+        self._problem: str | None = None
+        self._close_callbacks: list[Callable[[], None]] = []
+        self.sent = self.received = 0
+
+    # -- life ------------------------------------------------------------------------------------------
+
+    async def start(self) -> Self:
+        """Make the swarm and its log, join the room, begin to run.
+
+        Raises
+        ------
+        LogError
+            When the log folder cannot be written.
+        SignalingError
+            When the server refuses this node (a wrong token, not a ChronoFlux server).
+        """
+        self._loop = loop = asyncio.get_running_loop()
+        try:
+            self._log = await loop.run_in_executor(None, self._open_log)
+            simulation = await loop.run_in_executor(self._worker, self._build)
+            self._runner = Runner(
+                simulation,
+                self._log,
+                self.clock,
+                self,
+                self._worker,
+                schedule=self._schedule,
+                speed=self._speed,
+            )
+            if self.server is not None:
+                await self._enter()
+            self._main = asyncio.create_task(self._live(), name=f"node {self.node_id}")
+            if self._joined is not None:
+                await self._joined.first_word()
+        except BaseException:
+            await self._end("failed to start")
+            raise
+        return self
+
+    def _open_log(self) -> RunLog:
+        return RunLog(
+            self.log_dir,
+            room=self.room,
+            node=self.node_id,
+            kind=self.kind,
+            params=self._first_params,
+            seed=self.seed,
+            schedule=self._schedule.name,
+        )
+
+    def _build(self) -> Simulation:
+        warm_up(self._first_params)
+        return Simulation(self._first_params, seed=self.seed)
+
+    async def _enter(self) -> None:
+        """Make this node's part in the room; with ``server="auto"`` also the server if nobody has one."""
+        # Half a second of imports (aiortc, PyAV) that a node on its own never needs, off the loop.
+        module = await asyncio.to_thread(importlib.import_module, "chronoflux.mesh.room")
+        assert self.server is not None
+        self._joined = module.Room(
+            self.room,
+            self.server,
+            self,
+            self.clock,
+            secret=self._secret,
+            token=self.token,
+            metadata=messages.metadata(self.node_id, self.kind, self._first_params, VERSION),
+            ice_servers=self._ice_servers,
+        )
+        await self._joined.enter()
+
+    async def _live(self) -> None:
+        """The owner of everything that runs; ends when the node leaves or something fails."""
+        assert self._runner is not None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._runner.run(), name="runner")
+                if self._joined is not None:
+                    tasks.create_task(self._joined.run(), name="room")
+                await self._leaving.wait()
+                if self._joined is not None:
+                    await self._joined.leave(self._reason)
+                raise _Left
+        except* _Left:
+            pass
+        except* Exception as group:
+            self._problem = f"the node stopped: {group.exceptions[0]!r}"
+            log.exception("%s stopped", self.node_id)
+        finally:
+            await self._end(self._reason)
+
+    async def _end(self, reason: str) -> None:
+        """Close what is open, once; the log last."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._joined is not None:
+            await self._joined.close()
+        await asyncio.to_thread(self._worker.shutdown)
+        if self._log is not None:
+            if self._runner is not None:
+                self._runner.note("end", data={"reason": reason})
+            tick = self._runner.tick if self._runner else None
+            await asyncio.to_thread(self._log.close, "ended", tick)
+        for callback in self._close_callbacks:
+            callback()
+
+    async def leave(self, reason: str = "left") -> None:
+        """Say goodbye to the peers, end the run, close the log. Again: nothing happens."""
+        await self.on_loop(self._leave(reason))
+
+    async def _leave(self, reason: str) -> None:
+        self._reason = reason
+        self._leaving.set()
+        if self._main is not None:
+            await asyncio.wait([self._main])
+        else:
+            await self._end(reason)
+
+    async def on_loop(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await something on the node's own loop, from whichever loop this is called."""
+        if self._loop is None or self._loop is asyncio.get_running_loop():
+            return await work
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    async def wait_closed(self) -> None:
+        """Wait until the node ended by itself or by somebody's `leave`."""
+        if self._main is not None:
+            await self.on_loop(_finished(self._main))
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.leave()
+
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Have a function called when the node has ended (at once, if it has)."""
+        if self.closed:
+            callback()
+        else:
+            self._close_callbacks.append(callback)
+
+    # -- what a user does ------------------------------------------------------------------------------
+
+    def fire(self, name: str, **data: Any) -> str:
+        """Fire an event of any registered kind here and at every peer; positions not given are drawn.
+
+        Returns the event's id. Raises :class:`ParameterError` when the event is unknown or its data wrong.
+        """
+        kind = EVENTS[name]
+        placed = kind.place(data, self.world, self._places)
+        unknown = set(placed) - set(kind.payload.__struct_fields__)
+        if unknown:
+            raise UsageError(
+                f"{name} has no {', '.join(sorted(unknown))}; it has {kind.payload.__struct_fields__}"
+            )
+        whole = kind.check(placed, self.world)
+        event = Event(kind, whole, new_id(), self.peer_id, self.clock.now())
+        self._call(self._publish, event)
+        return event.id
+
+    def intent(self, x: float | None = None, y: float | None = None, **more: float) -> str:
+        """A pulse of pressure at ``x, y`` px (drawn if not given); ``E``, ``sigma`` as in the model."""
+        place = {name: value for name, value in (("x", x), ("y", y)) if value is not None}
+        return self.fire("intent", **place, **more)
+
+    def lion_gate(self, on: bool = True) -> str:
+        """Portal mode on (or off), here and at every peer."""
+        return self.fire("lion_gate", on=on)
+
+    def pacemaker_flip(self) -> str:
+        """Flip velocities and phases, here and at every peer."""
+        return self.fire("pacemaker_flip")
+
+    def note(self, text: str) -> None:
+        """Put a remark of yours into the log."""
+        runner = self._running
+        runner.put(lambda simulation: runner.note("note", data={"text": str(text)}))
+
+    def play(self) -> None:
+        """Go on."""
+        self._running.play(True)
+
+    def pause(self) -> None:
+        """Hold the swarm; the node stays in its room."""
+        self._running.play(False)
+
+    @property
+    def playing(self) -> bool:
+        """Whether the swarm moves."""
+        return self._runner is not None and self._runner.playing
+
+    @property
+    def params(self) -> Params:
+        """The parameters; set them to change them between two ticks."""
+        return self._wanted or self._first_params
+
+    @params.setter
+    def params(self, params: Params) -> None:
+        if not isinstance(params, Params):
+            raise UsageError(
+                f"params = {shorten(params)}: give a chronoflux.Params, such as node.params.replace(…)"
+            )
+        self._running.change(params)
+        self._wanted = params
+
+    _wanted: Params | None = None
+
+    @property
+    def world(self) -> World:
+        """Width and height in px."""
+        return self.params.world
+
+    @property
+    def peer_id(self) -> str:
+        """This node's id in the room; its own name as long as there is none."""
+        return (self._joined.mesh.id if self._joined else "") or self.node_id
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        if self._log is None:
+            raise UsageError("the node has not started: await node.start(), or use cf.join(…)")
+        return self._log.path
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The latest metrics on record."""
+        return dict(self._runner.metrics) if self._runner else {}
+
+    def snapshot(self) -> Snapshot:
+        """The swarm as it is, read-only."""
+        return self._running.snapshot()
+
+    @property
+    def peers(self) -> pd.DataFrame:
+        """Who is in the room: one row a peer.
+
+        ``id, name, kind, state, via, reason, n, H, dpsi`` (phase difference to us, rad), ``rtt_ms``,
+        ``offset_ms``, ``uncertainty_ms`` (missing until the mesh has a clock of its own).
+        """
+        import pandas as pd
+
+        own = self._runner.field if self._runner else None
+        rows = [peer.row(own, self.clock.now()) for peer in self._peers]
+        return pd.DataFrame(rows, columns=list(PEER_COLUMNS))
+
+    def telemetry(self) -> pd.DataFrame:
+        """This run's records so far."""
+        if self._log is not None:
+            self._log.flush()
+        return load(self.path)
+
+    def export_log(self, path: str | Path) -> Path:
+        """Write the log as the JSON array of the first ChronoFlux's runner."""
+        if self._log is not None:
+            self._log.flush()
+        return export_json(self.path, path)
+
+    @property
+    def status(self) -> NodeStatus:
+        """How the node is doing, in one line."""
+        light, words = self._joined.connection() if self._joined else ("alone", "alone (no server wanted)")
+        problem = self._problem or (self._log.problem if self._log else None)
+        problem = problem or (self._runner.problem if self._runner else None)
+        text = "left" if self.closed else words
+        return NodeStatus(self.room, self.node_id, light, text, problem)
+
+    def __repr__(self) -> str:
+        status = self.status
+        return f"<Node {status.node_id} in {status.room}: {status.text}>"
+
+    # -- inside ----------------------------------------------------------------------------------------
+
+    @property
+    def _running(self) -> Runner:
+        if self._runner is None:
+            raise UsageError("the node has not started: await node.start(), or use cf.join(…)")
+        return self._runner
+
+    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Have a function called on the node's loop, from any thread."""
+        if self._loop is None or self.closed:
+            raise UsageError(f"node {self.node_id} is not running: join again")
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
+            function(*arguments)
+        else:
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _publish(self, event: Event) -> None:
+        self.sent += 1
+        self._apply(event, own=True)
+        if self._joined is not None:
+            self._joined.mesh.publish(event)
+
+    def _apply(self, event: Event, *, own: bool) -> None:
+        self._running.fire(event, own=own)
+        if event.kind.name == "intent":
+            now = self.clock.now()
+            alive = [pulse for pulse in self._pulses if now - pulse.at < PULSE_LIFE * 1000]
+            self._pulses = [*alive, event][-LIVE_PULSES:]
+
+    @property
+    def _peers(self) -> list[Peer]:
+        return list(self._joined.mesh.peers.values()) if self._joined else []
+
+    # -- what the runner and the mesh tell -------------------------------------------------------------
+
+    def hello(self) -> Mapping[str, Any]:
+        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        return {"version": VERSION, "nodeId": self.node_id, "kind": self.kind, "features": []}
+
+    def greeting(self) -> Mapping[str, Any]:
+        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        now = self.clock.now()
+        gate = self._joined.mesh.gossip.standing("lion_gate") if self._joined else None
+        snapshot = self._running.snapshot()
+        pulses = [
+            {**event.data, "id": event.id, "origin": event.origin, "at": event.at}
+            for event in self._pulses
+            if now - event.at < PULSE_LIFE * 1000
+        ]
+        return {
+            "nodes": self.params.oscillators,
+            "portal": bool(gate.data["on"]) if gate else snapshot.portal,
+            "t": snapshot.t,
+            "portalAt": gate.at if gate else None,
+            "portalOrigin": gate.origin if gate else None,
+            "intents": pulses,
+            "world": list(self.world),
+        }
+
+    def on_event(self, event: Event) -> None:
+        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        self.received += 1
+        self._apply(event, own=False)
+
+    def on_field(self, peer: str, field: Field) -> None:
+        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        R = min(field.R, 1.0)
+        self._running.put(lambda simulation: simulation.hear(peer, field.at, R, field.psi, field.omega))
+
+    def on_peer(self, peer: Peer, change: str, reason: str) -> None:
+        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        runner, facts = self._running, {"id": peer.id, "name": peer.name, "change": change, "reason": reason}
+        log.info("%s: %s %s%s", self.node_id, peer.name, change, f" ({reason})" if reason else "")
+
+        def apply(simulation: Simulation) -> None:
+            if change == "gone":
+                simulation.forget(peer.id)
+            runner.note("peer", data=facts)
+
+        runner.put(apply)
+
+    def on_mean_field(self, field: Field) -> None:
+        """See :class:`~chronoflux.runner.Listener`."""
+        if self._joined is not None:
+            self._joined.mesh.send_field(field)
+
+    def on_scheduled(self, name: str, data: Mapping[str, Any]) -> None:
+        """See :class:`~chronoflux.runner.Listener`."""
+        self.fire(name, **data)
+
+    def surroundings(self, at: float, own: Field) -> dict[str, Any]:
+        """See :class:`~chronoflux.runner.Listener`: `H_mesh`, the number of live peers, the pairs."""
+        live = [peer for peer in self._peers if peer.state == "live"]
+        total, weight = own_order(own) * own.n, own.n
+        for peer in live:
+            theirs = peer.order(at)
+            if theirs is not None and peer.field_ is not None:
+                total += peer.field_.n * theirs
+                weight += peer.field_.n
+        peerings = [peer.pairing(own, at) for peer in live if peer.order(at) is not None]
+        return {"metrics": {"peers": len(live), "H_mesh": abs(total) / weight}, "peerings": peerings}
+
+    def on_record(self, metrics: Mapping[str, Any]) -> None:
+        """See :class:`~chronoflux.runner.Listener`."""
+        if self._joined is None:
+            return
+        now = self.clock.now()
+        pulses = [event.data for event in self._pulses if now - event.at < PULSE_LIFE * 1000]
+        intents = [{"x": pulse["x"], "y": pulse["y"], "E": pulse["E"]} for pulse in pulses[-3:]]
+        shown = {name: value for name, value in metrics.items() if value == value}
+        telemetry = {**shown, "t": self._running.snapshot().t, "intents": intents}
+        self._joined.mesh.send_telemetry(messages.Telemetry(telemetry, at=now))
+
+
+class _Left(Exception):
+    """The node left in order."""
+
+
+async def _finished(task: asyncio.Task[None]) -> None:
+    await asyncio.wait([task])
+
+
+def in_notebook() -> bool:
+    """Whether this is a Jupyter kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+_OWN_SUFFIX = os.urandom(2).hex()
+
+
+def _node_id(given: str | None, kind: str) -> str:
+    """A name checked, or one that stays the same within this process, so that a cell can be run again."""
+    if given is None:
+        return f"{kind}-{socket.gethostname()[:32]}-{_OWN_SUFFIX}"
+    if not isinstance(given, str) or not 0 < len(given) <= 64 or not given.isprintable():
+        raise UsageError(f"node_id = {shorten(given)}: give 1 to 64 printable characters")
+    return given

@@ -1,0 +1,276 @@
+"""`Runner`: keeps a simulation in step with mesh time and its log in step with the simulation.
+
+All access to the simulation goes through the runner's one worker thread, so that neither a long step
+nor compilation ever holds up the event loop. What others want of it comes as *inputs*, applied between
+ticks in the order in which they arrived, and on record with their tick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from chronoflux.errors import ChronofluxError
+from chronoflux.mesh.clock import MeshClock
+from chronoflux.mesh.gossip import Event
+from chronoflux.mesh.messages import FIELD_LIMIT, Field
+from chronoflux.model.params import Params
+from chronoflux.model.schedule import Schedule, first_tick
+from chronoflux.model.simulation import Simulation, Snapshot
+from chronoflux.telemetry import RunLog
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH = 16  # ticks computed before others are listened to again
+FIELD_PERIOD = 0.1  # s between mean fields told
+RECORD_PERIOD = 1.0  # s between records: simulated while playing, real while paused
+STALL = 5_000.0  # ms late after which the lost time is given up instead of caught up
+AHEAD = 250.0  # ms ahead of mesh time (a clock set back) after which the anchor is moved
+
+Input = Callable[[Simulation], None]
+
+
+class Listener(Protocol):
+    """Whoever wants to hear of the run. Called on the event loop."""
+
+    def on_mean_field(self, field: Field) -> None:
+        """Ten times a second."""
+
+    def on_record(self, metrics: Mapping[str, Any]) -> None:
+        """Once a second, with the metrics just recorded."""
+
+    def surroundings(self, at: float, own: Field) -> dict[str, Any]:
+        """What a record says of the peers: ``metrics`` to add, and ``peerings``."""
+
+    def on_scheduled(self, name: str, data: Mapping[str, Any]) -> None:
+        """The schedule wants this event fired."""
+
+
+class Runner:
+    """Runs one simulation; see the module. `run` is the loop; `put` and `snapshot` work from any thread."""
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        log: RunLog,
+        clock: MeshClock,
+        listener: Listener,
+        worker: ThreadPoolExecutor,
+        *,
+        schedule: Schedule,
+        speed: float = 1.0,
+    ) -> None:
+        self.playing = True
+        self.metrics: dict[str, Any] = {}
+        self.problem: str | None = None
+        self._simulation, self._log, self._clock = simulation, log, clock
+        self._listener, self._worker = listener, worker
+        self._schedule, self._speed = schedule, speed
+        self._inputs: deque[Input] = deque()
+        self._busy = threading.Lock()
+        self._snapshot = simulation.snapshot()
+        self._told_field = self._recorded = -1e9
+        self._next_record = first_tick(1, simulation.params.dt)
+        self._surroundings: dict[str, Any] = {}
+        self.field: Field | None = None
+
+    @property
+    def params(self) -> Params:
+        """The parameters in force, or about to be."""
+        return self._simulation.params
+
+    @property
+    def tick(self) -> int:
+        """The current tick."""
+        return self._simulation.tick
+
+    def put(self, change: Input) -> None:
+        """Have a change made to the simulation between two ticks; from any thread."""
+        self._inputs.append(change)
+
+    def snapshot(self) -> Snapshot:
+        """The swarm as it is; as it was shown last when a step is just being computed. Never waits."""
+        if self._busy.acquire(blocking=False):
+            try:
+                self._snapshot = self._simulation.snapshot()
+            finally:
+                self._busy.release()
+        return self._snapshot
+
+    # -- inputs ----------------------------------------------------------------------------------------
+
+    def fire(self, event: Event, *, own: bool) -> None:
+        """Apply an event at the next tick and put it on record; from any thread."""
+
+        def apply(simulation: Simulation) -> None:
+            late = 0.0 if own else max(0.0, simulation.mesh_time() - event.at)
+            age = late / 1000 * self._speed
+            simulation.fire(event.kind.name, age=age, **event.data)
+            self.note(
+                event.kind.name if own else f"remote_{event.kind.name}",
+                data=dict(event.data),
+                id=event.id,
+                origin=event.origin,
+                fired=event.at,
+                age=age,
+            )
+            if event.kind.name == "pacemaker_flip":
+                self._told_field = -1e9
+
+        self.put(apply)
+
+    def note(self, kind: str, *, metrics: Mapping[str, Any] | None = None, **more: Any) -> None:
+        """Write a record of this moment."""
+        simulation = self._simulation
+        if metrics is None:
+            metrics = self._measured() if simulation.tick else self.metrics
+        at = simulation.mesh_time() if self.playing else self._clock.now()
+        self._log.write(kind, tick=simulation.tick, t=simulation.t, at=at, metrics=metrics, **more)
+
+    def play(self, playing: bool) -> None:
+        """Go on, or hold the swarm; from any thread."""
+        if playing == self.playing:
+            return
+        self.playing = playing
+
+        def apply(simulation: Simulation) -> None:
+            if playing:
+                self._anchor("play")
+            self.note("play" if playing else "pause")
+
+        self.put(apply)
+
+    def change(self, params: Params) -> None:
+        """Set the parameters between two ticks; from any thread."""
+
+        def apply(simulation: Simulation) -> None:
+            before = simulation.params
+            changes = before.changes(params)
+            if not changes:
+                return
+            simulation.params = params
+            self.note("reset" if before.needs_reset(params) else "params", data=changes)
+
+        self.put(apply)
+
+    # -- the loop --------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep the swarm in step with mesh time until cancelled."""
+        loop = asyncio.get_running_loop()
+        self._anchor("start")
+        while True:
+            ticks = self._due() if self.playing else 0
+            if ticks or self._inputs:
+                metrics = await loop.run_in_executor(self._worker, self._work, ticks)
+                if metrics is not None:
+                    self._record(metrics)
+                for name, data in self._schedule.due(self.tick):
+                    self._listener.on_scheduled(name, data)
+            elif not self.playing and time.monotonic() - self._recorded >= RECORD_PERIOD:
+                self._record(await loop.run_in_executor(self._worker, self._measured))
+            self._tell_field()
+            await asyncio.sleep(self._wait())
+
+    def _work(self, ticks: int) -> dict[str, Any] | None:
+        """On the worker: inputs, then ticks; the metrics when a record is due after them."""
+        simulation = self._simulation
+        with self._busy:
+            for _ in range(len(self._inputs)):
+                try:
+                    self._inputs.popleft()(simulation)
+                except ChronofluxError as error:
+                    log.warning("an input was refused: %s", error)
+            if ticks:
+                simulation.advance(ticks)
+            if simulation.tick < self._next_record:
+                return None
+            self._next_record = first_tick(int(simulation.t + 1e-9) + 1, simulation.params.dt)
+            return self._measured()
+
+    def _measured(self) -> dict[str, Any]:
+        simulation = self._simulation
+        return {
+            **simulation.metrics(),
+            "nodes": simulation.params.oscillators,
+            "intents": len(simulation.pulses),
+            "portal": simulation.portal,
+            **self._surroundings.get("metrics", {"peers": 0}),
+        }
+
+    def _due(self) -> int:
+        """How many ticks to compute now: up to mesh time, the next record or the next scheduled event."""
+        simulation = self._simulation
+        late = self._clock.now() - simulation.mesh_time()
+        if late > STALL:
+            self._anchor("stall")
+            self.note("stall", data={"ms": round(late, 3)})
+            return 1
+        if late < -AHEAD:
+            self._anchor("clock set back")
+            return 0
+        ticks = int(late // self._tick_ms)
+        stops = (self._next_record, self._schedule.next_tick)
+        return max(0, min(ticks, MAX_BATCH, *(max(1, stop - simulation.tick) for stop in stops)))
+
+    @property
+    def _tick_ms(self) -> float:
+        return 1000 * self.params.dt / self._speed
+
+    def _wait(self) -> float:
+        """Seconds until the next tick is due."""
+        if not self.playing:
+            return 0.02
+        ahead = self._simulation.mesh_time() + self._tick_ms - self._clock.now()
+        return min(max(ahead / 1000, 0.0), 0.1)
+
+    def _anchor(self, why: str) -> None:
+        """Tie the current tick to mesh time."""
+        at = self._clock.now()
+        self._simulation.anchor(at, self._speed)
+        self.note("clock", data={"why": why, "speed": self._speed})
+
+    def _record(self, metrics: dict[str, Any]) -> None:
+        self._recorded = time.monotonic()
+        field = self._mean_field()
+        self._surroundings = self._listener.surroundings(field.at, field)
+        self.metrics = metrics | self._surroundings["metrics"]
+        peerings = self._surroundings["peerings"]
+        self.note("telemetry", metrics=self.metrics, **({"peerings": peerings} if peerings else {}))
+        self._listener.on_record(self.metrics)
+
+    def _mean_field(self) -> Field:
+        R, psi, omega = self._simulation.mean_field()
+        turning = omega * self._speed if self.playing and omega == omega else 0.0
+        at = self._simulation.mesh_time() if self.playing else self._clock.now()
+        return Field(at=at, R=min(R, 1.0), psi=psi, omega=turning, n=self.params.oscillators)
+
+    def _tell_field(self) -> None:
+        now = time.monotonic()
+        if now - self._told_field < FIELD_PERIOD or self._simulation.tick == 0:
+            return
+        self._told_field = now
+        self.field = field = self._mean_field()
+        if abs(field.omega) <= FIELD_LIMIT:
+            self.problem = None
+            self._listener.on_mean_field(field)
+        else:
+            self.problem = f"mean field not sent: {field.omega:.0f} rad/s, peers take at most {FIELD_LIMIT:g}"
+
+
+def warm_up(params: Params) -> None:
+    """Compile the kernels on a swarm that is thrown away (seconds when they are not in the cache yet)."""
+    small = params.replace(oscillators=min(params.oscillators, 16))
+    simulation = Simulation(small, seed=0)
+    simulation.anchor(0.0)
+    simulation.hear("nobody", 0.0, 0.5, 0.0, 1.0)
+    simulation.intent(x=0.0, y=0.0)
+    simulation.advance(2)
+    simulation.metrics()
+    simulation.snapshot()
