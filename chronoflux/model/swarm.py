@@ -46,7 +46,7 @@ class State:
     def __post_init__(self) -> None:
         n = np.size(self.x)
         for entry in fields(self):
-            value = _column(f"state.{entry.name}", getattr(self, entry.name), n)
+            value = column(f"state.{entry.name}", getattr(self, entry.name), n)
             object.__setattr__(self, entry.name, value)
 
     @property
@@ -55,16 +55,17 @@ class State:
         return len(self.x)
 
 
-def _column(name: str, value: Any, n: int) -> Floats:
+def column(name: str, value: Any, n: int) -> Floats:
+    """`value` as a new float64 array of shape (n,); ParameterError unless it is real, finite and fits."""
     given = np.asarray(value)
     if given.ndim != 1 or given.shape != (n,) or n == 0:
         raise ParameterError(name, f"array of shape {given.shape}", f"shape ({n or 'n'},), n >= 1")
     if given.dtype.kind not in "fiu":
         raise ParameterError(name, f"array of {given.dtype}", "real numbers, float64")
-    column = np.array(given, dtype=np.float64)
-    if not np.isfinite(column).all():
+    numbers = np.array(given, dtype=np.float64)
+    if not np.isfinite(numbers).all():
         raise ParameterError(name, "array with NaN or infinity", "finite numbers")
-    return column
+    return numbers
 
 
 @dataclass(kw_only=True)

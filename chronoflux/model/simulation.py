@@ -1,0 +1,462 @@
+"""`Simulation`: a swarm that is advanced tick by tick, and `Snapshot`, what it looks like at one."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+
+from chronoflux.errors import ParameterError
+from chronoflux.model.engine import Law, run
+from chronoflux.model.events import EVENTS, EventKind
+from chronoflux.model.field import FAINT, decay, pressure, strength
+from chronoflux.model.graph import HEAVIEST, NO_GRAPH, read_graph
+from chronoflux.model.metrics import local_order, order, turbulence
+from chronoflux.model.neighbours import nearest
+from chronoflux.model.params import Params
+from chronoflux.model.peers import Field, Peers
+from chronoflux.model.phases import GLOBAL, GRAPH, KNN, TAU, Coupling, Graph
+from chronoflux.model.swarm import Floats, Pulse, State, Swarm, column
+
+OMEGA_WINDOW = 0.5
+"""Simulated seconds over which the mean-field frequency is taken."""
+BATCH = 2_000_000
+"""Oscillator-ticks in one compiled call: a fraction of a second, after which Ctrl-C is heard."""
+NORMALS = 1 << 18
+"""Most random numbers drawn at once, 2 MiB, unless one tick needs more."""
+ARRAYS = ("x", "y", "vx", "vy", "phi")
+FORMAT = 1
+"""Version of what :meth:`Simulation.save` returns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A swarm at one tick. Its arrays are its own and read-only, so that any thread may keep it.
+
+    ``x, y`` (px), ``vx, vy`` (px per 1/60 s), ``phi`` (rad) and ``pressure`` (dimensionless, at each
+    oscillator) are float64 (n,). ``pulses`` is float64 (P, 4): ``x, y, E(t), sigma`` of those alive.
+    """
+
+    x: Floats
+    y: Floats
+    vx: Floats
+    vy: Floats
+    phi: Floats
+    pressure: Floats
+    pulses: Floats
+    portal: bool
+    tick: int
+    t: float
+    params: Params
+    seed: int
+
+
+class Simulation:
+    """One swarm. Not for use by two threads at once; hand a :meth:`snapshot` to the other instead.
+
+    Parameters
+    ----------
+    params
+        Defaults to ``Params()``, with as many oscillators as `state`, `frequencies` or `graph` have.
+    seed
+        Makes the run. None: a fresh one, kept in ``.seed``.
+    state
+        Where to begin; positions are wrapped into the world and phases into ``[0, 2π)``. None: positions
+        uniform in the world, no velocity, phases uniform.
+    graph
+        Who pulls on whom, in place of ``params.coupling``; see :func:`~chronoflux.model.graph.read_graph`.
+    frequencies
+        Natural frequencies in Hz, (n,), in place of ``params.frequency`` and its spread; portal mode shifts
+        them by ``portal_frequency − frequency``.
+
+    Raises
+    ------
+    ParameterError
+        When these do not fit each other or are not what is allowed.
+    """
+
+    def __init__(
+        self,
+        params: Params | None = None,
+        *,
+        seed: int | None = None,
+        state: State | None = None,
+        graph: Any = None,
+        frequencies: Any = None,
+    ) -> None:
+        self._graph = None if graph is None else read_graph(graph)
+        if params is None:
+            n = _size(state, frequencies, self._graph)
+            params = Params() if n is None else Params(oscillators=n)
+        if not isinstance(params, Params):
+            raise ParameterError("params", params, "a Params")
+        if state is not None and not isinstance(state, State):
+            raise ParameterError("state", type(state).__name__, "a State")
+        if state is not None and state.n != params.oscillators:
+            raise ParameterError("state", f"{state.n} oscillators", f"{params.oscillators}, as in params")
+        self._frequencies = (
+            None if frequencies is None else column("frequencies", frequencies, params.oscillators)
+        )
+        if self._frequencies is not None and not np.all(np.abs(self._frequencies) <= HEAVIEST):
+            raise ParameterError(
+                "frequencies", "array with values beyond the bound", f"within ±{HEAVIEST:g} Hz"
+            )
+        self._check_fit(params)
+        self._params = params
+        self._peers = Peers()
+        self._queue: list[tuple[EventKind, float, dict[str, Any]]] = []
+        self._sow(seed)
+        self._begin(state, tick=0, portal=False)
+
+    # -- beginning ------------------------------------------------------------------------------------
+
+    def _check_fit(self, params: Params) -> None:
+        """Refuse parameters that do not go with the graph or the frequencies given."""
+        n = params.oscillators
+        if self._graph is not None and len(self._graph.indptr) != n + 1:
+            raise ParameterError(
+                "oscillators", n, f"{len(self._graph.indptr) - 1}, the graph's number of nodes"
+            )
+        if self._frequencies is not None:
+            if len(self._frequencies) != n:
+                raise ParameterError("oscillators", n, f"{len(self._frequencies)}, the number of frequencies")
+            if params.frequency_spread > 0:
+                raise ParameterError(
+                    "frequency_spread", params.frequency_spread, "0 where frequencies are given"
+                )
+
+    def _sow(self, seed: int | None) -> None:
+        if seed is None:
+            seed = secrets.randbits(53)
+        if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+            raise ParameterError("seed", seed, "a whole number >= 0")
+        self.seed: int = int(seed)
+        self._rng: np.random.Generator = np.random.Generator(np.random.PCG64(self.seed))
+
+    def _begin(self, state: State | None, *, tick: int, portal: bool) -> None:
+        """Start from `state`, or from one drawn; without pulses and without a past of ψ."""
+        p, n, rng = self._params, self._params.oscillators, self._rng
+        if state is None:
+            x, y, phi = (rng.random(n) * side for side in (*p.world, TAU))
+            state = State(x=x, y=y, vx=np.zeros(n), vy=np.zeros(n), phi=phi)
+        self._swarm = Swarm(
+            x=state.x.copy(),
+            y=state.y.copy(),
+            vx=state.vx.copy(),
+            vy=state.vy.copy(),
+            phi=state.phi.copy(),
+            world=p.world,
+            dt=p.dt,
+            rng=rng,
+            tick=tick,
+            portal=portal,
+        )
+        self._detuning = _detuning(p, rng)
+        self._turns = np.zeros(max(1, round(OMEGA_WINDOW / p.dt)))
+        self._turned = 0
+        self._settle()
+        self._refresh()
+
+    def reset(self, seed: int | None = None) -> None:
+        """Start again at tick 0 with a new state, drawn with `seed`, or else by the generator as it stands.
+
+        Pulses are gone; portal mode, queued events, the mesh time of now and the peers' fields stay.
+        """
+        if seed is not None:
+            self._sow(seed)
+        self._renew(self._params, tick=0)
+
+    def _renew(self, params: Params, *, tick: int) -> None:
+        """A new state at `tick`, in the same mesh time as before."""
+        now = self.mesh_time()
+        self._params = params
+        self._begin(None, tick=tick, portal=self.portal)
+        self._peers.shift(tick, now)
+
+    def _settle(self) -> None:
+        """Bring positions and phases changed from outside back into their ranges."""
+        swarm = self._swarm
+        for values, period in ((swarm.x, swarm.world[0]), (swarm.y, swarm.world[1]), (swarm.phi, TAU)):
+            np.mod(values, period, out=values)
+            values[values >= period] = 0.0  # np.mod rounds −tiny up to the period itself
+
+    def _refresh(self) -> None:
+        """What the kernel needs of parameters, portal and pulses, after a change of any of them."""
+        p, swarm = self._params, self._swarm
+        kind = GLOBAL if p.coupling == "global" else KNN
+        kind = kind if self._graph is None else GRAPH
+        self._law = Law(
+            world=p.world,
+            plane=p.boundary == "plane",
+            portal=swarm.portal,
+            dt=p.dt,
+            gamma=p.gamma,
+            eta=p.eta,
+            noise=p.noise,
+            neighbours=p.neighbours,
+            rk4=p.integrator == "rk4",
+            coupling=Coupling(kind, p.kappa, p.phase_lag, p.mesh_coupling),
+        )
+        if self._frequencies is None:
+            hertz = self._detuning + (p.portal_frequency if swarm.portal else p.frequency)
+        else:
+            hertz = self._frequencies + (p.portal_frequency - p.frequency if swarm.portal else 0.0)
+        self._omega = TAU * hertz
+        self._fired = np.array(swarm.pulses, np.float64).reshape(-1, 5)
+
+    # -- what it is -----------------------------------------------------------------------------------
+
+    @property
+    def params(self) -> Params:
+        """The parameters. To be set between ticks; a change that ``needs_reset`` draws a new state."""
+        return self._params
+
+    @params.setter
+    def params(self, params: Params) -> None:
+        if not isinstance(params, Params):
+            raise ParameterError("params", params, "a Params")
+        self._check_fit(params)
+        if self._params.needs_reset(params):
+            self._renew(params, tick=self.tick)
+        else:
+            self._params = params
+            self._refresh()
+
+    @property
+    def tick(self) -> int:
+        """Ticks done."""
+        return self._swarm.tick
+
+    @property
+    def t(self) -> float:
+        """Simulated time in s, ``tick · dt``."""
+        return self._swarm.t
+
+    @property
+    def portal(self) -> bool:
+        """Whether portal mode is on."""
+        return self._swarm.portal
+
+    @property
+    def state(self) -> State:
+        """A copy of positions, velocities and phases."""
+        s = self._swarm
+        return State(x=s.x, y=s.y, vx=s.vx, vy=s.vy, phi=s.phi)
+
+    def snapshot(self) -> Snapshot:
+        """The swarm as it is now, frozen."""
+        s, law = self._swarm, self._law
+        pulses = self._alive()
+        arrays = {name: getattr(s, name).copy() for name in ARRAYS}
+        arrays["pressure"] = pressure(s.x, s.y, law.world, law.plane, s.t, law.portal, pulses)
+        arrays["pulses"] = pulses
+        for array in arrays.values():
+            array.flags.writeable = False
+        return Snapshot(**arrays, portal=s.portal, tick=s.tick, t=s.t, params=self._params, seed=self.seed)
+
+    def _alive(self) -> Floats:
+        alive = np.empty((len(self._fired), 4))
+        return alive[: decay(self._fired, self.t, alive)].copy()
+
+    # -- measures -------------------------------------------------------------------------------------
+
+    def mean_field(self) -> tuple[float, float, float]:
+        """``R``, ``psi`` (rad) and ``omega`` (rad/s; NaN before the first tick) of the mean field; O(n)."""
+        kept = min(self._turned, len(self._turns))
+        omega = float(np.sum(self._turns[:kept])) / (kept * self._params.dt) if kept else math.nan
+        return (*order(self._swarm.phi), omega)
+
+    def metrics(self) -> dict[str, float]:
+        """``H, psi, omega, tau, H_local`` as defined in the model; ``omega`` is NaN before the first tick."""
+        R, psi, omega = self.mean_field()
+        law = self._law
+        tau = turbulence(law.world, law.plane, self.t, law.portal, self._alive())
+        return {"H": R, "psi": psi, "omega": omega, "tau": tau, "H_local": self._local_order(R)}
+
+    def _local_order(self, R: float) -> float:
+        s, n = self._swarm, self._params.oscillators
+        if self._graph is not None:
+            return local_order(s.phi, self._graph.indptr, self._graph.indices)
+        if self._params.coupling == "global":
+            return R
+        k = min(self._params.neighbours, n - 1)
+        near = np.empty((n, k), np.int32)
+        nearest(s.x, s.y, self._law.world, self._law.plane, near)
+        return local_order(s.phi, np.arange(n + 1) * k, near.ravel())
+
+    # -- going on -------------------------------------------------------------------------------------
+
+    def advance(self, ticks: int = 1) -> None:
+        """Compute `ticks` ticks. Events fired since the last one are applied at the start of the first."""
+        if isinstance(ticks, bool) or not isinstance(ticks, Integral) or ticks < 0:
+            raise ParameterError("ticks", ticks, "a whole number >= 0")
+        left, n = int(ticks), self._params.oscillators
+        if left and self._queue:
+            self._apply_events()
+        noisy = self._params.noise > 0
+        batch = max(1, min(BATCH, NORMALS if noisy else BATCH) // n)
+        while left:
+            now = min(left, batch)
+            self._run(now, self._rng.standard_normal((now, n)) if noisy else np.empty((0, n)))
+            left -= now
+
+    def _run(self, ticks: int, normals: Floats) -> None:
+        s = self._swarm
+        alive, self._peers.used = run(
+            ticks,
+            s.tick,
+            s.x,
+            s.y,
+            s.vx,
+            s.vy,
+            s.phi,
+            self._omega,
+            self._law,
+            self._graph or NO_GRAPH,
+            self._fired,
+            self._peers.table(),
+            self._peers.clock,
+            normals,
+            self._turns,
+            self._turned,
+        )
+        s.tick += ticks
+        self._turned += ticks
+        if alive < len(self._fired):
+            s.pulses[:] = [pulse for pulse in s.pulses if strength(pulse.E, s.t - pulse.t) > FAINT]
+            self._refresh()
+
+    def fire(self, name: str, /, *, age: float = 0.0, **data: Any) -> None:
+        """Queue an event for the start of the next tick.
+
+        `name` is one of ``EVENTS``, `data` its fields, `age` how many simulated seconds ago it happened.
+
+        Raises
+        ------
+        ParameterError
+            At once, when there is no such event or a field is missing or out of range.
+        """
+        kind = EVENTS[name]
+        if isinstance(age, bool) or not isinstance(age, Real) or not 0 <= age < math.inf:
+            raise ParameterError("age", age, "seconds, finite and >= 0")
+        self._queue.append((kind, float(age), kind.check(data, self._params.world)))
+
+    def intent(self, *, x: float, y: float, E: float = 0.35, sigma: float = 80.0) -> None:
+        """Queue a pulse of pressure at ``x, y`` (px), of strength `E` and width `sigma` (px)."""
+        self.fire("intent", x=x, y=y, E=E, sigma=sigma)
+
+    def lion_gate(self, on: bool = True) -> None:
+        """Queue portal mode on, or off."""
+        self.fire("lion_gate", on=on)
+
+    def pacemaker_flip(self) -> None:
+        """Queue a flip: every velocity × −0.6, every phase + π/2."""
+        self.fire("pacemaker_flip")
+
+    def _apply_events(self) -> None:
+        queue, self._queue = self._queue, []
+        for kind, age, data in queue:
+            kind.effect(self._swarm, age, **data)
+        self._settle()
+        self._refresh()
+
+    # -- others ---------------------------------------------------------------------------------------
+
+    @property
+    def peers_used(self) -> int:
+        """P, how many peers' fields were used in the last tick."""
+        return self._peers.used
+
+    def anchor(self, at: float, speed: float = 1.0) -> None:
+        """Mesh time `at` (ms) belongs to the current tick; `speed` simulated seconds a second from here."""
+        self._peers.anchor(self.tick, at, speed)
+
+    def mesh_time(self, tick: int | None = None) -> float:
+        """Mesh time (ms) of a tick, by default the current one; NaN without an anchor."""
+        return self._peers.mesh_time(self.tick if tick is None else tick, self._params.dt)
+
+    def hear(self, peer: str, at: float, R: float, psi: float, omega: float) -> None:
+        """A peer's mean field ``R e^{iψ}`` at mesh time `at` (ms), turning with `omega` (rad/s).
+
+        One older than the one held of that peer is ignored. It pulls from the next tick on, while it is no
+        more than 2 s of mesh time away.
+        """
+        self._peers.hear(peer, Field(float(at), float(R), float(psi), float(omega)))
+
+    def forget(self, peer: str) -> None:
+        """Let go of a peer's field."""
+        self._peers.forget(peer)
+
+    # -- saved and loaded -----------------------------------------------------------------------------
+
+    def save(self) -> dict[str, Any]:
+        """Everything needed to go on bit for bit: NumPy arrays, and for the rest values ready for JSON."""
+        s = self._swarm
+        saved: dict[str, Any] = {name: getattr(s, name).copy() for name in ARRAYS}
+        saved |= {"detuning": self._detuning.copy(), "turns": self._turns.copy()}
+        saved["pulses"] = np.array(s.pulses, np.float64).reshape(-1, 5)
+        if self._frequencies is not None:
+            saved["frequencies"] = self._frequencies.copy()
+        if self._graph is not None:
+            saved |= {f"graph_{name}": array.copy() for name, array in self._graph._asdict().items()}
+        return saved | {
+            "format": FORMAT,
+            "params": self._params.to_dict(),
+            "seed": self.seed,
+            "generator": self._rng.bit_generator.state,
+            "tick": s.tick,
+            "portal": s.portal,
+            "turned": self._turned,
+            "peers": self._peers.save(),
+            "queue": [[kind.name, age, data] for kind, age, data in self._queue],
+        }
+
+    @classmethod
+    def load(cls, saved: Mapping[str, Any]) -> Self:
+        """The simulation that :meth:`save` was called on."""
+        if saved.get("format") != FORMAT:
+            raise ParameterError("format", saved.get("format"), f"{FORMAT}, what this version saves")
+        graph = None
+        if "graph_indptr" in saved:
+            graph = Graph(*(saved[f"graph_{name}"] for name in Graph._fields))
+        sim = cls(
+            Params.from_dict(saved["params"]),
+            seed=saved["seed"],
+            state=State(**{name: saved[name] for name in ARRAYS}),
+            graph=graph,
+            frequencies=saved.get("frequencies"),
+        )
+        sim._rng.bit_generator.state = saved["generator"]
+        sim._detuning, sim._turns = np.array(saved["detuning"]), np.array(saved["turns"])
+        sim._turned, sim._peers = saved["turned"], Peers.load(saved["peers"])
+        sim._swarm.tick, sim._swarm.portal = saved["tick"], saved["portal"]
+        sim._swarm.pulses = [Pulse(*map(float, row)) for row in saved["pulses"]]
+        sim._queue = [(EVENTS[name], age, dict(data)) for name, age, data in saved["queue"]]
+        sim._refresh()
+        return sim
+
+
+def _size(state: State | None, frequencies: Any, graph: Graph | None) -> int | None:
+    """How many oscillators what was given speaks of, if anything was."""
+    if isinstance(state, State):
+        return state.n
+    if frequencies is not None:
+        return int(np.size(frequencies))
+    return None if graph is None else len(graph.indptr) - 1
+
+
+def _detuning(params: Params, rng: np.random.Generator) -> Floats:
+    """Natural frequencies less ``params.frequency`` in Hz, drawn: float64 (n,)."""
+    n, spread = params.oscillators, params.frequency_spread
+    if spread == 0:
+        return np.zeros(n)
+    if params.frequency_distribution == "normal":
+        return spread * rng.standard_normal(n)
+    if params.frequency_distribution == "lorentz":
+        return spread * rng.standard_cauchy(n)
+    return spread * rng.uniform(-1.0, 1.0, n)
