@@ -30,7 +30,7 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 OSCILLATORS = 100
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """``90``, ``90s``, ``5m``, ``2h30m``, ``1d``: seconds as a float."""
 
     name = "duration"

@@ -83,7 +83,12 @@ async def join(
         await earlier.leave("joined again")
     await (_start_in_thread(node) if background else node.start())
     _OPEN[key] = node
-    node.on_close(lambda: _OPEN.pop(key, None))
+
+    def forget() -> None:
+        if _OPEN.get(key) is node:
+            del _OPEN[key]
+
+    node.on_close(forget)
     return node
 
 

@@ -27,7 +27,7 @@ from chronoflux.model.schedule import Schedule
 from chronoflux.model.simulation import Simulation, Snapshot
 from chronoflux.runner import Runner, warm_up
 from chronoflux.signal.protocol import room_name
-from chronoflux.telemetry import RunLog, export_json, load
+from chronoflux.telemetry import RunLog
 from chronoflux.version import VERSION
 
 if TYPE_CHECKING:
@@ -145,6 +145,8 @@ class Node:
         )
 
     def _build(self) -> Simulation:
+        """Everything that takes long, away from the event loop."""
+        importlib.import_module("pandas")  # for `peers` and `telemetry`, which are asked for on the loop
         warm_up(self._first_params)
         return Simulation(self._first_params, seed=self.seed)
 
@@ -344,12 +346,16 @@ class Node:
 
     def telemetry(self) -> pd.DataFrame:
         """This run's records so far."""
+        from chronoflux.telemetry import load
+
         if self._log is not None:
             self._log.flush()
         return load(self.path)
 
     def export_log(self, path: str | Path) -> Path:
         """Write the log as the JSON array of the first ChronoFlux's runner."""
+        from chronoflux.telemetry import export_json
+
         if self._log is not None:
             self._log.flush()
         return export_json(self.path, path)

@@ -117,20 +117,27 @@ class Runner:
                 data=dict(event.data),
                 id=event.id,
                 origin=event.origin,
-                fired=event.at,
-                age=age,
+                at=event.at,
             )
             if event.kind.name == "pacemaker_flip":
                 self._told_field = -1e9
 
         self.put(apply)
 
-    def note(self, kind: str, *, metrics: Mapping[str, Any] | None = None, **more: Any) -> None:
-        """Write a record of this moment."""
+    def note(
+        self,
+        kind: str,
+        *,
+        metrics: Mapping[str, Any] | None = None,
+        at: float | None = None,
+        **more: Any,
+    ) -> None:
+        """Write a record of this moment; `at` only when it is about another one."""
         simulation = self._simulation
         if metrics is None:
             metrics = self._measured() if simulation.tick else self.metrics
-        at = simulation.mesh_time() if self.playing else self._clock.now()
+        if at is None:
+            at = simulation.mesh_time() if self.playing else self._clock.now()
         self._log.write(kind, tick=simulation.tick, t=simulation.t, at=at, metrics=metrics, **more)
 
     def play(self, playing: bool) -> None:

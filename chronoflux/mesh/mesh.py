@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from chronoflux.errors import ParameterError, ProtocolError
@@ -161,7 +162,7 @@ class Mesh:
     def _can_relay(self, peer: Peer) -> bool:
         return peer.ours and peer.in_room and self.client.state == "joined" and self.client.server is not None
 
-    def _send(self, peer: Peer, message: Mapping[str, Any] | Any) -> bool:
+    def _send(self, peer: Peer, message: messages.Outgoing) -> bool:
         """Send over every way that may work; True when one took it."""
         taken = peer.linked and self._send_direct(peer, messages.encode(message))
         if not peer.direct(time.monotonic()) and self._can_relay(peer):
@@ -171,9 +172,8 @@ class Mesh:
     def _send_direct(self, peer: Peer, text: str, *, perishable: bool = False) -> bool:
         return peer.link is not None and peer.link.send(text, perishable=perishable)
 
-    def _send_relay(self, peer: Peer, message: Mapping[str, Any] | Any) -> bool:
-        data = message if isinstance(message, dict) else messages.to_object(message)
-        return self.client.send(protocol.SendRelay(to=peer.id, data=data))
+    def _send_relay(self, peer: Peer, message: messages.Outgoing) -> bool:
+        return self.client.send(protocol.SendRelay(to=peer.id, data=messages.to_object(message)))
 
     # -- what the server says --------------------------------------------------------------------------
 
@@ -236,9 +236,9 @@ class Mesh:
         if not peer.direct(time.monotonic()):
             self._drop(peer, peer.reason or "left the room")
 
-    def _take_ice_servers(self, servers: Sequence[Mapping[str, Any]]) -> None:
+    def _take_ice_servers(self, servers: Sequence[protocol.IceServer]) -> None:
         if not self._fixed_ice:
-            self._ice_servers = servers
+            self._ice_servers = [messages.to_object(server) for server in servers]
 
     def _on_signal(self, sender: str, payload: Mapping[str, Any]) -> None:
         peer = self.peers.get(sender)
@@ -318,10 +318,12 @@ class Mesh:
     def _on_closed(self, peer: Peer, link: Link) -> None:
         if peer.link is not link:
             return
-        peer.link, peer.reason = None, link.reason
-        self._node.on_peer(peer, "unlinked", link.reason)
+        peer.link = None
+        if not peer.left:
+            peer.reason = link.reason
+            self._node.on_peer(peer, "unlinked", link.reason)
         if peer.left or not peer.in_room:
-            self._drop(peer, link.reason)
+            self._drop(peer, peer.reason)
         elif peer.dials and not self._leaving:
             peer.plan_redial(time.monotonic())
 
@@ -360,7 +362,7 @@ class Mesh:
             case messages.Greeting():
                 self._on_greeting(peer, message)
             case messages.Bye():
-                self._send(peer, messages.to_object(messages.ByeAck()))
+                self._send(peer, messages.ByeAck())
                 peer.left, peer.in_room = True, False
                 peer.reason = f"left: {message.reason}" if message.reason else "left"
                 if not peer.linked:
@@ -408,7 +410,7 @@ class Mesh:
                 data["sigma"] = pulse.sigma
             envelope = messages.Envelope(id=pulse.id, origin=pulse.origin, at=pulse.at)
             told = EventMessage(EVENTS["intent"], envelope, data)
-            self._checked(peer, lambda told=told: self._on_event(peer, told, told=True))
+            self._checked(peer, partial(self._on_event, peer, told, told=True))
 
     # -- the watch -------------------------------------------------------------------------------------
 

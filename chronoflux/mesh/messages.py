@@ -111,6 +111,7 @@ class Unknown:
 
 
 Message = Hello | Greeting | Telemetry | Field | Bye | ByeAck | EventMessage | Unknown
+Outgoing = Struct | Mapping[str, Any]
 FIXED: dict[str, type[Struct]] = {
     str(kind.__struct_config__.tag): kind for kind in (Hello, Greeting, Telemetry, Field, Bye, ByeAck)
 }
@@ -163,13 +164,13 @@ def _convert(value: Any, kind: type[Struct], name: str) -> Any:
     return message
 
 
-def encode(message: Struct | Mapping[str, Any]) -> str:
+def encode(message: Outgoing) -> str:
     """A message as JSON text."""
     return msgspec.json.encode(message).decode()
 
 
-def to_object(message: Struct) -> dict[str, Any]:
-    """A message as an object, for the server's relay."""
+def to_object(message: Outgoing) -> dict[str, Any]:
+    """A message as an object of plain values, for the server's relay."""
     value: dict[str, Any] = msgspec.to_builtins(message)
     return value
 

@@ -42,6 +42,7 @@ class Room:
         self._auto, self._token = server == AUTO, token
         self._hosted: SignalServer | None = None
         self._changed = asyncio.Event()
+        self.mesh: Mesh
         self.client = SignalClient(
             f"ws://localhost:{DEFAULT_PORT}" if self._auto else server,
             room=name,
@@ -59,7 +60,7 @@ class Room:
             server = SignalServer("127.0.0.1", DEFAULT_PORT, token=self._token)
             try:
                 await server.__aenter__()
-            except OSError as error:
+            except SignalingError as error:
                 log.info("no server of our own: %s", error)  # somebody else was quicker
             else:
                 self._hosted = server

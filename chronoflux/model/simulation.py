@@ -243,6 +243,11 @@ class Simulation:
         return self._swarm.portal
 
     @property
+    def pulses(self) -> Floats:
+        """The pulses alive now, as in a :class:`Snapshot`: float64 (P, 4) of ``x, y, E(t), sigma``."""
+        return self._alive()
+
+    @property
     def state(self) -> State:
         """A copy of positions, velocities and phases."""
         s = self._swarm
