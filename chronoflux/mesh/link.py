@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -187,8 +188,8 @@ class Link:
         sdp = payload.get("sdp")
         if not isinstance(sdp, str):
             raise LinkError("the peer's description has no SDP text")
-        if "\nm=audio" in sdp or "\nm=video" in sdp:
-            raise LinkError("the peer asked for audio or video; this is a mesh of data channels")
+        if re.findall(r"^m=(\w+)", sdp, re.MULTILINE) != ["application"]:
+            raise LinkError("the peer's description is not of one data channel and nothing else")
         return RTCSessionDescription(sdp=sdp, type=payload["type"])
 
     async def _candidate(self, connection: RTCPeerConnection, fields: Any) -> None:

@@ -1,0 +1,70 @@
+# The whole life of ChronoFlux from a fresh machine: Python 3.11 or newer and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo lab test test-slow lint format lock pictures clean browser
+
+help:
+	@echo "make demo       run the whole thing once: a server, two nodes, a notebook, a reading of the logs"
+	@echo "make lab        open notebook 01 in JupyterLab"
+	@echo "make test       all quick tests (make test-slow: the rest)"
+	@echo "make lint       ruff, mypy, import-linter"
+	@echo "make format     put the code into shape"
+	@echo "make pictures   make the README's pictures anew, from real runs"
+	@echo "make lock       resolve the dependencies anew into requirements.txt"
+	@echo "make clean      remove the set-up (.venv) and caches; logs stay"
+
+setup: $(READY)
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "ChronoFlux needs Python 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
+	@echo "setting up $(VENV) (once; a minute or two)"
+	@$(PYTHON) -m venv $(VENV) || { echo "python's venv is missing; Debian: apt install python3-venv"; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup
+	@$(BIN)/python -m chronoflux.demo
+
+lab: setup
+	@$(BIN)/jupyter lab notebooks/01_join_a_room.ipynb
+
+# Chromium for the browser tests: Debian's, when it is missing and may be installed.
+browser:
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
+	  echo "no Chromium here: the browser tests will be skipped"
+
+test: setup browser
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup browser
+	@$(BIN)/python -m pytest -m slow
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+pictures: setup browser
+	@$(BIN)/python tests/pictures.py
+
+# What was tested, with hashes, for every platform, and without a word on where it was fetched.
+lock:
+	@$(PYTHON) -m venv .cache/lock && .cache/lock/bin/python -m pip install --quiet uv
+	@printf 'hatchling\neditables\n' | .cache/lock/bin/uv pip compile --quiet --upgrade --universal \
+	  --python-version 3.11 --extra lab --extra test --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header --output-file requirements.txt pyproject.toml -
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

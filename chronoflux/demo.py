@@ -1,0 +1,325 @@
+"""``python -m chronoflux.demo``: the whole way once: a server, two headless nodes, a notebook, a reading.
+
+Everything runs as it would for a user: the server and the nodes as processes of their own, notebook 01
+in a kernel, logs on disk; what is printed at the end was read back from those logs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from tqdm import tqdm
+
+from chronoflux.analysis.synchrony import null_order, phase_locking
+from chronoflux.errors import ChronofluxError, UsageError
+from chronoflux.faces import run_face
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NOTEBOOK = Path("notebooks/01_join_a_room.ipynb")
+ROOM = "demo"
+FREQUENCIES = {"notebook": (1.20, 0.90), "bot-1": (1.19, 0.89), "bot-2": (1.21, 0.91)}  # Hz; in portal mode
+SEEDS = {"bot-1": 11, "bot-2": 12, "notebook": 13}
+PATIENCE = 60.0  # s for a process to come up
+MARGIN = 1_000.0  # ms before the first goodbye within which an event may still be on its way
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--log-dir", type=click.Path(path_type=Path), default=Path("logs/demo"), show_default=True)
+@click.option(
+    "--seconds", type=click.IntRange(10, 600), default=40, show_default=True, help="how long they run"
+)
+@click.option("--debug", is_flag=True, help="show tracebacks")
+def main(log_dir: Path, seconds: int, debug: bool) -> None:
+    """Run a room of three on this machine, and read what happened from the logs."""
+    run_face(lambda: _demo(_emptied(log_dir), seconds), debug=debug)
+
+
+def _emptied(log_dir: Path) -> Path:
+    """The log folder, without the runs of an earlier demo."""
+    if not NOTEBOOK.exists():
+        raise UsageError(f"{NOTEBOOK} is not here: run this in the folder of ChronoFlux")
+    for run in log_dir.glob(f"{ROOM}-*-*Z*"):
+        shutil.rmtree(run)
+    log_dir.mkdir(parents=True, exist_ok=True)
+    return log_dir.resolve()
+
+
+async def _demo(log_dir: Path, seconds: int) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        url = await stack.enter_async_context(_server())
+        click.echo(f"signaling server at {url}")
+        for name in ("bot-1", "bot-2"):
+            await stack.enter_async_context(_bot(name, url, log_dir))
+            click.echo(f"{name}: 100 oscillators at {FREQUENCIES[name][0]} Hz, a process of its own")
+        click.echo(f"{NOTEBOOK}: 220 oscillators at {FREQUENCIES['notebook'][0]} Hz, in a kernel")
+        await _notebook(url, log_dir, seconds)
+    report(log_dir)
+
+
+@contextlib.asynccontextmanager
+async def _process(*arguments: str, ready: str) -> AsyncIterator[str]:
+    """A process of ours from the line that says it is ready (given) until it ended in order."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    said: list[str] = []
+    drain: asyncio.Task[bytes] | None = None
+    try:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not said or ready not in said[-1]:
+                    line = await process.stdout.readline()
+                    if not line:
+                        raise ChronofluxError(f"{arguments[0]} ended: {' / '.join(said) or 'without a word'}")
+                    said.append(line.decode().strip())
+        except TimeoutError:
+            raise ChronofluxError(f"{arguments[0]} was not ready after {PATIENCE:g} s: {said}") from None
+        drain = asyncio.create_task(process.stdout.read())
+        yield said[-1]
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+        if drain is not None:
+            rest = (await drain).decode().strip()
+        code = await process.wait()
+    if code != 0:
+        raise ChronofluxError(f"{arguments[0]} ended with code {code}: {rest}")
+
+
+@contextlib.asynccontextmanager
+async def _server() -> AsyncIterator[str]:
+    async with _process("chronoflux.signal", "--port", "0", ready="ws://") as line:
+        start = line.index("ws://")
+        yield line[start:].split()[0].rstrip("'\"),.")
+
+
+@contextlib.asynccontextmanager
+async def _bot(name: str, url: str, log_dir: Path) -> AsyncIterator[None]:
+    frequency, portal = FREQUENCIES[name]
+    numbers = ["--seed", str(SEEDS[name]), "--frequency", str(frequency), "--portal-frequency", str(portal)]
+    place = ["--server", url, "--log-dir", str(log_dir)]
+    async with _process(
+        "chronoflux.headless", ROOM, "100", name, *place, *numbers, ready=f"{name} in {ROOM}"
+    ):
+        yield
+
+
+async def _notebook(url: str, log_dir: Path, seconds: int) -> None:
+    """Execute the notebook with our settings in place of its own; leave it as HTML beside the logs."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+    from nbconvert import HTMLExporter
+
+    frequency, portal = FREQUENCIES["notebook"]
+    settings = {
+        "ROOM": ROOM,
+        "SERVER": url,
+        "LOG_DIR": str(log_dir),
+        "NODE_ID": "notebook",
+        "SEED": SEEDS["notebook"],
+        "FREQUENCY": frequency,
+        "PORTAL_FREQUENCY": portal,
+        "PEERS": 2,
+        "SECONDS": seconds,
+        "STAY": False,
+    }
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+    place = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
+    injected = "\n".join(f"{name} = {value!r}" for name, value in settings.items())
+    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(injected))  # type: ignore[no-untyped-call]
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOK.parent)}})
+    progress = asyncio.create_task(_progress(log_dir, seconds))
+    try:
+        await client.async_execute()
+    except CellExecutionError as error:
+        raise ChronofluxError(f"{NOTEBOOK}: {str(error).strip().splitlines()[-1]}") from None
+    finally:
+        progress.cancel()
+        await asyncio.wait([progress])
+        page, _ = HTMLExporter().from_notebook_node(notebook)
+        (log_dir / "notebook.html").write_text(page, encoding="utf-8")
+
+
+async def _progress(log_dir: Path, seconds: int) -> None:
+    """Show what the notebook's own log says, once a second."""
+    with tqdm(total=seconds, unit="s", bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} s {postfix}") as bar:
+        while True:
+            bar.set_postfix_str("the kernel is starting") if not bar.n else None
+            for line in _last_lines(log_dir):
+                metrics = line["metrics"]
+                bar.n = min(seconds, line["t"])
+                bar.set_postfix_str(
+                    f"H {metrics['H']:.2f}, H_mesh {metrics.get('H_mesh', 0):.2f}, {metrics['peers']} peers"
+                )
+            bar.refresh()
+            await asyncio.sleep(1)
+
+
+def _last_lines(log_dir: Path) -> list[dict[str, Any]]:
+    """The latest telemetry record of the notebook's run, if there is one yet."""
+    for path in log_dir.glob(f"{ROOM}-notebook-*/telemetry.jsonl"):
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 8192))
+            lines = file.read().split(b"\n")[1:-1]
+        for line in reversed(lines):
+            record: dict[str, Any] = json.loads(line)
+            if record["type"] == "telemetry":
+                return [record]
+    return []
+
+
+# -- the reading -----------------------------------------------------------------------------------------
+
+
+def report(log_dir: Path) -> None:
+    """Print what the logs say, draw it, and raise when a link or an event is missing."""
+    from chronoflux.telemetry import load
+
+    frame = load(log_dir)
+    names = {_manifest(path)["peer_id"]: _manifest(path)["node"] for path in log_dir.glob(f"{ROOM}-*")}
+    click.echo()
+    click.echo(node_table(frame).to_string())
+    click.echo()
+    click.echo(pair_table(log_dir, names).to_string())
+    mean, high = null_order(100)
+    click.echo(f"\n(100 unrelated phases have H = {mean:.2f} on average, below {high:.2f} in 19 of 20 cases)")
+    picture = draw(frame, log_dir / "room.png")
+    click.echo(f"\npicture {picture}\nnotebook {log_dir / 'notebook.html'}\nlogs {log_dir}")
+    problems = missing_links(frame, names) + lost_events(frame, names)
+    if problems:
+        raise ChronofluxError("; ".join(problems))
+    click.echo("\nevery node linked to every other, and no event was lost")
+
+
+def _manifest(run: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((run / "run.json").read_text())
+    return manifest
+
+
+def node_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a node: records, mean order, events sent and received, peers."""
+    import pandas as pd
+
+    rows = {}
+    for node, records in frame.groupby("node"):
+        seconds = records[records["type"] == "telemetry"]
+        rows[node] = {
+            "records": len(records),
+            **{name: round(seconds[name].mean(), 3) for name in ("H", "H_local", "H_mesh")},
+            "events sent": int(own_events(records).sum()),
+            "events received": int(records["type"].str.startswith("remote_").sum()),
+            "peers": int(seconds["peers"].max()),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def pair_table(log_dir: Path, names: dict[str, str]) -> pd.DataFrame:
+    """One row a pair of nodes: phase-locking value and mean phase difference, as the first of them saw it."""
+    import pandas as pd
+
+    from chronoflux.telemetry import load_peerings
+
+    peerings = load_peerings(log_dir)
+    peerings["other"] = peerings["peer"].map(names)
+    rows = {}
+    for (node, other), pair in peerings.groupby(["node", "other"]):
+        if str(node) < str(other):
+            locking = phase_locking(pair["dpsi"])
+            rows[f"{node} – {other}"] = {
+                "Δf [Hz]": round(abs(FREQUENCIES[str(node)][0] - FREQUENCIES[str(other)][0]), 3),
+                "phase-locking value": round(locking.plv, 3),
+                "mean difference [rad]": round(locking.difference, 3),
+                "seconds": locking.n,
+            }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def own_events(records: pd.DataFrame) -> pd.Series[bool]:
+    """Which records are events fired by the node itself."""
+    from chronoflux.model.events import EVENTS
+
+    return records["type"].isin([kind.name for kind in EVENTS])
+
+
+def missing_links(frame: pd.DataFrame, names: dict[str, str]) -> list[str]:
+    """The pairs that never had a data channel, in words."""
+    links = frame[frame["type"] == "peer"]
+    linked = {
+        (row.node, names.get(row.data["data"]["id"]))
+        for row in links.itertuples()
+        if row.data["data"]["change"] == "linked"
+    }
+    wanted = [(a, b) for a in FREQUENCIES for b in FREQUENCIES if a != b]
+    return [f"{a} never linked to {b}" for a, b in wanted if (a, b) not in linked]
+
+
+def lost_events(frame: pd.DataFrame, names: dict[str, str]) -> list[str]:
+    """The events fired while all three were there that one of them has not on record, in words."""
+    telemetry = frame[frame["type"] == "telemetry"]
+    complete = telemetry[telemetry["peers"] >= len(FREQUENCIES) - 1].groupby("node")["at"]
+    if complete.ngroups < len(FREQUENCIES):
+        return ["the three were never together"]
+    start, end = complete.min().max(), frame[frame["type"] == "end"]["at"].min() - MARGIN
+    heard = {node: set(records["id"].dropna()) for node, records in frame.groupby("node")}
+    fired = frame[own_events(frame) & frame["at"].between(start, end)]
+    return [
+        f"{row.type} {row.id[:8]} of {row.node} is not in the log of {node}"
+        for row in fired.itertuples()
+        for node in FREQUENCIES
+        if row.id not in heard.get(node, set())
+    ]
+
+
+def draw(frame: pd.DataFrame, path: Path) -> Path:
+    """The three `H(t)` with the events marked."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    marks = {
+        "intent": ("·", "0.6"),
+        "lion_gate": ("lion gate", "tab:orange"),
+        "pacemaker_flip": ("flip", "tab:red"),
+    }
+    start = frame["time"].min()
+    seconds = (frame["time"] - start).dt.total_seconds()
+    figure, axes = plt.subplots(figsize=(9, 4), layout="constrained")
+    for colour, node in zip(("#0072b2", "#d55e00", "#009e73"), FREQUENCIES, strict=True):
+        chosen = (frame["node"] == node) & (frame["type"] == "telemetry")
+        label = f"{node} ({FREQUENCIES[node][0]:.2f} Hz)"
+        axes.plot(seconds[chosen], frame.loc[chosen, "H"], color=colour, lw=1.8, label=label)
+    mesh = (frame["node"] == "notebook") & (frame["type"] == "telemetry")
+    axes.plot(
+        seconds[mesh], frame.loc[mesh, "H_mesh"], color="0.2", lw=1.2, ls="--", label="whole room (H_mesh)"
+    )
+    axes.axhspan(0, null_order(100)[1], color="0.9", zorder=0, label="unrelated phases (95 %)")
+    for row, when in zip(frame.itertuples(), seconds, strict=True):
+        if row.type in marks:
+            text, colour = marks[row.type]
+            axes.axvline(when, color=colour, lw=0.8, alpha=0.7)
+            axes.text(when, 1.02, text, color=colour, fontsize=8, ha="center")
+    axes.set(xlabel="time [s]", ylabel="order parameter H", ylim=(0, 1), xlim=(0, None))
+    axes.legend(loc="lower right", fontsize=8)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+    return path
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    main()

@@ -1,0 +1,59 @@
+"""Fixtures that several rooms need."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chronoflux.joining import join
+from chronoflux.node import Node
+from chronoflux.signal.server import SignalServer
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
+)
+
+
+def need(tool: str | None, name: str) -> None:
+    """Skip a test for want of a tool; where nothing may be skipped, fail."""
+    if not tool:
+        (pytest.fail if os.environ.get("CHRONOFLUX_NO_SKIP") else pytest.skip)(f"{name} is not installed")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[SignalServer]:
+    """A signaling server of ours on a free port."""
+    async with SignalServer(port=0) as running:
+        yield running
+
+
+Joiner = Callable[..., Awaitable[Node]]
+
+
+@pytest.fixture
+async def joined(tmp_path: Path) -> AsyncIterator[Joiner]:
+    """A `join` whose nodes log into a temporary folder and leave at the end, all at once."""
+    nodes: list[Node] = []
+
+    async def one(room: str = "room1", **options: Any) -> Node:
+        options.setdefault("log_dir", tmp_path / "logs")
+        options.setdefault("node_id", f"n{len(nodes) + 1}")
+        options.setdefault("seed", len(nodes) + 1)
+        node = await join(room, **options)
+        nodes.append(node)
+        return node
+
+    yield one
+    await asyncio.gather(*(node.leave() for node in nodes))
+    with contextlib.suppress(RuntimeError):
+        left = [
+            task for task in asyncio.all_tasks() if "node" in task.get_name() or "link" in task.get_name()
+        ]
+        assert not left, f"tasks left behind: {left}"

@@ -1,0 +1,93 @@
+"""Events between nodes count once."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chronoflux.errors import ProtocolError
+from chronoflux.mesh.gossip import SEEN, Bucket, Event, Gossip, new_id, old_id
+from chronoflux.model.events import EVENTS
+
+NOW = 1.7e12
+
+
+def event(
+    name: str = "intent", *, at: float = NOW, origin: str = "p", key: str | None = None, on: bool = True
+) -> Event:
+    """An event as it may come."""
+    data = {"on": on} if name == "lion_gate" else {}
+    return Event(EVENTS[name], data, key or new_id(), origin, at)
+
+
+@given(st.lists(st.integers(0, 20), max_size=60))
+def test_each_id_counts_once(keys: list[int]) -> None:
+    """Of any sequence of ids, with repeats, each is accepted exactly once."""
+    gossip = Gossip()
+    accepted = [key for key in keys if gossip.accept(event(key=str(key)), NOW)]
+    assert accepted == list(dict.fromkeys(keys))
+
+
+@given(st.permutations(range(6)))
+def test_the_latest_gate_wins_in_any_order(order: list[int]) -> None:
+    """Whatever the order of arrival, the lion gate with the latest time holds, ties by origin."""
+    gates = [
+        event("lion_gate", at=NOW + when, origin=who)
+        for when, who in zip((1, 2, 2, 0, 2, 1), "abcdef", strict=True)
+    ]
+    gossip = Gossip()
+    for index in order:
+        gossip.accept(gates[index], NOW)
+    assert gossip.standing("lion_gate") is gates[4]
+
+
+def test_times_far_from_now_are_refused() -> None:
+    """An event from the far future or past is refused; a lasting state may be old, never from the future."""
+    gossip = Gossip()
+    for at in (NOW + 2_001, NOW - 90_001):
+        with pytest.raises(ProtocolError):
+            gossip.accept(event(at=at), NOW)
+    assert gossip.accept(event("lion_gate", at=NOW - 1e7), NOW, lasting=True)
+    with pytest.raises(ProtocolError):
+        gossip.accept(event("lion_gate", at=NOW + 1e7), NOW, lasting=True)
+
+
+def test_own_events_come_back_unheard_and_are_told_again_for_a_minute() -> None:
+    """An own event that a peer sends back is not applied; it is kept for new paths for 60 s."""
+    gossip = Gossip()
+    mine = event(at=NOW)
+    gossip.own(mine)
+    assert not gossip.accept(mine, NOW + 10)
+    assert list(gossip.recent(NOW + 59_000)) == [mine]
+    assert list(gossip.recent(NOW + 61_000)) == []
+
+
+def test_equal_events_of_an_old_client_are_one_within_a_second() -> None:
+    """An old client's event heard on two ways is one; the same click two seconds later is another."""
+    gossip = Gossip()
+    key = old_id("peer", EVENTS["pacemaker_flip"], {})
+    assert (
+        key == old_id("peer", EVENTS["pacemaker_flip"], {}) != old_id("other", EVENTS["pacemaker_flip"], {})
+    )
+    flip = event("pacemaker_flip", key=key)
+    assert [gossip.accept(flip, NOW + later) for later in (0, 500, 2_000)] == [True, False, True]
+
+
+def test_memory_is_bounded() -> None:
+    """However many ids come, only the latest are remembered."""
+    gossip = Gossip()
+    for key in range(SEEN + 500):
+        gossip.accept(event(key=str(key)), NOW)
+    assert len(gossip._seen) == SEEN
+
+
+@given(st.lists(st.floats(0, 3), min_size=1, max_size=300))
+def test_a_bucket_never_gives_more_than_its_rate(gaps: list[float]) -> None:
+    """Over any time span a bucket lets at most burst + rate · span through."""
+    bucket, now, passed = Bucket(20.0, 40.0), 100.0, 0
+    for gap in gaps:
+        now += gap
+        passed += bucket.take(now)
+    assert passed <= 40 + 20 * sum(gaps)
+    assert passed >= 1

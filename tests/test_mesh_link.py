@@ -1,0 +1,159 @@
+"""A link is one WebRTC data channel: made, used, broken, refused. Two real ones in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from chronoflux.mesh import link as link_module
+from chronoflux.mesh.link import Link
+from tests.support import until
+
+Payload = dict[str, Any]
+
+
+class End:
+    """One end of a pair: its link and what happened to it."""
+
+    def __init__(self, dials: bool, deliver: Callable[[Payload], None]) -> None:
+        self.got: list[str | bytes] = []
+        self.closed = 0
+        self.opened = 0
+        self.link = Link(
+            dials=dials,
+            send_signal=deliver,
+            on_open=lambda link: self._count("opened"),
+            on_message=lambda link, data: self.got.append(data),
+            on_closed=lambda link: self._count("closed"),
+        )
+
+    def _count(self, name: str) -> None:
+        setattr(self, name, getattr(self, name) + 1)
+
+
+@asynccontextmanager
+async def pair(
+    to_answerer: Callable[[Payload], list[Payload]] = lambda payload: [payload],
+) -> AsyncIterator[tuple[End, End]]:
+    """A dialler and an answerer whose signals reach each other; `to_answerer` may change the dialler's."""
+
+    def deliver(payload: Payload) -> None:
+        for changed in to_answerer(payload):
+            answerer.link.feed(changed)
+
+    dialler = End(True, deliver)
+    answerer = End(False, lambda payload: dialler.link.feed(payload))
+    dialler.link.start()
+    answerer.link.start()
+    try:
+        yield dialler, answerer
+    finally:
+        await asyncio.gather(dialler.link.close(), answerer.link.close())
+        left = [task.get_name() for task in asyncio.all_tasks() if "link" in task.get_name()]
+        assert not left
+
+
+async def opened(*ends: End) -> None:
+    await until(lambda: all(end.link.state == "open" for end in ends), what="links open")
+
+
+async def test_two_ends_open_and_talk_both_ways_in_order() -> None:
+    """A pair opens once on both sides and delivers every message in order, text and bytes."""
+    async with pair() as (a, b):
+        await opened(a, b)
+        words = [f"message {i}" for i in range(200)]
+        assert all(a.link.send(word) for word in words)
+        b.link.send("back")
+        await until(lambda: len(b.got) == 200 and a.got == ["back"])
+        assert b.got == words
+        assert (a.opened, b.opened) == (1, 1)
+
+
+async def test_closing_one_end_ends_the_other() -> None:
+    """When one side closes, the other learns it soon, with a reason, and each is told once."""
+    async with pair() as (a, b):
+        await opened(a, b)
+        await a.link.close("enough")
+        await until(lambda: b.closed)
+        assert a.link.reason == "enough"
+        assert b.link.reason
+        assert not a.link.send("too late")
+    assert (a.closed, b.closed) == (1, 1)
+
+
+async def test_candidates_may_come_one_by_one() -> None:
+    """An offer without candidates, followed by them as simple-peer sends them, connects."""
+
+    def trickle(payload: Payload) -> list[Payload]:
+        found = re.findall(r"a=(candidate:.*)\r\n", payload["sdp"])
+        bare = re.sub(r"a=(candidate:.*|end-of-candidates)\r\n", "", payload["sdp"])
+        one_by_one = [
+            {"type": "candidate", "candidate": {"candidate": text, "sdpMid": "0", "sdpMLineIndex": 0}}
+            for text in [*found, ""]
+        ]
+        return [{"type": "offer", "sdp": bare}, *one_by_one]
+
+    async with pair(trickle) as (a, b):
+        await opened(a, b)
+
+
+async def test_a_handler_that_raises_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception in a message handler is logged; the link goes on."""
+    async with pair() as (a, b):
+
+        def angry(link: Link, data: str | bytes) -> None:
+            b.got.append(data)
+            raise ValueError("not today")
+
+        b.link._on_message = angry
+        await opened(a, b)
+        a.link.send("one")
+        a.link.send("two")
+        await until(lambda: b.got == ["one", "two"])
+        assert "a handler failed" in caplog.text
+        assert b.link.state == "open"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"type": "offer", "sdp": "rubbish"},
+        {"type": "offer"},
+        {"type": "offer", "sdp": 5},
+        {"type": "candidate", "candidate": {"candidate": "candidate:1 2 3"}},
+        {"type": "offer", "sdp": "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\n"},
+    ],
+)
+async def test_a_bad_signal_ends_the_link_with_a_reason(payload: Payload) -> None:
+    """A description or candidate that makes no sense ends this link, with a reason, and nothing else."""
+    end = End(False, lambda payload: None)
+    end.link.start()
+    end.link.feed(payload)
+    await until(lambda: end.closed)
+    assert end.link.reason
+    await end.link.close()
+
+
+async def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link that nobody answers gives up at its deadline and says why."""
+    monkeypatch.setattr(link_module, "CONNECT_DEADLINE", 0.5)
+    async with pair(lambda payload: []) as (a, _):
+        await until(lambda: a.closed)
+        assert "timed out" in a.link.reason
+        assert "did not answer" in a.link.reason
+
+
+async def test_a_message_over_the_limit_ends_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sends a message over the limit is cut off."""
+    monkeypatch.setattr(link_module, "MAX_MESSAGE", 1000)
+    async with pair() as (a, b):
+        await opened(a, b)
+        a.link.send("x" * 1001)
+        await until(lambda: b.closed)
+        assert "1000 are allowed" in b.link.reason
+        assert b.got == []
