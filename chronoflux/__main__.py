@@ -1,0 +1,25 @@
+"""``python -m chronoflux``: lists the faces."""
+
+from __future__ import annotations
+
+import click
+
+from chronoflux.version import VERSION
+
+FACES = {
+    "chronoflux.signal": "the signaling server, where nodes meet",
+    "chronoflux.headless": "a node without a notebook",
+    "chronoflux.demo": "the whole way once, on this machine",
+}
+
+
+def main() -> None:
+    """Say what can be run."""
+    click.echo(f"ChronoFlux {VERSION}. In a notebook: import chronoflux as cf; node = await cf.join('room1')\n")
+    for module, what in FACES.items():
+        click.echo(f"  python -m {module:22} {what}")
+    click.echo("\nEach tells more with --help.")
+
+
+if __name__ == "__main__":
+    main()
