@@ -1,0 +1,201 @@
+"""The controls: play and pause, a button for each event, a slider for each parameter with a range.
+
+All are made from the registries (`EVENTS`, `SPECS`), so that a new event or parameter needs nothing here.
+Clicks and slider moves come in on any thread; `refresh` and `apply` are called on the view's loop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets
+
+from chronoflux.errors import ChronofluxError
+from chronoflux.model.events import EVENTS, EventKind
+from chronoflux.model.params import SPECS, Params, Spec
+from chronoflux.model.simulation import Snapshot
+from chronoflux.widget.source import Source
+
+ECHO = 2.0
+"""Seconds for which a toggle shows what was asked for, until the swarm says so itself."""
+
+STANDING: dict[str, Callable[[Snapshot], bool]] = {"lion_gate": lambda snapshot: snapshot.portal}
+"""Where a snapshot shows whether a standing event is on; others show what was last asked for here."""
+
+
+class Toolbar(ipywidgets.Box):  # type: ignore[misc]
+    """Play or pause, and the events. `report` is given an error's line, or None after a success."""
+
+    def __init__(self, source: Source, report: Callable[[str | None], None]) -> None:
+        self._source, self._report = source, report
+        self._asked: dict[str, tuple[bool, float]] = {}  # standing event → as asked for, when
+        self._on: dict[str, bool] = {}
+        self._play = _button("", "Let the swarm move, or hold it; the node stays in its room")
+        self._play.on_click(lambda _: self._try(self._toggle_play))
+        self._kinds: tuple[EventKind, ...] = ()
+        self._events: list[ipywidgets.Button] = []
+        super().__init__()
+        self.add_class("chronoflux-toolbar")
+
+    def refresh(self, snapshot: Snapshot) -> None:
+        """Show what there is to press and which state it is in."""
+        playing = self._source.playing
+        self._play.description = "Pause" if playing else "Play"
+        self._play.icon = "pause" if playing else "play"
+        if self._kinds != tuple(EVENTS):
+            self._build()
+        for kind, button in zip(self._kinds, self._events, strict=True):
+            if not toggles(kind):
+                continue
+            on = self._standing(kind, snapshot)
+            self._on[kind.name] = on
+            button.description = f"{kind.label}: {'on' if on else 'off'}"
+            button.button_style = "warning" if on else ""
+
+    def disable(self) -> None:
+        """Nothing can be pressed any more."""
+        for button in self.children:
+            button.disabled = True
+
+    def _build(self) -> None:
+        stale, self._kinds = self._events, tuple(EVENTS)
+        self._events = [self._event_button(kind) for kind in self._kinds]
+        self.children = [self._play, *self._events]
+        for button in stale:
+            close_all(button)
+
+    def _event_button(self, kind: EventKind) -> ipywidgets.Button:
+        button = _button(kind.label, (kind.effect.__doc__ or kind.label).strip().splitlines()[0])
+        button.on_click(lambda _: self._try(lambda: self._fire(kind)))
+        return button
+
+    def _standing(self, kind: EventKind, snapshot: Snapshot) -> bool:
+        shown = STANDING.get(kind.name)
+        asked, at = self._asked.get(kind.name, (False, 0.0))
+        if shown is None:
+            return asked
+        return asked if time.monotonic() - at < ECHO else shown(snapshot)
+
+    def _fire(self, kind: EventKind) -> None:
+        data: dict[str, Any] = {}
+        if toggles(kind):
+            data["on"] = not self._on.get(kind.name, False)
+        self._source.fire(kind.name, **data)
+        if toggles(kind):
+            self._on[kind.name] = data["on"]
+            self._asked[kind.name] = data["on"], time.monotonic()
+
+    def _toggle_play(self) -> None:
+        if self._source.playing:
+            self._source.pause()
+        else:
+            self._source.play()
+
+    def _try(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except ChronofluxError as error:
+            self._report(str(error))
+        else:
+            self._report(None)
+
+
+class Sliders(ipywidgets.VBox):  # type: ignore[misc]
+    """The parameters that have a slider's range. Moves are gathered, and applied together."""
+
+    def __init__(self, source: Source, report: Callable[[str | None], None]) -> None:
+        self._source, self._report = source, report
+        self._moved: dict[str, float] = {}
+        self._shown = source.params
+        self._sliders = {
+            name: _slider(name, spec, getattr(self._shown, name))
+            for name, spec in SPECS.items()
+            if spec.slider
+        }
+        for name, slider in self._sliders.items():
+            slider.observe(lambda change, name=name: self._move(name, change["new"]), "value")
+        super().__init__(list(self._sliders.values()))
+        self.add_class("chronoflux-sliders")
+
+    def apply(self) -> None:
+        """Give the source what was moved since the last call."""
+        if not self._moved:
+            return
+        moved, self._moved = self._moved, {}
+        try:
+            params = self._source.params.replace(**moved)
+            if params != self._source.params:
+                self._source.params = params
+        except ChronofluxError as error:
+            self._report(str(error))
+            self._show(self._source.params)
+        else:
+            self._shown = params
+            self._report(None)
+
+    def refresh(self) -> None:
+        """Show parameters that were changed elsewhere."""
+        params = self._source.params
+        if params != self._shown and not self._moved:
+            self._show(params)
+
+    def disable(self) -> None:
+        """Nothing can be moved any more."""
+        for slider in self._sliders.values():
+            slider.disabled = True
+
+    def _show(self, params: Params) -> None:
+        self._shown = params
+        for name, slider in self._sliders.items():
+            value = getattr(params, name)
+            slider.min, slider.max = min(slider.min, value), max(slider.max, value)
+            slider.value = value
+
+    def _move(self, name: str, value: float) -> None:
+        if value != getattr(self._shown, name):
+            self._moved[name] = value
+
+
+def toggles(kind: EventKind) -> bool:
+    """Whether an event switches something lasting on and off."""
+    return kind.standing and "on" in kind.payload.__struct_fields__
+
+
+def close_all(widget: ipywidgets.Widget) -> None:
+    """Close a widget with all that belongs to it: children, canvases, layouts and styles."""
+    for name in ("children", "_canvases"):
+        for part in getattr(widget, name, ()):
+            close_all(part)
+    for name in ("layout", "style"):
+        part = getattr(widget, name, None)
+        if isinstance(part, ipywidgets.Widget):
+            part.close()
+    ipywidgets.Widget.close(widget)
+
+
+def _button(label: str, tooltip: str) -> ipywidgets.Button:
+    return ipywidgets.Button(description=label, tooltip=tooltip)
+
+
+def _slider(name: str, spec: Spec, value: Any) -> ipywidgets.Widget:
+    assert spec.slider is not None
+    low, high = min(spec.slider[0], value), max(spec.slider[1], value)
+    whole = isinstance(value, int)
+    symbol, _, meaning = spec.doc.rpartition(", ")
+    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+    slider = kind(
+        value=value,
+        min=low,
+        max=high,
+        step=1 if whole else 0.01,
+        description=f"{symbol or name} [{spec.unit}]" if spec.unit else symbol or name,
+        # A swarm begun anew at each px of a drag would be of no use to anybody.
+        continuous_update=not spec.reset,
+        style={"description_width": "9.5em"},
+    )
+    slider.tooltip = f"{name}: {meaning}" + (f", {spec.unit}" if spec.unit else "")
+    if not whole:
+        slider.readout_format = ".2f"
+    return slider

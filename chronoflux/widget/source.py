@@ -1,0 +1,50 @@
+"""What the widget can draw and steer: `Source`, the part of a node's interface that it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from chronoflux.model.params import Params
+from chronoflux.model.simulation import Snapshot
+
+
+class Source(Protocol):
+    """A node, or whatever else has these. All of it may be called from any thread."""
+
+    params: Params
+
+    @property
+    def playing(self) -> bool:
+        """Whether the swarm moves."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """The latest metrics: ``tau``, with peers ``peers`` (their number) and ``H_mesh``."""
+
+    @property
+    def peers(self) -> Any:
+        """A pandas table with ``id``, ``name``, ``H`` and ``dpsi`` (phase difference to us, rad) a peer."""
+
+    @property
+    def status(self) -> Any:
+        """``room``, ``node_id``, ``light``, ``text``, ``problem``."""
+
+    def snapshot(self) -> Snapshot:
+        """The swarm as it is."""
+
+    def play(self) -> None:
+        """Go on."""
+
+    def pause(self) -> None:
+        """Hold the swarm."""
+
+    def fire(self, name: str, **data: Any) -> Any:
+        """Fire an event; positions that are not given are drawn."""
+
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Have a function called when it has ended."""

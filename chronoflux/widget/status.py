@@ -1,0 +1,65 @@
+"""The status line: what a node says of itself, as HTML with everything from outside escaped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+LIGHTS = {
+    "linked": "linked to peers directly",
+    "relay": "linked through a relay",
+    "server": "joined, through the signaling server only",
+    "alone": "alone",
+}
+
+
+def null_band(n: int) -> tuple[float, float]:
+    """Mean ``√(π/4n)`` and 95 % point ``√(ln 20 / n)`` of ``H`` for `n` unrelated phases, at most 1."""
+    return min(math.sqrt(math.pi / (4 * n)), 1.0), min(math.sqrt(math.log(20) / n), 1.0)
+
+
+def status_html(status: Any, metrics: Mapping[str, Any], n: int, trouble: str | None = None) -> str:
+    """The status line.
+
+    `status` is the node's ``NodeStatus`` (room, node_id, light, text, problem), `metrics` its latest
+    metrics, `n` its number of oscillators, `trouble` what the display itself has to complain of.
+    """
+    light = status.light if status.light in LIGHTS else "alone"
+    peers = int(metrics.get("peers") or 0)
+    parts = [
+        f'<span class="chronoflux-light chronoflux-{light}" title="{LIGHTS[light]}">●</span>'
+        f" {escape(str(status.text))}",
+        f"room <b>{escape(str(status.room))}</b>",
+        f"{peers} peer{'' if peers == 1 else 's'}",
+        _order(metrics.get("H"), n),
+    ]
+    if peers:
+        parts.append(f"H<sub>mesh</sub> {_number(metrics.get('H_mesh'), 2)}")
+    parts.append(f'<span title="turbulence of the field">τ</span> {_number(metrics.get("tau"), 4)}')
+    line = "".join(f'<span class="chronoflux-fact">{part}</span>' for part in parts)
+    problems = [text for text in (status.problem, trouble) if text]
+    warnings = "".join(f'<div class="chronoflux-problem">⚠ {escape(str(text))}</div>' for text in problems)
+    return f'<div class="chronoflux-status">{line}</div>{warnings}'
+
+
+def _order(H: Any, n: int) -> str:
+    """``H`` as number and bar, with the band in which it lies for unrelated phases."""
+    mean, top = null_band(n)
+    value = H if isinstance(H, int | float) and math.isfinite(H) else 0.0
+    title = (
+        f"order parameter; {n} unrelated phases have {mean:.2f} on average, 95 % of the time under {top:.2f}"
+    )
+    bar = (
+        f'<span class="chronoflux-bar"><i style="width:{100 * top:.0f}%"></i>'
+        f'<b style="width:{100 * min(max(value, 0.0), 1.0):.0f}%"></b></span>'
+    )
+    chance = f'<small title="{title}">by chance {mean:.2f}, 95 % below {top:.2f}</small>'
+    return f'<span title="{title}">H {_number(H, 2)} {bar}</span> {chance}'
+
+
+def _number(value: Any, digits: int) -> str:
+    if isinstance(value, int | float) and math.isfinite(value):
+        return f"{value:.{digits}f}"
+    return "–"

@@ -1,0 +1,205 @@
+"""`NodeView`: the live picture of a node with its controls, as an ipywidgets box.
+
+The page and the kernel meet here. What comes from the page may come on any thread; it only calls the
+source, which bears that, or wakes the view's one task, which alone draws, on the loop it was made on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from typing import Any
+
+import ipywidgets
+
+from chronoflux.errors import ChronofluxError
+from chronoflux.widget.controls import Sliders, Toolbar, close_all
+from chronoflux.widget.flow import FrameFlow
+from chronoflux.widget.picture import Hand, compose, own_hand, picture_size
+from chronoflux.widget.source import Source
+from chronoflux.widget.stage import Stage
+from chronoflux.widget.status import status_html
+
+log = logging.getLogger(__name__)
+
+FPS = 60.0
+PANEL_PERIOD = 0.2
+"""Seconds between looks at the controls, the status and the peers."""
+IDLE, HELD = 0.004, 0.05
+"""Seconds until a source that had nothing new is asked again: while it plays, and while it is held."""
+
+
+class NodeView(ipywidgets.VBox):  # type: ignore[misc]
+    """The picture of `source`, its controls and its status; to be made on a running event loop.
+
+    It may be displayed any number of times, and a source may have any number of views. Nothing is drawn
+    while nobody watches. When the source ends, the last picture stays, until it is taken off the page.
+    """
+
+    def __init__(self, source: Source, *, fps: float = FPS) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._source = source
+        self._flow = FrameFlow(interval=1 / fps)
+        self._displays: set[str] | None = None  # pages that display it; None before the first
+        self._woken = asyncio.Event()
+        self._trouble: str | None = None
+        self._peers: list[Hand] = []  # psi relative to our own
+        self._snapshot = source.snapshot()
+        self._drawn: tuple[Any, ...] = ()
+        self._toolbar = Toolbar(source, self._report)
+        self._sliders = Sliders(source, self._report)
+        self._status = ipywidgets.HTML()
+        self._stage = Stage(picture_size(self._snapshot.params.world), self._hear)
+        body = ipywidgets.Box([self._stage, self._sliders])
+        body.add_class("chronoflux-body")
+        self._refresh_panel()
+        super().__init__([self._toolbar, body, self._status])
+        self.add_class("chronoflux-view")
+        self._task = self._loop.create_task(self._run(), name="chronoflux view")
+        self._task.add_done_callback(self._ended)
+        source.on_close(self._wake)
+
+    @property
+    def flow(self) -> FrameFlow:
+        """The flow of frames to the pages that show this."""
+        return self._flow
+
+    def close(self) -> None:
+        """Stop drawing, take the view off the page and its parts out of the kernel. From any thread."""
+        if self.comm is None:
+            return
+        close_all(self)
+        self._call(self._task.cancel)
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing is drawn any more."""
+        await asyncio.wait([self._task])
+
+    # -- from the page and from the source, on any thread ----------------------------------------------
+
+    def _hear(self, content: dict[str, Any]) -> None:
+        self._call(self._heard, content)
+
+    def _report(self, trouble: str | None) -> None:
+        self._trouble = trouble
+        self._wake()
+
+    def _wake(self) -> None:
+        self._call(self._woken.set)
+
+    def _call(self, function: Any, *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the kernel is going down
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    # -- on the loop -----------------------------------------------------------------------------------
+
+    def _heard(self, content: dict[str, Any]) -> None:
+        """Take in what `frames.js` says."""
+        now = self._loop.time()
+        match content:
+            case {"shown": int(frame), "client": str(client)}:
+                self._flow.confirm(client, frame, now)
+            case {"watching": bool(watching), "displayed": bool(displayed), "client": str(client)}:
+                self._look(client, watching, displayed, now)
+            case {"click": [int() | float() as x, int() | float() as y]}:
+                self._click(x, y)
+            case _:
+                log.warning("the page said something unknown: %.100r", content)
+        self._woken.set()
+
+    def _look(self, client: str, watching: bool, displayed: bool, now: float) -> None:
+        self._displays = (self._displays or set()) - {client} | ({client} if displayed else set())
+        if not watching:
+            self._flow.leave(client)
+        else:
+            self._flow.watch(client, now)
+            if self._task.done():  # nobody else would: the last picture, for a page just opened
+                self._draw()
+        self._close_if_done()
+
+    def _click(self, x: float, y: float) -> None:
+        """An intent where the picture was clicked, at fractions of its sides."""
+        if not (math.isfinite(x) and math.isfinite(y)):
+            return
+        W, H = self._snapshot.params.world
+        try:
+            self._source.fire("intent", x=min(max(x, 0.0), 1.0) * W, y=min(max(y, 0.0), 1.0) * H)
+        except ChronofluxError as error:
+            self._trouble = str(error)
+        else:
+            self._trouble = None
+
+    async def _run(self) -> None:
+        """Draw as fast as the pages that watch confirm, and look after the panel, until the source ends."""
+        look = 0.0
+        while not self._source.closed:
+            now = self._loop.time()
+            if self._flow.watched and now >= look:
+                look = now + PANEL_PERIOD
+                self._refresh_panel()
+            if self._flow.ready(now) and not self._draw():
+                self._flow.postpone(now + (IDLE if self._source.playing else HELD))
+            wait = self._flow.wait(now)
+            await self._rest(None if wait is None else min(wait, max(look - now, 0.0)))
+
+    async def _rest(self, seconds: float | None) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        self._woken.clear()
+
+    def _draw(self) -> bool:
+        """Send a frame, if there is anything new to see; whether there was."""
+        if not self._source.closed:
+            self._snapshot = self._source.snapshot()
+        snapshot = self._snapshot
+        seen = snapshot.tick, snapshot.portal, snapshot.params, tuple(self._peers)
+        if seen == self._drawn and not self._flow.fresh:
+            return False
+        self._drawn = seen
+        # All is computed before the frame gets its number: a failure leaves nothing unconfirmed.
+        picture = compose(snapshot, self._peers)
+        self._stage.show(picture, self._flow.sent(self._loop.time()))
+        return True
+
+    def _refresh_panel(self) -> None:
+        """Bring controls, status line and the peers' hands up to date; apply what was moved."""
+        self._sliders.apply()
+        self._sliders.refresh()
+        self._toolbar.refresh(self._snapshot)
+        self._peers = _peers_hands(self._source)
+        self._show_status()
+
+    def _show_status(self) -> None:
+        metrics = {**self._source.metrics, "H": own_hand(self._snapshot).R}
+        self._status.value = status_html(self._source.status, metrics, len(self._snapshot.x), self._trouble)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """The source has ended, the view was closed, or drawing failed: say which."""
+        if task.cancelled():
+            return
+        if error := task.exception():
+            log.error("the display stopped", exc_info=error)
+            self._trouble = f"the display stopped: {error!r}"
+        self._toolbar.disable()
+        self._sliders.disable()
+        self._show_status()
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        """An ended view that was taken off every page is of no use to anybody any more."""
+        if self._task.done() and self._displays is not None and not self._displays:
+            self.close()
+
+
+def _peers_hands(source: Source) -> list[Hand]:
+    """The peers' mean fields as far as known, ``psi`` relative to the source's own."""
+    if not source.metrics.get("peers"):
+        return []
+    known = source.peers[["name", "id", "H", "dpsi"]].dropna(subset=["H", "dpsi"])
+    return [
+        Hand(str(name or peer), float(H), float(dpsi))
+        for name, peer, H, dpsi in known.itertuples(index=False)
+    ]
