@@ -10,17 +10,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, Protocol
 
 from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock
-from chronoflux.mesh.gossip import Event, Gossip, old_id
+from chronoflux.mesh.gossip import Event, Gossip
+from chronoflux.mesh.intake import Intake, Listener
 from chronoflux.mesh.link import Link
-from chronoflux.mesh.messages import EventMessage, Field
-from chronoflux.mesh.peer import EARLY, LIVE, RELAY_AFTER, Peer
-from chronoflux.model.events import EVENTS, World
+from chronoflux.mesh.messages import Field
+from chronoflux.mesh.peer import EARLY, RELAY_AFTER, Peer
 from chronoflux.signal import protocol
 from chronoflux.signal.client import SignalClient
 
@@ -34,24 +33,14 @@ MAX_LINKS = 32
 BYE_DEADLINE = 1.0  # s
 
 
-class Participant(Protocol):
+class Participant(Listener, Protocol):
     """The node, as the mesh sees it. Called on the event loop."""
-
-    @property
-    def world(self) -> World:
-        """Width and height in px."""
 
     def hello(self) -> Mapping[str, Any]:
         """The fields of ``hello``."""
 
     def greeting(self) -> Mapping[str, Any]:
         """The fields of ``state``: what a newcomer takes over."""
-
-    def on_event(self, event: Event) -> None:
-        """A remote event to apply, checked and heard for the first time."""
-
-    def on_field(self, peer: str, field: Field) -> None:
-        """A peer's mean field."""
 
     def on_peer(self, peer: Peer, change: str, reason: str) -> None:
         """A peer changed: ``linked``, ``unlinked``, ``relayed``, ``quiet``, ``live`` or ``gone``."""
@@ -71,13 +60,18 @@ class Mesh:
         self.client, self.clock = client, clock
         self.peers: dict[str, Peer] = {}
         self.gossip = Gossip()
-        self.id = client.peer_id or ""
         self._node = node
+        self._intake = Intake(node, self.gossip, clock)
         self._fixed_ice = ice_servers is not None
         self._ice_servers: Sequence[Mapping[str, Any]] = ice_servers or ()
         self._retired: set[asyncio.Task[None]] = set()
         self._acks: dict[str, asyncio.Event] = {}
         self._leaving = False
+
+    @property
+    def id(self) -> str:
+        """This node's id in the room; empty before the server gave or confirmed it."""
+        return self._intake.id
 
     # -- life ----------------------------------------------------------------------------------------
 
@@ -206,7 +200,7 @@ class Mesh:
             # A server without memory for secrets gave us a new name: to the others we are somebody new.
             for peer in self.peers.values():
                 self._retire(peer, "joined anew under another id")
-        self.id = mine
+        self._intake.id = mine
         if message.ice_servers:
             self._take_ice_servers(message.ice_servers)
         present = {entry.id for entry in message.peers}
@@ -330,87 +324,32 @@ class Mesh:
     def _on_message(self, peer: Peer, link: Link, data: str | bytes) -> None:
         if peer.link is link:
             peer.heard_direct = time.monotonic()
-            self._checked(peer, lambda: self._handle(peer, messages.decode(data)))
+            self._hear(peer, lambda: messages.decode(data))
 
     def _on_passed(self, sender: str, data: Mapping[str, Any]) -> None:
         peer = self.peers.get(sender)
         if peer is not None and not peer.left:
             peer.heard_relay = time.monotonic()
-            self._checked(peer, lambda: self._handle(peer, messages.parse(dict(data))))
+            self._hear(peer, lambda: messages.parse(dict(data)))
 
-    def _checked(self, peer: Peer, action: Callable[[], None]) -> None:
-        """Do it; what is refused is counted and goes no further."""
+    def _hear(self, peer: Peer, decode: Callable[[], messages.Message]) -> None:
+        """Take a message; what is refused is counted and goes no further."""
         try:
-            action()
+            message = decode()
+            match message:
+                case messages.Bye():
+                    self._send(peer, messages.ByeAck())
+                    peer.left, peer.in_room = True, False
+                    peer.reason = f"left: {message.reason}" if message.reason else "left"
+                    if not peer.linked:
+                        self._drop(peer, peer.reason)
+                case messages.ByeAck():
+                    if peer.id in self._acks:
+                        self._acks[peer.id].set()
+                case _:
+                    self._intake.take(peer, message)
         except (ProtocolError, ParameterError) as error:
-            peer.refused[getattr(error, "kind", "event")] += 1
-            log.debug("mesh: refused from %s: %s", peer.name, error)
-
-    def _handle(self, peer: Peer, message: messages.Message) -> None:
-        match message:
-            case EventMessage():
-                self._on_event(peer, message)
-            case Field():
-                if peer.field_ is None or message.at > peer.field_.at:
-                    peer.field_ = message
-                    self._node.on_field(peer.id, message)
-            case messages.Telemetry():
-                peer.metrics = message.telemetry
-            case messages.Hello():
-                peer.ours = True
-                peer.describe({"nodeId": message.node_id, "kind": message.kind})
-            case messages.Greeting():
-                self._on_greeting(peer, message)
-            case messages.Bye():
-                self._send(peer, messages.ByeAck())
-                peer.left, peer.in_room = True, False
-                peer.reason = f"left: {message.reason}" if message.reason else "left"
-                if not peer.linked:
-                    self._drop(peer, peer.reason)
-            case messages.ByeAck():
-                if peer.id in self._acks:
-                    self._acks[peer.id].set()
-
-    def _on_event(self, peer: Peer, message: EventMessage, *, told: bool = False) -> None:
-        """Check an event and hand it on; `told` as part of a greeting, so by others than its origin."""
-        envelope = message.envelope
-        passed_on = told or envelope.hops > 0
-        origin = envelope.origin if envelope.origin and passed_on else peer.id
-        if origin == self.id:
-            return
-        if not told and not peer.allows_event(origin, time.monotonic()):
-            raise ProtocolError(message.kind.wire, "more than 20 events/s")
-        now = self.clock.now()
-        data = self._fit(peer, message)
-        key = envelope.id or old_id(peer.id, message.kind, data)
-        event = Event(message.kind, data, key, origin, now if envelope.at is None else envelope.at)
-        if self.gossip.accept(event, now):
-            self._node.on_event(event)
-
-    def _fit(self, peer: Peer, message: EventMessage) -> dict[str, Any]:
-        """The event's data in px of this node's world, checked."""
-        kind, world = message.kind, self._node.world
-        source = peer.world or world
-        return kind.scale(kind.check(message.data, source), source, world)
-
-    def _on_greeting(self, peer: Peer, state: messages.Greeting) -> None:
-        """Take over portal and live pulses, each as the event it came from."""
-        if not peer.greetings.take(time.monotonic()):
-            raise ProtocolError("state", "more than one every 2 s")
-        peer.world = state.world
-        if state.portal or state.portal_at is not None:
-            at, origin = state.portal_at or 0.0, state.portal_origin or peer.id
-            key = f"state:{origin[:32]}:{at:.3f}"
-            event = Event(EVENTS["lion_gate"], {"on": state.portal}, key, origin, at)
-            if origin != self.id and self.gossip.accept(event, self.clock.now(), lasting=True):
-                self._node.on_event(event)
-        for pulse in state.intents:
-            data = {"x": pulse.x, "y": pulse.y, "E": pulse.E}
-            if pulse.sigma is not None:
-                data["sigma"] = pulse.sigma
-            envelope = messages.Envelope(id=pulse.id, origin=pulse.origin, at=pulse.at)
-            told = EventMessage(EVENTS["intent"], envelope, data)
-            self._checked(peer, partial(self._on_event, peer, told, told=True))
+            peer.refuse(error)
 
     # -- the watch -------------------------------------------------------------------------------------
 
@@ -472,11 +411,3 @@ class Mesh:
             if peer.state != "gone":
                 peer.state = "gone"
                 self._node.on_peer(peer, "gone", reason)
-
-
-def live_peers(mesh: Mesh | None) -> list[Peer]:
-    """Peers that count at present: heard within 2 s, or an old client with a working link."""
-    return [] if mesh is None else [peer for peer in mesh.peers.values() if peer.state == "live"]
-
-
-__all__ = ["LIVE", "Mesh", "Participant", "live_peers"]

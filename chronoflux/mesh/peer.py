@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cmath
+import logging
 import random
 import time
 from collections import Counter, deque
@@ -10,11 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh.gossip import Bucket, Event
 from chronoflux.mesh.messages import Field
 
 if TYPE_CHECKING:
     from chronoflux.mesh.link import Link
+
+log = logging.getLogger(__name__)
 
 LIVE, GONE = 2.0, 15.0  # s without a word: quiet after the first, gone after the second
 RELAY_AFTER = 1.5  # s without a link before the server's relay carries more than events
@@ -143,6 +147,12 @@ class Peer:
             self._buckets.pop(next(iter(self._buckets)))
         bucket = self._buckets.setdefault(origin, Bucket(EVENT_RATE, EVENT_BURST))
         return bucket.take(now)
+
+    def refuse(self, error: ProtocolError | ParameterError) -> None:
+        """Count something of this peer's that was refused."""
+        kind = error.kind if isinstance(error, ProtocolError) else error.name.partition(".")[0]
+        self.refused[kind[:32]] += 1
+        log.debug("refused from %s: %s", self.name, error)
 
     def plan_redial(self, now: float) -> None:
         """Dial again after a wait that doubles with each failure, with jitter."""

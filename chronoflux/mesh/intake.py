@@ -1,0 +1,103 @@
+"""`Intake`: what peers say, checked against this node's world and the room's events, handed on once."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from chronoflux.errors import ParameterError, ProtocolError
+from chronoflux.mesh import messages
+from chronoflux.mesh.clock import MeshClock
+from chronoflux.mesh.gossip import Event, Gossip, old_id
+from chronoflux.mesh.messages import EventMessage, Field
+from chronoflux.mesh.peer import Peer
+from chronoflux.model.events import EVENTS, World
+
+
+class Listener(Protocol):
+    """Whoever applies what is let in."""
+
+    @property
+    def world(self) -> World:
+        """Width and height in px."""
+
+    def on_event(self, event: Event) -> None:
+        """A remote event to apply, checked and heard for the first time."""
+
+    def on_field(self, peer: str, field: Field) -> None:
+        """A peer's mean field."""
+
+
+class Intake:
+    """See the module. ``id`` is this node's own: what comes back from it is not news."""
+
+    def __init__(self, listener: Listener, gossip: Gossip, clock: MeshClock) -> None:
+        self.id = ""
+        self._listener, self._gossip, self._clock = listener, gossip, clock
+
+    def take(self, peer: Peer, message: messages.Message) -> None:
+        """Take a message of a peer.
+
+        Raises
+        ------
+        ProtocolError, ParameterError
+            When it is refused.
+        """
+        match message:
+            case EventMessage():
+                self._event(peer, message)
+            case Field():
+                if peer.field_ is None or message.at > peer.field_.at:
+                    peer.field_ = message
+                    self._listener.on_field(peer.id, message)
+            case messages.Telemetry():
+                peer.metrics = message.telemetry
+            case messages.Hello():
+                peer.ours = True
+                peer.describe({"nodeId": message.node_id, "kind": message.kind})
+            case messages.Greeting():
+                self._greeting(peer, message)
+
+    def _event(self, peer: Peer, message: EventMessage, *, told: bool = False) -> None:
+        """Check an event and hand it on; `told` as part of a greeting, so by others than its origin."""
+        envelope = message.envelope
+        passed_on = told or envelope.hops > 0
+        origin = envelope.origin if envelope.origin and passed_on else peer.id
+        if origin == self.id:
+            return
+        if not told and not peer.allows_event(origin, time.monotonic()):
+            raise ProtocolError(message.kind.wire, "more than 20 events/s")
+        now = self._clock.now()
+        data = self._fit(peer, message)
+        key = envelope.id or old_id(peer.id, message.kind, data)
+        event = Event(message.kind, data, key, origin, now if envelope.at is None else envelope.at)
+        if self._gossip.accept(event, now):
+            self._listener.on_event(event)
+
+    def _fit(self, peer: Peer, message: EventMessage) -> dict[str, Any]:
+        """The event's data in px of this node's world, checked."""
+        kind, world = message.kind, self._listener.world
+        source = peer.world or world
+        return kind.scale(kind.check(message.data, source), source, world)
+
+    def _greeting(self, peer: Peer, state: messages.Greeting) -> None:
+        """Take over portal and live pulses, each as the event it came from."""
+        if not peer.greetings.take(time.monotonic()):
+            raise ProtocolError("state", "more than one every 2 s")
+        peer.world = state.world
+        if state.portal or state.portal_at is not None:
+            at, origin = state.portal_at or 0.0, state.portal_origin or peer.id
+            key = f"state:{origin[:32]}:{at:.3f}"
+            event = Event(EVENTS["lion_gate"], {"on": state.portal}, key, origin, at)
+            if origin != self.id and self._gossip.accept(event, self._clock.now(), lasting=True):
+                self._listener.on_event(event)
+        for pulse in state.intents:
+            data = {"x": pulse.x, "y": pulse.y, "E": pulse.E}
+            if pulse.sigma is not None:
+                data["sigma"] = pulse.sigma
+            envelope = messages.Envelope(id=pulse.id, origin=pulse.origin, at=pulse.at)
+            told = EventMessage(EVENTS["intent"], envelope, data)
+            try:
+                self._event(peer, told, told=True)
+            except (ProtocolError, ParameterError) as error:
+                peer.refuse(error)  # the others may still be good

@@ -1,0 +1,151 @@
+"""The headless face, as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import chronoflux as cf
+from chronoflux.headless import Duration, main
+from chronoflux.model.params import SPECS
+from chronoflux.signal.server import SignalServer
+from tests.conftest import Joiner
+from tests.support import until
+
+QUICK = cf.Params(oscillators=60)
+
+
+async def run(*arguments: str, timeout: float = 60) -> tuple[int, str, str]:
+    """Run a module to its end: exit code, stdout, stderr."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", *arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(timeout):
+        out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+@asynccontextmanager
+async def headless(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A headless node in a process, from its first line on; killed at the end if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "chronoflux.headless", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            while b"oscillators" not in (line := await process.stdout.readline()):
+                assert line, "it ended without a word"
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+Headless = Callable[..., AbstractAsyncContextManager[asyncio.subprocess.Process]]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+async def test_two_processes_link_and_end_in_order(
+    server: SignalServer, joined: Joiner, tmp_path: Path, stop: signal.Signals
+) -> None:
+    """A headless process and a node here link, share an event, and Ctrl-C or SIGTERM ends it in order."""
+    here = await joined(server=server.url, params=QUICK)
+    place = ["--server", server.url, "--log-dir", str(tmp_path / "bot"), "--schedule", "none"]
+    async with headless("room1", "60", "bot-1", *place, "--frequency", "1.23", "--seed", "5") as process:
+        await until(lambda: here.peers["via"].tolist() == ["direct"], timeout=20)
+        assert here.peers["name"].tolist() == ["bot-1"]
+        key = here.intent()
+
+        def heard() -> bool:
+            return key in set(cf.load(tmp_path / "bot")["id"].dropna())
+
+        await until(heard)
+        process.send_signal(stop)
+        async with asyncio.timeout(15):
+            out, _ = await process.communicate()
+        assert process.returncode == 0, out.decode()
+        assert "mean H" in out.decode()
+        await until(lambda: len(here.peers) == 0, timeout=3)
+    (manifest,) = (tmp_path / "bot").glob("*/run.json")
+    facts = json.loads(manifest.read_text())
+    assert (facts["status"], facts["seed"], facts["params"]["frequency"]) == ("ended", 5, 1.23)
+    assert cf.load(tmp_path / "bot")["type"].iloc[-1] == "end"
+
+
+async def test_a_duration_offline(tmp_path: Path) -> None:
+    """--offline --duration ends by itself with a summary, and the same seed gives the same record."""
+    for name in ("a", "b"):
+        code, out, err = await run(
+            *("chronoflux.headless", "solo", "50", name, "--offline", "--duration", "3s"),
+            *("--seed", "3", "--log-dir", str(tmp_path), "--noise", "0.1"),
+        )
+        assert code == 0, err
+        assert "records in" in out
+    frame = cf.load(tmp_path)
+    telemetry = frame[(frame["type"] == "telemetry") & (frame["t"] < 2.5)]
+    a, b = (telemetry.loc[telemetry["node"] == name, ["tick", "H", "psi", "tau"]] for name in ("a", "b"))
+    assert len(a) == 2
+    assert a.to_numpy().tolist() == b.to_numpy().tolist()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["room1", "0"], 2, "oscillators"),
+        (["", "10"], 2, "room"),
+        (["room1", "10", "--kapa", "1"], 2, "kapa"),
+        (["room1", "10", "--kappa", "much"], 2, "much"),
+        (["room1", "10", "--kappa", "nan"], 2, "kappa"),
+        (["room1", "10", "--duration", "soon"], 2, "90s"),
+        (["room1", "10", "--server", "http://nowhere"], 2, "http://nowhere"),
+        (["room1", "10", "--token-file", "/nowhere"], 2, "/nowhere"),
+        (["room1", "10", "--offline", "--log-dir", "/proc/none"], 1, "/proc/none"),
+    ],
+)
+async def test_wrong_use_is_one_line(arguments: list[str], code: int, words: str) -> None:
+    """Wrong use ends with code 2 (anything else with 1) and a line on stderr that names the thing."""
+    got, out, err = await run("chronoflux.headless", *arguments)
+    assert got == code, (out, err)
+    assert words in err.strip().splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def test_every_parameter_is_an_option() -> None:
+    """--help names every parameter of the model with its unit."""
+    text = " ".join(CliRunner().invoke(main, ["--help"]).output.split())
+    for name, spec in SPECS.items():
+        if name != "oscillators":
+            assert f"--{name.replace('_', '-')}" in text
+            assert spec.unit in text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("5m", 300), ("2h30m", 9000), ("1d", 86400), ("1.5h", 5400)],
+)
+def test_durations(text: str, seconds: float) -> None:
+    """Durations are seconds or like 2h30m."""
+    assert Duration().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "5x", "-3", "0", "h", "5m3", "1e9s "])
+def test_bad_durations(text: str) -> None:
+    """Anything else is refused, but for a bare number after units, which are seconds."""
+    if text == "5m3":
+        assert Duration().convert(text, None, None) == 303
+        return
+    with pytest.raises(click.BadParameter):
+        Duration().convert(text, None, None)
