@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
-import msgspec
-
 from chronoflux.errors import LogError
 from chronoflux.version import VERSION
 
@@ -128,20 +126,3 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def to_json(value: object) -> bytes:
-    """One line of JSON. NumPy values become plain ones, NaN and infinity ``null``.
-
-    Raises
-    ------
-    TypeError, ValueError, RecursionError
-        When there is something in it that JSON cannot say.
-    """
-    return msgspec.json.encode(value, enc_hook=_plain)
-
-
-def _plain(value: object) -> object:
-    if hasattr(value, "tolist"):  # NumPy scalars and arrays, without importing NumPy
-        return value.tolist()
-    raise TypeError(f"a value of type {type(value).__name__} cannot be written as JSON")

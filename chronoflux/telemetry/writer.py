@@ -28,10 +28,10 @@ from chronoflux.telemetry.folder import (
     SCHEMA,
     make_run_folder,
     open_log,
-    to_json,
     versions,
     write_manifest,
 )
+from chronoflux.telemetry.records import rounded, to_json
 
 FLUSH_EVERY = 0.25
 """Seconds that a record waits for others before it is written."""
@@ -45,9 +45,6 @@ QUEUE_BYTES = 16 << 20
 """Bytes of records that may wait for the disk."""
 CLOSE_WITHIN = 10.0
 """Seconds that ``close`` waits for a disk that does not answer."""
-DECIMALS = 6
-"""Decimals that metrics are rounded to."""
-
 _OURS = ("timestamp", "seq", "mono")
 
 logger = logging.getLogger(__name__)
@@ -111,6 +108,7 @@ class RunLog:
 
         self._wake = threading.Condition()  # guards everything down to the blank line
         self._queue: list[bytes] = []
+        self._accepted = 0  # bytes ever queued
         self._queued = 0  # bytes in the queue and in the thread's hand
         self._seq = 0
         self._moment: tuple[int | None, float | None] = (None, None)  # newest tick and t
@@ -119,6 +117,7 @@ class RunLog:
         self._gap_from: int | None = None  # tick of the first record dropped since the last gap record
         self._manifest_due = False
         self._closing = False
+        self._flush_wanted = False
 
         self._unwritten = b""  # from here on the thread's own
         self._file: FileIO | None = None
@@ -169,7 +168,7 @@ class RunLog:
         for name in _OURS:
             if name in more:
                 raise LogError(self.path, f"a record's {name!r} is the log's own: use another name")
-        record = {"t": t, "type": type, "metrics": _rounded(metrics), "tick": tick, "at": at, **more}
+        record = {"t": t, "type": type, "metrics": rounded(metrics), "tick": tick, "at": at, **more}
         if metrics is None:
             del record["metrics"]
         with self._wake:
@@ -181,7 +180,7 @@ class RunLog:
                 return
             self._accept(record)
             if self._queued > self._limit // 2:
-                self._wake.notify()
+                self._wake.notify_all()
 
     def update(self, **facts: Any) -> None:
         """Put facts into ``run.json``: the file is replaced within a second or so.
@@ -197,6 +196,14 @@ class RunLog:
                 self._facts |= facts
                 self._manifest_due = True
 
+    def flush(self, timeout: float = 2.0) -> bool:
+        """Wait until the records so far are in the file, at most `timeout` seconds; whether they are."""
+        with self._wake:
+            target = self._accepted
+            self._flush_wanted = True
+            self._wake.notify_all()
+            return self._wake.wait_for(lambda: self._accepted - self._queued >= target, timeout)
+
     def close(self, status: str = "ended", last_tick: int | None = None) -> None:
         """Write what is left, fsync it, note `status` and `last_tick` in ``run.json``; idempotent.
 
@@ -210,7 +217,7 @@ class RunLog:
                 end = datetime.now(UTC).astimezone().isoformat(timespec="milliseconds")
                 self._facts |= {"status": status, "last_tick": tick, "end": end}
                 self._manifest_due = True
-                self._wake.notify()
+                self._wake.notify_all()
         self._thread.join(CLOSE_WITHIN)
         if self._thread.is_alive():
             self._outage = f"{self.path}: the disk does not answer; the end of the log is not written"
@@ -234,6 +241,7 @@ class RunLog:
             raise LogError(self.path, f"a {record['type']} record cannot be written: {error}") from error
         self._seq += 1
         self._queue.append(line)
+        self._accepted += len(line)
         self._queued += len(line)
 
     def _drop(self, tick: int | None) -> None:
@@ -261,10 +269,14 @@ class RunLog:
         """Wait for the next round; True when it is the last one."""
         with self._wake:
             if self._outage is None:
-                self._wake.wait_for(lambda: self._closing or self._queued > self._limit // 2, FLUSH_EVERY)
+                self._wake.wait_for(self._has_reason, FLUSH_EVERY)
             else:
                 self._wake.wait_for(lambda: self._closing, RETRY_EVERY)
+            self._flush_wanted = False
             return self._closing
+
+    def _has_reason(self) -> bool:
+        return self._closing or self._flush_wanted or self._queued > self._limit // 2
 
     def _write_log(self, *, sync: bool) -> None:
         if self._file is None:
@@ -293,6 +305,7 @@ class RunLog:
                 self._unwritten = self._unwritten[done:]
                 with self._wake:
                     self._queued -= done
+                    self._wake.notify_all()
 
     def _take(self) -> bool:
         with self._wake:
@@ -351,15 +364,6 @@ class RunLog:
                     f"{self.path}: run.json cannot be written ({error.strerror or error})"
                 )
                 logger.warning(self._manifest_problem)
-
-
-def _rounded(metrics: Mapping[str, Any] | None) -> dict[str, Any]:
-    rounded = {}
-    for name, value in (metrics or {}).items():
-        if hasattr(value, "tolist"):  # NumPy's float32 would be rounded within float32
-            value = value.tolist()
-        rounded[name] = round(value, DECIMALS) if isinstance(value, float) else value
-    return rounded
 
 
 def _valid_text(text: str) -> str:

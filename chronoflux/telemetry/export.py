@@ -1,0 +1,77 @@
+"""`export_json`: a run as the JSON array that the first ChronoFlux's runner wrote."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from chronoflux.errors import LogError
+from chronoflux.telemetry.records import OLD_TYPES, REFUSALS, parse, to_json
+from chronoflux.telemetry.report import Report
+from chronoflux.telemetry.sources import RunFiles, find_runs, read_lines, read_manifest
+
+_OLD_NAMES = {new: old for old, new in OLD_TYPES.items()}
+
+
+def export_json(run_folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> Path:
+    """Write a run as one JSON array of records, one on each line, and return its path.
+
+    A remote lion gate goes by its old name ``remote_portal``; each record also says its room, node and
+    run, so that :func:`chronoflux.load` reads the same back. An existing file is replaced in one step.
+    Lines that are no records are left out, with one UserWarning.
+
+    Raises
+    ------
+    LogError
+        When there is not exactly one run with records, or the file cannot be written.
+    """
+    runs = find_runs(os.fspath(run_folder))
+    if len(runs) != 1:
+        raise LogError(os.fspath(run_folder), f"holds {len(runs)} runs: name one of their folders")
+    report = Report()
+    target = Path(path)
+    fresh = target.with_name(f".{target.name}.new")
+    count = 0
+    try:
+        with open(fresh, "wb") as file:
+            for record in _records(runs[0], report):
+                file.write((b",\n" if count else b"[\n") + to_json(record))
+                count += 1
+            file.write(b"\n]\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if not count:
+            raise LogError(os.fspath(run_folder), "holds no record: there is nothing to export")
+        os.replace(fresh, target)
+    except OSError as error:
+        raise LogError(target, f"cannot be written ({error.strerror or error})") from error
+    finally:
+        fresh.unlink(missing_ok=True)
+    if summary := report.summary():
+        warnings.warn(f"{summary}; the rest was exported", UserWarning, stacklevel=2)
+    return target
+
+
+def _records(run: RunFiles, report: Report) -> Iterator[dict[str, Any]]:
+    manifest = read_manifest(run, report)
+    origin = {name: manifest[name] for name in ("room", "node") if isinstance(manifest.get(name), str)}
+    origin["run"] = run.name
+    for path in run.files:
+        for lines in read_lines(path, report):
+            for number, line in zip(lines.numbers, lines.lines, strict=True):
+                if not line.strip():
+                    continue
+                try:
+                    parse(line)
+                    record = msgspec.json.decode(line, type=dict[str, Any])
+                except REFUSALS as error:
+                    report.fault("torn" if lines.torn else "bad", path, number, f"no record ({error})")
+                    continue
+                if "type" in record:
+                    record["type"] = _OLD_NAMES.get(record["type"], record["type"])
+                yield origin | record

@@ -1,0 +1,194 @@
+"""`load` and `load_peerings`: logs of any age and state as tidy pandas frames."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chronoflux.errors import LogError
+from chronoflux.telemetry.records import REFUSALS, Peering, parse_peerings
+from chronoflux.telemetry.report import Report
+from chronoflux.telemetry.sources import LOOKED_FOR, Source, find_runs
+from chronoflux.telemetry.table import FLOATS, Coded, Ints, Masked, Table, current_rows, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    *("time", "node", "room", "run", "seq", "tick", "t", "at", "mono", "type"),
+    *("H", "psi", "omega", "tau", "H_local", "H_mesh", "nodes", "intents", "peers", "portal"),
+)
+"""The columns every frame of `load` has; further metrics (float64) and ``data`` come behind them."""
+PEERING_COLUMNS = (
+    *("time", "at", "node", "run", "peer", "R", "dpsi", "rtt_ms", "offset_ms", "uncertainty_ms", "via"),
+)
+"""The columns of `load_peerings`."""
+
+
+def load(source: Source, *, strict: bool = False) -> pd.DataFrame:
+    """Read logs into one frame, one row a record, in the order they were written.
+
+    Parameters
+    ----------
+    source
+        A run folder, a folder of runs, a file, a glob, or a list of these. Files are JSON Lines or JSON
+        arrays, also ``.gz``: ours, and both exports of the first ChronoFlux.
+    strict
+        Raise at the first fault instead of counting it.
+
+    Returns
+    -------
+    DataFrame
+        ``time`` (datetime64[us, UTC]); ``node``, ``room``, ``run``, ``type`` (str); ``seq``, ``tick``,
+        ``mono`` (ns), ``nodes``, ``intents``, ``peers`` (Int64); ``t`` (s), ``at`` (ms), ``H``, ``psi``,
+        ``omega``, ``tau``, ``H_local``, ``H_mesh`` (float64); ``portal`` (boolean); further metrics
+        (float64); and ``data``, a dict of what remains of the record, or None. The dtypes are the same
+        for every source. ``frame.attrs["report"]`` counts torn and bad lines, gaps and repeats in
+        ``seq``, clock steps, dropped records, unknown schema versions and superseded records; where
+        there are any but the last, one UserWarning says so.
+
+    Raises
+    ------
+    LogError
+        When there is no log, no record in it, or, with `strict`, at the first fault, naming file and line.
+    """
+    tables, report = _read(source, strict=strict, peerings=False)
+    frame = _frame(tables)
+    frame.attrs["report"] = report.to_dict()
+    _warn(report)
+    return frame
+
+
+def load_peerings(source: Source, *, strict: bool = False) -> pd.DataFrame:
+    """Read what nodes knew about their peers: one row for each peer in each record; see :func:`load`.
+
+    Returns
+    -------
+    DataFrame
+        ``time`` and ``at`` (ms) of the record, ``node``, ``run``, ``peer``; the peer's ``R`` and phase
+        difference ``dpsi`` (rad); ``rtt_ms``, ``offset_ms``, ``uncertainty_ms`` of its clock; ``via``,
+        the way it is reached. Without peers it has no rows.
+
+    Raises
+    ------
+    LogError
+        As :func:`load`.
+    """
+    import pandas as pd
+
+    tables, report = _read(source, strict=strict, peerings=True)
+    rows: list[int] = []
+    found: list[Peering] = []
+    first = 0
+    for table, kept in tables:
+        for position, row in enumerate(kept.tolist()):
+            for peering in _peerings_of(table, row, report):
+                rows.append(first + position)
+                found.append(peering)
+        first += len(kept)
+    frame = _frame(tables)[["time", "at", "node", "run"]].take(rows).reset_index(drop=True)
+    for name in ("R", "dpsi", "rtt_ms", "offset_ms", "uncertainty_ms"):
+        frame[name] = np.array([getattr(peering, name) for peering in found], dtype=np.float64)
+    frame["peer"] = pd.array([peering.id for peering in found], dtype="str")
+    frame["via"] = pd.array([peering.via for peering in found], dtype="str")
+    frame = frame[list(PEERING_COLUMNS)]
+    frame.attrs["report"] = report.to_dict()
+    _warn(report)
+    return frame
+
+
+def _read(
+    source: Source, *, strict: bool, peerings: bool
+) -> tuple[list[tuple[Table, NDArray[np.intp]]], Report]:
+    report = Report(strict=strict)
+    tables = []
+    for run in find_runs(source):
+        table = read_table(run, report, peerings=peerings)
+        kept = current_rows(table)
+        report.superseded += len(table) - len(kept)
+        tables.append((table, kept))
+    if not report.records:
+        name = source if isinstance(source, str) else repr(source)
+        raise LogError(name, f"holds no record{_because(report)}; looked for {LOOKED_FOR}")
+    return tables, report
+
+
+def _because(report: Report) -> str:
+    summary = report.summary()
+    return f" ({summary})" if summary else ""
+
+
+def _warn(report: Report) -> None:
+    if summary := report.summary():
+        warnings.warn(f'{summary}; the rest was read, see frame.attrs["report"]', UserWarning, stacklevel=3)
+
+
+def _peerings_of(table: Table, row: int, report: Report) -> Sequence[Peering]:
+    raw = table.peerings.get(row)
+    if raw is None:
+        return ()
+    try:
+        return parse_peerings(raw)
+    except REFUSALS as error:
+        report.fault("bad", *table.place(row), f"no peerings ({error})")
+        return ()
+
+
+def _frame(tables: Sequence[tuple[Table, NDArray[np.intp]]]) -> pd.DataFrame:
+    import pandas as pd
+
+    def whole(name: str) -> Masked:
+        return _taken([(table.whole[name], kept) for table, kept in tables])
+
+    further = list(dict.fromkeys(name for table, _ in tables for name in table.floats if name not in FLOATS))
+    columns: dict[str, Any] = {
+        name: pd.arrays.IntegerArray(*whole(name))
+        for name in ("seq", "tick", "mono", "nodes", "intents", "peers")
+    }
+    columns["time"] = pd.DatetimeIndex((whole("timestamp").values * 1000).view("M8[us]")).tz_localize("UTC")
+    columns["portal"] = pd.arrays.BooleanArray(
+        *_taken([(table.logic["portal"], kept) for table, kept in tables])
+    )
+    for name in (*FLOATS, *further):
+        columns[name] = np.concatenate([_floats(table, name)[kept] for table, kept in tables])
+    for name in ("node", "room", "run", "type"):
+        codes, texts = _merged((table.texts[name], kept) for table, kept in tables)
+        columns[name] = pd.array(texts, dtype="str").take(codes, allow_fill=True)
+    columns["data"] = _objects(tables)
+    return pd.DataFrame({name: columns[name] for name in (*COLUMNS, *further, "data")})
+
+
+def _taken(parts: Sequence[tuple[Masked, NDArray[np.intp]]]) -> Masked:
+    return Masked(
+        np.concatenate([column.values[kept] for column, kept in parts]),
+        np.concatenate([column.missing[kept] for column, kept in parts]),
+    )
+
+
+def _floats(table: Table, name: str) -> NDArray[np.float64]:
+    found = table.floats.get(name)
+    return np.full(len(table), np.nan) if found is None else found
+
+
+def _merged(parts: Iterable[tuple[Coded, NDArray[np.intp]]]) -> tuple[Ints, list[str]]:
+    """Codes of several tables as codes of one list of texts."""
+    index: dict[str, int] = {}
+    codes = []
+    for column, kept in parts:
+        places = [index.setdefault(text, len(index)) for text in column.texts]
+        codes.append(np.array([*places, -1], dtype=np.int64)[column.codes[kept]])  # −1 takes the last
+    return np.concatenate(codes), list(index)
+
+
+def _objects(tables: Sequence[tuple[Table, NDArray[np.intp]]]) -> NDArray[np.object_]:
+    parts = []
+    for table, kept in tables:
+        column = np.full(len(table), None, dtype=object)
+        for row, value in table.data.items():
+            column[row] = value
+        parts.append(column[kept])
+    return np.concatenate(parts)

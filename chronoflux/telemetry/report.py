@@ -1,0 +1,58 @@
+"""What was found wrong while reading logs: counted and warned of, or raised when reading strictly."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from chronoflux.errors import LogError
+
+KINDS = {
+    "torn": "torn lines",
+    "bad": "bad lines",
+    "gaps": "gaps in seq",
+    "repeats": "repeated seqs",
+    "clock_steps": "clock steps",
+    "dropped": "records the writer had to drop",
+    "manifests": "unreadable manifests",
+    "unknown_schema": "logs of an unknown schema version",
+}
+"""What is counted, and its name for people."""
+EXAMPLES = 20
+"""At most so many faults are described one by one."""
+
+
+class Report:
+    """Counts faults; with `strict` the first one is raised as a LogError instead."""
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self.strict = strict
+        self.runs = self.files = self.records = self.missing = self.superseded = 0
+        self._counts: Counter[str] = Counter()
+        self._examples: list[str] = []
+
+    def fault(self, kind: str, path: Path, line: int | None, message: str, count: int = 1) -> None:
+        """Note `count` faults of a kind, the first of them at `line` (from 1) of `path`."""
+        error = LogError(path, message, line=line)
+        if self.strict:
+            raise error
+        self._counts[kind] += count
+        if len(self._examples) < EXAMPLES:
+            self._examples.append(str(error))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for ``frame.attrs["report"]``.
+
+        Numbers of runs, files, records, faults of each kind, records ``missing`` by their seq and
+        records ``superseded`` by a ``resume``; and ``examples``, the first faults in words.
+        """
+        totals = {name: getattr(self, name) for name in ("runs", "files", "records", "missing", "superseded")}
+        return totals | {kind: self._counts[kind] for kind in KINDS} | {"examples": list(self._examples)}
+
+    def summary(self) -> str | None:
+        """One line on everything that is wrong; None when nothing is."""
+        found = [f"{self._counts[kind]} {name}" for kind, name in KINDS.items() if self._counts[kind]]
+        if not found:
+            return None
+        return f"{', '.join(found)}; the first: {self._examples[0]}"

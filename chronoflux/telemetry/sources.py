@@ -1,0 +1,266 @@
+"""Where logs lie, and how their lines are got out of whole or damaged files."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from chronoflux.errors import LogError
+from chronoflux.telemetry.folder import LOG, MANIFEST
+from chronoflux.telemetry.records import REFUSALS
+from chronoflux.telemetry.report import Report
+
+Source: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+LOOKED_FOR = f"a run folder ({MANIFEST}, {LOG}), a folder of them, or a .jsonl or .json file, also .gz"
+SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
+_NO_LOGS = (MANIFEST, "inputs.jsonl", "inputs.jsonl.gz")
+_CHUNK = 1 << 20
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of one run in their order, and the manifest beside them. `whole`: all of its files."""
+
+    name: str
+    files: tuple[Path, ...]
+    folder: Path | None = None
+    whole: bool = False
+
+
+class Lines(NamedTuple):
+    """Some consecutive records as bytes, their line numbers; or, `torn`, one that may be cut short."""
+
+    lines: list[bytes]
+    numbers: Sequence[int]
+    torn: bool = False
+
+
+@dataclass
+class _Damage(Exception):
+    """The rest of a file cannot be read."""
+
+    reason: str
+    args: tuple[Any, ...] = field(default=(), init=False)
+
+
+def find_runs(source: Source) -> list[RunFiles]:
+    """The runs and files that `source` names: a run folder, a folder of runs, a file, a glob, or a list.
+
+    Raises
+    ------
+    LogError
+        When there is nothing of that kind; it says what was looked for.
+    """
+    names = [source] if isinstance(source, str | os.PathLike) else list(source)
+    if not names:
+        raise LogError("(empty list)", f"nothing to read; looked for {LOOKED_FOR}")
+    runs: dict[tuple[Path, ...], RunFiles] = {}
+    for name in names:
+        found = [run for path in _expand(os.fspath(name)) for run in _runs_at(path)]
+        if not found:
+            raise LogError(os.fspath(name), f"no log here; looked for {LOOKED_FOR}")
+        for run in found:
+            runs.setdefault(tuple(file.resolve() for file in run.files), run)
+    return list(runs.values())
+
+
+def _expand(name: str) -> list[Path]:
+    path = Path(name)
+    try:
+        if path.exists():
+            return [path]
+        matches = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else []
+    except (OSError, ValueError) as error:  # a name too long, or with a NUL
+        raise LogError(name, f"not a usable path ({error})") from error
+    if not matches:
+        raise LogError(name, f"does not exist; looked for {LOOKED_FOR}")
+    return [Path(match) for match in matches]
+
+
+def _runs_at(path: Path) -> list[RunFiles]:
+    if not path.is_dir():
+        return [_single_file(path)]
+    if run := _run_folder(path):
+        return [run]
+    found = []
+    for folder, below, files in os.walk(path, onerror=_refuse):
+        below.sort()
+        for name in tuple(below):
+            if run := _run_folder(Path(folder, name)):
+                below.remove(name)
+                found.append(run)
+        found += [_single_file(Path(folder, name)) for name in sorted(files) if _looks_like_log(name)]
+    return found
+
+
+def _refuse(error: OSError) -> None:
+    raise LogError(error.filename, f"cannot be read ({error.strerror})") from error
+
+
+def _looks_like_log(name: str) -> bool:
+    return name.endswith(SUFFIXES) and name not in _NO_LOGS and not name.startswith(".")
+
+
+def _run_folder(folder: Path) -> RunFiles | None:
+    files = [file for file in (folder / LOG, folder / f"{LOG}.gz") if file.is_file()]
+    if not files and not (folder / MANIFEST).is_file():
+        return None
+    return RunFiles(folder.resolve().name, tuple(files), folder, whole=True)
+
+
+def _single_file(path: Path) -> RunFiles:
+    if path.name in (LOG, f"{LOG}.gz"):
+        folder = path.resolve().parent
+        return RunFiles(folder.name, (path,), folder)
+    name = path.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".json")
+    return RunFiles(name, (path,))
+
+
+def read_manifest(run: RunFiles, report: Report) -> dict[str, Any]:
+    """``run.json`` of a run; empty when it has none or it cannot be read, which is noted."""
+    if run.folder is None or not (run.folder / MANIFEST).exists():
+        return {}
+    path = run.folder / MANIFEST
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (OSError, *REFUSALS) as error:
+        report.fault("manifests", path, None, f"not a manifest ({error})")
+        return {}
+
+
+def read_lines(path: Path, report: Report) -> Iterator[Lines]:
+    """The records of a log file as bytes: of JSON Lines or of a JSON array, plain or gzip.
+
+    Damage to the file itself is noted in `report`; the records are not looked into.
+
+    Raises
+    ------
+    LogError
+        When the file cannot be opened or read.
+    """
+    try:
+        with open(path, "rb") as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if zipped else open(path, "rb") as file:
+            head = file.peek(1 << 12)  # a damaged gzip header is found again, and noted, below
+            is_array = head.removeprefix(_BOM).lstrip().startswith(b"[")
+    except OSError as error:
+        if not isinstance(error, gzip.BadGzipFile):
+            raise LogError(path, f"cannot be read ({error.strerror})") from error
+        is_array = False
+    except (EOFError, zlib.error):
+        is_array = False
+    split = _array_elements if is_array else _split_lines
+    yield from split(path, _chunks(path, zipped), report)
+
+
+def _chunks(path: Path, zipped: bool) -> Iterator[bytes]:
+    try:
+        with gzip.open(path) if zipped else open(path, "rb") as file:
+            while chunk := file.read1(_CHUNK):
+                yield chunk
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise _Damage(f"the compressed data is damaged or ends early ({error})") from error
+    except OSError as error:
+        raise LogError(path, f"cannot be read ({error.strerror})") from error
+
+
+def _split_lines(path: Path, chunks: Iterator[bytes], report: Report) -> Iterator[Lines]:
+    number, tail, damage = 1, [b""], None
+    try:
+        for chunk in chunks:
+            cut = chunk.rfind(b"\n")
+            if cut < 0:
+                tail.append(chunk)
+                continue
+            lines = b"".join((*tail, chunk[:cut])).split(b"\n")
+            if number == 1:
+                lines[0] = lines[0].removeprefix(_BOM)
+            yield Lines(lines, range(number, number + len(lines)))
+            number, tail = number + len(lines), [chunk[cut + 1 :]]
+    except _Damage as error:
+        damage = error
+    if last := b"".join(tail):
+        yield Lines([last.removeprefix(_BOM) if number == 1 else last], [number], torn=True)
+    if damage:
+        report.fault("torn", path, number, damage.reason)
+
+
+def _array_elements(path: Path, chunks: Iterator[bytes], report: Report) -> Iterator[Lines]:
+    pieces, damage = [], None
+    try:
+        for chunk in chunks:
+            pieces.append(chunk)
+    except _Damage as error:
+        damage = error
+    content = b"".join(pieces).removeprefix(_BOM)
+    try:
+        elements = [bytes(raw) for raw in msgspec.json.decode(content, type=list[msgspec.Raw])]
+        yield Lines(elements, _line_numbers(content, elements))
+    except REFUSALS:
+        elements, closed = _salvage(content)
+        numbers = _line_numbers(content, elements)
+        if closed:
+            yield Lines(elements, numbers)
+        else:
+            yield Lines(elements[:-1], numbers[:-1])
+            yield Lines(elements[-1:], numbers[-1:], torn=True)
+            if damage is None and elements and _is_json(elements[-1]):  # else it is noted as torn itself
+                report.fault("torn", path, content.count(b"\n") + 1, "the array ends early")
+    if damage:
+        report.fault("torn", path, content.count(b"\n") + 1, damage.reason)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except REFUSALS:
+        return False
+    return True
+
+
+def _line_numbers(content: bytes, elements: list[bytes]) -> list[int]:
+    numbers, number, at = [], 1, 0
+    for element in elements:
+        start = content.find(element, at)
+        number += content.count(b"\n", at, start)
+        numbers.append(number)
+        at = start
+    return numbers
+
+
+_ELEMENT = re.compile(r'\{\s*"(?:timestamp|t|type)"\s*:')
+
+
+def _salvage(content: bytes) -> tuple[list[bytes], bool]:
+    """The elements of a damaged JSON array, and whether the array is closed.
+
+    What cannot be read is among the elements, cut where the next record seems to begin.
+    """
+    text = content.decode("utf-8", "surrogateescape")
+    decoder = json.JSONDecoder()
+    elements = []
+    end = text.index("[") + 1
+    while (start := text.find("{", end)) >= 0:
+        elements.append(text[end:start].strip(" \t\r\n,"))
+        try:
+            _, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            follower = _ELEMENT.search(text, start + 1)
+            end = follower.start() if follower else len(text)
+        elements.append(text[start:end])
+    rest = text[end:].strip(" \t\r\n,")
+    elements.append(rest.removeprefix("]"))
+    return [piece.encode("utf-8", "surrogateescape") for piece in elements if piece], rest.startswith("]")
