@@ -1,0 +1,178 @@
+"""``python -m chronoflux.signal``: the signaling server, where nodes meet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import ssl
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chronoflux.errors import UsageError
+from chronoflux.faces import run_face
+from chronoflux.signal import network
+from chronoflux.signal.limits import Limits
+from chronoflux.signal.server import DEFAULT_PORT, SignalServer, library_log
+from chronoflux.signal.turn import Turn
+from chronoflux.version import VERSION
+
+EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """An option ``--max-…`` for each field of `Limits`."""
+    for entry in reversed(fields(Limits)):
+        option = click.option(
+            "--max-" + entry.name.replace("_", "-"),
+            f"limit_{entry.name}",
+            type=type(entry.default),
+            default=entry.default,
+            show_default=True,
+            help=f"Limit: {entry.metadata['doc']}.",
+        )
+        command = option(command)
+    return command
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address; 0.0.0.0 opens it to networks.")
+@click.option(
+    "--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(0, 65_535), help="Port; 0: any."
+)
+@click.option("--token-file", type=EXISTING, help="File with the token that clients must show.")
+@click.option(
+    "--origin", "origins", multiple=True, help="Web origin to let in, as https://example.org; repeatable."
+)
+@click.option("--tls-cert", type=EXISTING, help="Certificate chain (PEM), for wss.")
+@click.option("--tls-key", type=EXISTING, help="The certificate's key (PEM).")
+@click.option(
+    "--turn", "turn_urls", multiple=True, help="TURN server to hand out, as turn:host:3478; repeatable."
+)
+@click.option("--turn-secret-file", type=EXISTING, help="File with the TURN server's shared secret.")
+@click.option("--trusted-proxy", "trusted_proxies", multiple=True, help="Proxy whose X-Forwarded-For counts.")
+@_limit_options
+@click.option("--debug", is_flag=True, help="Log everything, and show tracebacks.")
+def main(debug: bool, **options: Any) -> None:
+    """Run a signaling server until Ctrl-C or SIGTERM.
+
+    Nodes meet here and then talk directly. Metrics for Prometheus are at /metrics, health at /healthz.
+    """
+    level = logging.DEBUG if debug else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stderr)
+    library_log.setLevel(level)
+    run_face(lambda: _run(**options), debug=debug)
+
+
+async def _run(
+    *,
+    host: str,
+    port: int,
+    token_file: Path | None,
+    origins: tuple[str, ...],
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    turn_urls: tuple[str, ...],
+    turn_secret_file: Path | None,
+    trusted_proxies: tuple[str, ...],
+    **limits: Any,
+) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        _on_signal(number, stop)
+    _raise_open_files()
+    server = SignalServer(
+        host,
+        port,
+        token=None if token_file is None else _secret(token_file),
+        origins=origins,
+        tls=_tls(tls_cert, tls_key),
+        turn=_turn(turn_urls, turn_secret_file),
+        trusted_proxies=trusted_proxies,
+        limits=Limits(**{name.removeprefix("limit_"): value for name, value in limits.items()}),
+    )
+    async with server:
+        _announce(server)
+        serving = asyncio.create_task(server.serve_forever(), name="signaling server")
+        stopping = asyncio.create_task(stop.wait(), name="signaling server's end")
+        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not stop.is_set():
+            serving.result()
+        await server.close()
+        await asyncio.wait([serving, stopping])
+    click.echo("signaling server ended")
+
+
+def _announce(server: SignalServer) -> None:
+    """Say what this is, and the line with which others join."""
+    click.echo(f"ChronoFlux signaling server {VERSION} on {server.url}")
+    token = ', token="…"' if server.has_token else ""
+    if network.is_loopback(server.host):
+        click.echo(f'On this machine join with: await cf.join("room1", server="{server.url}"{token})')
+        click.echo("To open it to other machines: --host 0.0.0.0")
+        return
+    if server.public_url is None:
+        click.echo(f'No network is up; on this machine: await cf.join("room1", server="{server.url}"{token})')
+    else:
+        click.echo(f'Join with: await cf.join("room1", server="{server.public_url}"{token})')
+    if not server.has_token:
+        click.echo("warning: whoever reaches this port may join; ask for a token with --token-file", err=True)
+
+
+def _secret(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    if not text:
+        raise UsageError(f"{path} is empty: it must hold the secret")
+    return text
+
+
+def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if cert is None and key is None:
+        return None
+    if cert is None or key is None:
+        raise UsageError("--tls-cert and --tls-key go together")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"{cert} and {key} are no certificate and key: {error}") from None
+    return context
+
+
+def _turn(urls: tuple[str, ...], secret_file: Path | None) -> Turn | None:
+    if not urls and secret_file is None:
+        return None
+    if not urls or secret_file is None:
+        raise UsageError("--turn and --turn-secret-file go together")
+    return Turn(urls, _secret(secret_file))
+
+
+def _on_signal(number: signal.Signals, stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(number, stop.set)
+    except NotImplementedError:  # Windows
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+
+
+def _raise_open_files() -> None:
+    """Each connection is an open file; the usual soft limit of 1024 is far below the hard one."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    main()

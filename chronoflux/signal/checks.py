@@ -1,0 +1,87 @@
+"""What a name, an id, metadata and a payload may be, whoever they come from."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from chronoflux.errors import UsageError, shorten
+
+NAME_LENGTH = 64
+"""Most characters of an id, a name or a reason."""
+METADATA_BYTES = 4096
+"""Most bytes of a peer's metadata as JSON."""
+DEPTH = 32
+"""How deep the objects and arrays of a payload may nest."""
+
+
+def peer_id(secret: bytes) -> str:
+    """The id that belongs to a 16-byte secret: the first 128 bits, in hex, of its SHA-256."""
+    return hashlib.sha256(secret).hexdigest()[:32]
+
+
+def clean(text: str) -> str:
+    """`text` fit to be shown: at most 64 characters, each unprintable one replaced by ``�``."""
+    cut = text if len(text) <= NAME_LENGTH else text[: NAME_LENGTH - 1] + "…"
+    return cut if cut.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in cut)
+
+
+def room_name(text: str) -> str:
+    """A room's name as a user gave it, checked.
+
+    Raises
+    ------
+    UsageError
+        When it is not a string of 1 to 64 printable characters, or blank.
+    """
+    fits = isinstance(text, str) and len(text) <= NAME_LENGTH and text.isprintable() and bool(text.strip())
+    if not fits:
+        raise UsageError(
+            f"room {shorten(text)} is no room name: give 1 to {NAME_LENGTH} printable characters"
+        )
+    return text
+
+
+def metadata_or_none(value: Any) -> dict[str, Any]:
+    """A peer's metadata as another server passed them on, or none when they may not be used."""
+    return {} if value is None or metadata_problem(value) else value
+
+
+def metadata_problem(metadata: Any) -> str:
+    """Why this may not be somebody's metadata; empty when it may."""
+    if not isinstance(metadata, dict):
+        return "is not an object"
+    if not is_plain(metadata):
+        return "nests too deep or holds too large a number"
+    try:
+        size = len(msgspec.json.encode(metadata))
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return "is not JSON"
+    if size > METADATA_BYTES:
+        return f"has {size} bytes, more than {METADATA_BYTES}"
+    for name in ("nodeId", "kind", "version"):
+        value = metadata.get(name)
+        if isinstance(value, str) and len(value) > NAME_LENGTH:
+            return f"{name} is longer than {NAME_LENGTH} characters"
+    return "" if _is_printable(metadata) else "is not printable"
+
+
+def is_plain(value: Any, depth: int = DEPTH) -> bool:
+    """Whether no container nests deeper than `depth` and no integer exceeds 64 bits."""
+    if isinstance(value, dict):
+        return depth > 0 and all(is_plain(item, depth - 1) for item in value.values())
+    if isinstance(value, list):
+        return depth > 0 and all(is_plain(item, depth - 1) for item in value)
+    return not isinstance(value, int) or -(2**63) <= value < 2**64
+
+
+def _is_printable(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.isprintable()
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and key.isprintable() for key in value) and all(
+            map(_is_printable, value.values())
+        )
+    return not isinstance(value, list) or all(map(_is_printable, value))

@@ -1,0 +1,392 @@
+"""The signaling client: joins a room on a server, stays joined, and says in words when it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import logging
+import os
+import random
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+    WebSocketException,
+)
+
+from chronoflux.errors import ProtocolError, SignalingError, UsageError, shorten
+from chronoflux.signal.protocol import (
+    ErrorMessage,
+    JoinRoom,
+    LeaveRoom,
+    Message,
+    RoomPeers,
+    ServerInfo,
+    ServerMessage,
+    Telemetry,
+    Unknown,
+    Welcome,
+    clean,
+    decode_server,
+    encode_bytes,
+    peer_id,
+    room_name,
+)
+from chronoflux.signal.session import CLOSING, STALLED, Outbox
+
+log = logging.getLogger(__name__)
+library_log = logging.getLogger(f"{__name__}.websockets")
+library_log.setLevel(logging.WARNING)  # it tells of every connection
+
+State = Literal["connecting", "joined", "waiting", "refused", "closed"]
+
+FIRST_DELAY, LAST_DELAY = 0.5, 30.0
+"""Seconds until trying again: at least, and at most after many failures."""
+SETTLED = 10.0
+"""Seconds joined after which the next failure counts as the first."""
+ANSWER = 10.0
+"""Seconds in which the server must answer the handshake, welcome us, and answer the join."""
+PING_EVERY = 20.0
+MAX_MESSAGE = 4 * 2**20
+"""Longest message accepted from a server, bytes: room-peers of a full room fits."""
+QUEUE_MESSAGES, QUEUE_BYTES = 512, 2 * 2**20
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""HTTP answers that a proxy gives while the server behind it is away."""
+
+
+class SignalClient:
+    """One node's place in one room of the server at `url`.
+
+    `secret` (16 bytes) is what this node's id is made from; `metadata` is what others see of it.
+    `on_message` gets each message after the join was sent, `on_state` this client whenever ``state``
+    or ``reason`` changed; both are called on the loop that runs :meth:`run`, and must not block.
+
+    Raises
+    ------
+    UsageError
+        When the URL, room, metadata, secret or token cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        room: str,
+        metadata: dict[str, Any],
+        secret: bytes,
+        token: str | None = None,
+        on_message: Callable[[ServerMessage], None],
+        on_state: Callable[[SignalClient], None],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.url = _checked_url(url)
+        self.state: State = "connecting"
+        self.reason = f"connecting to {self.url}"
+        self.peer_id: str | None = None
+        self.server: ServerInfo | None = None
+        self.malformed = 0
+        if len(secret) != 16:
+            raise UsageError(f"the secret has {len(secret)} bytes: it must have 16")
+        try:
+            self._join = JoinRoom(room=room_name(room), metadata=metadata, secret=secret.hex(), token=token)
+            encode_bytes(self._join)
+        except ProtocolError as error:
+            raise UsageError(f"cannot join {shorten(room)}: {error.reason}") from None
+        self._own_id = peer_id(secret)
+        self._on_message, self._on_state, self._tls = on_message, on_state, tls
+        self._outbox = Outbox(QUEUE_MESSAGES, QUEUE_BYTES)
+        self._to_send = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._running = False
+        self._joined_at: float | None = None
+
+    # --- what the owner calls -------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Connect, join and read, again and again, until :meth:`close`, cancellation or a refusal.
+
+        Returns with ``state`` "refused" when trying again cannot help, else "closed".
+        """
+        if self._running:
+            raise UsageError("this signaling client runs already")
+        self._running = True
+        failures = 0
+        try:
+            while not self._closing.is_set():
+                self._set("connecting", f"connecting to {self.url}")
+                error = await self._try_once()
+                if error is None:
+                    break
+                if error.fatal:
+                    self._set("refused", str(error))
+                    return
+                failures = 0 if self._was_settled() else failures + 1
+                self._set("waiting", f"{error}; trying again")
+                await self._pause(failures)
+            self._set("closed", "left")
+        finally:
+            if self.state not in ("refused", "closed"):
+                self._set("closed", "stopped")
+            self._ended.set()
+
+    def send(self, message: Message) -> bool:
+        """Queue a message; False when not joined, when too much is queued, or it is not JSON.
+
+        Never waits and never raises. Telemetry is dropped first when the queue is full.
+        """
+        if self.state != "joined":
+            return False
+        try:
+            data = encode_bytes(message)
+        except ProtocolError as error:
+            log.warning("not sent: %s", error)
+            return False
+        if self.server is not None and len(data) > self.server.limits.message:
+            log.warning("not sent: a message of %d bytes is more than the server takes", len(data))
+            return False
+        fate = self._outbox.push(data, droppable=isinstance(message, Telemetry))
+        self._to_send.set()
+        return fate == "queued"
+
+    async def close(self) -> None:
+        """Leave the room and close the socket; returns when :meth:`run` has ended. Idempotent."""
+        self._closing.set()
+        if self._running:
+            await self._ended.wait()
+        else:
+            self._set("closed", "left")
+
+    # --- one connection -------------------------------------------------------------------------
+
+    async def _try_once(self) -> SignalingError | None:
+        """Be connected for as long as it goes; why it ended, or None after :meth:`close`."""
+        closing = asyncio.create_task(self._closing.wait(), name="signaling client closes")
+        talking = asyncio.create_task(self._talk(), name="signaling client talks")
+        try:
+            await asyncio.wait([closing, talking], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (closing, talking):
+                task.cancel()
+            await asyncio.wait([closing, talking])
+        if self._closing.is_set() or talking.cancelled():
+            return None
+        return _in_words(self.url, talking.exception())
+
+    async def _talk(self) -> None:
+        """Connect, join and read until that fails; always ends with an exception."""
+        self._joined_at = None
+        proxy: Literal[True] | None = None if _is_near(self.url) else True
+        line = await connect(
+            self.url,
+            compression=None,
+            proxy=proxy,
+            ssl=self._tls,
+            open_timeout=ANSWER,
+            ping_interval=PING_EVERY,
+            ping_timeout=PING_EVERY,
+            close_timeout=CLOSING,
+            max_size=MAX_MESSAGE,
+            logger=library_log,
+        )
+        writer: asyncio.Task[None] | None = None
+        try:
+            async with asyncio.timeout(ANSWER):
+                await self._enter(line)
+            writer = asyncio.create_task(self._write(line), name="signaling client writes")
+            while True:
+                self._take(await line.recv(decode=False))
+        finally:
+            await self._hang_up(line, writer)
+
+    async def _enter(self, line: ClientConnection) -> None:
+        """Be welcomed and send the join; returns once joined."""
+        welcome = await self._welcome(line)
+        self.server = welcome.server
+        await line.send(encode_bytes(self._join), text=True)
+        if self.server is None:
+            # A server that speaks only the unmarked messages: our id is the one it made up, and it
+            # says nothing when a join fails.
+            self._enter_as(welcome.peer_id)
+            return
+        while self.state != "joined":
+            self._take(await line.recv(decode=False))
+
+    async def _welcome(self, line: ClientConnection) -> Welcome:
+        try:
+            message = decode_server(await line.recv(decode=False))
+        except ProtocolError:
+            message = Unknown(kind="")
+        if isinstance(message, ErrorMessage):
+            raise self._refusal(message)
+        if not isinstance(message, Welcome):
+            raise _stranger(self.url, "it does not say welcome")
+        return message
+
+    def _take(self, raw: bytes) -> None:
+        """One message from the server, after the join was sent."""
+        try:
+            message = decode_server(raw)
+        except ProtocolError as error:
+            self.malformed += 1
+            log.info("refused a message of the server: %s", error)
+            return
+        if isinstance(message, Unknown):
+            return
+        if isinstance(message, ErrorMessage) and (message.fatal or self.state != "joined"):
+            raise self._refusal(message)
+        if isinstance(message, RoomPeers) and self.state != "joined":
+            self._enter_as(message.peer_id or self._own_id)
+        try:
+            self._on_message(message)
+        except Exception:
+            log.exception("handling a message of the signaling server failed")
+
+    async def _write(self, line: ClientConnection) -> None:
+        """Send what is queued; a server that takes nothing is hung up on."""
+        try:
+            while True:
+                while (data := self._outbox.pop()) is not None:
+                    async with asyncio.timeout(STALLED):
+                        await line.send(data, text=True)
+                self._to_send.clear()
+                await self._to_send.wait()
+        except ConnectionClosed:
+            pass  # the reader has seen it too, and says why
+        except TimeoutError:
+            line.transport.abort()
+
+    async def _hang_up(self, line: ClientConnection, writer: asyncio.Task[None] | None) -> None:
+        """Leave in order when the server listens, else cut it."""
+        if writer is not None:
+            writer.cancel()
+            await asyncio.wait([writer])
+        try:
+            async with asyncio.timeout(CLOSING):
+                if self.state == "joined" and self.server is not None:
+                    await line.send(encode_bytes(LeaveRoom()), text=True)
+                await line.close()
+        except (ConnectionClosed, TimeoutError):
+            pass  # gone already, or not listening
+        finally:
+            line.transport.abort()
+
+    # --- state ----------------------------------------------------------------------------------
+
+    def _enter_as(self, own_id: str) -> None:
+        while self._outbox.pop() is not None:
+            pass  # left over from the connection before
+        self.peer_id = own_id
+        self._joined_at = asyncio.get_running_loop().time()
+        self._set("joined", f"joined {clean(self._join.room)} on {self.url}")
+
+    def _set(self, state: State, reason: str) -> None:
+        if (state, reason) == (self.state, self.reason):
+            return
+        self.state, self.reason = state, reason
+        try:
+            self._on_state(self)
+        except Exception:
+            log.exception("handling a change of the signaling client's state failed")
+
+    def _was_settled(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return self._joined_at is not None and now - self._joined_at >= SETTLED
+
+    async def _pause(self, failures: int) -> None:
+        """Wait before the next try, longer after each failure, never in step with others."""
+        longest = min(LAST_DELAY, 2 * FIRST_DELAY * 2 ** min(failures, 16))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(random.uniform(FIRST_DELAY, longest)):
+                await self._closing.wait()
+
+    def _refusal(self, error: ErrorMessage) -> SignalingError:
+        text = f"{self.url} refused: {error.message or error.code}"
+        if error.code == "bad-token":
+            text += " (give it as token=…, or --token-file)"
+        return SignalingError(self.url, error.code, text, fatal=error.fatal)
+
+
+# --- URLs ---------------------------------------------------------------------------------------
+
+
+def _checked_url(url: str) -> str:
+    remedy = "give it as ws://host:8089 or wss://host"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except (ValueError, AttributeError, TypeError):
+        raise UsageError(f"server {shorten(url)} is no URL: {remedy}") from None
+    if parts.scheme not in ("ws", "wss") or not parts.hostname or not url.isprintable() or port == 0:
+        raise UsageError(f"server {shorten(url)} is no WebSocket URL: {remedy}")
+    if parts.username or parts.password or parts.query or parts.fragment or " " in url:
+        raise UsageError(f"server {shorten(url)}: no user, query or fragment, {remedy}; tokens go in token=…")
+    return url
+
+
+def _is_near(url: str) -> bool:
+    """Whether the server is on this machine or a private network, where no proxy is wanted."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith((".local", ".lan", ".home.arpa"))
+
+
+# --- failures in words --------------------------------------------------------------------------
+
+
+def _stranger(url: str, why: str) -> SignalingError:
+    text = f"{url} answers but is no ChronoFlux signaling server: {why}"
+    return SignalingError(url, "not-chronoflux", text, fatal=True)
+
+
+def _in_words(url: str, error: BaseException | None) -> SignalingError:
+    """Why a connection could not be made or ended, and whether trying again can help."""
+    match error:
+        case SignalingError():
+            return error
+        case InvalidStatus() if error.response.status_code in TRANSIENT:
+            return _unreachable(url, f"HTTP {error.response.status_code}")
+        case InvalidStatus():
+            return _stranger(url, f"it answers with HTTP {error.response.status_code}")
+        case InvalidMessage() if isinstance(error.__cause__, EOFError):
+            return _unreachable(url, "it hung up before answering")
+        case InvalidHandshake():
+            return _stranger(url, "it does not speak WebSocket")
+        case ssl.SSLCertVerificationError():
+            text = f"{url}: its certificate is not trusted ({clean(error.verify_message)}); see SSL_CERT_FILE"
+            return SignalingError(url, "certificate", text, fatal=True)
+        case ssl.SSLError():
+            return _stranger(url, "it does not speak TLS; try ws:// instead of wss://")
+        case ConnectionClosed():
+            said = error.rcvd.reason if error.rcvd is not None else ""
+            return _unreachable(url, clean(said) or "the connection broke")
+        case TimeoutError():
+            return _unreachable(url, f"no answer within {ANSWER:g} s")
+        case socket.gaierror():
+            return _unreachable(url, "no machine of this name is known")
+        case OSError() if f"[Errno {errno.ECONNREFUSED}]" in str(error):
+            return _unreachable(url, "nothing listens there (start one: python -m chronoflux.signal)")
+        case OSError():
+            known = os.strerror(error.errno) if error.errno else str(error)
+            return _unreachable(url, clean(known))
+        case WebSocketException() | ImportError():
+            return _unreachable(url, clean(str(error)))
+    if error is not None:
+        log.error("the signaling client failed", exc_info=error)
+    return _unreachable(url, "something unforeseen; see the log")
+
+
+def _unreachable(url: str, why: str) -> SignalingError:
+    return SignalingError(url, "unreachable", f"{url} cannot be reached: {why}")

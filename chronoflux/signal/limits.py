@@ -1,0 +1,137 @@
+"""What a client may do: `Limits`, and the `Gate` that holds one connection to them.
+
+No clock here: every method is told the time in seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from chronoflux.errors import ParameterError
+from chronoflux.signal.protocol import ServerLimits
+
+
+def _limit(default: float, doc: str, low: float = 1) -> Any:
+    return field(default=default, metadata={"doc": doc, "low": low})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Every limit of the server. Frozen; checked when made; the command line's options are its fields.
+
+    Raises
+    ------
+    ParameterError
+        When a limit is not a finite number of at least its lowest value.
+    """
+
+    message: int = _limit(65_536, "bytes of a message")
+    payload: int = _limit(16_384, "bytes of a broadcast or telemetry message")
+    messages: float = _limit(60.0, "messages a second and connection")
+    bytes: float = _limit(131_072.0, "bytes a second and connection")
+    burst: float = _limit(2.0, "seconds' worth that may come at once")
+    over: float = _limit(10.0, "seconds over a limit until disconnected", 0)
+    per_address: int = _limit(64, "connections an address")
+    room: int = _limit(256, "peers a room")
+    connections: int = _limit(10_000, "connections")
+    join: float = _limit(10.0, "seconds from connecting to joining", 0)
+    grace: float = _limit(15.0, "seconds a broken connection may take to come back", 0)
+    queue_messages: int = _limit(1024, "messages waiting for a slow receiver")
+    queue_bytes: int = _limit(4_194_304, "bytes waiting for a slow receiver")
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value, low = getattr(self, entry.name), entry.metadata["low"]
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not math.isfinite(value) or value < low:
+                raise ParameterError(f"limit {entry.name}", value, f"a number >= {low:g}")
+
+    def text(self, code: str) -> str:
+        """The limit in words, for who broke it."""
+        return {
+            "message-size": f"a message may have {self.message} bytes",
+            "payload-size": f"broadcast and telemetry may have {self.payload} bytes",
+            "message-rate": f"{self.messages:g} messages a second are allowed",
+            "byte-rate": f"{self.bytes:g} bytes a second are allowed",
+            "server-full": f"the server takes {self.connections} connections",
+            "address-full": f"an address may have {self.per_address} connections",
+            "room-full": f"a room takes {self.room} peers",
+            "join-timeout": f"not joined within {self.join:g} s",
+        }[code]
+
+    def announced(self) -> ServerLimits:
+        """What clients are told of the limits."""
+        return ServerLimits(
+            message=self.message,
+            payload=self.payload,
+            messages=self.messages,
+            bytes=self.bytes,
+            room=self.room,
+            grace=self.grace,
+        )
+
+
+class Bucket:
+    """A token bucket: `rate` a second, at most `rate · burst` at once."""
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate, self._size = rate, rate * burst
+        self._level, self._at = self._size, now
+
+    def take(self, amount: float, now: float) -> bool:
+        """Take `amount`, or nothing when there is less."""
+        self._level = min(self._size, self._level + (now - self._at) * self._rate)
+        self._at = now
+        if amount > self._level:
+            return False
+        self._level -= amount
+        return True
+
+
+@dataclass
+class _Streak:
+    """Refusals for one reason, each within `PAUSE` of the one before."""
+
+    begun: float
+    last: float
+    told: float
+
+
+PAUSE = 2.0
+"""Seconds without a refusal after which a client is no longer over that limit."""
+TELL_EVERY = 1.0
+"""Least seconds between two errors of one code to one connection."""
+
+
+class Gate:
+    """One connection's rates, and how long it has been over each limit."""
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self._limits = limits
+        self._messages = Bucket(limits.messages, limits.burst, now)
+        self._bytes = Bucket(limits.bytes, limits.burst, now)
+        self._streaks: dict[str, _Streak] = {}
+
+    def admit(self, size: int, now: float) -> str | None:
+        """The code of the limit that a message of `size` bytes breaks, if any."""
+        if size > self._limits.message:
+            return "message-size"
+        if not self._messages.take(1, now):
+            return "message-rate"
+        if not self._bytes.take(size, now):
+            return "byte-rate"
+        return None
+
+    def refused(self, code: str, now: float) -> tuple[bool, bool]:
+        """Note a refusal; whether to tell the client, and whether it was over for too long."""
+        streak = self._streaks.get(code)
+        if streak is None or now - streak.last > PAUSE:
+            told = -math.inf if streak is None else streak.told
+            streak = self._streaks[code] = _Streak(now, now, told)
+        streak.last = now
+        tell = now - streak.told >= TELL_EVERY
+        if tell:
+            streak.told = now
+        return tell, now - streak.begun >= self._limits.over

@@ -1,0 +1,404 @@
+"""Rooms and who is in them: messages in, messages out. No socket, no clock, no task.
+
+The server calls :meth:`Lobby.connect`, :meth:`~Lobby.receive`, :meth:`~Lobby.disconnect` and, by
+:meth:`~Lobby.due`, :meth:`~Lobby.tick`, each with the time in seconds (a clock that never runs
+backwards), and carries out the `Send`s and `Close`s it gets back, in order. A connection is a number
+the server chose; nothing a client sends makes the lobby raise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+from chronoflux.errors import ProtocolError
+from chronoflux.signal.limits import Gate, Limits
+from chronoflux.signal.protocol import (
+    Broadcast,
+    ClientMessage,
+    ErrorMessage,
+    IceServer,
+    IceServers,
+    JoinRoom,
+    LeaveRoom,
+    PeerJoinedRoom,
+    PeerLeft,
+    Relay,
+    RoomPeer,
+    RoomPeers,
+    SendBroadcast,
+    SendRelay,
+    SendSignal,
+    SendTelemetry,
+    ServerInfo,
+    ServerMessage,
+    Signal,
+    Telemetry,
+    Unknown,
+    Welcome,
+    decode_client,
+    kind_of,
+    peer_id,
+)
+from chronoflux.signal.turn import Turn
+from chronoflux.version import VERSION
+
+SERVER_NAME = "chronoflux"
+GOING_AWAY, POLICY, TRY_LATER = 1001, 1008, 1013
+"""Close codes of RFC 6455."""
+
+LIMITED = frozenset({"message-size", "payload-size", "message-rate", "byte-rate"})
+"""Refusals that, kept up, end in a disconnection."""
+
+
+class Send(NamedTuple):
+    """Send `message` to each of these connections."""
+
+    to: tuple[int, ...]
+    message: ServerMessage
+
+
+class Close(NamedTuple):
+    """Close this connection after what was sent to it."""
+
+    connection: int
+    code: int
+    reason: str
+
+
+Action = Send | Close
+
+
+@dataclass(eq=False)
+class Member:
+    """Somebody in a room. ``connection`` is None while a broken connection may still come back."""
+
+    id: str
+    room: str
+    connection: int | None
+    metadata: dict[str, Any]
+    joined: int
+    lasting: bool
+
+
+@dataclass(eq=False)
+class Connection:
+    """One socket. ``id`` is made up until a join with a secret; ``lasting`` once there was one."""
+
+    number: int
+    address: str
+    id: str
+    gate: Gate
+    member: Member | None = None
+    lasting: bool = False
+    closing: bool = False
+
+
+@dataclass
+class Counts:
+    """What happened so far, for the server's metrics."""
+
+    received: Counter[str] = field(default_factory=Counter)
+    received_bytes: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    joins: int = 0
+
+
+class Lobby:
+    """All rooms of one server.
+
+    Without a `token` everybody may join. `turn` makes the credentials handed out on joining.
+    `make_id` makes ids up for clients without a secret.
+    """
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        token: str | None = None,
+        turn: Turn | None = None,
+        make_id: Callable[[], str] = lambda: secrets.token_hex(16),
+    ) -> None:
+        self.limits = limits or Limits()
+        self.counts = Counts()
+        self._info = ServerInfo(name=SERVER_NAME, version=VERSION, limits=self.limits.announced())
+        self._token, self._turn, self._make_id = _digest(token), turn, make_id
+        self._connections: dict[int, Connection] = {}
+        self._addresses: Counter[str] = Counter()
+        self._members: dict[str, Member] = {}
+        self._rooms: dict[str, dict[str, Member]] = {}
+        self._last_joined = 0
+        self._closing = False
+        # When each falls due, by key; each delay is constant, so each is in order of time.
+        self._unjoined: dict[int, float] = {}
+        self._away: dict[str, float] = {}
+        self._renewals: dict[int, float] = {}
+
+    # --- what the server sees -----------------------------------------------------------------
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are."""
+        return len(self._connections)
+
+    @property
+    def rooms(self) -> dict[str, list[str]]:
+        """The ids in each room, earliest first."""
+        return {name: list(members) for name, members in self._rooms.items()}
+
+    def connect(self, connection: int, address: str, now: float) -> list[Action]:
+        """A socket opened, from `address`."""
+        made_up = self._make_id()
+        client = Connection(connection, address, made_up, Gate(self.limits, now))
+        self._connections[connection] = client
+        self._addresses[address] += 1
+        if len(self._connections) > self.limits.connections:
+            return self._expel(client, "server-full", self.limits.text("server-full"), TRY_LATER)
+        if self._addresses[address] > self.limits.per_address:
+            return self._expel(client, "address-full", self.limits.text("address-full"), TRY_LATER)
+        self._unjoined[connection] = now + self.limits.join
+        return [Send((connection,), Welcome(peer_id=made_up, peers=[], server=self._info))]
+
+    def receive(self, connection: int, raw: str | bytes, now: float) -> list[Action]:
+        """A message came."""
+        client = self._connections.get(connection)
+        if client is None or client.closing:
+            return []
+        if code := client.gate.admit(len(raw), now):
+            return self._refuse(client, code, self.limits.text(code), now)
+        try:
+            message = decode_client(raw)
+        except ProtocolError as error:
+            return self._refuse(client, "malformed", str(error), now)
+        kind = "unknown" if isinstance(message, Unknown) else kind_of(message)
+        self.counts.received[kind] += 1
+        self.counts.received_bytes[kind] += len(raw)
+        if isinstance(message, Unknown):
+            return []
+        if isinstance(message, SendBroadcast | SendTelemetry) and len(raw) > self.limits.payload:
+            return self._refuse(client, "payload-size", self.limits.text("payload-size"), now)
+        return self._handle(client, message, now)
+
+    def disconnect(self, connection: int, now: float, *, clean: bool) -> list[Action]:
+        """A socket is gone; `clean` when its client closed it in order."""
+        client = self._connections.pop(connection, None)
+        self._unjoined.pop(connection, None)
+        self._renewals.pop(connection, None)
+        if client is None:
+            return []
+        self._addresses[client.address] -= 1
+        if not self._addresses[client.address]:
+            del self._addresses[client.address]
+        if client.member is None:
+            return []
+        member = client.member
+        if clean or not member.lasting or len(self._away) >= self.limits.connections:
+            return self._leave(member)
+        member.connection = None
+        self._away[member.id] = now + self.limits.grace
+        return []
+
+    def due(self) -> float | None:
+        """When :meth:`tick` has something to do next."""
+        firsts = [next(iter(table.values()), None) for table in (self._unjoined, self._away, self._renewals)]
+        return min((first for first in firsts if first is not None), default=None)
+
+    def tick(self, now: float) -> list[Action]:
+        """Do what has fallen due: joins too late, absences too long, credentials to renew."""
+        actions: list[Action] = []
+        for number in _fallen_due(self._unjoined, now):
+            text = self.limits.text("join-timeout")
+            actions += self._expel(self._connections[number], "join-timeout", text, POLICY)
+        for id_ in _fallen_due(self._away, now):
+            actions += self._leave(self._members[id_])
+        for number in _fallen_due(self._renewals, now):
+            client = self._connections[number]
+            if client.member is not None:
+                fresh = self._credentials(client, now)
+                actions.append(Send((number,), IceServers(ice_servers=fresh)))
+        return actions
+
+    def shut(self) -> list[Action]:
+        """The server ends: everybody is told and closed, nobody may join any more."""
+        self._closing = True
+        text = "the server is shutting down"
+        actions: list[Action] = []
+        for client in self._connections.values():
+            if not client.closing:
+                actions += self._goodbye(client, ErrorMessage(code="closing", message=text), GOING_AWAY)
+        return actions
+
+    # --- messages -----------------------------------------------------------------------------
+
+    def _handle(self, client: Connection, message: ClientMessage, now: float) -> list[Action]:
+        if isinstance(message, JoinRoom):
+            return self._join(client, message, now)
+        member = client.member
+        if member is None:
+            return self._refuse(client, "not-joined", f"{kind_of(message)}: join a room first", now)
+        match message:
+            case LeaveRoom():
+                self._renewals.pop(client.number, None)
+                return self._leave(member)
+            case SendSignal(to=to, signal=signal):
+                return self._pass_on(client, to, Signal(from_=member.id, signal=signal), now)
+            case SendRelay(to=to, data=data):
+                return self._pass_on(client, to, Relay(from_=member.id, data=data), now)
+            case SendBroadcast(data=data):
+                return self._tell_others(member, Broadcast(from_=member.id, data=data))
+            case SendTelemetry(telemetry=telemetry):
+                return self._tell_others(member, Telemetry(from_=member.id, telemetry=telemetry))
+
+    def _join(self, client: Connection, message: JoinRoom, now: float) -> list[Action]:
+        if self._closing:
+            return self._refuse(client, "closing", "the server is shutting down", now)
+        if self._token is not None and not hmac.compare_digest(self._token, _digest(message.token) or b""):
+            text = "the token is missing or wrong"
+            return self._expel(client, "bad-token", text, POLICY, fatal=True)
+        id_ = client.id if message.secret is None else peer_id(bytes.fromhex(message.secret))
+        known = self._members.get(id_)
+        stays = known is not None and known.room == message.room
+        if not stays and len(self._rooms.get(message.room, ())) >= self.limits.room:
+            return self._refuse(client, "room-full", self.limits.text("room-full"), now)
+
+        actions: list[Action] = []
+        if client.member is not None and client.member is not known:
+            actions += self._leave(client.member)
+        if known is not None and known.connection is not None and known.connection != client.number:
+            actions += self._replace(self._connections[known.connection])
+        if known is not None and not stays:
+            actions += self._leave(known)
+        client.id, client.lasting = id_, client.lasting or message.secret is not None
+        self._unjoined.pop(client.number, None)
+        self.counts.joins += 1
+        if known is not None and stays:
+            return actions + self._return(client, known, message.metadata, now)
+        return actions + self._enter(client, message, now)
+
+    def _enter(self, client: Connection, message: JoinRoom, now: float) -> list[Action]:
+        """Into a room as somebody new there."""
+        self._last_joined = max(self._last_joined + 1, int(now * 1000))
+        member = Member(
+            client.id, message.room, client.number, message.metadata, self._last_joined, client.lasting
+        )
+        client.member = self._members[member.id] = member
+        self._rooms.setdefault(member.room, {})[member.id] = member
+        return [self._room_peers(client, member, now), *self._announce(member)]
+
+    def _return(
+        self, client: Connection, member: Member, metadata: dict[str, Any], now: float
+    ) -> list[Action]:
+        """Back in the same room: for the others nothing happened, unless the metadata changed."""
+        changed = member.metadata != metadata
+        client.member, member.connection, member.metadata = member, client.number, metadata
+        member.lasting = client.lasting
+        self._away.pop(member.id, None)
+        return [self._room_peers(client, member, now), *(self._announce(member) if changed else ())]
+
+    def _replace(self, old: Connection) -> list[Action]:
+        """Another socket showed the same secret: the old one loses its place."""
+        old.member = None
+        text = "another connection came with the same secret"
+        return self._expel(old, "replaced", text, POLICY, fatal=True)
+
+    def _leave(self, member: Member) -> list[Action]:
+        """Out of the room; the others hear it."""
+        others = self._tell_others(member, PeerLeft(peer_id=member.id))
+        room = self._rooms[member.room]
+        del room[member.id], self._members[member.id]
+        if not room:
+            del self._rooms[member.room]
+        self._away.pop(member.id, None)
+        client = self._connections.get(member.connection) if member.connection is not None else None
+        if client is not None:
+            client.member = None
+        return others
+
+    # --- who hears what -----------------------------------------------------------------------
+
+    def _room_peers(self, client: Connection, member: Member, now: float) -> Send:
+        """Whom a newcomer dials: everybody. (A sparser mesh would choose here, and set ``hops``.)"""
+        peers = [
+            RoomPeer(id=other.id, metadata=other.metadata, joined=other.joined)
+            for other in self._others(member)
+        ]
+        message = RoomPeers(
+            peers=peers,
+            peer_id=member.id,
+            joined=member.joined,
+            ice_servers=self._credentials(client, now),
+            hops=0,
+        )
+        return Send((client.number,), message)
+
+    def _announce(self, member: Member) -> list[Action]:
+        return self._tell_others(
+            member, PeerJoinedRoom(peer_id=member.id, metadata=member.metadata, joined=member.joined)
+        )
+
+    def _others(self, member: Member) -> Iterator[Member]:
+        return (other for other in self._rooms[member.room].values() if other is not member)
+
+    def _tell_others(self, member: Member, message: ServerMessage) -> list[Action]:
+        to = tuple(other.connection for other in self._others(member) if other.connection is not None)
+        return [Send(to, message)] if to else []
+
+    def _pass_on(self, client: Connection, to: str, message: ServerMessage, now: float) -> list[Action]:
+        sender, other = client.member, self._members.get(to)
+        reachable = sender is not None and other is not None and other.room == sender.room
+        if not reachable or other is None or other is sender or other.connection is None:
+            return self._refuse(client, "unknown-peer", f"no such peer here: {to}", now)
+        return [Send((other.connection,), message)]
+
+    # --- refusals -----------------------------------------------------------------------------
+
+    def _refuse(self, client: Connection, code: str, text: str, now: float) -> list[Action]:
+        """Say no, at most once a second and code; disconnect whom that does not impress."""
+        self.counts.refused[code] += 1
+        tell, too_long = client.gate.refused(code, now)
+        if too_long and code in LIMITED:
+            return self._goodbye(client, ErrorMessage(code=code, message=text), POLICY)
+        return [Send((client.number,), ErrorMessage(code=code, message=text))] if tell else []
+
+    def _expel(
+        self, client: Connection, code: str, text: str, close_code: int, *, fatal: bool = False
+    ) -> list[Action]:
+        self.counts.refused[code] += 1
+        return self._goodbye(client, ErrorMessage(code=code, message=text, fatal=fatal), close_code)
+
+    def _goodbye(self, client: Connection, error: ErrorMessage, code: int) -> list[Action]:
+        client.closing = True
+        self._unjoined.pop(client.number, None)
+        return [Send((client.number,), error), Close(client.number, code, error.message)]
+
+    # --- odds and ends ------------------------------------------------------------------------
+
+    def _credentials(self, client: Connection, now: float) -> list[IceServer]:
+        if self._turn is None:
+            return []
+        self._renewals.pop(client.number, None)
+        self._renewals[client.number] = now + self._turn.lifetime / 2
+        return self._turn.credentials(client.id)
+
+
+def _digest(token: str | None) -> bytes | None:
+    """A token's hash: of constant length, so that comparing takes constant time."""
+    return None if token is None else hashlib.sha256(token.encode()).digest()
+
+
+K = TypeVar("K")
+
+
+def _fallen_due(table: dict[K, float], now: float) -> Iterator[K]:
+    """Take the keys whose time has come out of a table that is in order of time."""
+    while table:
+        key, at = next(iter(table.items()))
+        if at > now:
+            return
+        del table[key]
+        yield key

@@ -1,0 +1,334 @@
+"""The signaling server: sockets, timers and HTTP around a :class:`~chronoflux.signal.lobby.Lobby`."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import itertools
+import json
+import logging
+import ssl
+import time
+import weakref
+from collections import Counter
+from collections.abc import Sequence
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from chronoflux.errors import SignalingError, UsageError
+from chronoflux.signal import network
+from chronoflux.signal.limits import Limits
+from chronoflux.signal.lobby import Action, Lobby, Send
+from chronoflux.signal.protocol import Telemetry, clean, encode_bytes, kind_of
+from chronoflux.signal.session import CLOSING, Outbox, Session
+from chronoflux.signal.turn import Turn
+from chronoflux.version import VERSION
+
+log = logging.getLogger(__name__)
+library_log = logging.getLogger(f"{__name__}.websockets")
+library_log.setLevel(logging.WARNING)  # it tells of every connection
+
+DEFAULT_PORT = 8089
+PING_EVERY = 20.0
+"""Seconds between pings, and for which an answer is waited."""
+TICK = 0.25
+"""Longest the timekeeper sleeps, s."""
+FAIRNESS = 32
+"""Messages read from one socket before everybody else gets a turn."""
+CUT_FACTOR = 4
+"""Messages longer than this many times the limit are not even read: their socket is closed."""
+
+
+class Socket(ServerConnection):
+    """A connection that can be found from when it is accepted, before its handshake."""
+
+    accepted: ClassVar[weakref.WeakSet[Socket]] = weakref.WeakSet()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        Socket.accepted.add(self)
+        super().connection_made(transport)
+
+
+class SignalServer:
+    """A signaling server in the running event loop: ``async with SignalServer() as server: …``.
+
+    Port 0 takes any free one. Without a `token` everybody may join. Pages of other `origins` than this
+    machine's are refused. `tls` makes it ``wss``, `turn` hands out TURN credentials, and behind
+    `trusted_proxies` (addresses or networks) clients are told apart by their forwarded address.
+
+    Raises
+    ------
+    UsageError
+        When an argument cannot be used.
+    SignalingError
+        On entering, with code ``"port-taken"`` or ``"cannot-listen"``.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = DEFAULT_PORT,
+        *,
+        token: str | None = None,
+        origins: Sequence[str] = (),
+        tls: ssl.SSLContext | None = None,
+        turn: Turn | None = None,
+        trusted_proxies: Sequence[str] = (),
+        limits: Limits | None = None,
+    ) -> None:
+        if token is not None and not (token.strip() and token.isprintable() and len(token) <= 1024):
+            raise UsageError("the token must be 1 to 1024 printable characters")
+        if not 0 <= port <= 65_535:
+            raise UsageError(f"port {port} is none: give 0 to 65535")
+        self.host, self._port = host, port
+        self.limits = limits or Limits()
+        self.lobby = Lobby(self.limits, token=token, turn=turn)
+        self.has_token = token is not None
+        self.sent: Counter[str] = Counter()
+        self.sent_bytes: Counter[str] = Counter()
+        self.telemetry_dropped = 0
+        self.lag = 0.0
+        self._tls, self._origins = tls, frozenset(origins)
+        self._trusted = network.parse_networks(trusted_proxies)
+        self._numbers = itertools.count(1)
+        self._sessions: dict[int, Session] = {}
+        self._server: Server | None = None
+        self._timekeeper: asyncio.Task[None] | None = None
+        self._epoch = 0.0
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        self._epoch = time.time() - asyncio.get_running_loop().time()
+        tls: dict[str, Any] = {}
+        if self._tls is not None:
+            tls = {"ssl": self._tls, "ssl_handshake_timeout": 2 * CLOSING}
+        try:
+            self._server = await serve(
+                self._serve,
+                self.host,
+                self._port,
+                compression=None,
+                create_connection=Socket,
+                process_request=self._http,
+                server_header=None,
+                open_timeout=self.limits.join,
+                ping_interval=PING_EVERY,
+                ping_timeout=PING_EVERY,
+                close_timeout=CLOSING,
+                max_size=CUT_FACTOR * self.limits.message,
+                logger=library_log,
+                **tls,
+            )
+        except OSError as error:
+            raise self._cannot_listen(error) from error
+        self._timekeeper = asyncio.create_task(self._keep_time(), name="signaling timekeeper")
+        self._timekeeper.add_done_callback(_report)
+        log.info("signaling server listens on %s", self.url)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def serve_forever(self) -> None:
+        """Serve until :meth:`close` is called from elsewhere; raises what stops the server."""
+        if self._timekeeper is None:
+            raise UsageError("the server is not running: use it in `async with`")
+        await asyncio.wait([self._timekeeper])
+        if not self._timekeeper.cancelled():
+            self._timekeeper.result()
+
+    async def close(self) -> None:
+        """Tell everybody, close all sockets within 5 s, and end. Idempotent."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.close(close_connections=False)
+        self._act(self.lobby.shut())
+        try:
+            if server.handler_tasks:
+                await asyncio.wait(list(server.handler_tasks), timeout=CLOSING)
+        finally:
+            if self._timekeeper is not None:
+                self._timekeeper.cancel()
+            for socket in list(Socket.accepted):
+                if socket.server is server:
+                    socket.transport.abort()
+            await server.wait_closed()
+
+    @property
+    def port(self) -> int:
+        """The port, also when it was chosen by the system."""
+        if self._server is not None:
+            self._port = next(iter(self._server.sockets)).getsockname()[1]
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Where this machine reaches the server."""
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return self._url(host)
+
+    @property
+    def public_url(self) -> str | None:
+        """Where other machines reach it; None when it is bound to loopback or there is no network."""
+        if network.is_loopback(self.host):
+            return None
+        if network.is_wildcard(self.host):
+            address = network.lan_address(ipv6=self.host == "::")
+            return None if address is None else self._url(address)
+        return self._url(self.host)
+
+    # --- sockets --------------------------------------------------------------------------------
+
+    async def _serve(self, socket: ServerConnection) -> None:
+        """One client, from handshake to end."""
+        number = next(self._numbers)
+        outbox = Outbox(self.limits.queue_messages, self.limits.queue_bytes)
+        session = self._sessions[number] = Session(socket, outbox)
+        writer = asyncio.create_task(session.write(), name=f"signaling writer {number}")
+        in_order = False
+        try:
+            self._act(self.lobby.connect(number, self._address(socket), self._now()))
+            in_order = await self._read(number, socket)
+        finally:
+            del self._sessions[number]
+            self._act(self.lobby.disconnect(number, self._now(), clean=in_order))
+            writer.cancel()
+            await asyncio.wait([writer])
+
+    async def _read(self, number: int, socket: ServerConnection) -> bool:
+        """Pass messages on until the socket is closed; whether the client closed it in order."""
+        try:
+            for count in itertools.count(1):
+                raw = await socket.recv(decode=False)
+                self._act(self.lobby.receive(number, raw, self._now()))
+                if count % FAIRNESS == 0:
+                    await asyncio.sleep(0)
+        except ConnectionClosed as closed:
+            by_client = closed.rcvd is not None and bool(closed.rcvd_then_sent)
+            return by_client and closed.rcvd is not None and closed.rcvd.code in (1000, 1001, 1005)
+        return False
+
+    def _act(self, actions: Sequence[Action]) -> None:
+        """Carry out what the lobby wants; never waits."""
+        for action in actions:
+            if isinstance(action, Send):
+                self._send(action)
+            elif session := self._sessions.get(action.connection):
+                session.close(action.code, action.reason)
+
+    def _send(self, action: Send) -> None:
+        data, kind = encode_bytes(action.message), kind_of(action.message)
+        droppable = isinstance(action.message, Telemetry)
+        for number in action.to:
+            session = self._sessions.get(number)
+            if session is None:
+                continue
+            fate = session.send(data, droppable=droppable)
+            if fate == "queued":
+                self.sent[kind] += 1
+                self.sent_bytes[kind] += len(data)
+            elif fate == "full":
+                self.lobby.counts.refused["slow"] += 1
+                log.info("a client is cut off: it does not take its messages")
+                session.abort()
+
+    async def _keep_time(self) -> None:
+        """Tell the lobby the time, and measure how late the event loop is."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = self.lobby.due()
+            delay = TICK if due is None else min(TICK, max(0.0, due - self._now()))
+            asleep = loop.time()
+            await asyncio.sleep(delay)
+            self.lag = max(0.0, loop.time() - asleep - delay)
+            self._act(self.lobby.tick(self._now()))
+
+    # --- HTTP -----------------------------------------------------------------------------------
+
+    def _http(self, socket: ServerConnection, request: Request) -> Response | None:
+        """Answer plain HTTP; None lets a WebSocket handshake go on."""
+        if "Upgrade" in request.headers:
+            return self._check_origin(socket, request)
+        if request.method not in ("GET", "HEAD"):
+            return socket.respond(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET.\n")
+        path = request.path.partition("?")[0]
+        if path == "/healthz":
+            response = socket.respond(HTTPStatus.OK, json.dumps(self.health()) + "\n")
+            _set_type(response, "application/json")
+        elif path == "/":
+            response = socket.respond(HTTPStatus.OK, self._about())
+        else:
+            response = socket.respond(HTTPStatus.NOT_FOUND, "There are /, /healthz and /metrics.\n")
+        if request.method == "HEAD":
+            response.body = b""
+        return response
+
+    def _check_origin(self, socket: ServerConnection, request: Request) -> Response | None:
+        for origin in request.headers.get_all("Origin"):
+            if not network.is_local_origin(origin) and origin not in self._origins:
+                self.lobby.counts.refused["origin"] += 1
+                text = f"Pages of {clean(origin)} are not let in; start the server with --origin.\n"
+                return socket.respond(HTTPStatus.FORBIDDEN, text)
+        return None
+
+    def health(self) -> dict[str, object]:
+        """What ``/healthz`` says."""
+        return {
+            "status": "ok",
+            "service": "chronoflux-signal",
+            "version": VERSION,
+            "connections": self.lobby.connections,
+            "rooms": len(self.lobby.rooms),
+        }
+
+    def _about(self) -> str:
+        return (
+            f"ChronoFlux signaling server {VERSION}.\n"
+            f'Join from a notebook: await cf.join("room1", server="{self.public_url or self.url}")\n'
+            "Health: /healthz  Metrics: /metrics\n"
+        )
+
+    # --- odds and ends --------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        """Unix time in s as it was at the start, carried on by the loop's clock: never backwards."""
+        return self._epoch + asyncio.get_running_loop().time()
+
+    def _url(self, host: str) -> str:
+        scheme = "ws" if self._tls is None else "wss"
+        return f"{scheme}://{network.in_url(host)}:{self.port}"
+
+    def _address(self, socket: ServerConnection) -> str:
+        remote = socket.remote_address
+        forwarded = socket.request.headers.get_all("X-Forwarded-For") if socket.request else []
+        return network.client_address(remote[0] if remote else "", forwarded, self._trusted)
+
+    def _cannot_listen(self, error: OSError) -> SignalingError:
+        where = f"port {self._port} on {self.host or 'all interfaces'}"
+        if error.errno == errno.EADDRINUSE:
+            remedy = "is taken: stop what listens there or take another with --port"
+            return SignalingError(self.url, "port-taken", f"{where} {remedy}")
+        text = f"cannot listen on {where}: {error.strerror or error}"
+        return SignalingError(self.url, "cannot-listen", text, fatal=True)
+
+
+def _set_type(response: Response, content_type: str) -> None:
+    del response.headers["Content-Type"]
+    response.headers["Content-Type"] = content_type
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("the signaling server's timekeeper failed", exc_info=error)

@@ -1,0 +1,107 @@
+"""One socket of the server: a bounded queue towards its client, and the task that empties it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Literal
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+STALLED = 40.0
+"""Seconds in which a client must take a message: as long as it may leave a ping unanswered."""
+CLOSING = 2.0
+"""Seconds for a closing handshake; then the socket is cut."""
+
+Fate = Literal["queued", "dropped", "full"]
+
+
+class Outbox:
+    """Messages on their way to somebody slow, bounded in number and bytes.
+
+    When it is full the oldest droppable ones make room; nothing else is ever dropped.
+    """
+
+    def __init__(self, max_messages: int, max_bytes: int) -> None:
+        self._max_messages, self._max_bytes = max_messages, max_bytes
+        self._queue: deque[tuple[bytes, bool]] = deque()
+        self._droppable = 0
+        self.bytes = 0
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def push(self, data: bytes, *, droppable: bool) -> Fate:
+        """Queue `data`; "dropped" or "full" when it was not queued, "full" when it should have been."""
+        while not self._fits(data) and self._droppable:
+            self._drop_oldest()
+        if not self._fits(data):
+            self.dropped += droppable
+            return "dropped" if droppable else "full"
+        self._queue.append((data, droppable))
+        self._droppable += droppable
+        self.bytes += len(data)
+        return "queued"
+
+    def pop(self) -> bytes | None:
+        """The oldest message, or None."""
+        if not self._queue:
+            return None
+        data, droppable = self._queue.popleft()
+        self._droppable -= droppable
+        self.bytes -= len(data)
+        return data
+
+    def _fits(self, data: bytes) -> bool:
+        return len(self._queue) < self._max_messages and self.bytes + len(data) <= self._max_bytes
+
+    def _drop_oldest(self) -> None:
+        index = next(i for i, (_, droppable) in enumerate(self._queue) if droppable)
+        self.bytes -= len(self._queue[index][0])
+        del self._queue[index]
+        self._droppable -= 1
+        self.dropped += 1
+
+
+class Session:
+    """A client's socket and what waits to be sent over it."""
+
+    def __init__(self, socket: ServerConnection, outbox: Outbox) -> None:
+        self.socket, self.outbox = socket, outbox
+        self._wake = asyncio.Event()
+        self._ending: tuple[int, str] | None = None
+
+    def send(self, data: bytes, *, droppable: bool) -> Fate:
+        """Queue a message; never waits."""
+        fate = self.outbox.push(data, droppable=droppable)
+        self._wake.set()
+        return fate
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the socket once everything queued is sent."""
+        self._ending = (code, reason)
+        self._wake.set()
+
+    def abort(self) -> None:
+        """Cut the socket."""
+        self.socket.transport.abort()
+
+    async def write(self) -> None:
+        """Send what is queued, until the socket is closed; a client that takes nothing is cut."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while (data := self.outbox.pop()) is not None:
+                    async with asyncio.timeout(STALLED if self._ending is None else CLOSING):
+                        await self.socket.send(data, text=True)
+                if self._ending is not None:
+                    async with asyncio.timeout(2 * CLOSING):
+                        await self.socket.close(*self._ending)
+                    return
+        except ConnectionClosed:
+            pass  # the reader has seen it too, and says so to the lobby
+        except TimeoutError:
+            self.abort()
