@@ -46,10 +46,10 @@ def __getattr__(name: str) -> Any:
 def _show_nodes(node: Any) -> None:
     """Give `Node`, which knows no widget, the display hook of the notebook."""
 
-    def mimebundle(self: Any, **options: Any) -> Any:
+    def mimebundle(self: Any, include: Any = None, exclude: Any = None) -> Any:
         from chronoflux.widget import mimebundle
 
-        return mimebundle(self, **options)
+        return mimebundle(self)
 
     node._repr_mimebundle_ = mimebundle
 

@@ -15,7 +15,9 @@ FACES = {
 
 def main() -> None:
     """Say what can be run."""
-    click.echo(f"ChronoFlux {VERSION}. In a notebook: import chronoflux as cf; node = await cf.join('room1')\n")
+    click.echo(
+        f"ChronoFlux {VERSION}. In a notebook: import chronoflux as cf; node = await cf.join('room1')\n"
+    )
     for module, what in FACES.items():
         click.echo(f"  python -m {module:22} {what}")
     click.echo("\nEach tells more with --help.")

@@ -150,18 +150,18 @@ async def _notebook(url: str, log_dir: Path, seconds: int) -> None:
     finally:
         progress.cancel()
         await asyncio.wait([progress])
-        page, _ = HTMLExporter().from_notebook_node(notebook)
+        page, _ = HTMLExporter().from_notebook_node(notebook)  # type: ignore[no-untyped-call]
         (log_dir / "notebook.html").write_text(page, encoding="utf-8")
 
 
 async def _progress(log_dir: Path, seconds: int) -> None:
     """Show what the notebook's own log says, once a second."""
-    with tqdm(total=seconds, unit="s", bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} s {postfix}") as bar:
+    with tqdm(total=seconds, bar_format="{bar:30} {n:.0f}/{total:.0f} s{postfix}") as bar:
+        bar.set_postfix_str("the kernel starts, and compiles if it must")
         while True:
-            bar.set_postfix_str("the kernel is starting") if not bar.n else None
             for line in _last_lines(log_dir):
                 metrics = line["metrics"]
-                bar.n = min(seconds, line["t"])
+                bar.n = min(seconds, round(line["t"]))
                 bar.set_postfix_str(
                     f"H {metrics['H']:.2f}, H_mesh {metrics.get('H_mesh', 0):.2f}, {metrics['peers']} peers"
                 )
@@ -199,7 +199,7 @@ def report(log_dir: Path) -> None:
     click.echo(f"\n(100 unrelated phases have H = {mean:.2f} on average, below {high:.2f} in 19 of 20 cases)")
     picture = draw(frame, log_dir / "room.png")
     click.echo(f"\npicture {picture}\nnotebook {log_dir / 'notebook.html'}\nlogs {log_dir}")
-    problems = missing_links(frame, names) + lost_events(frame, names)
+    problems = missing_links(frame, names) + lost_events(frame)
     if problems:
         raise ChronofluxError("; ".join(problems))
     click.echo("\nevery node linked to every other, and no event was lost")
@@ -257,31 +257,34 @@ def own_events(records: pd.DataFrame) -> pd.Series[bool]:
 
 def missing_links(frame: pd.DataFrame, names: dict[str, str]) -> list[str]:
     """The pairs that never had a data channel, in words."""
-    links = frame[frame["type"] == "peer"]
-    linked = {
-        (row.node, names.get(row.data["data"]["id"]))
-        for row in links.itertuples()
-        if row.data["data"]["change"] == "linked"
-    }
+    linked = set()
+    for record in _rows(frame[frame["type"] == "peer"]):
+        if record["data"]["change"] == "linked":
+            linked.add((record["node"], names.get(record["data"]["id"])))
     wanted = [(a, b) for a in FREQUENCIES for b in FREQUENCIES if a != b]
     return [f"{a} never linked to {b}" for a, b in wanted if (a, b) not in linked]
 
 
-def lost_events(frame: pd.DataFrame, names: dict[str, str]) -> list[str]:
+def lost_events(frame: pd.DataFrame) -> list[str]:
     """The events fired while all three were there that one of them has not on record, in words."""
     telemetry = frame[frame["type"] == "telemetry"]
     complete = telemetry[telemetry["peers"] >= len(FREQUENCIES) - 1].groupby("node")["at"]
     if complete.ngroups < len(FREQUENCIES):
         return ["the three were never together"]
     start, end = complete.min().max(), frame[frame["type"] == "end"]["at"].min() - MARGIN
-    heard = {node: set(records["id"].dropna()) for node, records in frame.groupby("node")}
-    fired = frame[own_events(frame) & frame["at"].between(start, end)]
+    heard = {(record["node"], (record["data"] or {}).get("id")) for record in _rows(frame)}
+    fired = _rows(frame[own_events(frame) & frame["at"].between(start, end)])
     return [
-        f"{row.type} {row.id[:8]} of {row.node} is not in the log of {node}"
-        for row in fired.itertuples()
+        f"the {event['type']} that {event['node']} fired at t = {event['t']:.1f} s never reached {node}"
+        for event in fired
         for node in FREQUENCIES
-        if row.id not in heard.get(node, set())
+        if (node, event["data"]["id"]) not in heard
     ]
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
+    return rows
 
 
 def draw(frame: pd.DataFrame, path: Path) -> Path:
@@ -308,9 +311,9 @@ def draw(frame: pd.DataFrame, path: Path) -> Path:
         seconds[mesh], frame.loc[mesh, "H_mesh"], color="0.2", lw=1.2, ls="--", label="whole room (H_mesh)"
     )
     axes.axhspan(0, null_order(100)[1], color="0.9", zorder=0, label="unrelated phases (95 %)")
-    for row, when in zip(frame.itertuples(), seconds, strict=True):
-        if row.type in marks:
-            text, colour = marks[row.type]
+    for kind, when in zip(frame["type"].astype(str), seconds, strict=True):
+        if kind in marks:
+            text, colour = marks[kind]
             axes.axvline(when, color=colour, lw=0.8, alpha=0.7)
             axes.text(when, 1.02, text, color=colour, fontsize=8, ha="center")
     axes.set(xlabel="time [s]", ylabel="order parameter H", ylim=(0, 1), xlim=(0, None))

@@ -173,7 +173,7 @@ async def _watch(node: Node, stop: asyncio.Event, end: float | None) -> None:
                 now = time.monotonic()
                 line.n = round(now - began)
                 line.set_postfix_str(_progress(node))
-                if not terminal and now - spoken >= 60:
+                if not terminal and node.metrics and now - spoken >= 60:
                     spoken = now
                     log.info("%s: %s", node.node_id, _progress(node))
     finally:

@@ -26,7 +26,7 @@ from chronoflux.model.params import Params
 from chronoflux.model.schedule import Schedule
 from chronoflux.model.simulation import Simulation, Snapshot
 from chronoflux.runner import Runner, warm_up
-from chronoflux.signal.protocol import room_name
+from chronoflux.signal.checks import room_name, server_url
 from chronoflux.telemetry import RunLog
 from chronoflux.version import VERSION
 
@@ -76,7 +76,8 @@ class Node:
     ) -> None:
         self.kind = kind or ("notebook" if in_notebook() else "headless")
         self.room, self.node_id = room_name(room), _node_id(node_id, self.kind)
-        self.server, self.token, self.log_dir = server, token, Path(log_dir)
+        self.server = server if server in (None, "auto") else server_url(server)
+        self.token, self.log_dir = token, Path(log_dir)
         self._first_params = params or Params()
         self.seed = random.SystemRandom().getrandbits(63) if seed is None else seed
         self._schedule = Schedule(schedule or "none", self.seed, self._first_params.dt)
@@ -125,6 +126,7 @@ class Node:
             )
             if self.server is not None:
                 await self._enter()
+            self._runner.begin()
             self._main = asyncio.create_task(self._live(), name=f"node {self.node_id}")
             if self._joined is not None:
                 await self._joined.first_word()
@@ -205,7 +207,8 @@ class Node:
 
     async def leave(self, reason: str = "left") -> None:
         """Say goodbye to the peers, end the run, close the log. Again: nothing happens."""
-        await self.on_loop(self._leave(reason))
+        if self._main is None or not self._main.done():
+            await self.on_loop(self._leave(reason))
 
     async def _leave(self, reason: str) -> None:
         self._reason = reason
@@ -446,6 +449,11 @@ class Node:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""
         R = min(field.R, 1.0)
         self._running.put(lambda simulation: simulation.hear(peer, field.at, R, field.psi, field.omega))
+
+    def on_joined(self, peer_id: str) -> None:
+        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        if self._log is not None:
+            self._log.update(peer_id=peer_id)
 
     def on_peer(self, peer: Peer, change: str, reason: str) -> None:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""

@@ -168,10 +168,13 @@ class Runner:
 
     # -- the loop --------------------------------------------------------------------------------------
 
+    def begin(self) -> None:
+        """Tie tick 0 to mesh time; the first record of the run says so."""
+        self._anchor("start")
+
     async def run(self) -> None:
         """Keep the swarm in step with mesh time until cancelled."""
         loop = asyncio.get_running_loop()
-        self._anchor("start")
         while True:
             ticks = self._due() if self.playing else 0
             if ticks or self._inputs:

@@ -70,7 +70,8 @@ async def test_two_processes_link_and_end_in_order(
         key = here.intent()
 
         def heard() -> bool:
-            return key in set(cf.load(tmp_path / "bot")["id"].dropna())
+            (log,) = (tmp_path / "bot").glob("*/telemetry.jsonl")
+            return all(word in log.read_text() for word in ("remote_intent", key, '"telemetry"'))
 
         await until(heard)
         process.send_signal(stop)

@@ -37,8 +37,11 @@ async def linked(*nodes: Node, timeout: float = 20) -> None:
 def events(node: Node) -> Counter[tuple[str, str]]:
     """The events on record at a node, by type and id."""
     frame = node.telemetry()
-    chosen = frame[frame["id"].notna()]
-    return Counter(zip(chosen["type"], chosen["id"], strict=True))
+    return Counter(
+        (kind, data["id"])
+        for kind, data in zip(frame["type"], frame["data"], strict=True)
+        if kind.removeprefix("remote_") in {known.name for known in EVENTS}
+    )
 
 
 async def test_three_nodes_share_events_once_each(server: SignalServer, joined: Joiner) -> None:
@@ -82,35 +85,26 @@ async def test_the_latest_gate_wins_everywhere(server: SignalServer, joined: Joi
 
 async def test_peers_of_unequal_frequency_lock_or_drift(server: SignalServer, joined: Joiner) -> None:
     """At 1.20 and 1.23 Hz two swarms lock at mesh coupling 0.35 and drift apart at 0."""
+    observers = {}
     for room, coupling in (("coupled", 0.35), ("apart", 0.0)):
         for frequency in (1.20, 1.23):
             params = cf.Params(
                 oscillators=100, frequency=frequency, coupling="global", kappa=2, mesh_coupling=coupling
             )
-            await joined(room, server=server.url, params=params, node_id=f"{room} {frequency}")
+            observers[room] = await joined(room, server=server.url, params=params, node_id=f"{frequency} Hz")
 
-    def locking(path: Path) -> float | None:
-        frame = cf.load_peerings(path)
-        return phase_locking(frame["dpsi"].to_numpy()[-10:]).plv if len(frame) >= 22 else None
+    def differences(node: Node) -> np.ndarray:
+        node.telemetry()  # what waits for the disk is written now
+        return cf.load_peerings(node.path)["dpsi"].to_numpy()
 
-    homes = {node.room: node.path for node in _nodes(joined)}
-    values = await until(
-        lambda: (
-            (found := {room: locking(path) for room, path in homes.items()}).get("apart")
-            and found.get("coupled")
-            and found
-        ),
+    await until(
+        lambda: all(len(differences(node)) >= 22 for node in observers.values()),
         timeout=60,
         what="22 s of both rooms on record",
     )
+    values = {room: phase_locking(differences(node)[-10:]).plv for room, node in observers.items()}
     assert values["coupled"] > 0.98
     assert values["apart"] < 0.9
-
-
-def _nodes(joined: Joiner) -> list[Node]:
-    """The nodes a fixture has made."""
-    nodes: list[Node] = joined.__closure__[0].cell_contents  # type: ignore[attr-defined]
-    return nodes
 
 
 async def test_without_a_link_the_server_relays(

@@ -42,6 +42,9 @@ class Participant(Listener, Protocol):
     def greeting(self) -> Mapping[str, Any]:
         """The fields of ``state``: what a newcomer takes over."""
 
+    def on_joined(self, peer_id: str) -> None:
+        """This node is in the room, under this id."""
+
     def on_peer(self, peer: Peer, change: str, reason: str) -> None:
         """A peer changed: ``linked``, ``unlinked``, ``relayed``, ``quiet``, ``live`` or ``gone``."""
 
@@ -179,7 +182,7 @@ class Mesh:
             case protocol.PeerJoinedRoom():
                 self._announce(message.peer_id, message.metadata)
             case protocol.PeerLeft():
-                self._on_left(message.peer_id)
+                self._on_left(message.peer_id, told=True)
             case protocol.Signal():
                 self._on_signal(message.from_, message.signal)
             case protocol.Relay():
@@ -201,6 +204,7 @@ class Mesh:
             for peer in self.peers.values():
                 self._retire(peer, "joined anew under another id")
         self._intake.id = mine
+        self._node.on_joined(mine)
         if message.ice_servers:
             self._take_ice_servers(message.ice_servers)
         present = {entry.id for entry in message.peers}
@@ -222,12 +226,17 @@ class Mesh:
         peer.describe(metadata)
         return peer
 
-    def _on_left(self, peer_id: str) -> None:
+    def _on_left(self, peer_id: str, *, told: bool = False) -> None:
+        """A peer is not in the room any more; `told` when the server saw it go.
+
+        A node of ours keeps its working link: perhaps only its socket broke. An old client that lost its
+        socket comes back under another id.
+        """
         peer = self.peers.get(peer_id)
         if peer is None:
             return
         peer.in_room = False
-        if not peer.direct(time.monotonic()):
+        if not peer.direct(time.monotonic()) or (told and not peer.ours):
             self._drop(peer, peer.reason or "left the room")
 
     def _take_ice_servers(self, servers: Sequence[protocol.IceServer]) -> None:

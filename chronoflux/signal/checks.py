@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -42,6 +43,27 @@ def room_name(text: str) -> str:
             f"room {shorten(text)} is no room name: give 1 to {NAME_LENGTH} printable characters"
         )
     return text
+
+
+def server_url(url: str) -> str:
+    """A signaling server's URL as a user gave it, checked.
+
+    Raises
+    ------
+    UsageError
+        When it is not of the form ``ws://host:port`` or ``wss://host``, with a path at most.
+    """
+    remedy = "give it as ws://host:8089 or wss://host"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except (ValueError, AttributeError, TypeError):
+        raise UsageError(f"server {shorten(url)} is no URL: {remedy}") from None
+    if parts.scheme not in ("ws", "wss") or not parts.hostname or not url.isprintable() or port == 0:
+        raise UsageError(f"server {shorten(url)} is no WebSocket URL: {remedy}")
+    if parts.username or parts.password or parts.query or parts.fragment or " " in url:
+        raise UsageError(f"server {shorten(url)}: no user, query or fragment, {remedy}; tokens go in token=…")
+    return url
 
 
 def metadata_or_none(value: Any) -> dict[str, Any]:

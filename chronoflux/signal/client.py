@@ -25,6 +25,7 @@ from websockets.exceptions import (
 )
 
 from chronoflux.errors import ProtocolError, SignalingError, UsageError, shorten
+from chronoflux.signal.checks import server_url
 from chronoflux.signal.protocol import (
     ErrorMessage,
     JoinRoom,
@@ -89,7 +90,7 @@ class SignalClient:
         on_state: Callable[[SignalClient], None],
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.url = _checked_url(url)
+        self.url = server_url(url)
         self.state: State = "connecting"
         self.reason = f"connecting to {self.url}"
         self.peer_id: str | None = None
@@ -317,23 +318,6 @@ class SignalClient:
         return SignalingError(self.url, error.code, text, fatal=error.fatal)
 
 
-# --- URLs ---------------------------------------------------------------------------------------
-
-
-def _checked_url(url: str) -> str:
-    remedy = "give it as ws://host:8089 or wss://host"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except (ValueError, AttributeError, TypeError):
-        raise UsageError(f"server {shorten(url)} is no URL: {remedy}") from None
-    if parts.scheme not in ("ws", "wss") or not parts.hostname or not url.isprintable() or port == 0:
-        raise UsageError(f"server {shorten(url)} is no WebSocket URL: {remedy}")
-    if parts.username or parts.password or parts.query or parts.fragment or " " in url:
-        raise UsageError(f"server {shorten(url)}: no user, query or fragment, {remedy}; tokens go in token=…")
-    return url
-
-
 def _is_near(url: str) -> bool:
     """Whether the server is on this machine or a private network, where no proxy is wanted."""
     host = urlsplit(url).hostname or ""
@@ -371,7 +355,8 @@ def _in_words(url: str, error: BaseException | None) -> SignalingError:
             return _stranger(url, "it does not speak TLS; try ws:// instead of wss://")
         case ConnectionClosed():
             said = error.rcvd.reason if error.rcvd is not None else ""
-            return _unreachable(url, clean(said) or "the connection broke")
+            text = f"{url} was lost: {clean(said) or 'the connection broke'}"
+            return SignalingError(url, "unreachable", text)
         case TimeoutError():
             return _unreachable(url, f"no answer within {ANSWER:g} s")
         case socket.gaierror():
