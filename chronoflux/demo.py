@@ -31,6 +31,12 @@ NOTEBOOK = Path("notebooks/01_join_a_room.ipynb")
 ROOM = "demo"
 FREQUENCIES = {"notebook": (1.20, 0.90), "bot-1": (1.19, 0.89), "bot-2": (1.21, 0.91)}  # Hz; in portal mode
 SEEDS = {"bot-1": 11, "bot-2": 12, "notebook": 13}
+COLOURS = {
+    "notebook": "#0072b2",
+    "bot-1": "#d55e00",
+    "bot-2": "#009e73",
+}  # told apart by the colour-blind too
+MARKERS = {"intent": "o", "lion_gate": "s", "pacemaker_flip": "v"}
 PATIENCE = 60.0  # s for a process to come up
 MARGIN = 1_000.0  # ms before the first goodbye within which an event may still be on its way
 
@@ -141,7 +147,9 @@ async def _notebook(url: str, log_dir: Path, seconds: int) -> None:
     place = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
     injected = "\n".join(f"{name} = {value!r}" for name, value in settings.items())
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(injected))  # type: ignore[no-untyped-call]
-    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOK.parent)}})
+    place_of_work = {"metadata": {"path": str(NOTEBOOK.parent)}}
+    # Without the widgets' state the page shows their still pictures, which need no JavaScript from afar.
+    client = NotebookClient(notebook, timeout=300, store_widget_state=False, resources=place_of_work)
     progress = asyncio.create_task(_progress(log_dir, seconds))
     try:
         await client.async_execute()
@@ -288,36 +296,34 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def draw(frame: pd.DataFrame, path: Path) -> Path:
-    """The three `H(t)` with the events marked."""
+    """The three `H(t)`, above them the events, each in the colour of the node that fired it."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    marks = {
-        "intent": ("·", "0.6"),
-        "lion_gate": ("lion gate", "tab:orange"),
-        "pacemaker_flip": ("flip", "tab:red"),
-    }
-    start = frame["time"].min()
-    seconds = (frame["time"] - start).dt.total_seconds()
-    figure, axes = plt.subplots(figsize=(9, 4), layout="constrained")
-    for colour, node in zip(("#0072b2", "#d55e00", "#009e73"), FREQUENCIES, strict=True):
-        chosen = (frame["node"] == node) & (frame["type"] == "telemetry")
-        label = f"{node} ({FREQUENCIES[node][0]:.2f} Hz)"
-        axes.plot(seconds[chosen], frame.loc[chosen, "H"], color=colour, lw=1.8, label=label)
-    mesh = (frame["node"] == "notebook") & (frame["type"] == "telemetry")
-    axes.plot(
-        seconds[mesh], frame.loc[mesh, "H_mesh"], color="0.2", lw=1.2, ls="--", label="whole room (H_mesh)"
+    frame = frame.assign(seconds=(frame["time"] - frame["time"].min()).dt.total_seconds())
+    telemetry = frame[frame["type"] == "telemetry"]
+    figure, (events, axes) = plt.subplots(
+        2, 1, figsize=(9, 4.6), layout="constrained", sharex=True, height_ratios=(1, 4)
     )
-    axes.axhspan(0, null_order(100)[1], color="0.9", zorder=0, label="unrelated phases (95 %)")
-    for kind, when in zip(frame["type"].astype(str), seconds, strict=True):
-        if kind in marks:
-            text, colour = marks[kind]
-            axes.axvline(when, color=colour, lw=0.8, alpha=0.7)
-            axes.text(when, 1.02, text, color=colour, fontsize=8, ha="center")
-    axes.set(xlabel="time [s]", ylabel="order parameter H", ylim=(0, 1), xlim=(0, None))
+    for row, (node, colour) in enumerate(COLOURS.items()):
+        own = telemetry[telemetry["node"] == node]
+        label = f"{node}, {FREQUENCIES[node][0]:.2f} Hz"
+        axes.plot(own["seconds"], own["H"], color=colour, lw=1.8, label=label)
+        for kind, marker in MARKERS.items():
+            fired = frame[(frame["node"] == node) & (frame["type"] == kind)]["seconds"]
+            events.plot(fired, [row] * len(fired), marker, color=colour, ms=7, ls="none")
+    room = telemetry[telemetry["node"] == "notebook"]
+    axes.plot(room["seconds"], room["H_mesh"], color="0.2", lw=1.2, ls="--", label="whole room, H_mesh")
+    axes.axhspan(0, null_order(100)[1], color="0.9", zorder=0, label="100 unrelated phases, 95 %")
+    axes.set(xlabel="time [s]", ylabel="order parameter H", ylim=(0, 1.03), xlim=(0, None))
     axes.legend(loc="lower right", fontsize=8)
+    for kind, marker in MARKERS.items():
+        events.plot([], [], marker, color="0.3", ls="none", label=kind.replace("_", " "))
+    events.legend(loc="center left", fontsize=8)
+    events.set(yticks=range(len(COLOURS)), yticklabels=COLOURS, ylim=(-0.6, len(COLOURS) - 0.4))
+    events.set_title("events fired, and the order of each swarm", fontsize=10, loc="left")
     figure.savefig(path, dpi=130)
     plt.close(figure)
     return path

@@ -338,8 +338,9 @@ class Node:
     def peers(self) -> pd.DataFrame:
         """Who is in the room: one row a peer.
 
-        ``id, name, kind, state, via, reason, n, H, dpsi`` (phase difference to us, rad), ``rtt_ms``,
-        ``offset_ms``, ``uncertainty_ms`` (missing until the mesh has a clock of its own).
+        ``name, kind, state`` (connecting, live, quiet, gone), ``via`` (direct, relay, server), ``n``, ``H``,
+        ``dpsi`` (phase difference to us, rad), ``rtt_ms``, ``offset_ms``, ``uncertainty_ms`` (missing until
+        the mesh has a clock of its own), ``reason`` (why not direct), ``id``.
         """
         import pandas as pd
 
@@ -366,11 +367,13 @@ class Node:
     @property
     def status(self) -> NodeStatus:
         """How the node is doing, in one line."""
-        light, words = self._joined.connection() if self._joined else ("alone", "alone (no server wanted)")
+        light: Light = "alone"
+        words = "left" if self.closed else "alone (no server wanted)"
+        if self._joined is not None and not self.closed:
+            light, words = self._joined.connection()
         problem = self._problem or (self._log.problem if self._log else None)
         problem = problem or (self._runner.problem if self._runner else None)
-        text = "left" if self.closed else words
-        return NodeStatus(self.room, self.node_id, light, text, problem)
+        return NodeStatus(self.room, self.node_id, light, words, problem)
 
     def __repr__(self) -> str:
         status = self.status

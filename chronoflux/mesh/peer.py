@@ -32,8 +32,8 @@ Light = Literal["linked", "relay", "server", "alone"]
 
 FRESH = 2_000.0  # ms, the age from which a mean field is not used any more
 PEER_COLUMNS = (
-    *("id", "name", "kind", "state", "via", "reason"),
-    *("n", "H", "dpsi", "rtt_ms", "offset_ms", "uncertainty_ms"),
+    *("name", "kind", "state", "via", "n", "H", "dpsi"),
+    *("rtt_ms", "offset_ms", "uncertainty_ms", "reason", "id"),
 )
 
 
