@@ -74,4 +74,4 @@ def _records(run: RunFiles, report: Report) -> Iterator[dict[str, Any]]:
                     continue
                 if "type" in record:
                     record["type"] = _OLD_NAMES.get(record["type"], record["type"])
-                yield origin | record
+                yield record | {name: value for name, value in origin.items() if name not in record}

@@ -86,7 +86,8 @@ def _expand(name: str) -> list[Path]:
         raise LogError(name, f"not a usable path ({error})") from error
     if not matches:
         raise LogError(name, f"does not exist; looked for {LOOKED_FOR}")
-    return [Path(match) for match in matches]
+    paths = [Path(match) for match in matches]
+    return [path for path in paths if path.is_dir() or _looks_like_log(path.name)] or paths
 
 
 def _runs_at(path: Path) -> list[RunFiles]:
