@@ -97,6 +97,7 @@ def test_an_export_that_fails_leaves_the_old_file(run: Path, tmp_path: Path) -> 
         (tmp_path / "missing", path),
         (run, tmp_path / "nowhere" / "x.json"),
         (run, tmp_path / "out"),
+        (run, path / "below"),
     ):
         with pytest.raises(LogError):
             export_json(source, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Iterator
@@ -51,7 +52,8 @@ def export_json(run_folder: str | os.PathLike[str], path: str | os.PathLike[str]
     except OSError as error:
         raise LogError(target, f"cannot be written ({error.strerror or error})") from error
     finally:
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # mostly it is no longer there
+            fresh.unlink()
     if summary := report.summary():
         warnings.warn(f"{summary}; the rest was exported", UserWarning, stacklevel=2)
     return target
