@@ -23,6 +23,8 @@ from tqdm import tqdm
 from chronoflux.analysis.synchrony import null_order, phase_locking
 from chronoflux.errors import ChronofluxError, UsageError
 from chronoflux.faces import run_face
+from chronoflux.model.params import Params
+from chronoflux.runner import warm_up
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +65,8 @@ def _emptied(log_dir: Path) -> Path:
 
 
 async def _demo(log_dir: Path, seconds: int) -> None:
+    click.echo("kernels: loading, or compiling once on this machine (up to a minute)")
+    await asyncio.to_thread(warm_up, Params())
     async with contextlib.AsyncExitStack() as stack:
         url = await stack.enter_async_context(_server())
         click.echo(f"signaling server at {url}")

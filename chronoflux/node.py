@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+PATIENCE = 5.0  # s before a word is said about what takes so long
 PULSE_LIFE = 5.0  # s; a pulse of the strongest kind has faded by then
 LIVE_PULSES = 256
 
@@ -114,7 +115,10 @@ class Node:
         self._loop = loop = asyncio.get_running_loop()
         try:
             self._log = await loop.run_in_executor(None, self._open_log)
-            simulation = await loop.run_in_executor(self._worker, self._build)
+            building = loop.run_in_executor(self._worker, self._build)
+            if not (await asyncio.wait([building], timeout=PATIENCE))[0]:
+                log.warning("compiling the kernels, once on this machine; this may take a minute")
+            simulation = await building
             self._runner = Runner(
                 simulation,
                 self._log,
