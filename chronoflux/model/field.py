@@ -72,35 +72,47 @@ def offset(a: float, b: float, period: float, plane: bool) -> float:
 
 
 @kernel
-def pressure_and_gradient(
-    x: float, y: float, world: World, plane: bool, t: float, portal: bool, pulses: Floats
-) -> tuple[float, float, float]:
-    """``(p, ∂p/∂x, ∂p/∂y)`` at one point; the gradient, in 1/px, is 0 where the clamp is active."""
-    p, gx, gy = AMBIENT, 0.0, 0.0
-    if not portal:
-        a, b = x - JET_FROM[0] * world[0], y - JET_FROM[1] * world[1]
-        along, across = a * COS + b * SIN, b * COS - a * SIN
-        angle = WAVENUMBER * along - JET_OMEGA * t
-        envelope = JET_STRENGTH * math.exp(-across * across / (2 * JET_WIDTH * JET_WIDTH))
-        jet = envelope * math.sin(angle)
-        slope_along = envelope * math.cos(angle) * WAVENUMBER
-        slope_across = -jet * across / (JET_WIDTH * JET_WIDTH)
-        p += jet
-        gx += slope_along * COS - slope_across * SIN
-        gy += slope_along * SIN + slope_across * COS
-    for i in range(len(pulses)):
-        dx = offset(x, pulses[i, 0], world[0], plane)
-        dy = offset(y, pulses[i, 1], world[1], plane)
-        variance = pulses[i, 3] * pulses[i, 3]
-        pulse = pulses[i, 2] * math.exp(-(dx * dx + dy * dy) / (2 * variance))
-        p += pulse
-        gx -= pulse * dx / variance
-        gy -= pulse * dy / variance
-    if p < 0.0:
-        return 0.0, 0.0, 0.0
-    if p > TOP:
-        return TOP, 0.0, 0.0
-    return p, gx, gy
+def evaluate(
+    x: Floats,
+    y: Floats,
+    world: World,
+    plane: bool,
+    t: float,
+    portal: bool,
+    pulses: Floats,
+    p: Floats,
+    gx: Floats,
+    gy: Floats,
+) -> None:
+    """Fill `p`, `gx`, `gy` with the pressure at the points `x, y` (px) and its gradient (1/px).
+
+    All float64 (n,). The gradient is 0 where the clamp is active.
+    """
+    for i in range(len(x)):
+        p[i], gx[i], gy[i] = AMBIENT, 0.0, 0.0
+        if not portal:
+            a, b = x[i] - JET_FROM[0] * world[0], y[i] - JET_FROM[1] * world[1]
+            along, across = a * COS + b * SIN, b * COS - a * SIN
+            angle = WAVENUMBER * along - JET_OMEGA * t
+            envelope = JET_STRENGTH * math.exp(-across * across / (2 * JET_WIDTH * JET_WIDTH))
+            jet = envelope * math.sin(angle)
+            slope_along = envelope * math.cos(angle) * WAVENUMBER
+            slope_across = -jet * across / (JET_WIDTH * JET_WIDTH)
+            p[i] += jet
+            gx[i] += slope_along * COS - slope_across * SIN
+            gy[i] += slope_along * SIN + slope_across * COS
+    for k in range(len(pulses)):
+        variance = pulses[k, 3] * pulses[k, 3]
+        for i in range(len(x)):
+            dx = offset(x[i], pulses[k, 0], world[0], plane)
+            dy = offset(y[i], pulses[k, 1], world[1], plane)
+            pulse = pulses[k, 2] * math.exp(-(dx * dx + dy * dy) / (2 * variance))
+            p[i] += pulse
+            gx[i] -= pulse * dx / variance
+            gy[i] -= pulse * dy / variance
+    for i in range(len(x)):
+        if p[i] < 0.0 or p[i] > TOP:
+            p[i], gx[i], gy[i] = min(max(p[i], 0.0), TOP), 0.0, 0.0
 
 
 @kernel
@@ -108,9 +120,8 @@ def pressure(
     x: Floats, y: Floats, world: World, plane: bool, t: float, portal: bool, pulses: Floats
 ) -> Floats:
     """Pressure at the points `x`, `y` (float64 arrays of shape (n,), px): float64 (n,), from 0 to 1.3."""
-    p = np.empty(len(x))
-    for i in range(len(x)):
-        p[i] = pressure_and_gradient(x[i], y[i], world, plane, t, portal, pulses)[0]
+    p, gx, gy = np.empty(len(x)), np.empty(len(x)), np.empty(len(x))
+    evaluate(x, y, world, plane, t, portal, pulses, p, gx, gy)
     return p
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from chronoflux.model.field import pressure_and_gradient
+import numpy as np
+
+from chronoflux.model.field import evaluate
 from chronoflux.model.jit import part
 from chronoflux.model.periodic import wrap
 from chronoflux.model.swarm import Floats, World
@@ -35,9 +37,10 @@ def move(
     `pulses` as in :mod:`chronoflux.model.field`, taken before the move. `gamma` in px²/(frame·s), `eta`
     in 1/s.
     """
+    p, gx, gy = np.empty_like(x), np.empty_like(x), np.empty_like(x)
+    evaluate(x, y, world, plane, t, portal, pulses, p, gx, gy)
     for i in range(len(x)):
-        _, gx, gy = pressure_and_gradient(x[i], y[i], world, plane, t, portal, pulses)
-        vx[i] = min(max(vx[i] + (-gamma * gx - eta * vx[i]) * dt, -FASTEST), FASTEST)
-        vy[i] = min(max(vy[i] + (-gamma * gy - eta * vy[i]) * dt, -FASTEST), FASTEST)
+        vx[i] = min(max(vx[i] + (-gamma * gx[i] - eta * vx[i]) * dt, -FASTEST), FASTEST)
+        vy[i] = min(max(vy[i] + (-gamma * gy[i] - eta * vy[i]) * dt, -FASTEST), FASTEST)
         x[i] = wrap(x[i] + FRAMES * vx[i] * dt, world[0])
         y[i] = wrap(y[i] + FRAMES * vy[i] * dt, world[1])

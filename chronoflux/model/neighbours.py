@@ -3,7 +3,8 @@
 Oscillators are sorted into the cells of a grid; round each one, ring after ring of cells is searched
 until nothing outside can be nearer than the k-th found. Distances are compared as
 ``dx·dx + dy·dy`` with ``dx = |xᵢ − xⱼ|``, on the torus ``min(dx, W − dx)``; ties go to the lower index.
-Nothing outside this file is called.
+A row lists its neighbours by ascending index: the set alone decides the order of sums over it, so that
+sums come out the same however the set was found. Nothing outside this file is called.
 """
 
 from __future__ import annotations
@@ -13,20 +14,21 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.model.jit import kernel
+from chronoflux.model.jit import inlined, kernel
 from chronoflux.model.swarm import Floats, World
 
 Indices = NDArray[np.int32]
 
-CROWD = 2.0
-"""Oscillators a cell on average; measured to be about the quickest for k = 8."""
+CROWD = 3.0
+"""Oscillators a cell on average; about the quickest for k = 8."""
 SLACK = 1e-12
 """Allowance for rounding in the distance to a cell's edge, in parts of the world."""
+NOBODY = np.iinfo(np.int32).max
 
 
 @kernel
 def nearest(x: Floats, y: Floats, world: World, plane: bool, found: Indices) -> None:
-    """Fill row i of `found` with the indices of the k oscillators nearest to i, nearest first.
+    """Fill row i of `found` with the indices of the k oscillators nearest to i, ascending.
 
     `x, y`: float64 (n,), within ``[0, W) × [0, H)``. `found`: int32 (n, k), ``k <= n − 1``. `plane`: plain
     distances, otherwise minimum image.
@@ -42,8 +44,20 @@ def nearest(x: Floats, y: Floats, world: World, plane: bool, found: Indices) -> 
         for column in range(columns):
             cell = row * columns + column
             for a in range(first[cell], first[cell + 1]):
+                squares[:], best[:] = math.inf, NOBODY
                 _search(a, column, row, xs, ys, world, plane, first, order, columns, rows, squares, best)
-                found[order[a]] = best
+                _put_ascending(best, found[order[a]])
+
+
+@inlined
+def _put_ascending(best: Indices, row: Indices) -> None:
+    """Copy `best` into `row`, sorted; by insertion, as it is short."""
+    for e in range(len(best)):
+        place = e
+        while place > 0 and row[place - 1] > best[e]:
+            row[place] = row[place - 1]
+            place -= 1
+        row[place] = best[e]
 
 
 @kernel
@@ -78,6 +92,14 @@ def _sort_into_cells(
 
 
 @kernel
+def _around(place: int, count: int) -> int:
+    """`place` modulo `count`, for a place at most one round off."""
+    if place < 0:
+        return place + count
+    return place - count if place >= count else place
+
+
+@kernel
 def _reach(place: int, count: int, plane: bool) -> tuple[int, int]:
     """How many cells there are to go backward and forward from `place` so that each is met once."""
     if plane:
@@ -88,16 +110,17 @@ def _reach(place: int, count: int, plane: bool) -> tuple[int, int]:
 @kernel
 def _gap(at: float, place: int, ring: int, count: int, side: float, plane: bool) -> float:
     """Lower bound on the distance along one axis to whatever lies more than `ring` cells off."""
-    backward, forward = _reach(place, count, plane)
-    gap = math.inf
-    if ring < forward or (not plane and ring < backward):
-        gap = (place + ring + 1) * side / count - at
-    if ring < backward or (not plane and ring < forward):
-        gap = min(gap, at - (place - ring) * side / count)
-    return gap - SLACK * side
+    size = side / count
+    ahead, behind = (place + ring + 1) * size - at, at - (place - ring) * size
+    if plane:
+        ahead = ahead if place + ring + 1 < count else math.inf
+        behind = behind if place - ring > 0 else math.inf
+    elif 2 * ring + 1 >= count:
+        return math.inf
+    return min(ahead, behind) - SLACK * side
 
 
-@kernel
+@inlined
 def _search(
     a: int,
     column: int,
@@ -113,33 +136,38 @@ def _search(
     squares: Floats,
     best: Indices,
 ) -> None:
-    """Fill `best` (k,) and the squared distances `squares` (k,) for the a-th oscillator in cell order."""
+    """Bring the k nearest of the a-th oscillator in cell order, nearest first, into `best` (k,).
+
+    `squares` (k,) gets their squared distances; both come filled with infinity and NOBODY.
+    """
     left, right = _reach(column, columns, plane)
     up, down = _reach(row, rows, plane)
-    count, ring = 0, 0
+    ring = 0
     while True:
         for dr in range(-min(ring, up), min(ring, down) + 1):
             inside = -ring < dr < ring  # then only the two ends of this row of cells are new
-            for dc in range(-min(ring, left), min(ring, right) + 1):
-                if inside and -ring < dc < ring:
-                    continue
-                cell = (row + dr) % rows * columns + (column + dc) % columns
-                count = _scan(
-                    a, first[cell], first[cell + 1], xs, ys, world, plane, order, count, squares, best
-                )
-        if count == len(best):
-            gap = min(
-                _gap(xs[a], column, ring, columns, world[0], plane),
-                _gap(ys[a], row, ring, rows, world[1], plane),
-            )
-            if gap > 0.0 and squares[count - 1] < gap * gap:
-                return
-        if ring >= max(left, right, up, down):
-            return
+            for dc in range(-ring, ring + 1, 2 * ring if inside else 1):
+                if -left <= dc <= right:
+                    cell = _around(row + dr, rows) * columns + _around(column + dc, columns)
+                    _scan(a, first[cell], first[cell + 1], xs, ys, world, plane, order, squares, best)
+        gap = min(
+            _gap(xs[a], column, ring, columns, world[0], plane),
+            _gap(ys[a], row, ring, rows, world[1], plane),
+        )
+        if (gap > 0.0 and squares[-1] < gap * gap) or ring >= max(max(left, right), max(up, down)):
+            break
         ring += 1
 
 
 @kernel
+def _around(place: int, count: int) -> int:
+    """`place` modulo `count`, for a place at most one round off."""
+    if place < 0:
+        return place + count
+    return place - count if place >= count else place
+
+
+@inlined
 def _scan(
     a: int,
     begin: int,
@@ -149,28 +177,25 @@ def _scan(
     world: World,
     plane: bool,
     order: Indices,
-    count: int,
     squares: Floats,
     best: Indices,
-) -> int:
-    """Merge the oscillators `begin` to `end` of the cell order into the best so far; return their number."""
-    k = len(best)
+) -> None:
+    """Merge the oscillators `begin` to `end` of the cell order into the best so far."""
+    last = len(best) - 1
     for b in range(begin, end):
         dx, dy = abs(xs[a] - xs[b]), abs(ys[a] - ys[b])
         if not plane:
             dx, dy = min(dx, world[0] - dx), min(dy, world[1] - dy)
         square = dx * dx + dy * dy
-        j = order[b]
-        if b == a or (
-            count == k and (square > squares[k - 1] or (square == squares[k - 1] and j > best[k - 1]))
-        ):
+        if b == a or square > squares[last]:
             continue
-        place = count if count < k else k - 1
-        count = min(count + 1, k)
+        j = order[b]
+        if square == squares[last] and j > best[last]:
+            continue
+        place = last
         while place > 0 and (
             square < squares[place - 1] or (square == squares[place - 1] and j < best[place - 1])
         ):
             squares[place], best[place] = squares[place - 1], best[place - 1]
             place -= 1
         squares[place], best[place] = square, j
-    return count

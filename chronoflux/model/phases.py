@@ -75,23 +75,26 @@ def peers_pull(fields: Floats, T: float, ahead: float) -> tuple[int, float, floa
 
 
 @kernel
-def _pull_on(
-    i: int, kind: int, s: Floats, c: Floats, mean: tuple[float, float], near: Indices, graph: Graph
-) -> tuple[float, float]:
-    """``Aᵢ, Bᵢ``: the weighted sums of sine and cosine over the coupling set of oscillator `i`."""
-    if kind == GLOBAL:
-        return mean
-    a, b = 0.0, 0.0
-    if kind == GRAPH:
+def _nearest_pull(s: Floats, c: Floats, near: Indices, A: Floats, B: Floats) -> None:
+    """Fill ``A, B`` (n,) with the means of sine and cosine over the neighbours `near` (n, k)."""
+    n, k = near.shape
+    for i in range(n):
+        a, b = 0.0, 0.0
+        for e in range(k):
+            a += s[near[i, e]]
+            b += c[near[i, e]]
+        A[i], B[i] = a / max(k, 1), b / max(k, 1)
+
+
+@kernel
+def _graph_pull(s: Floats, c: Floats, graph: Graph, A: Floats, B: Floats) -> None:
+    """Fill ``A, B`` (n,) with the weighted sums of sine and cosine over the rows of `graph`."""
+    for i in range(len(s)):
+        a, b = 0.0, 0.0
         for e in range(graph.indptr[i], graph.indptr[i + 1]):
             a += graph.weights[e] * s[graph.indices[e]]
             b += graph.weights[e] * c[graph.indices[e]]
-        return a, b
-    k = near.shape[1]
-    for e in range(k):
-        a += s[near[i, e]]
-        b += c[near[i, e]]
-    return a / max(k, 1), b / max(k, 1)
+        A[i], B[i] = a, b
 
 
 @kernel
@@ -111,12 +114,18 @@ def rates(
     `omega`: natural frequencies, rad/s; `s, c`, `mean` from :func:`circle`; `near`: int32 (n, k) for KNN;
     `graph` for GRAPH; `peers` from :func:`peers_pull`.
     """
+    A, B = np.empty_like(s), np.empty_like(s)
+    if coupling.kind == GLOBAL:
+        A[:], B[:] = mean
+    elif coupling.kind == GRAPH:
+        _graph_pull(s, c, graph, A, B)
+    else:
+        _nearest_pull(s, c, near, A, B)
     kappa = coupling.kappa if len(s) > 1 else 0.0
     cos_lag, sin_lag = math.cos(coupling.lag), math.sin(coupling.lag)
     mesh_s, mesh_c = coupling.mesh * peers[1], coupling.mesh * peers[2]
     for i in range(len(s)):
-        a, b = _pull_on(i, coupling.kind, s, c, mean, near, graph)
-        pull = a * (c[i] * cos_lag - s[i] * sin_lag) - b * (s[i] * cos_lag + c[i] * sin_lag)
+        pull = A[i] * (c[i] * cos_lag - s[i] * sin_lag) - B[i] * (s[i] * cos_lag + c[i] * sin_lag)
         out[i] = omega[i] + kappa * pull + mesh_s * c[i] - mesh_c * s[i]
 
 
