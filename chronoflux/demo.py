@@ -127,15 +127,10 @@ async def _bot(name: str, url: str, log_dir: Path) -> AsyncIterator[None]:
         yield
 
 
-async def _notebook(url: str, log_dir: Path, seconds: int) -> None:
-    """Execute the notebook with our settings in place of its own; leave it as HTML beside the logs."""
-    import nbformat
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
-    from nbconvert import HTMLExporter
-
+def settings(url: str, log_dir: Path, seconds: int) -> dict[str, Any]:
+    """What the notebook gets in place of its own parameters."""
     frequency, portal = FREQUENCIES["notebook"]
-    settings = {
+    return {
         "ROOM": ROOM,
         "SERVER": url,
         "LOG_DIR": str(log_dir),
@@ -147,9 +142,18 @@ async def _notebook(url: str, log_dir: Path, seconds: int) -> None:
         "SECONDS": seconds,
         "STAY": False,
     }
+
+
+async def _notebook(url: str, log_dir: Path, seconds: int) -> None:
+    """Execute the notebook with our settings in place of its own; leave it as HTML beside the logs."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+    from nbconvert import HTMLExporter
+
     notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     place = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
-    injected = "\n".join(f"{name} = {value!r}" for name, value in settings.items())
+    injected = "\n".join(f"{name} = {value!r}" for name, value in settings(url, log_dir, seconds).items())
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(injected))  # type: ignore[no-untyped-call]
     place_of_work = {"metadata": {"path": str(NOTEBOOK.parent)}}
     # Without the widgets' state the page shows their still pictures, which need no JavaScript from afar.
