@@ -92,14 +92,6 @@ def _sort_into_cells(
 
 
 @kernel
-def _around(place: int, count: int) -> int:
-    """`place` modulo `count`, for a place at most one round off."""
-    if place < 0:
-        return place + count
-    return place - count if place >= count else place
-
-
-@kernel
 def _reach(place: int, count: int, plane: bool) -> tuple[int, int]:
     """How many cells there are to go backward and forward from `place` so that each is met once."""
     if plane:

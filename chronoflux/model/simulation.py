@@ -1,11 +1,10 @@
-"""`Simulation`: a swarm that is advanced tick by tick, and `Snapshot`, what it looks like at one."""
+"""`Simulation`: a swarm that is advanced tick by tick."""
 
 from __future__ import annotations
 
 import math
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -15,13 +14,15 @@ from chronoflux.errors import ParameterError
 from chronoflux.model.engine import Law, run
 from chronoflux.model.events import EVENTS, EventKind
 from chronoflux.model.field import FAINT, decay, pressure, strength
-from chronoflux.model.graph import HEAVIEST, NO_GRAPH, read_graph
+from chronoflux.model.frequencies import Frequencies
+from chronoflux.model.graph import NO_GRAPH, read_graph
 from chronoflux.model.metrics import local_order, order, turbulence
 from chronoflux.model.neighbours import nearest
 from chronoflux.model.params import Params
 from chronoflux.model.peers import Field, Peers
 from chronoflux.model.phases import GLOBAL, GRAPH, KNN, TAU, Coupling, Graph
-from chronoflux.model.swarm import Floats, Pulse, State, Swarm, column
+from chronoflux.model.snapshot import Snapshot as Snapshot
+from chronoflux.model.swarm import Floats, Pulse, State, Swarm
 
 OMEGA_WINDOW = 0.5
 """Simulated seconds over which the mean-field frequency is taken."""
@@ -32,28 +33,6 @@ NORMALS = 1 << 18
 ARRAYS = ("x", "y", "vx", "vy", "phi")
 FORMAT = 1
 """Version of what :meth:`Simulation.save` returns."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """A swarm at one tick. Its arrays are its own and read-only, so that any thread may keep it.
-
-    ``x, y`` (px), ``vx, vy`` (px per 1/60 s), ``phi`` (rad) and ``pressure`` (dimensionless, at each
-    oscillator) are float64 (n,). ``pulses`` is float64 (P, 4): ``x, y, E(t), sigma`` of those alive.
-    """
-
-    x: Floats
-    y: Floats
-    vx: Floats
-    vy: Floats
-    phi: Floats
-    pressure: Floats
-    pulses: Floats
-    portal: bool
-    tick: int
-    t: float
-    params: Params
-    seed: int
 
 
 class Simulation:
@@ -99,13 +78,7 @@ class Simulation:
             raise ParameterError("state", type(state).__name__, "a State")
         if state is not None and state.n != params.oscillators:
             raise ParameterError("state", f"{state.n} oscillators", f"{params.oscillators}, as in params")
-        self._frequencies = (
-            None if frequencies is None else column("frequencies", frequencies, params.oscillators)
-        )
-        if self._frequencies is not None and not np.all(np.abs(self._frequencies) <= HEAVIEST):
-            raise ParameterError(
-                "frequencies", "array with values beyond the bound", f"within ±{HEAVIEST:g} Hz"
-            )
+        self._given = None if frequencies is None else Frequencies.read(frequencies, params.oscillators)
         self._check_fit(params)
         self._params = params
         self._peers = Peers()
@@ -122,9 +95,9 @@ class Simulation:
             raise ParameterError(
                 "oscillators", n, f"{len(self._graph.indptr) - 1}, the graph's number of nodes"
             )
-        if self._frequencies is not None:
-            if len(self._frequencies) != n:
-                raise ParameterError("oscillators", n, f"{len(self._frequencies)}, the number of frequencies")
+        if self._given is not None:
+            if len(self._given.hertz) != n:
+                raise ParameterError("oscillators", n, f"{len(self._given.hertz)}, the number of frequencies")
             if params.frequency_spread > 0:
                 raise ParameterError(
                     "frequency_spread", params.frequency_spread, "0 where frequencies are given"
@@ -156,7 +129,7 @@ class Simulation:
             tick=tick,
             portal=portal,
         )
-        self._detuning = _detuning(p, rng)
+        self._frequencies = self._given or Frequencies.draw(p, rng)
         self._turns = np.zeros(max(1, round(OMEGA_WINDOW / p.dt)))
         self._turned = 0
         self._settle()
@@ -202,11 +175,7 @@ class Simulation:
             rk4=p.integrator == "rk4",
             coupling=Coupling(kind, p.kappa, p.phase_lag, p.mesh_coupling),
         )
-        if self._frequencies is None:
-            hertz = self._detuning + (p.portal_frequency if swarm.portal else p.frequency)
-        else:
-            hertz = self._frequencies + (p.portal_frequency - p.frequency if swarm.portal else 0.0)
-        self._omega = TAU * hertz
+        self._omega = self._frequencies.omega(p, swarm.portal)
         self._fired = np.array(swarm.pulses, np.float64).reshape(-1, 5)
 
     # -- what it is -----------------------------------------------------------------------------------
@@ -403,16 +372,15 @@ class Simulation:
         """Everything needed to go on bit for bit: NumPy arrays, and for the rest values ready for JSON."""
         s = self._swarm
         saved: dict[str, Any] = {name: getattr(s, name).copy() for name in ARRAYS}
-        saved |= {"detuning": self._detuning.copy(), "turns": self._turns.copy()}
+        saved |= {"hertz": self._frequencies.hertz.copy(), "turns": self._turns.copy()}
         saved["pulses"] = np.array(s.pulses, np.float64).reshape(-1, 5)
-        if self._frequencies is not None:
-            saved["frequencies"] = self._frequencies.copy()
         if self._graph is not None:
             saved |= {f"graph_{name}": array.copy() for name, array in self._graph._asdict().items()}
         return saved | {
             "format": FORMAT,
             "params": self._params.to_dict(),
             "seed": self.seed,
+            "given": self._frequencies.given,
             "generator": self._rng.bit_generator.state,
             "tick": s.tick,
             "portal": s.portal,
@@ -434,10 +402,11 @@ class Simulation:
             seed=saved["seed"],
             state=State(**{name: saved[name] for name in ARRAYS}),
             graph=graph,
-            frequencies=saved.get("frequencies"),
+            frequencies=saved["hertz"] if saved["given"] else None,
         )
         sim._rng.bit_generator.state = saved["generator"]
-        sim._detuning, sim._turns = np.array(saved["detuning"]), np.array(saved["turns"])
+        sim._frequencies = Frequencies(np.array(saved["hertz"]), saved["given"])
+        sim._turns = np.array(saved["turns"])
         sim._turned, sim._peers = saved["turned"], Peers.load(saved["peers"])
         sim._swarm.tick, sim._swarm.portal = saved["tick"], saved["portal"]
         sim._swarm.pulses = [Pulse(*map(float, row)) for row in saved["pulses"]]
@@ -451,17 +420,5 @@ def _size(state: State | None, frequencies: Any, graph: Graph | None) -> int | N
     if isinstance(state, State):
         return state.n
     if frequencies is not None:
-        return int(np.size(frequencies))
+        return max(1, int(np.size(frequencies)))
     return None if graph is None else len(graph.indptr) - 1
-
-
-def _detuning(params: Params, rng: np.random.Generator) -> Floats:
-    """Natural frequencies less ``params.frequency`` in Hz, drawn: float64 (n,)."""
-    n, spread = params.oscillators, params.frequency_spread
-    if spread == 0:
-        return np.zeros(n)
-    if params.frequency_distribution == "normal":
-        return spread * rng.standard_normal(n)
-    if params.frequency_distribution == "lorentz":
-        return spread * rng.standard_cauchy(n)
-    return spread * rng.uniform(-1.0, 1.0, n)

@@ -1,0 +1,30 @@
+"""`Snapshot`: what a swarm looks like at one tick, for whoever draws, sends or keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chronoflux.model.params import Params
+from chronoflux.model.swarm import Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A swarm at one tick. Its arrays are its own and read-only, so that any thread may keep it.
+
+    ``x, y`` (px), ``vx, vy`` (px per 1/60 s), ``phi`` (rad) and ``pressure`` (dimensionless, at each
+    oscillator) are float64 (n,). ``pulses`` is float64 (P, 4): ``x, y, E(t), sigma`` of those alive.
+    """
+
+    x: Floats
+    y: Floats
+    vx: Floats
+    vy: Floats
+    phi: Floats
+    pressure: Floats
+    pulses: Floats
+    portal: bool
+    tick: int
+    t: float
+    params: Params
+    seed: int
