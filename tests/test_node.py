@@ -246,25 +246,6 @@ async def test_records_come_at_whole_simulated_seconds(joined: Joiner) -> None:
     assert frame["seq"].tolist() == list(range(len(frame)))
 
 
-async def test_a_new_event_type_is_one_function_and_one_line(server: SignalServer, joined: Joiner) -> None:
-    """A registered function is fired, goes over the wire, is applied there and is on record."""
-
-    def scatter(swarm, age, *, push: float = 1.0):  # type: ignore[no-untyped-def]
-        """Push every oscillator to the right."""
-        swarm.vx += push
-
-    EVENTS.register(scatter, wire="scatter", label="Scatter")
-    try:
-        params = QUICK.replace(eta=0, gamma=0)
-        a, b = [await joined(server=server.url, params=params) for _ in range(2)]
-        await linked(a, b)
-        key = a.fire("scatter", push=2.5)
-        await until(lambda: events(b)["remote_scatter", key] == 1)
-        await until(lambda: np.all(b.snapshot().vx == 2.5) and np.all(a.snapshot().vx == 2.5))
-    finally:
-        EVENTS.unregister("scatter")
-
-
 @pytest.mark.parametrize("room", ["", "   ", "x" * 65, "a\nb", 7])
 async def test_bad_rooms_are_refused(joined: Joiner, room: str) -> None:
     """A room name that is empty, too long or unprintable is refused in one line, before anything starts."""
