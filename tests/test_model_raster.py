@@ -113,6 +113,6 @@ def test_oklab_of_known_colours() -> None:
 
 
 def test_opacity_grows_with_pressure() -> None:
-    """Opacity is 0.25 without pressure, 1 from pressure 1 on, and linear in between."""
-    np.testing.assert_allclose(raster.opacity(np.array([0.0, 0.5, 1.0, 1.3])), [0.25, 0.625, 1, 1])
+    """Opacity is 0.4 without pressure, 1 from pressure 1 on, and linear in between."""
+    np.testing.assert_allclose(raster.opacity(np.array([0.0, 0.5, 1.0, 1.3])), [0.4, 0.7, 1, 1])
     assert raster.opacity(np.zeros(2)).dtype == np.float32

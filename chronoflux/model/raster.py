@@ -49,10 +49,8 @@ def phase_colours(phi: Floats) -> Bytes:
 
 
 def opacity(p: Floats) -> NDArray[np.float32]:
-    """The opacity (n,), from 0.25 at pressure 0 to 1 at 1 and above, of oscillators at pressure `p` (n,)."""
-    alpha: NDArray[np.float32] = np.clip(0.25 + 0.75 * np.asarray(p, np.float64), 0.25, 1.0).astype(
-        np.float32
-    )
+    """The opacity (n,), from 0.4 at pressure 0 to 1 at 1 and above, of oscillators at pressure `p` (n,)."""
+    alpha: NDArray[np.float32] = np.clip(0.4 + 0.6 * np.asarray(p, np.float64), 0.4, 1.0).astype(np.float32)
     return alpha
 
 

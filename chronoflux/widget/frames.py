@@ -25,6 +25,10 @@ from traitlets import Instance, Unicode
 
 Bytes = NDArray[np.uint8]
 
+SAY_AGAIN = 60
+"""Frames after which the page is told again which canvas is drawn on, should it have missed that. (Not
+each time: ipycanvas then copies every layer to the screen twice.)"""
+
 
 class FramePort(anywidget.AnyWidget):
     """An unseen pane in front of the canvas: sends frames, hears of confirmations, watching and clicks.
@@ -51,23 +55,25 @@ class FramePort(anywidget.AnyWidget):
         self.add_class("chronoflux-port")
         self.on_msg(lambda _, content, __: hear(content))
 
-    def send_frame(self, number: int, draw: Callable[[], None], levels: Bytes, colours: Bytes) -> None:
+    def send_frame(
+        self, number: int, draw: Callable[[], None], levels: Bytes, colours: Bytes, *, anew: bool
+    ) -> None:
         """Send one frame: what `draw` draws, and the field as `levels` (h, w) of `colours` (256, 3).
 
+        `anew` when a page may have come that does not know yet which canvas was drawn on last.
         `draw` only draws; it hands over arrays that nobody changes afterwards (they are read later, by
         another thread), as `levels` is.
         """
         manager = _CANVAS_MANAGER
         held = manager._caching, manager._commands_cache, manager._buffers_cache
         manager._caching, manager._commands_cache, manager._buffers_cache = True, [], []
-        # A page that has just been (re)loaded does not know which canvas was drawn on last: say it anew.
-        manager._current_canvas = None
+        if anew or number % SAY_AGAIN == 0:
+            manager._current_canvas = None
         try:
             draw()
             commands, buffers = manager._commands_cache, manager._buffers_cache
         finally:
             manager._caching, manager._commands_cache, manager._buffers_cache = held
-            manager._current_canvas = None
         rows, columns = levels.shape
         header, packed = commands_to_buffer(commands)
         tag = {"port": self.port, "number": number, "rows": rows, "columns": columns}

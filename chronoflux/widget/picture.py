@@ -102,8 +102,8 @@ def own_hand(snapshot: Snapshot) -> Hand:
 
 
 def _dot_radius(area: float, n: int) -> float:
-    """A dot covers about a fortieth of its share of the picture, within what can be seen and told apart."""
-    return min(max(math.sqrt(area / (40 * math.pi * n)), 1.2), 5.5)
+    """A dot covers about a thirtieth of its share of the picture, within what can be seen and told apart."""
+    return min(max(math.sqrt(area / (30 * math.pi * n)), 1.2), 5.5)
 
 
 def _rings(pulses: Floats, params: Params, scale: float) -> Singles:

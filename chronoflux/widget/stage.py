@@ -32,11 +32,11 @@ class Stage(ipywidgets.Box):  # type: ignore[misc]
         self.add_class("chronoflux-stage")
         self._resize(size)
 
-    def show(self, picture: Picture, number: int) -> None:
-        """Send `picture` as frame `number`."""
+    def show(self, picture: Picture, number: int, *, anew: bool) -> None:
+        """Send `picture` as frame `number`, `anew` when a page has come since the last."""
         if picture.size != self._size:
             self._resize(picture.size)
-        self._port.send_frame(number, lambda: self._draw(picture), picture.levels, picture.colours)
+        self._port.send_frame(number, lambda: self._draw(picture), picture.levels, picture.colours, anew=anew)
 
     def _resize(self, size: tuple[int, int]) -> None:
         self._size, self._rim = size, _rim(size)

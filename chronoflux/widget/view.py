@@ -160,8 +160,8 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
             return False
         self._drawn = seen
         # All is computed before the frame gets its number: a failure leaves nothing unconfirmed.
-        picture = compose(snapshot, self._peers)
-        self._stage.show(picture, self._flow.sent(self._loop.time()))
+        picture, anew = compose(snapshot, self._peers), self._flow.fresh
+        self._stage.show(picture, self._flow.sent(self._loop.time()), anew=anew)
         return True
 
     def _refresh_panel(self) -> None:
