@@ -21,8 +21,8 @@ class _Client:
 class FrameFlow:
     """Decides when the next frame may be sent.
 
-    ``limit`` frames at most are unconfirmed by any watching client; frames are at least ``interval``
-    seconds apart; a client that owes a confirmation and has been silent for ``patience`` seconds is taken
+    ``limit`` frames at most are unconfirmed by any watching client; frames keep a beat of
+    ``interval`` seconds; a client that owes a confirmation and has been silent for ``patience`` seconds is taken
     for gone until it is heard of again (a closed lid, a crashed page, a message that was dropped).
     """
 
@@ -78,8 +78,8 @@ class FrameFlow:
         for client in self._clients.values():
             if client.watching:
                 client.unconfirmed[self._last] = now
-        # A frame a little late does not delay the next: the beat is kept within one interval.
-        self._due = max(self._due + self.interval, now)
+        # A frame a little late does not delay the next: half an interval may be made up for.
+        self._due = max(self._due, now - self.interval / 2) + self.interval
         self.fresh = False
         return self._last
 
