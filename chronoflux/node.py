@@ -21,7 +21,7 @@ from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.gossip import Event, new_id
 from chronoflux.mesh.messages import Field
 from chronoflux.mesh.peer import PEER_COLUMNS, Light, Peer, own_order
-from chronoflux.model.events import EVENTS, World
+from chronoflux.model.events import EVENTS, EventKind, World
 from chronoflux.model.params import Params
 from chronoflux.model.schedule import Schedule
 from chronoflux.model.simulation import Simulation, Snapshot
@@ -135,7 +135,7 @@ class Node:
             if self._joined is not None:
                 await self._joined.first_word()
         except BaseException:
-            await self._end("failed to start")
+            await self._leave("failed to start")
             raise
         return self
 
@@ -261,7 +261,7 @@ class Node:
                 f"{name} has no {', '.join(sorted(unknown))}; it has {kind.payload.__struct_fields__}"
             )
         whole = kind.check(placed, self.world)
-        event = Event(kind, whole, new_id(), self.peer_id, self.clock.now())
+        event = Event(kind, whole, new_id(), self.peer_id, self._time_for(kind))
         self._call(self._publish, event)
         return event.id
 
@@ -403,6 +403,12 @@ class Node:
             function(*arguments)
         else:
             self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _time_for(self, kind: EventKind) -> float:
+        """Mesh time for an event fired now; a standing one comes after the one it replaces."""
+        now = self.clock.now()
+        held = self._joined.mesh.gossip.standing(kind.name) if self._joined else None
+        return now if held is None else max(now, held.at + 0.001)
 
     def _publish(self, event: Event) -> None:
         self.sent += 1

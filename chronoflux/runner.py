@@ -66,7 +66,7 @@ class Runner:
         schedule: Schedule,
         speed: float = 1.0,
     ) -> None:
-        self.playing = True
+        self.playing = self._moving = True  # as asked for; as it is between two ticks
         self.metrics: dict[str, Any] = {}
         self.problem: str | None = None
         self._simulation, self._log, self._clock = simulation, log, clock
@@ -137,7 +137,7 @@ class Runner:
         if metrics is None:
             metrics = self._measured() if simulation.tick else self.metrics
         if at is None:
-            at = simulation.mesh_time() if self.playing else self._clock.now()
+            at = simulation.mesh_time() if self._moving else self._clock.now()
         self._log.write(kind, tick=simulation.tick, t=simulation.t, at=at, metrics=metrics, **more)
 
     def play(self, playing: bool) -> None:
@@ -147,6 +147,7 @@ class Runner:
         self.playing = playing
 
         def apply(simulation: Simulation) -> None:
+            self._moving = playing
             if playing:
                 self._anchor("play")
             self.note("play" if playing else "pause")
@@ -176,14 +177,14 @@ class Runner:
         """Keep the swarm in step with mesh time until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            ticks = self._due() if self.playing else 0
+            ticks = self._due() if self._moving else 0
             if ticks or self._inputs:
                 metrics = await loop.run_in_executor(self._worker, self._work, ticks)
                 if metrics is not None:
                     self._record(metrics)
                 for name, data in self._schedule.due(self.tick):
                     self._listener.on_scheduled(name, data)
-            elif not self.playing and time.monotonic() - self._recorded >= RECORD_PERIOD:
+            elif not self._moving and time.monotonic() - self._recorded >= RECORD_PERIOD:
                 self._record(await loop.run_in_executor(self._worker, self._measured))
             self._tell_field()
             await asyncio.sleep(self._wait())
@@ -235,7 +236,7 @@ class Runner:
 
     def _wait(self) -> float:
         """Seconds until the next tick is due."""
-        if not self.playing:
+        if not self._moving:
             return 0.02
         ahead = self._simulation.mesh_time() + self._tick_ms - self._clock.now()
         return min(max(ahead / 1000, 0.0), 0.1)
@@ -257,8 +258,8 @@ class Runner:
 
     def _mean_field(self) -> Field:
         R, psi, omega = self._simulation.mean_field()
-        turning = omega * self._speed if self.playing and omega == omega else 0.0
-        at = self._simulation.mesh_time() if self.playing else self._clock.now()
+        turning = omega * self._speed if self._moving and omega == omega else 0.0
+        at = self._simulation.mesh_time() if self._moving else self._clock.now()
         return Field(at=at, R=min(R, 1.0), psi=psi, omega=turning, n=self.params.oscillators)
 
     def _tell_field(self) -> None:

@@ -176,6 +176,8 @@ class Mesh:
 
     def on_signaling(self, message: protocol.ServerMessage) -> None:
         """Take a message of the signaling server."""
+        if self._leaving:
+            return
         match message:
             case protocol.RoomPeers():
                 self._on_room(message)
@@ -364,7 +366,7 @@ class Mesh:
 
     async def _watch(self) -> None:
         """Judge the peers, dial again what broke, greet over the relay, tell late events."""
-        while True:
+        while not self._leaving:
             now = time.monotonic()
             for peer in list(self.peers.values()):
                 self._look(peer, now)
