@@ -91,7 +91,7 @@ class SignalServer:
         self.has_token = token is not None
         self.sent: Counter[str] = Counter()
         self.sent_bytes: Counter[str] = Counter()
-        self.telemetry_dropped = 0
+        self._dropped = 0
         self.lag = 0.0
         self._tls, self._origins = tls, frozenset(origins)
         self._trusted = network.parse_networks(trusted_proxies)
@@ -189,6 +189,16 @@ class SignalServer:
             return None if address is None else self._url(address)
         return self._url(self.host)
 
+    @property
+    def waiting(self) -> list[tuple[int, int]]:
+        """Messages and bytes that wait for each client."""
+        return [(len(session.outbox), session.outbox.bytes) for session in self._sessions.values()]
+
+    @property
+    def telemetry_dropped(self) -> int:
+        """How many telemetry messages were dropped because their receiver was slow."""
+        return self._dropped + sum(session.outbox.dropped for session in self._sessions.values())
+
     # --- sockets --------------------------------------------------------------------------------
 
     async def _serve(self, socket: ServerConnection) -> None:
@@ -203,6 +213,7 @@ class SignalServer:
             in_order = await self._read(number, socket)
         finally:
             del self._sessions[number]
+            self._dropped += outbox.dropped
             self._act(self.lobby.disconnect(number, self._now(), clean=in_order))
             writer.cancel()
             await asyncio.wait([writer])
@@ -267,6 +278,11 @@ class SignalServer:
         if path == "/healthz":
             response = socket.respond(HTTPStatus.OK, json.dumps(self.health()) + "\n")
             _set_type(response, "application/json")
+        elif path == "/metrics":
+            from chronoflux.signal.metrics import exposition  # only servers that are watched load it
+
+            response = socket.respond(HTTPStatus.OK, exposition(self).decode())
+            _set_type(response, "text/plain; version=0.0.4; charset=utf-8")
         elif path == "/":
             response = socket.respond(HTTPStatus.OK, self._about())
         else:

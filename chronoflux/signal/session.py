@@ -72,9 +72,12 @@ class Session:
         self.socket, self.outbox = socket, outbox
         self._wake = asyncio.Event()
         self._ending: tuple[int, str] | None = None
+        self._cut = False
 
     def send(self, data: bytes, *, droppable: bool) -> Fate:
         """Queue a message; never waits."""
+        if self._cut:
+            return "dropped"
         fate = self.outbox.push(data, droppable=droppable)
         self._wake.set()
         return fate
@@ -86,6 +89,7 @@ class Session:
 
     def abort(self) -> None:
         """Cut the socket."""
+        self._cut = True
         self.socket.transport.abort()
 
     async def write(self) -> None:
