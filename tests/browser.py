@@ -2,7 +2,8 @@
 
 ::
 
-    async with lab(tmp_path) as server, notebook_page(server, tmp_path, ["1 + 1"]) as page:
+    async with lab(tmp_path) as server, notebook_page(tmp_path, ["1 + 1"]) as page:
+        await open_notebook(page, server)
         await run_all(page)
         await page.wait_for_selector(".jp-OutputArea-output")
 """
@@ -78,8 +79,8 @@ async def lab(folder: Path) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def notebook_page(url: str, folder: Path, cells: Sequence[str]) -> AsyncIterator[Page]:
-    """A page of Chromium that shows a new notebook with these cells, its kernel ready."""
+async def notebook_page(folder: Path, cells: Sequence[str]) -> AsyncIterator[Page]:
+    """An empty page of Chromium, for a new notebook with these cells, to be opened by `open_notebook`."""
     need(CHROMIUM, "chromium")
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
@@ -89,9 +90,7 @@ async def notebook_page(url: str, folder: Path, cells: Sequence[str]) -> AsyncIt
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         try:
-            page = await browser.new_page(viewport={"width": 1440, "height": 1000})
-            await open_notebook(page, url)
-            yield page
+            yield await browser.new_page(viewport={"width": 1440, "height": 1000})
         finally:
             await browser.close()
 
