@@ -21,9 +21,9 @@ class _Client:
 class FrameFlow:
     """Decides when the next frame may be sent.
 
-    ``limit`` frames at most are unconfirmed by any watching client; frames keep a beat of
-    ``interval`` seconds; a client that owes a confirmation and has been silent for ``patience`` seconds is taken
-    for gone until it is heard of again (a closed lid, a crashed page, a message that was dropped).
+    ``limit`` frames at most are unconfirmed by any watching client; frames keep a beat of ``interval``
+    seconds; a client that owes a confirmation and has been silent for ``patience`` seconds is taken for
+    gone until it is heard of again (a closed lid, a crashed page, a message that was dropped).
     """
 
     def __init__(self, *, limit: int = 2, interval: float = 1 / 60, patience: float = 2.0) -> None:
