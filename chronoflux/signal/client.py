@@ -44,6 +44,7 @@ from chronoflux.signal.protocol import (
     room_name,
 )
 from chronoflux.signal.session import CLOSING, STALLED, Outbox
+from chronoflux.version import VERSION
 
 log = logging.getLogger(__name__)
 library_log = logging.getLogger(f"{__name__}.websockets")
@@ -188,11 +189,13 @@ class SignalClient:
         """Connect, join and read until that fails; always ends with an exception."""
         self._joined_at = None
         proxy: Literal[True] | None = None if _is_near(self.url) else True
+        secure = urlsplit(self.url).scheme == "wss"
         line = await connect(
             self.url,
             compression=None,
             proxy=proxy,
-            ssl=self._tls,
+            ssl=(self._tls or True) if secure else None,
+            user_agent_header=f"chronoflux/{VERSION}",
             open_timeout=ANSWER,
             ping_interval=PING_EVERY,
             ping_timeout=PING_EVERY,
@@ -344,8 +347,9 @@ def _in_words(url: str, error: BaseException | None) -> SignalingError:
             return _unreachable(url, f"HTTP {error.response.status_code}")
         case InvalidStatus():
             return _stranger(url, f"it answers with HTTP {error.response.status_code}")
-        case InvalidMessage() if isinstance(error.__cause__, EOFError):
-            return _unreachable(url, "it hung up before answering")
+        case ConnectionResetError() | InvalidMessage(__cause__=EOFError()):
+            hint = "does it speak TLS, or is it ws://?" if url.startswith("wss") else "or is it wss://?"
+            return _unreachable(url, f"it hung up before answering ({hint})")
         case InvalidHandshake():
             return _stranger(url, "it does not speak WebSocket")
         case ssl.SSLCertVerificationError():
