@@ -62,7 +62,7 @@ def test_of_a_simulation(coupling):
 
 
 def test_omega():
-    """With equal frequencies and no coupling omega is 2π f, NaN before the first tick, and follows the portal."""
+    """Equal and uncoupled, omega is 2π f; it is NaN before the first tick and follows the portal."""
     sim = Simulation(Params(coupling="global", kappa=0.0), seed=1)
     assert np.isnan(sim.metrics()["omega"])
     sim.advance(100)

@@ -41,7 +41,7 @@ def test_drag():
 
 def test_unstable_drag_stays_finite():
     """A drag far too strong for the tick ends at the bound, not in infinity."""
-    x, y, vx, vy = np.array([5.0]), np.array([5.0]), np.array([1e308]), np.array([-1e-3])
+    x, y, vx, vy = np.array([5.0]), np.array([5.0]), np.array([FASTEST]), np.array([-1e-3])
     for _ in range(200):
         move(x, y, vx, vy, WORLD, False, 0.0, False, NONE, 1e4, 1e4, 1.0)
     assert abs(vx[0]) == abs(vy[0]) == FASTEST

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from chronoflux.errors import ParameterError, shorten
+from chronoflux.errors import ParameterError
 from chronoflux.model.swarm import Pulse, Swarm
 from chronoflux.model.swarm import World as World
 
@@ -170,7 +170,7 @@ class Registry:
         try:
             return self._kinds[name]
         except KeyError:
-            raise ParameterError("event", shorten(name), "one of " + ", ".join(self._kinds)) from None
+            raise ParameterError("event", name, "one of " + ", ".join(self._kinds)) from None
 
     def __iter__(self) -> Iterator[EventKind]:
         return iter(tuple(self._kinds.values()))

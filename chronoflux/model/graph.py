@@ -19,13 +19,16 @@ def read_graph(given: Any) -> Graph:
 
     Accepts a square SciPy sparse array or matrix, of which entry (i, j) is the weight with which j acts on
     i, and a networkx graph, whose edge u → v of attribute ``weight`` (1 when absent) lets u act on v; its
-    nodes are numbered in their own order. Entries given twice add up, zeros are left out.
+    nodes are numbered in their own order. Entries given twice add up, zeros are left out. What was read
+    before is returned as it is.
 
     Raises
     ------
     ParameterError
         When it is neither, not square, empty, or has weights that are not real and within ±1e12.
     """
+    if isinstance(given, Graph):
+        return given
     if hasattr(given, "tocsr"):
         given = given.tocsr()
     if all(hasattr(given, name) for name in ("indptr", "indices", "data", "shape")):

@@ -24,16 +24,14 @@ Distribution = Literal["normal", "lorentz", "uniform"]
 class Spec:
     """What is known about one parameter.
 
-    ``unit`` and ``doc`` are for people; ``low`` and ``high`` bound what is accepted (``low`` itself
-    only if not ``above``); ``slider`` is the range of a control; ``reset`` marks the parameters whose
-    change starts the swarm anew.
+    ``unit`` and ``doc`` are for people; ``low`` and ``high`` bound what is accepted; ``slider`` is the
+    range of a control; ``reset`` marks the parameters whose change starts the swarm anew.
     """
 
     unit: str
     doc: str
     low: float = -math.inf
     high: float = math.inf
-    above: bool = False
     slider: tuple[float, float] | None = None
     reset: bool = False
     choices: tuple[str, ...] = ()
@@ -45,9 +43,9 @@ class Spec:
         if self.low == -math.inf and self.high == math.inf:
             bounds = "finite"
         elif self.high == math.inf:
-            bounds = f"{'>' if self.above else '>='} {self.low:g}"
+            bounds = f">= {self.low:g}"
         else:
-            bounds = f"{'above' if self.above else 'from'} {self.low:g} to {self.high:g}"
+            bounds = f"from {self.low:g} to {self.high:g}"
         return bounds + (f" ({self.unit})" if self.unit else "")
 
 
@@ -99,7 +97,7 @@ class Params:
         default=(800.0, 600.0),
         metadata={"spec": Spec("px", "width and height of the world", low=1, high=1e7, reset=True)},
     )
-    dt: float = _number(0.016, "s", "length of a tick", low=0, high=1, above=True, reset=True)
+    dt: float = _number(0.016, "s", "length of a tick", low=1e-6, high=1, reset=True)
     integrator: Integrator = _choice("euler", Integrator, "how phases are stepped", reset=True)
 
     def __new__(cls, **values: Any) -> Self:
@@ -172,8 +170,7 @@ def _real(name: str, value: Any, spec: Spec) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ParameterError(name, value, f"a number {spec.allowed}")
     number = float(value)
-    fits = spec.low <= number <= spec.high and not (spec.above and number == spec.low)
-    if not (math.isfinite(number) and fits):
+    if not (math.isfinite(number) and spec.low <= number <= spec.high):
         raise ParameterError(name, value, spec.allowed)
     return number
 

@@ -17,6 +17,7 @@ from chronoflux.model.field import FAINT, decay, pressure, strength
 from chronoflux.model.frequencies import Frequencies
 from chronoflux.model.graph import NO_GRAPH, read_graph
 from chronoflux.model.metrics import local_order, order, turbulence
+from chronoflux.model.motion import FASTEST
 from chronoflux.model.neighbours import nearest
 from chronoflux.model.params import Params
 from chronoflux.model.peers import Field, Peers
@@ -152,8 +153,10 @@ class Simulation:
         self._peers.shift(tick, now)
 
     def _settle(self) -> None:
-        """Bring positions and phases changed from outside back into their ranges."""
+        """Bring what was changed from outside back into range."""
         swarm = self._swarm
+        for velocity in (swarm.vx, swarm.vy):
+            np.clip(velocity, -FASTEST, FASTEST, out=velocity)
         for values, period in ((swarm.x, swarm.world[0]), (swarm.y, swarm.world[1]), (swarm.phi, TAU)):
             np.mod(values, period, out=values)
             values[values >= period] = 0.0  # np.mod rounds −tiny up to the period itself

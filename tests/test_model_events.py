@@ -1,0 +1,172 @@
+"""The registry of events: what is accepted, filled in, placed and scaled; and the effects."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Annotated
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Meta
+
+from chronoflux.errors import ParameterError
+from chronoflux.model.events import EVENTS, Registry
+from chronoflux.model.simulation import Simulation
+from chronoflux.model.swarm import Pulse, Swarm
+
+WORLD = (800.0, 600.0)
+
+
+def swarm(**more):
+    arrays = {name: np.array([1.0, 2.0]) for name in ("x", "y", "vx", "vy", "phi")}
+    return Swarm(**arrays, world=WORLD, dt=0.5, rng=np.random.default_rng(1), **more)
+
+
+def test_known_events():
+    """There are intent, lion_gate and pacemaker_flip, found by name and by the wire's type."""
+    assert [(kind.name, kind.wire) for kind in EVENTS] == [
+        ("intent", "intent"),
+        ("lion_gate", "portal"),
+        ("pacemaker_flip", "flip"),
+    ]
+    assert EVENTS.by_wire("portal") is EVENTS["lion_gate"]
+    assert EVENTS.by_wire("lion_gate") is None
+    assert [kind.name for kind in EVENTS if kind.standing] == ["lion_gate"]
+
+
+def test_effects():
+    """Each event does to the swarm what the model says."""
+    s = swarm(tick=4)
+    EVENTS["intent"].effect(s, 0.5, x=3.0, y=4.0)
+    assert s.pulses == [Pulse(3.0, 4.0, 0.35, 80.0, 1.5)]
+    EVENTS["lion_gate"].effect(s, 0.0)
+    assert s.portal
+    EVENTS["lion_gate"].effect(s, 0.0, on=False)
+    assert not s.portal
+    EVENTS["pacemaker_flip"].effect(s, 0.0)
+    np.testing.assert_array_equal(s.vx, [-0.6, -1.2])
+    np.testing.assert_array_equal(s.vy, [-0.6, -1.2])
+    np.testing.assert_array_equal(s.phi, [1 + np.pi / 2, 2 + np.pi / 2])
+
+
+def test_check_fills_in_defaults_and_drops_the_unknown():
+    """Checked data has every field, as plain values, and none that the event does not have."""
+    checked = EVENTS["intent"].check({"x": 1, "y": 2.5, "colour": "red"}, WORLD)
+    assert checked == {"x": 1.0, "y": 2.5, "E": 0.35, "sigma": 80.0}
+    assert EVENTS["pacemaker_flip"].check({}, WORLD) == {}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"x": 1},
+        {"x": 1, "y": None},
+        {"x": -1, "y": 2},
+        {"x": 801, "y": 2},
+        {"x": 1, "y": 601},
+        {"x": 1, "y": 2, "E": 0},
+        {"x": 1, "y": 2, "E": 2.1},
+        {"x": 1, "y": 2, "sigma": 0.9},
+        {"x": 1, "y": 2, "sigma": 801},
+        {"x": math.nan, "y": 2},
+        {"x": 1, "y": math.inf},
+        {"x": "1", "y": 2},
+        {"x": True, "y": 2},
+        {"x": [1], "y": 2},
+    ],
+)
+def test_check_refuses(data):
+    """Missing, mistyped, infinite and out of range are refused in a line that names the event."""
+    with pytest.raises(ParameterError, match="intent") as caught:
+        EVENTS["intent"].check(data, WORLD)
+    assert "\n" not in str(caught.value)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["x", "y", "E", "sigma", "on", "z"]), anything),
+    st.sampled_from(list(EVENTS)),
+)
+def test_check_lets_nothing_else_through(data, kind):
+    """Whatever a remote sends is refused by a ParameterError, or comes out finite and in range."""
+    try:
+        checked = kind.check(data, WORLD)
+    except ParameterError:
+        return
+    assert all(math.isfinite(value) for value in checked.values())
+    assert set(checked) == set(kind.payload.__struct_fields__)
+
+
+def test_place():
+    """A position that nobody gave is drawn in the world; one given stays, None counts as not given."""
+    kind, rng = EVENTS["intent"], random.Random(1)
+    assert kind.place({"x": 1, "y": 2, "E": 1}, WORLD, rng) == {"x": 1, "y": 2, "E": 1}
+    placed = [kind.place({"x": 5.0, "y": None}, WORLD, rng) for _ in range(200)]
+    assert {p["x"] for p in placed} == {5.0}
+    assert 0 <= min(p["y"] for p in placed) < 60
+    assert 540 < max(p["y"] for p in placed) <= 600
+    assert EVENTS["pacemaker_flip"].place({}, WORLD, rng) == {}
+
+
+def test_scale():
+    """Positions scale with the sides, lengths with their mean, strengths not at all."""
+    scaled = EVENTS["intent"].scale({"x": 400, "y": 300, "E": 0.3, "sigma": 80}, WORLD, (1600, 300))
+    assert scaled == pytest.approx({"x": 800, "y": 150, "E": 0.3, "sigma": 80})
+
+
+@pytest.fixture
+def kick():
+    """A user's own event, in the registry for the length of a test."""
+
+    def kick(swarm: Swarm, age: float, *, by: Annotated[float, Meta(ge=-5, le=5)] = 1.0) -> None:
+        swarm.vx += by
+        swarm.phi -= 10.0
+        swarm.x -= 1000.0
+
+    yield EVENTS.register(kick, wire="kick", label="Kick")
+    EVENTS.unregister("kick")
+
+
+def test_an_event_of_ones_own(kick):
+    """One function and one line make an event that a simulation fires, checks, saves and applies."""
+    sim = Simulation(seed=1)
+    with pytest.raises(ParameterError, match="by"):
+        sim.fire("kick", by=6)
+    sim.fire("kick", by=2)
+    other = Simulation.load(sim.save())
+    for one in (sim, other):
+        one.advance()
+        assert one.state.vx.min() > 1.9
+        assert one.state.phi.min() >= 0
+        assert one.state.x.min() >= 0
+    np.testing.assert_array_equal(sim.state.phi, other.state.phi)
+
+
+def test_registry_refuses_clashes(kick):
+    """A name or wire type that is taken, and a field the wire needs for itself, are refused."""
+    with pytest.raises(ParameterError, match="kick"):
+        EVENTS.register(kick.effect, wire="kick2", label="")
+    registry = Registry()
+
+    def late(swarm: Swarm, age: float, *, at: float = 0.0) -> None:
+        """Nothing."""
+
+    with pytest.raises(ParameterError, match=r"event late.*at"):
+        registry.register(late, wire="late", label="")
+    assert list(registry) == []
+
+
+def test_unknown_event():
+    """An unknown name is refused with those there are."""
+    with pytest.raises(ParameterError, match="event = 'bang' is not allowed: one of intent, lion_gate"):
+        EVENTS["bang"]

@@ -1,0 +1,36 @@
+"""The model without numba's compiler."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SMALL = [
+    "test_model_field.py",
+    "test_model_motion.py::test_equal_to_the_twin",
+    "test_model_motion.py::test_unstable_drag_stays_finite",
+    "test_model_phases.py::test_nearest",
+    "test_model_phases.py::test_graph",
+    "test_model_metrics.py::test_local_order",
+    "test_model_simulation.py::test_equal_to_the_twin",
+    "test_model_simulation.py::test_bit_for_bit_through_save_and_load[26-global]",
+    "test_model_peers.py::test_fresh_for_two_seconds",
+]
+
+
+def test_small_tests_pass_as_plain_python():
+    """With NUMBA_DISABLE_JIT=1 the kernels are plain Python and pass a small set of their tests."""
+    here = Path(__file__).parent
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, *(str(here / name) for name in SMALL)],
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
+        cwd=here.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
