@@ -1,0 +1,98 @@
+"""The notebooks: each runs from top to bottom, and notebook 01 works in a real JupyterLab."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+from nbclient import NotebookClient
+from PIL import Image
+
+import chronoflux as cf
+from chronoflux.signal.server import SignalServer
+from tests.browser import lab, notebook_page, open_notebook, run_all
+from tests.conftest import Joiner
+from tests.support import until
+from tests.test_node import events
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+QUICK = cf.Params(oscillators=60)
+
+
+def with_settings(path: Path, settings: dict[str, Any]) -> nbformat.NotebookNode:
+    """A notebook with settings of ours after its parameters cell."""
+    notebook = nbformat.read(path, as_version=4)
+    place = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
+    lines = "\n".join(f"{name} = {value!r}" for name, value in settings.items())
+    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(lines))
+    return notebook
+
+
+def settings_for(server: SignalServer, logs: Path) -> dict[str, Any]:
+    """A room of the test's own, in few seconds."""
+    return {"SERVER": server.url, "LOG_DIR": str(logs), "NODE_ID": "notebook", "PEERS": 1, "SECONDS": 4}
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted(FOLDER.glob("*.ipynb"))])
+def test_a_notebook_is_stored_clean(name: str) -> None:
+    """Notebooks are kept without outputs and execution counts."""
+    notebook = json.loads((FOLDER / name).read_text())
+    for cell in notebook["cells"]:
+        assert not cell.get("outputs")
+        assert not cell.get("execution_count")
+
+
+async def test_notebook_01_runs_with_a_peer(server: SignalServer, joined: Joiner, tmp_path: Path) -> None:
+    """Notebook 01 runs through as a node of a room; its peer hears its events; a picture stays in it."""
+    peer = await joined(server=server.url, params=QUICK)
+    settings = settings_for(server, tmp_path / "notebook") | {"STAY": False}
+    notebook = with_settings(FOLDER / "01_join_a_room.ipynb", settings)
+    client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(FOLDER)}})
+    await client.async_execute()
+    heard = [kind for kind, _ in events(peer).elements()]
+    assert sorted(heard) == sorted(
+        ["remote_intent", "remote_intent", "remote_lion_gate", "remote_lion_gate", "remote_pacemaker_flip"]
+    )
+    bundles = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert any({"image/png", "application/vnd.jupyter.widget-view+json"} <= set(bundle) for bundle in bundles)
+
+
+@pytest.mark.browser
+async def test_notebook_01_in_jupyterlab(server: SignalServer, joined: Joiner, tmp_path: Path) -> None:
+    """In JupyterLab the widget shows, its picture changes, and + Intent and a click on it reach the peer."""
+    peer = await joined(server=server.url, params=QUICK)
+    notebook = with_settings(FOLDER / "01_join_a_room.ipynb", settings_for(server, tmp_path / "notebook"))
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    async with asyncio.timeout(180), lab(tmp_path) as url, notebook_page(tmp_path, cells) as page:
+        await open_notebook(page, url)
+        await run_all(page)
+        canvas = page.locator(".chronoflux-view canvas").first
+        await canvas.wait_for(timeout=90_000)
+        await until(lambda: peer.peers["via"].tolist() == ["direct"], timeout=60)
+
+        def heard() -> int:
+            return sum(kind == "remote_intent" for kind, _ in events(peer).elements())
+
+        await until(lambda: heard() == 2, timeout=60)  # those of the cells
+        button = page.get_by_role("button", name="+ Intent").first
+        await button.click()
+        await until(lambda: heard() == 3)
+        await page.locator(".chronoflux-port").first.click(position={"x": 80, "y": 60})
+        await until(lambda: heard() == 4)
+
+        async def picture() -> np.ndarray:
+            await canvas.screenshot(path=tmp_path / "canvas.png")
+            return np.asarray(Image.open(tmp_path / "canvas.png").convert("RGB"), dtype=np.int16)
+
+        before = await picture()
+        assert before.std() > 5  # not one colour
+
+        async def changed() -> bool:
+            return float(np.abs(await picture() - before).mean()) > 0.5
+
+        await until(changed)
