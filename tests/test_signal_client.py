@@ -389,6 +389,31 @@ async def test_send_never_raises(server: SignalServer, caplog: pytest.LogCapture
     assert len(caplog.records) == 2
 
 
+async def test_telemetry_makes_room_for_signals(server: SignalServer) -> None:
+    """When too much is queued, telemetry is dropped before anything else."""
+    async with old_client(server.url) as other, running(server.url) as ours:
+        await other.join()
+        await joined(ours)
+        assert ours.client.send(p.SendTelemetry(telemetry={}))
+        assert all(ours.client.send(p.SendBroadcast(data={"n": n})) for n in range(100))
+        assert all(ours.client.send(p.SendTelemetry(telemetry={})) for _ in range(411))
+        assert all(ours.client.send(p.LeaveRoom()) for _ in range(412))
+        assert not ours.client.send(p.SendTelemetry(telemetry={}))
+        await until(lambda: len(other.of("broadcast")) == 100)
+        assert not other.of("telemetry")
+
+
+async def test_what_was_sent_before_closing_arrives(server: SignalServer) -> None:
+    """A goodbye sent right before closing is delivered."""
+    async with old_client(server.url) as other:
+        await other.join()
+        async with running(server.url) as ours:
+            await joined(ours)
+            assert ours.client.send(p.SendBroadcast(data={"type": "bye"}))
+        await until(lambda: other.of("peer-left"))
+        assert other.of("broadcast")[0]["data"] == {"type": "bye"}
+
+
 async def test_cancelling_leaves_in_order(server: SignalServer) -> None:
     """A cancelled client leaves the room at once and leaves no task behind."""
     async with old_client(server.url) as watcher:

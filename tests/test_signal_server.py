@@ -356,8 +356,8 @@ async def test_wss(tmp_path: Path) -> None:
 
 
 @contextlib.contextmanager
-def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """``python -m chronoflux.signal`` with its first two lines, on a free port."""
+def command(*arguments: str, lines: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """``python -m chronoflux.signal`` with its first lines, on a free port."""
     process = subprocess.Popen(
         [sys.executable, "-m", "chronoflux.signal", "--port", "0", *arguments],
         stdout=subprocess.PIPE,
@@ -366,7 +366,7 @@ def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     )
     assert process.stdout is not None
     try:
-        yield process, process.stdout.readline() + process.stdout.readline()
+        yield process, "".join(process.stdout.readline() for _ in range(lines))
     finally:
         if process.poll() is None:
             process.kill()
@@ -377,7 +377,7 @@ def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 async def test_the_command_says_what_it_is_and_ends_in_order(how: signal.Signals) -> None:
     """It prints what and where it is and the line to join with; at Ctrl-C or SIGTERM clients are told and it
     exits with 0 within 5 s, also with a socket open that says nothing."""
-    with command() as (process, said):
+    with command(lines=3) as (process, said):
         found = re.search(r'await cf\.join\("room1", server="(ws://127\.0\.0\.1:(\d+))"\)', said)
         assert found, said
         _, idle = await asyncio.open_connection("127.0.0.1", int(found[2]))
@@ -389,9 +389,8 @@ async def test_the_command_says_what_it_is_and_ends_in_order(how: signal.Signals
             await until(lambda: client.closed)
             assert client.of("error")[0]["code"] == "closing"
         idle.close()
-        out, err = process.communicate()
-        assert "--host 0.0.0.0" in out
-        assert err == ""
+        assert "--host 0.0.0.0" in said
+        assert process.communicate()[1] == ""
 
 
 @pytest.mark.skipif(lan_address() is None, reason="no network is up")
@@ -401,7 +400,7 @@ def test_opened_to_a_network_the_command_prints_the_address(tmp_path: Path, with
     when there is none."""
     (tmp_path / "token").write_text("sesame\n")
     arguments = ["--token-file", str(tmp_path / "token")] if with_token else []
-    with command("--host", "0.0.0.0", *arguments) as (process, said):
+    with command("--host", "0.0.0.0", *arguments, lines=2) as (process, said):
         token = ', token="…"' if with_token else ""
         assert re.search(rf'await cf\.join\("room1", server="ws://{lan_address()}:\d+"{token}\)', said), said
         process.terminate()

@@ -32,9 +32,9 @@ from chronoflux.signal.protocol import (
     LeaveRoom,
     Message,
     RoomPeers,
+    SendTelemetry,
     ServerInfo,
     ServerMessage,
-    Telemetry,
     Unknown,
     Welcome,
     clean,
@@ -157,7 +157,7 @@ class SignalClient:
         if self.server is not None and len(data) > self.server.limits.message:
             log.warning("not sent: a message of %d bytes is more than the server takes", len(data))
             return False
-        fate = self._outbox.push(data, droppable=isinstance(message, Telemetry))
+        fate = self._outbox.push(data, droppable=isinstance(message, SendTelemetry))
         self._to_send.set()
         return fate == "queued"
 
@@ -277,8 +277,11 @@ class SignalClient:
             await asyncio.wait([writer])
         try:
             async with asyncio.timeout(CLOSING):
-                if self.state == "joined" and self.server is not None:
-                    await line.send(encode_bytes(LeaveRoom()), text=True)
+                if self.state == "joined" and self._closing.is_set():
+                    while (data := self._outbox.pop()) is not None:
+                        await line.send(data, text=True)
+                    if self.server is not None:
+                        await line.send(encode_bytes(LeaveRoom()), text=True)
                 await line.close()
         except (ConnectionClosed, TimeoutError):
             pass  # gone already, or not listening

@@ -36,7 +36,7 @@ class Limits:
     per_address: int = _limit(64, "connections an address")
     room: int = _limit(256, "peers a room")
     connections: int = _limit(10_000, "connections")
-    join: float = _limit(10.0, "seconds from connecting to joining", 0)
+    join: float = _limit(10.0, "seconds from connecting to joining", 0.1)
     grace: float = _limit(15.0, "seconds a broken connection may take to come back", 0)
     queue_messages: int = _limit(1024, "messages waiting for a slow receiver")
     queue_bytes: int = _limit(4_194_304, "bytes waiting for a slow receiver")

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import Literal
 
-from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.exceptions import ConnectionClosed
 
 STALLED = 40.0
@@ -31,6 +31,7 @@ class Outbox:
         self.dropped = 0
 
     def __len__(self) -> int:
+        """How many messages wait."""
         return len(self._queue)
 
     def push(self, data: bytes, *, droppable: bool) -> Fate:
@@ -72,12 +73,15 @@ class Session:
         self.socket, self.outbox = socket, outbox
         self._wake = asyncio.Event()
         self._ending: tuple[int, str] | None = None
-        self._cut = False
 
     def send(self, data: bytes, *, droppable: bool) -> Fate:
-        """Queue a message; never waits."""
-        if self._cut:
+        """Send a message, or queue it behind what the client has not taken yet; never waits."""
+        transport = self.socket.transport
+        if transport.is_closing():
             return "dropped"
+        if not self.outbox and not transport.get_write_buffer_size():
+            broadcast([self.socket], data, text=True)
+            return "queued"
         fate = self.outbox.push(data, droppable=droppable)
         self._wake.set()
         return fate
@@ -89,7 +93,6 @@ class Session:
 
     def abort(self) -> None:
         """Cut the socket."""
-        self._cut = True
         self.socket.transport.abort()
 
     async def write(self) -> None:
