@@ -57,7 +57,7 @@ format: setup
 	@$(BIN)/ruff format .
 
 pictures: setup browser
-	@$(BIN)/python tests/pictures.py
+	@$(BIN)/python -m tests.pictures
 
 # What was tested, with hashes, for every platform, and without a word on where it was fetched.
 lock:

@@ -68,10 +68,10 @@ async def _demo(log_dir: Path, seconds: int) -> None:
     click.echo("kernels: loading, or compiling once on this machine (up to a minute)")
     await asyncio.to_thread(warm_up, Params())
     async with contextlib.AsyncExitStack() as stack:
-        url = await stack.enter_async_context(_server())
+        url = await stack.enter_async_context(running_server())
         click.echo(f"signaling server at {url}")
         for name in ("bot-1", "bot-2"):
-            await stack.enter_async_context(_bot(name, url, log_dir))
+            await stack.enter_async_context(running_bot(name, url, log_dir))
             click.echo(f"{name}: 100 oscillators at {FREQUENCIES[name][0]} Hz, a process of its own")
         click.echo(f"{NOTEBOOK}: 220 oscillators at {FREQUENCIES['notebook'][0]} Hz, in a kernel")
         await _notebook(url, log_dir, seconds)
@@ -110,14 +110,14 @@ async def _process(*arguments: str, ready: str) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def _server() -> AsyncIterator[str]:
+async def running_server() -> AsyncIterator[str]:
     async with _process("chronoflux.signal", "--port", "0", ready="ws://") as line:
         start = line.index("ws://")
         yield line[start:].split()[0].rstrip("'\"),.")
 
 
 @contextlib.asynccontextmanager
-async def _bot(name: str, url: str, log_dir: Path) -> AsyncIterator[None]:
+async def running_bot(name: str, url: str, log_dir: Path) -> AsyncIterator[None]:
     frequency, portal = FREQUENCIES[name]
     numbers = ["--seed", str(SEEDS[name]), "--frequency", str(frequency), "--portal-frequency", str(portal)]
     place = ["--server", url, "--log-dir", str(log_dir)]

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
-from conftest import CHROMIUM, CHROMIUM_FLAGS, need
+from tests.conftest import CHROMIUM, CHROMIUM_FLAGS, need
 from playwright.async_api import Page, WebSocket, async_playwright
-from support import until
+from tests.support import until
 
 TESTS = Path(__file__).parent
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-import reference
+from tests import reference
 
 from chronoflux.errors import ParameterError
 from chronoflux.model.params import Params

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import reference
+from tests import reference
 from scipy.integrate import solve_ivp
 
 from chronoflux.model.graph import NO_GRAPH, read_graph

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-import reference
+from tests import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array

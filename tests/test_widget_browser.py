@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from browser import Wire, command, lab, notebook_page, open_notebook, run_all
+from tests.browser import Wire, command, lab, notebook_page, open_notebook, run_all
 from playwright.async_api import Page
-from support import until
+from tests.support import until
 
 pytestmark = pytest.mark.browser
 
 SETUP = """
 from chronoflux.model.params import Params
 from chronoflux.widget import mimebundle
-from sources import SwarmSource
+from tests.sources import SwarmSource
 
 SwarmSource._repr_mimebundle_ = lambda self, **_: mimebundle(self)
 source = SwarmSource(Params(oscillators=12)).start()

@@ -11,9 +11,9 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 import pytest
-from pages import Page, page, within
-from sources import SwarmSource
-from support import until
+from tests.pages import Page, page, within
+from tests.sources import SwarmSource
+from tests.support import until
 
 from chronoflux.errors import ParameterError
 from chronoflux.model.events import EVENTS
