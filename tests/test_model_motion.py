@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chronoflux.model.motion import FASTEST, move
 from chronoflux.model.params import Params
 from chronoflux.model.periodic import wrap
+from tests import reference
 
 WORLD = (800.0, 600.0)
 NONE = np.empty((0, 4))

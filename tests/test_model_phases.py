@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests import reference
 from scipy.integrate import solve_ivp
 
 from chronoflux.model.graph import NO_GRAPH, read_graph
@@ -12,6 +11,7 @@ from chronoflux.model.params import Params
 from chronoflux.model.phases import GLOBAL, GRAPH, KNN, Coupling, circle, peers_pull, rates
 from chronoflux.model.simulation import Simulation
 from chronoflux.model.swarm import State
+from tests import reference
 
 ALONE = (0, 0.0, 0.0)
 
