@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from chronoflux.analysis.synchrony import null_order, phase_locking
+from chronoflux.analysis.synchrony import phase_locking
 from chronoflux.errors import ChronofluxError, UsageError
 from chronoflux.faces import run_face
+from chronoflux.model.metrics import null_order
 from chronoflux.model.params import Params
 from chronoflux.runner import warm_up
 

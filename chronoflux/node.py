@@ -81,7 +81,7 @@ class Node:
         self.token, self.log_dir = token, Path(log_dir)
         self._first_params = params or Params()
         self.seed = random.SystemRandom().getrandbits(63) if seed is None else seed
-        self._schedule = Schedule(schedule or "none", self.seed, self._first_params.dt)
+        self._schedule = Schedule(schedule or "none", self.seed)
         self._speed, self._ice_servers = speed, ice_servers
         self._secret = os.urandom(16)
         self._places = random.Random(self.seed ^ 0x5EED)
