@@ -103,6 +103,10 @@ class Peer:
             return "relay" if self.ours else "server"
         return ""
 
+    def silence(self, now: float) -> float:
+        """Seconds since anything was heard of it, or since it came."""
+        return now - max(self.heard_direct, self.heard_relay, self.since)
+
     def judge(self, now: float) -> PeerState:
         """Live, quiet or gone: ours by what is heard of them, old ones by their connection."""
         silence = now - max(self.heard_direct, self.heard_relay)
