@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from chronoflux.errors import ChronofluxError
+from chronoflux.errors import ChronofluxError, UsageError
 from chronoflux.model.params import Params
 from chronoflux.node import Node
 
@@ -79,22 +79,24 @@ async def join(
         ice_servers=ice_servers,
     )
     key = (node.room, node.node_id)
-    if (earlier := _OPEN.get(key)) is not None:
-        await earlier.leave("joined again")
-    await (_start_in_thread(node) if background else node.start())
-    _OPEN[key] = node
+    earlier, _OPEN[key] = _OPEN.get(key), node
 
     def forget() -> None:
         if _OPEN.get(key) is node:
             del _OPEN[key]
 
     node.on_close(forget)
+    if earlier is not None:
+        with contextlib.suppress(UsageError):  # its loop is gone, and it with it
+            await earlier.leave("joined again")
+    await (_start_in_thread(node) if background else node.start())
     return node
 
 
 async def _start_in_thread(node: Node) -> None:
     """Start a node on an event loop that lives in a thread of its own, as long as the node does."""
     started: Future[None] = Future()
+    abandoned = threading.Event()
 
     async def live() -> None:
         try:
@@ -103,14 +105,22 @@ async def _start_in_thread(node: Node) -> None:
             started.set_exception(error)
             raise
         started.set_result(None)
+        if abandoned.is_set():
+            await node.leave("nobody waits for it")
         await node.wait_closed()
         # Whoever awaits `leave` from another loop is answered before this one ends.
         if waiting := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(waiting, timeout=5)
 
     def run() -> None:
-        with contextlib.suppress(ChronofluxError):  # `started` has told it
+        with contextlib.suppress(ChronofluxError, asyncio.CancelledError):  # `started` has told it
             asyncio.run(live())
 
     threading.Thread(target=run, name=f"chronoflux {node.node_id}", daemon=True).start()
-    await asyncio.wrap_future(started)
+    try:
+        await asyncio.shield(asyncio.wrap_future(started))
+    except asyncio.CancelledError:
+        abandoned.set()
+        if started.done() and started.exception() is None:
+            await node.leave("nobody waits for it")
+        raise

@@ -9,6 +9,7 @@ import os
 import random
 import socket
 import sys
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from chronoflux.model.schedule import Schedule
 from chronoflux.model.simulation import Simulation, Snapshot
 from chronoflux.runner import Runner, warm_up
 from chronoflux.signal.checks import room_name, server_url
+from chronoflux.signal.limits import Bucket
 from chronoflux.telemetry import RunLog
 from chronoflux.version import VERSION
 
@@ -40,6 +42,7 @@ T = TypeVar("T")
 PATIENCE = 5.0  # s before a word is said about what takes so long
 PULSE_LIFE = 5.0  # s; a pulse of the strongest kind has faded by then
 LIVE_PULSES = 256
+EVENT_RATE = (20.0, 2.0)  # events/s, and how many seconds' worth at once
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,9 @@ class Node:
         self._log: RunLog | None = None
         self._main: asyncio.Task[None] | None = None
         self._leaving = asyncio.Event()
+        self._starting: asyncio.Task[Any] | None = None
+        self._started = asyncio.Event()
+        self._rate = Bucket(*EVENT_RATE, time.monotonic())
         self._reason = "left"
         self._pulses: list[Event] = []
         self._problem: str | None = None
@@ -117,6 +123,7 @@ class Node:
             When the server refuses this node (a wrong token, not a ChronoFlux server).
         """
         self._loop = loop = asyncio.get_running_loop()
+        self._starting = asyncio.current_task()
         try:
             await loop.run_in_executor(self._worker, self._open_log)
             building = loop.run_in_executor(self._worker, self._build)
@@ -140,8 +147,12 @@ class Node:
             if self._joined is not None:
                 await self._joined.first_word()
         except BaseException:
+            self._starting = None
             await self._leave("failed to start")
             raise
+        finally:
+            self._starting = None
+            self._started.set()
         return self
 
     def _open_log(self) -> None:
@@ -209,11 +220,14 @@ class Node:
         await asyncio.to_thread(self._worker.shutdown)
         if self._log is not None:
             if self._runner is not None:
-                self._runner.note("end", data={"reason": reason})
+                self._runner.end(reason)
             tick = self._runner.tick if self._runner else None
             await asyncio.to_thread(self._log.close, "ended", tick)
         for callback in self._close_callbacks:
-            callback()
+            try:
+                callback()
+            except Exception:
+                log.exception("%s: a callback at its end failed", self.node_id)
 
     async def leave(self, reason: str = "left") -> None:
         """Say goodbye to the peers, end the run, close the log. Again: nothing happens."""
@@ -223,7 +237,10 @@ class Node:
     async def _leave(self, reason: str) -> None:
         self._reason = reason
         self._leaving.set()
-        if self._main is not None:
+        if self._starting is not None:
+            self._starting.cancel()  # it ends what it has begun
+            await self._started.wait()
+        elif self._main is not None:
             await asyncio.wait([self._main])
         else:
             await self._end(reason)
@@ -232,6 +249,11 @@ class Node:
         """Await something on the node's own loop, from whichever loop this is called."""
         if self._loop is None or self._loop is asyncio.get_running_loop():
             return await work
+        if not self._loop.is_running():
+            work.close()
+            raise UsageError(
+                f"the event loop of node {self.node_id} stands still: it cannot be reached any more"
+            )
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def wait_closed(self) -> None:
@@ -257,7 +279,8 @@ class Node:
     def fire(self, name: str, **data: Any) -> str:
         """Fire an event of any registered kind here and at every peer; positions not given are drawn.
 
-        Returns the event's id. Raises :class:`ParameterError` when the event is unknown or its data wrong.
+        Returns the event's id. Raises :class:`ParameterError` when the event is unknown or its data wrong,
+        :class:`UsageError` at more than 20 a second, which peers would not take (40 at once are all right).
         """
         kind = EVENTS[name]
         placed = kind.place(data, self.world, self._places)
@@ -267,9 +290,13 @@ class Node:
                 f"{name} has no {', '.join(sorted(unknown))}; it has {kind.payload.__struct_fields__}"
             )
         whole = kind.check(placed, self.world)
-        event = Event(kind, whole, new_id(), self.peer_id, self._time_for(kind))
-        self._call(self._publish, event)
-        return event.id
+        if not self._rate.take(1, time.monotonic()):
+            raise UsageError(
+                f"{name} was not fired: more than 20 events a second, which peers would not take"
+            )
+        key = new_id()
+        self._call(self._publish, kind, whole, key)
+        return key
 
     def intent(self, x: float | None = None, y: float | None = None, **more: float) -> str:
         """A pulse of pressure at ``x, y`` px (drawn if not given); ``E``, ``sigma`` as in the model."""
@@ -413,10 +440,11 @@ class Node:
     def _time_for(self, kind: EventKind) -> float:
         """Mesh time for an event fired now; a standing one comes after the one it replaces."""
         now = self.clock.now()
-        held = self._joined.mesh.gossip.standing(kind.name) if self._joined else None
+        held = self._joined.mesh.gossip.standing(kind.name, now) if self._joined else None
         return now if held is None else max(now, held.at + 0.001)
 
-    def _publish(self, event: Event) -> None:
+    def _publish(self, kind: EventKind, data: Mapping[str, Any], key: str) -> None:
+        event = Event(kind, data, key, self.peer_id, self._time_for(kind))
         self.sent += 1
         self._apply(event, own=True)
         if self._joined is not None:
@@ -425,9 +453,12 @@ class Node:
     def _apply(self, event: Event, *, own: bool) -> None:
         self._running.fire(event, own=own)
         if event.kind.name == "intent":
-            now = self.clock.now()
-            alive = [pulse for pulse in self._pulses if now - pulse.at < PULSE_LIFE * 1000]
-            self._pulses = [*alive, event][-LIVE_PULSES:]
+            self._pulses = [*self._alive(), event]
+
+    def _alive(self) -> list[Event]:
+        """The intents whose pulses have not faded yet."""
+        now = self.clock.now()
+        return [pulse for pulse in self._pulses if now - pulse.at < PULSE_LIFE * 1000]
 
     @property
     def _peers(self) -> list[Peer]:
@@ -439,15 +470,16 @@ class Node:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""
         return {"version": VERSION, "nodeId": self.node_id, "kind": self.kind, "features": []}
 
+    def _gate(self) -> Event | None:
+        """The lion gate that holds in the room."""
+        return self._joined.mesh.gossip.standing("lion_gate", self.clock.now()) if self._joined else None
+
     def greeting(self) -> Mapping[str, Any]:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        now = self.clock.now()
-        gate = self._joined.mesh.gossip.standing("lion_gate") if self._joined else None
+        gate = self._gate()
         snapshot = self._running.snapshot()
         pulses = [
-            {**event.data, "id": event.id, "origin": event.origin, "at": event.at}
-            for event in self._pulses
-            if now - event.at < PULSE_LIFE * 1000
+            {**event.data, "id": event.id, "origin": event.origin, "at": event.at} for event in self._alive()
         ]
         return {
             "nodes": self.params.oscillators,
@@ -461,6 +493,9 @@ class Node:
 
     def on_event(self, event: Event) -> None:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        if event.kind.name == "intent" and len(self._alive()) >= LIVE_PULSES:
+            log.debug("%s: an intent was refused: there are %d live pulses", self.node_id, LIVE_PULSES)
+            return
         self.received += 1
         self._apply(event, own=False)
 
@@ -511,12 +546,20 @@ class Node:
         """See :class:`~chronoflux.runner.Listener`."""
         if self._joined is None:
             return
-        now = self.clock.now()
-        pulses = [event.data for event in self._pulses if now - event.at < PULSE_LIFE * 1000]
+        pulses = [event.data for event in self._alive()]
         intents = [{"x": pulse["x"], "y": pulse["y"], "E": pulse["E"]} for pulse in pulses[-3:]]
         shown = {name: value for name, value in metrics.items() if value == value}
         telemetry = {**shown, "t": self._running.snapshot().t, "intents": intents}
-        self._joined.mesh.send_telemetry(messages.Telemetry(telemetry, at=now))
+        gate = self._gate()
+        self._joined.mesh.send_telemetry(
+            messages.Telemetry(
+                telemetry,
+                at=self.clock.now(),
+                portal=bool(gate and gate.data["on"]),
+                portal_at=gate.at if gate else None,
+                portal_origin=gate.origin if gate else None,
+            )
+        )
 
 
 class _Left(Exception):

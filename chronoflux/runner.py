@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 16  # ticks computed before others are listened to again
 FIELD_PERIOD = 0.1  # s between mean fields told
 RECORD_PERIOD = 1.0  # s between records: simulated while playing, real while paused
+WAITING = 1_000  # events kept while the swarm is paused
+LARGE = 5_000  # oscillators from which events are recorded with the last second's slow metrics
 STALL = 5_000.0  # ms late after which the lost time is given up instead of caught up
 AHEAD = 250.0  # ms ahead of mesh time (a clock set back) after which the anchor is moved
 
@@ -73,11 +75,14 @@ class Runner:
         self._listener, self._worker = listener, worker
         self._schedule, self._speed = schedule, speed
         self._inputs: deque[Input] = deque()
+        self._events: deque[tuple[Event, bool]] = deque(maxlen=WAITING)
         self._busy = threading.Lock()
         self._snapshot = simulation.snapshot()
         self._told_field = self._recorded = -1e9
         self._next_record = first_tick(1, simulation.params.dt)
         self._surroundings: dict[str, Any] = {}
+        self._moment: tuple[int, Params] | None = None
+        self._metrics: dict[str, float] = {}
         self.field: Field | None = None
 
     @property
@@ -106,23 +111,26 @@ class Runner:
     # -- inputs ----------------------------------------------------------------------------------------
 
     def fire(self, event: Event, *, own: bool) -> None:
-        """Apply an event at the next tick and put it on record; from any thread."""
+        """Apply an event at the next tick, which while paused is the first after; from any thread."""
+        self._events.append((event, own))
 
-        def apply(simulation: Simulation) -> None:
-            late = 0.0 if own else max(0.0, simulation.mesh_time() - event.at)
-            age = late / 1000 * self._speed
-            simulation.fire(event.kind.name, age=age, **event.data)
-            self.note(
-                event.kind.name if own else f"remote_{event.kind.name}",
-                data=dict(event.data),
-                id=event.id,
-                origin=event.origin,
-                at=event.at,
-            )
-            if event.kind.name == "pacemaker_flip":
-                self._told_field = -1e9
+    def _apply(self, event: Event, own: bool) -> None:
+        """On the worker: hand an event to the swarm, as old as it is, and put it on record."""
+        late = 0.0 if own else max(0.0, self._simulation.mesh_time() - event.at)
+        self._simulation.fire(event.kind.name, age=late / 1000 * self._speed, **event.data)
+        self._note_event(event, own)
+        if event.kind.name == "pacemaker_flip":
+            self._told_field = -1e9
 
-        self.put(apply)
+    def _note_event(self, event: Event, own: bool) -> None:
+        kind = event.kind.name if own else f"remote_{event.kind.name}"
+        self.note(kind, data=dict(event.data), id=event.id, origin=event.origin, at=event.at)
+
+    def end(self, reason: str) -> None:
+        """The run's last record; events that still waited are put on record before it."""
+        while self._events:
+            self._note_event(*self._events.popleft())
+        self.note("end", data={"reason": reason})
 
     def note(
         self,
@@ -135,7 +143,7 @@ class Runner:
         """Write a record of this moment; `at` only when it is about another one."""
         simulation = self._simulation
         if metrics is None:
-            metrics = self._measured() if simulation.tick else self.metrics
+            metrics = self._now() if simulation.tick else self.metrics
         if at is None:
             at = simulation.mesh_time() if self._moving else self._clock.now()
         self._log.write(kind, tick=simulation.tick, t=simulation.t, at=at, metrics=metrics, **more)
@@ -177,9 +185,8 @@ class Runner:
         """Keep the swarm in step with mesh time until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            ticks = self._due() if self._moving else 0
-            if ticks or self._inputs:
-                metrics = await loop.run_in_executor(self._worker, self._work, ticks)
+            if self._inputs or (self._moving and self._due()):
+                metrics = await loop.run_in_executor(self._worker, self._work)
                 if metrics is not None:
                     self._record(metrics)
                 for name, data in self._schedule.due(self.tick, self.params.dt):
@@ -189,15 +196,15 @@ class Runner:
             self._tell_field()
             await asyncio.sleep(self._wait())
 
-    def _work(self, ticks: int) -> dict[str, Any] | None:
-        """On the worker: inputs, then ticks; the metrics when a record is due after them."""
+    def _work(self) -> dict[str, Any] | None:
+        """On the worker: inputs, events, then ticks; the metrics when a record is due after them."""
         simulation = self._simulation
         with self._busy:
             for _ in range(len(self._inputs)):
-                try:
-                    self._inputs.popleft()(simulation)
-                except ChronofluxError as error:
-                    log.warning("an input was refused: %s", error)
+                self._guarded(self._inputs.popleft(), simulation)
+            ticks = self._due() if self._moving else 0
+            for _ in range(len(self._events) if ticks else 0):
+                self._guarded(self._apply, *self._events.popleft())
             if ticks:
                 simulation.advance(ticks)
             if simulation.tick < self._next_record:
@@ -205,15 +212,35 @@ class Runner:
             self._next_record = first_tick(int(simulation.t + 1e-9) + 1, simulation.params.dt)
             return self._measured()
 
+    @staticmethod
+    def _guarded(change: Callable[..., None], *arguments: Any) -> None:
+        try:
+            change(*arguments)
+        except ChronofluxError as error:
+            log.warning("an input was refused: %s", error)
+
     def _measured(self) -> dict[str, Any]:
+        """All metrics of this moment, measured once a tick."""
         simulation = self._simulation
+        moment = (simulation.tick, simulation.params)
+        if self._moment != moment:
+            self._moment, self._metrics = moment, simulation.metrics()
         return {
-            **simulation.metrics(),
+            **self._metrics,
             "nodes": simulation.params.oscillators,
             "intents": len(simulation.pulses),
             "portal": simulation.portal,
             **self._surroundings.get("metrics", {"peers": 0}),
         }
+
+    def _now(self) -> dict[str, Any]:
+        """The metrics for a record in between; in a large swarm `tau` and `H_local` are the last second's."""
+        simulation = self._simulation
+        if simulation.params.oscillators < LARGE or not self.metrics:
+            return self._measured()
+        R, psi, omega = simulation.mean_field()
+        fresh = {"H": R, "psi": psi, "omega": omega, "portal": simulation.portal}
+        return self.metrics | fresh | {"intents": len(simulation.pulses)}
 
     def _due(self) -> int:
         """How many ticks to compute now: up to mesh time, the next record or the next scheduled event."""

@@ -39,7 +39,7 @@ def test_the_latest_gate_wins_in_any_order(order: list[int]) -> None:
     gossip = Gossip()
     for index in order:
         gossip.accept(gates[index], NOW)
-    assert gossip.standing("lion_gate") is gates[4]
+    assert gossip.standing("lion_gate", NOW) is gates[4]
 
 
 def test_times_far_from_now_are_refused() -> None:
@@ -80,3 +80,13 @@ def test_memory_is_bounded() -> None:
     for key in range(SEEN + 500):
         gossip.accept(event(key=str(key)), NOW)
     assert len(gossip._seen) == SEEN
+
+
+def test_a_gate_from_the_future_does_not_hold() -> None:
+    """A gate fired here while the clock was wrong does not outrank those fired when it is right again."""
+    gossip = Gossip()
+    gossip.own(event("lion_gate", at=NOW + 30_000, on=True))
+    assert gossip.standing("lion_gate", NOW) is None
+    later = event("lion_gate", at=NOW, on=False)
+    assert gossip.accept(later, NOW)
+    assert gossip.standing("lion_gate", NOW) is later

@@ -59,7 +59,11 @@ class Gossip:
         """Take note of an event fired here."""
         self._remember(event.id, event.at)
         self._own.append(event)
-        self._stand(event)
+        self._stand(event, event.at)
+
+    def seen(self, key: str) -> bool:
+        """Whether an event of this id was heard already (an old client's may come again)."""
+        return key in self._seen and not key.startswith("old:")
 
     def accept(self, event: Event, now: float, *, lasting: bool = False) -> bool:
         """Whether a remote event is to be applied: heard for the first time and not overtaken.
@@ -79,7 +83,7 @@ class Gossip:
         if before is not None and not again:
             return False
         self._remember(event.id, now)
-        return self._stand(event)
+        return self._stand(event, now)
 
     def recent(self, now: float) -> Iterator[Event]:
         """Own events of the last minute, to be told on a new path."""
@@ -87,14 +91,18 @@ class Gossip:
             self._own.popleft()
         return iter(tuple(self._own))
 
-    def standing(self, name: str) -> Event | None:
-        """The event of this kind that holds now, if it is a standing one and there was any."""
-        return self._standing.get(name)
+    def standing(self, name: str, now: float) -> Event | None:
+        """The event of this kind that holds at `now`, if it is a standing one and there was any.
 
-    def _stand(self, event: Event) -> bool:
+        One from the future, left by a clock that was wrong for a while, does not hold.
+        """
+        held = self._standing.get(name)
+        return None if held is None or held.at > now + FUTURE else held
+
+    def _stand(self, event: Event, now: float) -> bool:
         if not event.kind.standing:
             return True
-        held = self._standing.get(event.kind.name)
+        held = self.standing(event.kind.name, now)
         if held is not None and held.rank >= event.rank:
             return False
         self._standing[event.kind.name] = event

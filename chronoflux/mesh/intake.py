@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock
-from chronoflux.mesh.gossip import Event, Gossip, old_id
+from chronoflux.mesh.gossip import FUTURE, Event, Gossip, old_id
 from chronoflux.mesh.messages import EventMessage, Field
 from chronoflux.mesh.peer import Peer
 from chronoflux.model.events import EVENTS, World
@@ -29,10 +29,14 @@ class Listener(Protocol):
 
 
 class Intake:
-    """See the module. ``id`` is this node's own: what comes back from it is not news."""
+    """See the module.
+
+    ``id`` is this node's own: what comes back from it is not news. ``hops`` is the server's limit: with 0,
+    a full mesh, nobody passes on what others fired.
+    """
 
     def __init__(self, listener: Listener, gossip: Gossip, clock: MeshClock) -> None:
-        self.id = ""
+        self.id, self.hops = "", 0
         self._listener, self._gossip, self._clock = listener, gossip, clock
 
     def take(self, peer: Peer, message: messages.Message) -> None:
@@ -47,11 +51,16 @@ class Intake:
             case EventMessage():
                 self._event(peer, message)
             case Field():
+                late = self._clock.now() - message.at
+                if abs(late) > FUTURE:
+                    peer.reason = f"its clock and ours are {abs(late) / 1000:.0f} s apart"
+                    raise ProtocolError("field", peer.reason)
                 if peer.field_ is None or message.at > peer.field_.at:
                     peer.field_ = message
                     self._listener.on_field(peer.id, message)
             case messages.Telemetry():
                 peer.metrics = message.telemetry
+                self._portal(peer, message.portal, message.portal_at, message.portal_origin)
             case messages.Hello():
                 peer.ours = True
                 peer.describe({"nodeId": message.node_id, "kind": message.kind})
@@ -61,9 +70,9 @@ class Intake:
     def _event(self, peer: Peer, message: EventMessage, *, told: bool = False) -> None:
         """Check an event and hand it on; `told` as part of a greeting, so by others than its origin."""
         envelope = message.envelope
-        passed_on = told or envelope.hops > 0
+        passed_on = told or (envelope.hops > 0 and self.hops > 0)
         origin = envelope.origin if envelope.origin and passed_on else peer.id
-        if origin == self.id:
+        if origin == self.id or (envelope.id and self._gossip.seen(envelope.id)):
             return
         if not told and not peer.allows_event(origin, time.monotonic()):
             raise ProtocolError(message.kind.wire, "more than 20 events/s")
@@ -80,17 +89,21 @@ class Intake:
         source = peer.world or world
         return kind.scale(kind.check(message.data, source), source, world)
 
+    def _portal(self, peer: Peer, on: bool, at: float | None, origin: str | None) -> None:
+        """Take over the room's portal mode, as the event it came from; old clients only say that it is on."""
+        if not on and at is None:
+            return
+        at, origin = at or 0.0, origin or peer.id
+        event = Event(EVENTS["lion_gate"], {"on": on}, f"state:{origin[:32]}:{at:.3f}", origin, at)
+        if origin != self.id and self._gossip.accept(event, self._clock.now(), lasting=True):
+            self._listener.on_event(event)
+
     def _greeting(self, peer: Peer, state: messages.Greeting) -> None:
         """Take over portal and live pulses, each as the event it came from."""
         if not peer.greetings.take(1, time.monotonic()):
             raise ProtocolError("state", "more than one every 2 s")
         peer.world = state.world
-        if state.portal or state.portal_at is not None:
-            at, origin = state.portal_at or 0.0, state.portal_origin or peer.id
-            key = f"state:{origin[:32]}:{at:.3f}"
-            event = Event(EVENTS["lion_gate"], {"on": state.portal}, key, origin, at)
-            if origin != self.id and self._gossip.accept(event, self._clock.now(), lasting=True):
-                self._listener.on_event(event)
+        self._portal(peer, state.portal, state.portal_at, state.portal_origin)
         for pulse in state.intents:
             data = {"x": pulse.x, "y": pulse.y, "E": pulse.E}
             if pulse.sigma is not None:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import aioice.ice
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 aioice.ice.CONSENT_FAILURES = 30
 
 CONNECT_DEADLINE = 20.0  # s; under heavy loss connecting takes up to 11 s
+TEAR_DOWN = 3.0  # s
+MOST_CANDIDATES = 64  # in one description
 END_OF_CANDIDATES = 5.0  # s after the last one; simple-peer never says that it has no more
 MAX_MESSAGE = 256 * 1024  # bytes
 HIGH_WATER = 256 * 1024  # bytes buffered in a channel above which perishable messages are dropped
@@ -115,27 +118,42 @@ class Link:
     # -- the owner task ------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        servers = [RTCIceServer(**server) for server in self._ice_servers]
-        connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
-        connection.on("connectionstatechange", lambda: self._watch(connection))
-        connection.on("datachannel", self._adopt)
-        signals = asyncio.create_task(self._signals(connection), name="link signals")
-        signals.add_done_callback(self._signals_done)
+        connection: RTCPeerConnection | None = None
+        signals: asyncio.Task[None] | None = None
         try:
+            servers = [RTCIceServer(**server) for server in self._ice_servers]
+            connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+            connection.on("connectionstatechange", partial(self._watch, connection))
+            connection.on("datachannel", self._adopt)
+            signals = asyncio.create_task(self._signals(connection), name="link signals")
+            signals.add_done_callback(self._signals_done)
             try:
                 async with asyncio.timeout(CONNECT_DEADLINE):
                     await self._first(self._opened, self._ended)
             except TimeoutError:
                 self._end(f"timed out: no connection after {CONNECT_DEADLINE:g} s{self._hint(connection)}")
             await self._ended.wait()
+        except (TypeError, ValueError) as error:
+            self._end(f"could not begin: {error}")
         finally:
             self._end("cancelled")
-            signals.cancel()
-            await asyncio.wait([signals])
+            if signals is not None:
+                signals.cancel()
+                await asyncio.wait([signals])
             if self._end_timer is not None:
                 self._end_timer.cancel()
-            await connection.close()
+            if connection is not None:
+                await self._tear_down(connection)
             self._guard(self._on_closed, self)
+
+    @staticmethod
+    async def _tear_down(connection: RTCPeerConnection) -> None:
+        """Close, but not for ever: a close of aiortc's own that was cut short is never finished."""
+        try:
+            async with asyncio.timeout(TEAR_DOWN):
+                await connection.close()
+        except Exception:
+            log.debug("link: closing failed", exc_info=True)
 
     @staticmethod
     async def _first(*events: asyncio.Event) -> None:
@@ -190,6 +208,8 @@ class Link:
             raise LinkError("the peer's description has no SDP text")
         if re.findall(r"^m=(\w+)", sdp, re.MULTILINE) != ["application"]:
             raise LinkError("the peer's description is not of one data channel and nothing else")
+        if sdp.count("a=candidate") > MOST_CANDIDATES:
+            raise LinkError(f"the peer's description has more than {MOST_CANDIDATES} candidates")
         return RTCSessionDescription(sdp=sdp, type=payload["type"])
 
     async def _candidate(self, connection: RTCPeerConnection, fields: Any) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock
-from chronoflux.mesh.gossip import Event, Gossip
+from chronoflux.mesh.gossip import RESEND, Event, Gossip
 from chronoflux.mesh.intake import Intake, Listener
 from chronoflux.mesh.link import Link
 from chronoflux.mesh.messages import Field
@@ -29,8 +30,14 @@ WATCH = 0.1  # s between looks at the peers; also the pace at which old events a
 HELLO_DEADLINE = 2.0  # s
 SILENT_LINK = 10.0  # s without a word over an open link after which its dialler replaces it
 RELAY_FIELD = 0.5  # s between fields over the relay
+RELAY_FIELDS, RELAY_TELEMETRIES = 20.0, 10.0  # messages/s over the relay at most, of the server's 60
 MAX_LINKS = 32
 BYE_DEADLINE = 1.0  # s
+CROSSING = 3.0  # s in which an offer that crossed ours is taken for one made at the same time
+STEADY = 10.0  # s open after which a link's earlier failures are forgotten
+FORGOTTEN = 15.0  # s without a link or a plan for one after which somebody has to begin anew
+REGREET = 5.0  # s; so that two who greet over the relay do not answer each other for ever
+LATE = 1.0  # s by which the watch itself must be late before what it sees is not held against peers
 
 
 class Participant(Listener, Protocol):
@@ -70,6 +77,7 @@ class Mesh:
         self._retired: set[asyncio.Task[None]] = set()
         self._acks: dict[str, asyncio.Event] = {}
         self._leaving = False
+        self._may_greet = True
 
     @property
     def id(self) -> str:
@@ -127,27 +135,35 @@ class Mesh:
     def send_field(self, field: Field) -> None:
         """Tell our mean field; dropped where it would come late."""
         now, text = time.monotonic(), messages.encode(field)
+        period = max(RELAY_FIELD, self._relayed(now) / RELAY_FIELDS)
         for peer in self._present():
             if not peer.ours:
                 continue
             if peer.direct(now):
                 self._send_direct(peer, text, perishable=True)
-            elif now - peer.relayed_field >= RELAY_FIELD and self._relaying(peer, now):
+            elif now - peer.relayed_field >= period and self._relaying(peer, now):
                 peer.relayed_field = now
                 self._send_relay(peer, field)
 
     def send_telemetry(self, message: messages.Telemetry) -> None:
         """Tell the second's telemetry; also through the server when an old client has no link."""
         now = time.monotonic()
+        period = self._relayed(now) / RELAY_TELEMETRIES
         old_ears = False
         for peer in self._present():
             if peer.linked:
                 self._send_direct(peer, messages.encode(message), perishable=True)
-            if peer.ours and not peer.direct(now) and self._relaying(peer, now):
+            late = now - peer.relayed_telemetry >= period
+            if late and peer.ours and not peer.direct(now) and self._relaying(peer, now):
+                peer.relayed_telemetry = now
                 self._send_relay(peer, message)
             old_ears |= not peer.ours and not peer.linked
         if old_ears:
             self.client.send(protocol.SendTelemetry(telemetry=message.telemetry))
+
+    def _relayed(self, now: float) -> int:
+        """How many peers hear us through the server only; they share what it takes from one connection."""
+        return sum(peer.ours and not peer.direct(now) for peer in self._present())
 
     def _present(self) -> list[Peer]:
         return [peer for peer in self.peers.values() if (peer.in_room or peer.linked) and not peer.left]
@@ -201,6 +217,7 @@ class Mesh:
 
     def _on_room(self, message: protocol.RoomPeers) -> None:
         mine = message.peer_id or self.client.peer_id or ""
+        self._intake.hops = message.hops
         if self.id and mine != self.id:
             # A server without memory for secrets gave us a new name: to the others we are somebody new.
             for peer in self.peers.values():
@@ -217,11 +234,14 @@ class Mesh:
             if entry.id == self.id:
                 continue
             peer = self._announce(entry.id, entry.metadata)
+            peer.dials = peer.dials or peer.link is None
             if not peer.direct(time.monotonic()):
                 self._dial(peer)
 
     def _announce(self, peer_id: str, metadata: Mapping[str, Any]) -> Peer:
         peer = self.peers.get(peer_id)
+        if peer is not None and peer.left:
+            self._retire(peer, "came back")
         if peer is None or peer.left:
             peer = self.peers[peer_id] = Peer(peer_id, name=peer_id[:8])
         peer.in_room = True
@@ -252,15 +272,21 @@ class Mesh:
             return
         signal = dict(payload)
         if signal.get("type") == "offer":
-            self._on_offer(peer, signal)
+            try:
+                self._on_offer(peer, signal)
+            except ProtocolError as error:
+                peer.refuse(error)
         elif peer.link is not None and peer.link.state == "connecting":
             peer.link.feed(signal)
         elif signal.get("type") == "candidate" and len(peer.early) < EARLY:
             peer.early.append(signal)
 
     def _on_offer(self, peer: Peer, offer: dict[str, Any]) -> None:
+        now = time.monotonic()
+        if not peer.offers.take(1, now):
+            raise ProtocolError("offer", "more than one every 2 s")
         pending = peer.link is not None and peer.link.dials and peer.link.state == "connecting"
-        if pending and self.id < peer.id:
+        if pending and self.id < peer.id and now - peer.dialled < CROSSING:
             return  # offers crossed: the smaller id's stands
         if self._full(peer):
             peer.reason = f"this node has {MAX_LINKS} links already"
@@ -278,11 +304,13 @@ class Mesh:
         return sum(other.link is not None for other in others) >= MAX_LINKS
 
     def _dial(self, peer: Peer) -> None:
+        peer.dials, peer.dialled = True, time.monotonic()
         if self._full(peer):
             peer.reason = f"this node has {MAX_LINKS} links already"
+            peer.plan_redial(peer.dialled)
             return
         self._retire(peer, "dialled anew")
-        peer.dials = True
+        peer.early.clear()
         self._connect(peer)
 
     def _connect(self, peer: Peer) -> Link:
@@ -314,10 +342,10 @@ class Mesh:
     def _on_open(self, peer: Peer, link: Link) -> None:
         if peer.link is not link:
             return
-        peer.opened, peer.failures, peer.reason = time.monotonic(), 0, ""
+        peer.opened, peer.reason = time.monotonic(), ""
         self._send_direct(peer, messages.encode({"type": "hello", **self._node.hello()}))
         self._send_direct(peer, messages.encode({"type": "state", **self._node.greeting()}))
-        peer.backlog.extend(self.gossip.recent(self.clock.now()))
+        peer.backlog = deque(self.gossip.recent(self.clock.now()))
         self._node.on_peer(peer, "linked", "")
 
     def _on_closed(self, peer: Peer, link: Link) -> None:
@@ -341,16 +369,20 @@ class Mesh:
         peer = self.peers.get(sender)
         if peer is not None and not peer.left:
             peer.heard_relay = time.monotonic()
+            if data.get("type") == "hello" and peer.heard_relay - peer.greeted_at > REGREET:
+                peer.greeted_relay = False  # it came back, and may have missed what we said since
             self._hear(peer, lambda: messages.parse(dict(data)))
 
     def _hear(self, peer: Peer, decode: Callable[[], messages.Message]) -> None:
         """Take a message; what is refused is counted and goes no further."""
         try:
             message = decode()
+            if peer.left and not isinstance(message, messages.ByeAck):
+                return
             match message:
                 case messages.Bye():
                     self._send(peer, messages.ByeAck())
-                    peer.left, peer.in_room = True, False
+                    peer.left, peer.in_room, peer.left_at = True, False, time.monotonic()
                     peer.reason = f"left: {message.reason}" if message.reason else "left"
                     if not peer.linked:
                         self._drop(peer, peer.reason)
@@ -366,13 +398,33 @@ class Mesh:
 
     async def _watch(self) -> None:
         """Judge the peers, dial again what broke, greet over the relay, tell late events."""
+        last = time.monotonic()
         while not self._leaving:
             now = time.monotonic()
+            if now - last > WATCH + LATE:
+                self._excuse(now)
+            last = now
+            self._may_greet = True
             for peer in list(self.peers.values()):
                 self._look(peer, now)
             await asyncio.sleep(WATCH)
 
+    def _excuse(self, now: float) -> None:
+        """This node slept or its loop was blocked: what peers said meanwhile is still to be read."""
+        for peer in self.peers.values():
+            if peer.linked:
+                peer.opened = now
+
     def _look(self, peer: Peer, now: float) -> None:
+        if peer.left and now - peer.left_at > BYE_DEADLINE:
+            self._drop(peer, peer.reason)
+            return
+        if peer.linked and now - peer.opened > STEADY:
+            peer.failures = 0
+        idle = peer.link is None and peer.redial_at is None and peer.in_room and peer.ours
+        patience = FORGOTTEN if self.id < peer.id else 2 * FORGOTTEN
+        if idle and now - max(peer.since, peer.dialled, peer.opened) > patience:
+            peer.plan_redial(now)
         if peer.linked and not peer.ours and now - peer.opened > HELLO_DEADLINE and not peer.reason:
             peer.reason = "an old client: it says no hello"
         silent = now - max(peer.heard_direct, peer.opened)
@@ -385,18 +437,24 @@ class Mesh:
         ) or (peer.redial_at is not None and now >= peer.redial_at and self.client.state == "joined"):
             self._dial(peer)
         relaying = not peer.direct(now) and self._relaying(peer, now)
-        if relaying and not peer.greeted_relay:
+        if relaying and not peer.greeted_relay and self._may_greet:
+            self._may_greet = False  # one at a time: greetings are long, and the server counts bytes
             self._send_relay(peer, {"type": "hello", **self._node.hello()})
             self._send_relay(peer, {"type": "state", **self._node.greeting()})
-            peer.backlog.extend(self.gossip.recent(self.clock.now()))
+            peer.backlog = deque(self.gossip.recent(self.clock.now()))
             self._node.on_peer(peer, "relayed", peer.reason or "no link yet")
-        peer.greeted_relay = relaying
+            peer.greeted_relay, peer.greeted_at = True, now
+        elif not relaying:
+            peer.greeted_relay = False
         if peer.backlog:
             self._retell(peer)
         self._judge(peer, now)
 
     def _retell(self, peer: Peer) -> None:
         event = peer.backlog[0]
+        if self.clock.now() - event.at > RESEND:
+            peer.backlog.popleft()
+            return
         message = messages.event_message(
             event.kind, event.data, id=event.id, origin=event.origin, at=event.at, hops=0
         )

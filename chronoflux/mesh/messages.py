@@ -57,12 +57,18 @@ class Greeting(Struct, tag_field="type", tag="state", rename="camel"):
     world: tuple[Side, Side] | None = None
 
 
-class Telemetry(Struct, tag_field="type", tag="telemetry"):
-    """A peer's record of the second; its numbers are shown, never coupled to."""
+class Telemetry(Struct, tag_field="type", tag="telemetry", rename="camel", omit_defaults=True):
+    """A peer's record of the second; its numbers are shown, never coupled to.
+
+    It repeats the standing state, so that nodes agree again whatever was lost on the way.
+    """
 
     telemetry: dict[str, Any]
     at: Time | None = None
     seq: Count | None = None
+    portal: bool = False
+    portal_at: Time | None = None
+    portal_origin: Short | None = None
 
 
 class Field(Struct, tag_field="type", tag="field"):

@@ -25,7 +25,8 @@ LIVE, GONE = 2.0, 15.0  # s without a word: quiet after the first, gone after th
 RELAY_AFTER = 1.5  # s without a link before the server's relay carries more than events
 BACKOFF = (2.0, 60.0)  # s, first and longest wait before a link is dialled again
 EVENTS = (20.0, 2.0)  # a second of one link and origin, and how many seconds' worth at once
-GREETINGS = (0.5, 8.0)
+GREETINGS = (0.2, 10.0)
+OFFERS = (0.5, 16.0)
 ORIGINS = 64  # told apart for each link
 EARLY = 32  # candidates kept for a peer whose offer has not come yet
 
@@ -68,6 +69,11 @@ class Peer:
     backlog: deque[Event] = field(default_factory=deque)
     early: list[dict[str, Any]] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
+    dialled: float = -1e9
+    left_at: float = -1e9
+    greeted_at: float = -1e9
+    relayed_telemetry: float = -1e9
+    offers: Bucket = field(default_factory=lambda: Bucket(*OFFERS, time.monotonic()))
     greetings: Bucket = field(default_factory=lambda: Bucket(*GREETINGS, time.monotonic()))
     _buckets: dict[str, Bucket] = field(default_factory=dict)
 

@@ -58,12 +58,16 @@ class Room:
         """With ``server="auto"``, start the server in this process unless somebody here answers."""
         if self._auto and not await _answers("localhost", DEFAULT_PORT):
             server = SignalServer("127.0.0.1", DEFAULT_PORT, token=self._token)
+            self._hosted = server  # from here on `close` ends it, however far it came
+            starting = asyncio.create_task(server.__aenter__(), name="server start")
             try:
-                await server.__aenter__()
+                await asyncio.shield(starting)
+            except asyncio.CancelledError:
+                await asyncio.wait([starting])
+                raise
             except SignalingError as error:
+                self._hosted = None
                 log.info("no server of our own: %s", error)  # somebody else was quicker
-            else:
-                self._hosted = server
 
     async def first_word(self) -> None:
         """Wait until the server answered, or it is clear that it does not.
@@ -107,7 +111,7 @@ class Room:
         """End the server of this process, if it holds one."""
         hosted, self._hosted = self._hosted, None
         if hosted is not None:
-            await hosted.__aexit__(None, None, None)
+            await hosted.close()
 
     def connection(self) -> tuple[Light, str]:
         """How this node is connected: a light, and a line for people."""

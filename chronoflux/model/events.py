@@ -123,11 +123,20 @@ class EventKind:
         return {**data, **drawn}
 
     def scale(self, data: Mapping[str, Any], source: World, target: World) -> dict[str, Any]:
-        """`data` from a world of another size, in px of this one (lengths by the mean of both ratios)."""
+        """`data` from a world of another size, in px of this one (lengths by the mean of both ratios).
+
+        What was within the bounds of its own world is within those of this one.
+        """
         fx, fy = target[0] / source[0], target[1] / source[1]
         factor = {"x": fx, "y": fy, "length": math.sqrt(fx * fy)}
+        least = {"x": 0.0, "y": 0.0, "length": 1.0}
+        most = {"x": target[0], "y": target[1], "length": max(target)}
+
+        def scaled(place: str, value: float) -> float:
+            return min(max(value * factor[place], least[place]), most[place])
+
         return {
-            name: value * factor[self._places[name]] if name in self._places else value
+            name: scaled(self._places[name], value) if name in self._places else value
             for name, value in data.items()
         }
 
