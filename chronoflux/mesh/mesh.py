@@ -36,7 +36,6 @@ BYE_DEADLINE = 1.0  # s
 CROSSING = 3.0  # s in which an offer that crossed ours is taken for one made at the same time
 STEADY = 10.0  # s open after which a link's earlier failures are forgotten
 FORGOTTEN = 15.0  # s without a link or a plan for one after which somebody has to begin anew
-REGREET = 5.0  # s; so that two who greet over the relay do not answer each other for ever
 LATE = 1.0  # s by which the watch itself must be late before what it sees is not held against peers
 
 
@@ -369,8 +368,8 @@ class Mesh:
         peer = self.peers.get(sender)
         if peer is not None and not peer.left:
             peer.heard_relay = time.monotonic()
-            if data.get("type") == "hello" and peer.heard_relay - peer.greeted_at > REGREET:
-                peer.greeted_relay = False  # it came back, and may have missed what we said since
+            if data.get("type") == "hello":  # it came back, and may have missed what we said since
+                peer.backlog = deque(self.gossip.recent(self.clock.now()))
             self._hear(peer, lambda: messages.parse(dict(data)))
 
     def _hear(self, peer: Peer, decode: Callable[[], messages.Message]) -> None:
@@ -443,7 +442,7 @@ class Mesh:
             self._send_relay(peer, {"type": "state", **self._node.greeting()})
             peer.backlog = deque(self.gossip.recent(self.clock.now()))
             self._node.on_peer(peer, "relayed", peer.reason or "no link yet")
-            peer.greeted_relay, peer.greeted_at = True, now
+            peer.greeted_relay = True
         elif not relaying:
             peer.greeted_relay = False
         if peer.backlog:

@@ -71,7 +71,6 @@ class Peer:
     refused: Counter[str] = field(default_factory=Counter)
     dialled: float = -1e9
     left_at: float = -1e9
-    greeted_at: float = -1e9
     relayed_telemetry: float = -1e9
     offers: Bucket = field(default_factory=lambda: Bucket(*OFFERS, time.monotonic()))
     greetings: Bucket = field(default_factory=lambda: Bucket(*GREETINGS, time.monotonic()))
