@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 from scipy.special import j0
-from tests import reference
 
 from chronoflux.model.params import Params
 from chronoflux.model.patterns import (
@@ -18,6 +17,7 @@ from chronoflux.model.patterns import (
 )
 from chronoflux.model.simulation import Simulation
 from chronoflux.widget.picture import compose
+from tests import reference
 
 TAU = reference.TAU
 WORLD = (800.0, 600.0)

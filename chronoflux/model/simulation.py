@@ -460,9 +460,8 @@ class Simulation:
         """
         if saved.get("format") != FORMAT:
             raise ParameterError("format", saved.get("format"), f"{FORMAT}, what this version saves")
-        graph = None
-        if "graph_indptr" in saved:
-            graph = checked_graph(*(saved[f"graph_{name}"] for name in Graph._fields))
+        rows = [f"graph_{name}" for name in Graph._fields]
+        graph = checked_graph(*(saved[name] for name in rows)) if saved.keys() & set(rows) else None
         sim = cls(
             Params.from_dict(saved["params"]),
             seed=saved["seed"],
