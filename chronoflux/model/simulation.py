@@ -25,7 +25,7 @@ from chronoflux.model.peers import Field, Peers
 from chronoflux.model.phases import GLOBAL, GRAPH, KNN, TAU, Coupling, Graph
 from chronoflux.model.recording import ARRAYS, Block, Plan, whole
 from chronoflux.model.snapshot import Snapshot as Snapshot
-from chronoflux.model.swarm import Floats, Pulse, State, Swarm, column
+from chronoflux.model.swarm import Floats, Pulse, State, Swarm, column, length
 
 OMEGA_WINDOW = 0.5
 """Simulated seconds over which the mean-field frequency is taken."""
@@ -487,5 +487,5 @@ def _size(state: State | None, frequencies: Any, graph: Graph | None) -> int | N
     if isinstance(state, State):
         return state.n
     if frequencies is not None:
-        return max(1, int(np.size(frequencies)))
+        return max(1, length(frequencies))
     return None if graph is None else len(graph.indptr) - 1

@@ -52,7 +52,7 @@ class State:
     phi: Floats
 
     def __post_init__(self) -> None:
-        n = _length(self.x)
+        n = length(self.x)
         for entry in fields(self):
             value = column(f"state.{entry.name}", getattr(self, entry.name), n)
             object.__setattr__(self, entry.name, value)
@@ -63,9 +63,12 @@ class State:
         return len(self.x)
 
 
-def _length(value: Any) -> int:
-    """How long an array-like is, or 1."""
-    return len(value) if hasattr(value, "__len__") else 1
+def length(value: Any) -> int:
+    """How long an array-like is; 1 where it has no length."""
+    try:
+        return len(value)
+    except TypeError:
+        return 1
 
 
 def column(name: str, value: Any, n: int) -> Floats:
