@@ -6,6 +6,8 @@ import io
 import json
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import networkx
@@ -186,3 +188,11 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(LogError, match=r"s\.npz: is"):
             load_simulation(path)
+
+
+def test_reading_logs_needs_no_compiler() -> None:
+    """Telemetry loads numba, Zarr and xarray only for those who load simulations or phases."""
+    heavy = ["numba", "zarr", "xarray", "pandas"]
+    code = f"import sys, chronoflux.telemetry; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -24,12 +24,13 @@ import numpy as np
 
 from chronoflux.errors import LogError, ParameterError
 from chronoflux.model.recording import Block
-from chronoflux.model.simulation import Simulation
 from chronoflux.version import VERSION
 
 if TYPE_CHECKING:
     import xarray
     import zarr
+
+    from chronoflux.model.simulation import Simulation
 
 STORE = "phases.zarr"
 """Name of the store in a run folder."""

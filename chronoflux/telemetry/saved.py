@@ -12,14 +12,16 @@ import os
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chronoflux.errors import LogError
-from chronoflux.model.simulation import FORMAT, Simulation
 from chronoflux.telemetry.folder import replace_file
 from chronoflux.version import VERSION
+
+if TYPE_CHECKING:
+    from chronoflux.model.simulation import Simulation
 
 ENTRY = "simulation"
 _DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError)
@@ -59,6 +61,8 @@ def load_simulation(path: str | os.PathLike[str]) -> Simulation:
     LogError
         When the file cannot be read, is none of these, is damaged, or comes from a newer ChronoFlux.
     """
+    from chronoflux.model.simulation import FORMAT, Simulation  # loads numba: not for those who read logs
+
     source = Path(path)
     entries = _read(source)
     try:
