@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import signal
 import sys
@@ -20,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from chronoflux.analysis.synchrony import null_order, phase_locking
+from chronoflux.analysis.synchrony import phase_locking
 from chronoflux.errors import ChronofluxError, UsageError
-from chronoflux.faces import run_face
+from chronoflux.faces import run_command, run_face
+from chronoflux.model.metrics import null_order
 from chronoflux.model.params import Params
 from chronoflux.runner import warm_up
 
@@ -82,7 +82,10 @@ async def _demo(log_dir: Path, seconds: int) -> None:
 async def _process(*arguments: str, ready: str) -> AsyncIterator[str]:
     """A process of ours from the line that says it is ready (given) until it ended in order."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        *(sys.executable, "-m", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,  # Ctrl-C is for us; they are told in order
     )
     assert process.stdout is not None
     said: list[str] = []
@@ -145,29 +148,37 @@ def settings(url: str, log_dir: Path, seconds: int) -> dict[str, Any]:
 
 
 async def _notebook(url: str, log_dir: Path, seconds: int) -> None:
-    """Execute the notebook with our settings in place of its own; leave it as HTML beside the logs."""
+    """Execute the notebook with our settings in place of its own; leave it as HTML beside the logs.
+
+    In a process of its own, which Ctrl-C does not reach: it is told to end, and ends its kernel.
+    """
     import nbformat
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
-    from nbconvert import HTMLExporter
 
     notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     place = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
     injected = "\n".join(f"{name} = {value!r}" for name, value in settings(url, log_dir, seconds).items())
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(injected))  # type: ignore[no-untyped-call]
-    place_of_work = {"metadata": {"path": str(NOTEBOOK.parent)}}
+    path = log_dir / "notebook.ipynb"
+    nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
     # Without the widgets' state the page shows their still pictures, which need no JavaScript from afar.
-    client = NotebookClient(notebook, timeout=300, store_widget_state=False, resources=place_of_work)
+    options = ("--to", "html", "--execute", "--ExecutePreprocessor.store_widget_state=False")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "nbconvert", *options, str(path)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
     progress = asyncio.create_task(_progress(log_dir, seconds))
     try:
-        await client.async_execute()
-    except CellExecutionError as error:
-        raise ChronofluxError(f"{NOTEBOOK}: {str(error).strip().splitlines()[-1]}") from None
+        said, _ = await process.communicate()
     finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
         progress.cancel()
         await asyncio.wait([progress])
-        page, _ = HTMLExporter().from_notebook_node(notebook)  # type: ignore[no-untyped-call]
-        (log_dir / "notebook.html").write_text(page, encoding="utf-8")
+    if process.returncode:
+        raise ChronofluxError(f"{NOTEBOOK}: {said.decode().strip().splitlines()[-1]}")
 
 
 async def _progress(log_dir: Path, seconds: int) -> None:
@@ -218,7 +229,7 @@ def report(log_dir: Path) -> None:
     problems = missing_links(frame, names) + lost_events(frame)
     if problems:
         raise ChronofluxError("; ".join(problems))
-    click.echo("\nevery node linked to every other, and no event was lost")
+    click.echo("\nevery node linked to every other; no event fired while all three were there was lost")
 
 
 def _manifest(run: Path) -> dict[str, Any]:
@@ -310,7 +321,7 @@ def draw(frame: pd.DataFrame, path: Path) -> Path:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    frame = frame.assign(seconds=(frame["time"] - frame["time"].min()).dt.total_seconds())
+    frame = frame.assign(seconds=(frame["at"] - frame["at"].min()) / 1000)
     telemetry = frame[frame["type"] == "telemetry"]
     figure, (events, axes) = plt.subplots(
         2, 1, figsize=(9, 4.6), layout="constrained", sharex=True, height_ratios=(1, 4)
@@ -338,5 +349,4 @@ def draw(frame: pd.DataFrame, path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    main()
+    run_command(main)

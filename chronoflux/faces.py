@@ -1,8 +1,9 @@
-"""What every command line shares: exit codes, one line on stderr, a traceback only when asked for."""
+"""What every command line shares: exit codes, one line on stderr, Ctrl-C, a traceback only when asked for."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
@@ -15,17 +16,43 @@ from chronoflux.errors import ChronofluxError, ParameterError, UsageError
 DONE, FAILED, WRONG_USE = 0, 1, 2
 
 
-def run_face(work: Callable[[], Coroutine[Any, Any, None]], *, debug: bool) -> NoReturn:
-    """Run a command's coroutine and leave the process with its exit code: 0 done, 2 wrong use, 1 else."""
+def run_command(command: click.Command) -> NoReturn:
+    """Run a click command; what it refuses is one line on stderr and code 2."""
+    try:
+        command.main(standalone_mode=False)
+    except click.ClickException as error:
+        _complain(f"{error.format_message().rstrip('.')} (--help lists the options)")
+        sys.exit(WRONG_USE)
+    except click.Abort:
+        _complain("interrupted")
+        sys.exit(FAILED)
+    sys.exit(DONE)
+
+
+def run_face(work: Callable[[], Coroutine[Any, Any, None]], *, debug: bool) -> None:
+    """Run a command's coroutine; leave with code 2 for wrong use, 1 for anything else that fails."""
     try:
         asyncio.run(work())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _complain("interrupted")
         sys.exit(FAILED)
     except Exception as error:  # noqa: BLE001 - whatever it was, the user gets one line and a code
         if debug:
             traceback.print_exc()
-        known = isinstance(error, ChronofluxError)
-        line = str(error) if known else f"unexpected {type(error).__name__}: {error} (--debug shows where)"
-        click.echo(f"chronoflux: {line}", err=True)
+        unknown = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+        _complain(str(error) if isinstance(error, ChronofluxError) else unknown)
         sys.exit(WRONG_USE if isinstance(error, UsageError | ParameterError) else FAILED)
-    sys.exit(DONE)
+
+
+def on_stop_signals(stop: Callable[[], object]) -> None:
+    """Have a function called on the running loop at Ctrl-C and SIGTERM, in place of a KeyboardInterrupt."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+
+
+def _complain(line: str) -> None:
+    click.echo(f"chronoflux: {line}", err=True)

@@ -79,9 +79,13 @@ class Node:
         self.room, self.node_id = room_name(room), _node_id(node_id, self.kind)
         self.server = server if server in (None, "auto") else server_url(server)
         self.token, self.log_dir = token, Path(log_dir)
+        if not isinstance(params, Params | None):
+            raise UsageError(f"params = {shorten(params)}: give a chronoflux.Params(…)")
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+            raise UsageError(f"seed = {shorten(seed)}: give a whole number >= 0, or none")
         self._first_params = params or Params()
         self.seed = random.SystemRandom().getrandbits(63) if seed is None else seed
-        self._schedule = Schedule(schedule or "none", self.seed, self._first_params.dt)
+        self._schedule = Schedule(schedule or "none", self.seed)
         self._speed, self._ice_servers = speed, ice_servers
         self._secret = os.urandom(16)
         self._places = random.Random(self.seed ^ 0x5EED)
@@ -114,11 +118,12 @@ class Node:
         """
         self._loop = loop = asyncio.get_running_loop()
         try:
-            self._log = await loop.run_in_executor(None, self._open_log)
+            await loop.run_in_executor(self._worker, self._open_log)
             building = loop.run_in_executor(self._worker, self._build)
             if not (await asyncio.wait([building], timeout=PATIENCE))[0]:
-                log.warning("compiling the kernels, once on this machine; this may take a minute")
+                log.warning("loading the kernels, or compiling them (once on this machine): up to a minute")
             simulation = await building
+            assert self._log is not None
             self._runner = Runner(
                 simulation,
                 self._log,
@@ -139,8 +144,9 @@ class Node:
             raise
         return self
 
-    def _open_log(self) -> RunLog:
-        return RunLog(
+    def _open_log(self) -> None:
+        """On the worker, which `_end` waits for: so a start that is interrupted leaves no open log."""
+        self._log = RunLog(
             self.log_dir,
             room=self.room,
             node=self.node_id,

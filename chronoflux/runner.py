@@ -182,7 +182,7 @@ class Runner:
                 metrics = await loop.run_in_executor(self._worker, self._work, ticks)
                 if metrics is not None:
                     self._record(metrics)
-                for name, data in self._schedule.due(self.tick):
+                for name, data in self._schedule.due(self.tick, self.params.dt):
                     self._listener.on_scheduled(name, data)
             elif not self._moving and time.monotonic() - self._recorded >= RECORD_PERIOD:
                 self._record(await loop.run_in_executor(self._worker, self._measured))
@@ -227,7 +227,7 @@ class Runner:
             self._anchor("clock set back")
             return 0
         ticks = int(late // self._tick_ms)
-        stops = (self._next_record, self._schedule.next_tick)
+        stops = (self._next_record, self._schedule.next_tick(simulation.params.dt))
         return max(0, min(ticks, MAX_BATCH, *(max(1, stop - simulation.tick) for stop in stops)))
 
     @property

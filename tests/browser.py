@@ -23,11 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
-from tests.conftest import CHROMIUM, CHROMIUM_FLAGS, need
 from playwright.async_api import Page, WebSocket, async_playwright
+
+from tests.conftest import CHROMIUM, CHROMIUM_FLAGS, need
 from tests.support import until
 
-TESTS = Path(__file__).parent
+ROOT = Path(__file__).parent.parent
 
 
 @contextlib.asynccontextmanager
@@ -57,7 +58,7 @@ async def lab(folder: Path) -> AsyncIterator[str]:
         "JUPYTER_RUNTIME_DIR": str(own / "runtime"),
         "JUPYTERLAB_SETTINGS_DIR": str(own / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(own / "workspaces"),
-        "PYTHONPATH": str(TESTS),
+        "PYTHONPATH": str(ROOT),
     }
     with (own / "lab.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronoflux.errors import ProtocolError
-from chronoflux.mesh.gossip import SEEN, Bucket, Event, Gossip, new_id, old_id
+from chronoflux.mesh.gossip import SEEN, Event, Gossip, new_id, old_id
 from chronoflux.model.events import EVENTS
 
 NOW = 1.7e12
@@ -80,14 +80,3 @@ def test_memory_is_bounded() -> None:
     for key in range(SEEN + 500):
         gossip.accept(event(key=str(key)), NOW)
     assert len(gossip._seen) == SEEN
-
-
-@given(st.lists(st.floats(0, 3), min_size=1, max_size=300))
-def test_a_bucket_never_gives_more_than_its_rate(gaps: list[float]) -> None:
-    """Over any time span a bucket lets at most burst + rate · span through."""
-    bucket, now, passed = Bucket(20.0, 40.0), 100.0, 0
-    for gap in gaps:
-        now += gap
-        passed += bucket.take(now)
-    assert passed <= 40 + 20 * sum(gaps)
-    assert passed >= 1

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests import reference
 from scipy.special import ive
 
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.model.swarm import State
+from tests import reference
 
 TAU = reference.TAU
 

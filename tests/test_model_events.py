@@ -152,11 +152,24 @@ def test_an_event_of_ones_own(kick):
     np.testing.assert_array_equal(sim.state.phi, other.state.phi)
 
 
+def test_registering_again_replaces(kick):
+    """The same function registered again, as when a cell is run twice, replaces the kind of its name."""
+    again = EVENTS.register(kick.effect, wire="kick", label="Kick harder")
+    assert EVENTS["kick"] is again
+    assert [kind.name for kind in EVENTS].count("kick") == 1
+
+
 def test_registry_refuses_clashes(kick):
-    """A name or wire type that is taken, and a field the wire needs for itself, are refused."""
-    with pytest.raises(ParameterError, match="kick"):
-        EVENTS.register(kick.effect, wire="kick2", label="")
+    """A wire type that another event has, and a field the wire needs for itself, are refused."""
     registry = Registry()
+    registry.register(kick.effect, wire="taken", label="")
+
+    def other(swarm: Swarm, age: float) -> None:
+        """Nothing."""
+
+    with pytest.raises(ParameterError, match=r"unregister\('kick'\)"):
+        registry.register(other, wire="taken", label="")
+    registry.unregister("kick")
 
     def late(swarm: Swarm, age: float, *, at: float = 0.0) -> None:
         """Nothing."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests import reference
 
 from chronoflux.model import field
+from tests import reference
 
 WORLD = (800.0, 600.0)
 PULSES = np.array([[10.0, 590.0, 0.3, 80.0], [790.0, 300.0, 0.25, 30.0], [400.0, 300.0, 2.0, 90.0]])

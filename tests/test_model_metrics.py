@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests import reference
 
 from chronoflux.model.metrics import local_order, order, turbulence
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
+from tests import reference
 
 
 def test_order():

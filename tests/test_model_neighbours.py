@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests import reference
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from chronoflux.model.neighbours import nearest
+from tests import reference
 
 
 def found(x, y, world, plane, k):

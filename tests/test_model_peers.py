@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from tests import reference
 
 from chronoflux.errors import ParameterError
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.model.swarm import State
+from tests import reference
 
 
 def lone(**more):

@@ -8,7 +8,6 @@ import math
 
 import numpy as np
 import pytest
-from tests import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
@@ -17,6 +16,7 @@ from chronoflux.errors import ParameterError
 from chronoflux.model.params import SPECS, Params
 from chronoflux.model.simulation import ARRAYS, Simulation, Snapshot
 from chronoflux.model.swarm import State
+from tests import reference
 
 
 def assert_same(a: Simulation, b: Simulation) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.browser import Wire, command, lab, notebook_page, open_notebook, run_all
 from playwright.async_api import Page
+
+from tests.browser import Wire, command, lab, notebook_page, open_notebook, run_all
 from tests.support import until
 
 pytestmark = pytest.mark.browser

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronoflux.widget.status import null_band, status_html
+from chronoflux.model.metrics import null_order
+from chronoflux.widget.status import status_html
 
 
 def status(**facts: object) -> SimpleNamespace:
@@ -24,10 +25,10 @@ def test_the_null_band_is_what_unrelated_phases_do() -> None:
     n = 100
     phases = np.random.default_rng(5).uniform(0, 2 * np.pi, (20_000, n))
     H = np.abs(np.exp(1j * phases).mean(axis=1))
-    mean, top = null_band(n)
+    mean, top = null_order(n)
     assert H.mean() == pytest.approx(mean, rel=0.02)
     assert np.quantile(H, 0.95) == pytest.approx(top, rel=0.02)
-    assert null_band(1) == (pytest.approx(math.sqrt(math.pi / 4)), 1.0)
+    assert null_order(1) == (pytest.approx(math.sqrt(math.pi / 4)), 1.0)
 
 
 def test_the_figures_are_all_there() -> None:
@@ -66,3 +67,9 @@ def test_no_text_from_outside_is_html(room: str, text: str, problem: str, light:
     assert "<img" not in html
     plain = status_html(status(), {}, 5)
     assert html.count("<span") == plain.count("<span")
+
+
+def test_a_sample_is_named() -> None:
+    """When only some oscillators are drawn, the line says how many; else it does not."""
+    assert "4,000 of 8,000 drawn" in status_html(status(), {}, 8_000, drawn=4_000)
+    assert "drawn" not in status_html(status(), {}, 220, drawn=220)

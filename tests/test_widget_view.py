@@ -11,15 +11,15 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 import pytest
-from tests.pages import Page, page, within
-from tests.sources import SwarmSource
-from tests.support import until
 
 from chronoflux.errors import ParameterError
 from chronoflux.model.events import EVENTS
 from chronoflux.model.params import SPECS
 from chronoflux.widget import NodeView, display_node, mimebundle
 from chronoflux.widget.picture import compose
+from tests.pages import Page, page, within
+from tests.sources import SwarmSource
+from tests.support import until
 
 
 @pytest.fixture
@@ -100,7 +100,8 @@ async def test_one_message_carries_the_whole_frame(front: Page, source: SwarmSou
 async def test_a_failure_while_drawing_leaves_ipycanvas_as_it_was(front: Page, source: SwarmSource) -> None:
     """An error between the drawing calls reaches the caller, and other canvases still draw at once."""
     from ipycanvas.canvas import _CANVAS_MANAGER
-    from pages import port
+
+    from tests.pages import port
 
     view = NodeView(source)
     picture = compose(source.snapshot())

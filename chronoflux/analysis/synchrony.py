@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import cmath
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -43,11 +42,3 @@ def phase_locking(differences: ArrayLike) -> Locking:
         raise ParameterError("differences", f"{len(values)} finite values", "at least 2")
     mean = complex(np.exp(1j * values).mean())
     return Locking(abs(mean), cmath.phase(mean), len(values))
-
-
-def null_order(n: int) -> tuple[float, float]:
-    """Mean and 95 % point of the order parameter of `n` unrelated phases: ``√(π/4n)``, ``√(ln 20 / n)``.
-
-    For large n the order parameter of uniform phases is Rayleigh distributed with scale ``1/√(2n)``.
-    """
-    return math.sqrt(math.pi / (4 * n)), math.sqrt(math.log(20) / n)

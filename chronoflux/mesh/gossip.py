@@ -105,20 +105,3 @@ class Gossip:
         self._seen.move_to_end(key)
         while len(self._seen) > SEEN:
             self._seen.popitem(last=False)
-
-
-class Bucket:
-    """A token bucket: `rate` a second on average, `burst` at once; `now` in s on any one clock."""
-
-    def __init__(self, rate: float, burst: float) -> None:
-        self.rate, self.burst = rate, burst
-        self._level, self._last = burst, 0.0
-
-    def take(self, now: float) -> bool:
-        """Whether one more is allowed at `now`."""
-        self._level = min(self.burst, self._level + max(0.0, now - self._last) * self.rate)
-        self._last = now
-        if self._level < 1:
-            return False
-        self._level -= 1
-        return True

@@ -82,7 +82,7 @@ class Intake:
 
     def _greeting(self, peer: Peer, state: messages.Greeting) -> None:
         """Take over portal and live pulses, each as the event it came from."""
-        if not peer.greetings.take(time.monotonic()):
+        if not peer.greetings.take(1, time.monotonic()):
             raise ProtocolError("state", "more than one every 2 s")
         peer.world = state.world
         if state.portal or state.portal_at is not None:

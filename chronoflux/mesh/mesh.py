@@ -408,7 +408,7 @@ class Mesh:
         if peer.state == before:
             return
         if peer.state == "gone":
-            self._node.on_peer(peer, "gone", peer.reason or f"silent for {now - peer.since:.0f} s")
+            self._node.on_peer(peer, "gone", peer.reason or f"silent for {peer.silence(now):.0f} s")
             if not peer.in_room:
                 self._drop(peer, peer.reason)
         elif before != "connecting" or peer.state != "live":

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from chronoflux.errors import ParameterError, ProtocolError
-from chronoflux.mesh.gossip import Bucket, Event
+from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.messages import Field
+from chronoflux.signal.limits import Bucket
 
 if TYPE_CHECKING:
     from chronoflux.mesh.link import Link
@@ -23,7 +24,9 @@ log = logging.getLogger(__name__)
 LIVE, GONE = 2.0, 15.0  # s without a word: quiet after the first, gone after the second
 RELAY_AFTER = 1.5  # s without a link before the server's relay carries more than events
 BACKOFF = (2.0, 60.0)  # s, first and longest wait before a link is dialled again
-EVENT_RATE, EVENT_BURST, ORIGINS = 20.0, 40.0, 64  # events/s a link and origin
+EVENTS = (20.0, 2.0)  # a second of one link and origin, and how many seconds' worth at once
+GREETINGS = (0.5, 8.0)
+ORIGINS = 64  # told apart for each link
 EARLY = 32  # candidates kept for a peer whose offer has not come yet
 
 PeerState = Literal["connecting", "live", "quiet", "gone"]
@@ -65,7 +68,7 @@ class Peer:
     backlog: deque[Event] = field(default_factory=deque)
     early: list[dict[str, Any]] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
-    greetings: Bucket = field(default_factory=lambda: Bucket(0.5, 4.0))
+    greetings: Bucket = field(default_factory=lambda: Bucket(*GREETINGS, time.monotonic()))
     _buckets: dict[str, Bucket] = field(default_factory=dict)
 
     def describe(self, metadata: Mapping[str, Any]) -> None:
@@ -99,6 +102,10 @@ class Peer:
         if now - self.heard_relay < LIVE:
             return "relay" if self.ours else "server"
         return ""
+
+    def silence(self, now: float) -> float:
+        """Seconds since anything was heard of it, or since it came."""
+        return now - max(self.heard_direct, self.heard_relay, self.since)
 
     def judge(self, now: float) -> PeerState:
         """Live, quiet or gone: ours by what is heard of them, old ones by their connection."""
@@ -145,8 +152,7 @@ class Peer:
         """Whether one more event of this origin over this link is within the rate."""
         if origin not in self._buckets and len(self._buckets) >= ORIGINS:
             self._buckets.pop(next(iter(self._buckets)))
-        bucket = self._buckets.setdefault(origin, Bucket(EVENT_RATE, EVENT_BURST))
-        return bucket.take(now)
+        return self._buckets.setdefault(origin, Bucket(*EVENTS, now)).take(1, now)
 
     def refuse(self, error: ProtocolError | ParameterError) -> None:
         """Count something of this peer's that was refused."""

@@ -151,10 +151,12 @@ class Registry:
         self._kinds: dict[str, EventKind] = {}
 
     def register(self, effect: Callable[..., None], *, wire: str, label: str, **more: Any) -> EventKind:
-        """Add a kind of event; its name is that of the function `effect`."""
+        """Add a kind of event, named like the function `effect`; one of that name is replaced."""
         kind = EventKind(effect, wire, label, **more)
-        if kind.name in self._kinds or self.by_wire(wire):
-            raise ParameterError("event", kind.name, "a name and wire type that no other event has")
+        if (other := self.by_wire(wire)) is not None and other.name != kind.name:
+            raise ParameterError(
+                "wire", wire, f"a type that no other event has; EVENTS.unregister({other.name!r}) frees it"
+            )
         self._kinds[kind.name] = kind
         return kind
 

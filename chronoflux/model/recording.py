@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Self
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chronoflux.errors import ParameterError
-from chronoflux.model.swarm import Floats, Swarm
+from chronoflux.model.swarm import Floats
 
 ARRAYS = ("x", "y", "vx", "vy", "phi")
 """What can be recorded of each oscillator; units as in a ``State``."""
@@ -78,14 +78,14 @@ class Plan:
             yield Block(tick=np.empty(rows, np.int64), t=np.empty(rows), values=values)
             left -= rows
 
-    def fill(self, block: Block, row: int, swarm: Swarm) -> None:
-        """Write `swarm` as it is now into a row of `block`."""
-        if len(swarm.phi) != self.n:
-            raise ParameterError("oscillators", len(swarm.phi), f"{self.n}, as when the recording began")
-        block.tick[row], block.t[row] = swarm.tick, swarm.t
+    def fill(self, block: Block, row: int, tick: int, t: float, arrays: Mapping[str, Floats]) -> None:
+        """Write what there is of each oscillator at this tick into a row of `block`."""
+        n = len(arrays["phi"])
+        if n != self.n:
+            raise ParameterError("oscillators", n, f"{self.n}, as when the recording began")
+        block.tick[row], block.t[row] = tick, t
         for name, rows in block.values.items():
-            array = getattr(swarm, name)
-            rows[row] = array if self.of is None else array[self.of]
+            rows[row] = arrays[name] if self.of is None else arrays[name][self.of]
 
 
 def whole(name: str, value: Any, least: int) -> int:

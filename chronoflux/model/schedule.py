@@ -40,21 +40,20 @@ class Schedule:
     Same name, seed and ticks: the same events, whatever the run was split into.
     """
 
-    def __init__(self, name: str, seed: int, dt: float) -> None:
+    def __init__(self, name: str, seed: int) -> None:
         if name not in SCHEDULES:
             raise ParameterError("schedule", name, "one of " + ", ".join(SCHEDULES))
         self.name, self.rng = name, random.Random(seed)
-        self._dt, self._second = dt, 1
+        self._second = 1
 
-    @property
-    def next_tick(self) -> int:
-        """The first tick at or after the next second that was not asked for."""
-        return first_tick(self._second, self._dt)
+    def next_tick(self, dt: float) -> int:
+        """The first tick, of `dt` s, at or after the next second that was not asked for."""
+        return first_tick(self._second, dt)
 
-    def due(self, tick: int) -> list[Fired]:
+    def due(self, tick: int, dt: float) -> list[Fired]:
         """The events of every second up to this tick; positions not given are to be drawn."""
         fired: list[Fired] = []
-        while first_tick(self._second, self._dt) <= tick:
+        while self.next_tick(dt) <= tick:
             fired.extend(SCHEDULES[self.name](self._second, self.rng))
             self._second += 1
         return fired

@@ -256,30 +256,34 @@ class Simulation:
         local = R if everywhere else float(self.local_order().mean())
         return {"H": R, "psi": psi, "omega": omega, "tau": tau, "H_local": local}
 
+    def _arrays(self) -> dict[str, Floats]:
+        """What there is of each oscillator, by name; not to be written to."""
+        return {name: getattr(self._swarm, name) for name in ARRAYS}
+
     def local_order(self) -> Floats:
         """Order of each oscillator and its coupling set, float64 (n,), from 0 to 1; ``H_local`` is its mean.
 
         See :func:`~chronoflux.model.metrics.local_orders`.
         """
-        s, n = self._swarm, self._params.oscillators
+        a, n = self._arrays(), self._params.oscillators
         if self._graph is not None:
-            return local_orders(s.phi, self._graph.indptr, self._graph.indices)
+            return local_orders(a["phi"], self._graph.indptr, self._graph.indices)
         if self._params.coupling == "global":
-            return np.full(n, order(s.phi)[0])
+            return np.full(n, order(a["phi"])[0])
         k = min(self._params.neighbours, n - 1)
         near = np.empty((n, k), np.int32)
-        nearest(s.x, s.y, self._law.world, self._law.plane, near)
-        return local_orders(s.phi, np.arange(n + 1) * k, near.ravel())
+        nearest(a["x"], a["y"], self._law.world, self._law.plane, near)
+        return local_orders(a["phi"], np.arange(n + 1) * k, near.ravel())
 
     def correlation_length(self) -> float:
         """How far phases agree in space, px; see :func:`~chronoflux.model.patterns.correlation_length`."""
-        s = self._swarm
-        return correlation_length(s.x, s.y, s.phi, self._law.world, self._law.plane)
+        a = self._arrays()
+        return correlation_length(a["x"], a["y"], a["phi"], self._law.world, self._law.plane)
 
     def vortices(self) -> Vortices:
         """Vortices and antivortices of the phase; see :func:`~chronoflux.model.patterns.vortices`."""
-        s = self._swarm
-        return vortices(s.x, s.y, s.phi, self._law.world, self._law.plane)
+        a = self._arrays()
+        return vortices(a["x"], a["y"], a["phi"], self._law.world, self._law.plane)
 
     # -- going on -------------------------------------------------------------------------------------
 
@@ -323,7 +327,7 @@ class Simulation:
         for block in plan.blocks():
             for row in range(len(block)):
                 self.advance(plan.every)
-                plan.fill(block, row, self._swarm)
+                plan.fill(block, row, self.tick, self.t, self._arrays())
             yield block
         self.advance(plan.ticks % plan.every)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import ssl
 import sys
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import Any
 import click
 
 from chronoflux.errors import UsageError
-from chronoflux.faces import run_face
+from chronoflux.faces import on_stop_signals, run_command, run_face
 from chronoflux.signal import network
 from chronoflux.signal.limits import Limits
 from chronoflux.signal.server import DEFAULT_PORT, SignalServer, library_log
@@ -83,8 +82,7 @@ async def _run(
     **limits: Any,
 ) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        _on_signal(number, stop)
+    on_stop_signals(stop.set)
     _raise_open_files()
     server = SignalServer(
         host,
@@ -111,7 +109,7 @@ async def _run(
 
 def _announce(server: SignalServer) -> None:
     """Say what this is, and the line with which others join."""
-    click.echo(f"ChronoFlux signaling server {VERSION} on {server.url}")
+    click.echo(f"ChronoFlux signaling server {VERSION} on {server.public_url or server.url}")
     token = ', token="…"' if server.has_token else ""
     if network.is_loopback(server.host):
         click.echo(f'On this machine join with: await cf.join("room1", server="{server.url}"{token})')
@@ -156,14 +154,6 @@ def _turn(urls: tuple[str, ...], secret_file: Path | None) -> Turn | None:
     return Turn(urls, _secret(secret_file))
 
 
-def _on_signal(number: signal.Signals, stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    try:
-        loop.add_signal_handler(number, stop.set)
-    except NotImplementedError:  # Windows
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-
-
 def _raise_open_files() -> None:
     """Each connection is an open file; the usual soft limit of 1024 is far below the hard one."""
     try:
@@ -175,4 +165,4 @@ def _raise_open_files() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -46,7 +46,7 @@ class Limits:
             value, low = getattr(self, entry.name), entry.metadata["low"]
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not math.isfinite(value) or value < low:
-                raise ParameterError(f"limit {entry.name}", value, f"a number >= {low:g}")
+                raise ParameterError(f"--max-{entry.name.replace('_', '-')}", value, f"a number >= {low:g}")
 
     def text(self, code: str) -> str:
         """The limit in words, for who broke it."""

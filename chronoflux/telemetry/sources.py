@@ -63,6 +63,8 @@ def find_runs(source: Source) -> list[RunFiles]:
     LogError
         When there is nothing of that kind; it says what was looked for.
     """
+    if not isinstance(source, str | os.PathLike | Iterable):
+        raise LogError(repr(source), f"is no path; looked for {LOOKED_FOR}")
     names = [source] if isinstance(source, str | os.PathLike) else list(source)
     if not names:
         raise LogError("(empty list)", f"nothing to read; looked for {LOOKED_FOR}")

@@ -26,6 +26,11 @@ MOST_DOTS = 5_000
 """A larger swarm is shown by a sample, one in so many: pages draw some 100,000 dots a second."""
 
 
+def sample(n: int) -> slice:
+    """Which of `n` oscillators are drawn: all, or of a larger swarm one in so many."""
+    return slice(None, None, -(-n // MOST_DOTS))
+
+
 class Hand(NamedTuple):
     """A mean field on the phase clock: ``R`` from 0 to 1 long, at ``psi`` rad; the own one has no label."""
 
@@ -77,7 +82,7 @@ def compose(snapshot: Snapshot, peers: Sequence[Hand] = ()) -> Picture:
         snapshot.portal,
         snapshot.pulses,
     )
-    some = slice(None, None, -(-len(snapshot.x) // MOST_DOTS))
+    some = sample(len(snapshot.x))
     scale = width / world[0]
     own = own_hand(snapshot)
     return Picture(

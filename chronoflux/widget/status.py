@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from chronoflux.model.metrics import null_order
+
 LIGHTS = {
     "linked": "linked to peers directly",
     "relay": "linked through a relay",
@@ -15,16 +17,14 @@ LIGHTS = {
 }
 
 
-def null_band(n: int) -> tuple[float, float]:
-    """Mean ``√(π/4n)`` and 95 % point ``√(ln 20 / n)`` of ``H`` for `n` unrelated phases, at most 1."""
-    return min(math.sqrt(math.pi / (4 * n)), 1.0), min(math.sqrt(math.log(20) / n), 1.0)
-
-
-def status_html(status: Any, metrics: Mapping[str, Any], n: int, trouble: str | None = None) -> str:
+def status_html(
+    status: Any, metrics: Mapping[str, Any], n: int, trouble: str | None = None, *, drawn: int | None = None
+) -> str:
     """The status line.
 
     `status` is the node's ``NodeStatus`` (room, node_id, light, text, problem), `metrics` its latest
-    metrics, `n` its number of oscillators, `trouble` what the display itself has to complain of.
+    metrics, `n` its number of oscillators, of which `drawn` are in the picture, `trouble` what the display
+    itself has to complain of.
     """
     light = status.light if status.light in LIGHTS else "alone"
     peers = int(metrics.get("peers") or 0)
@@ -38,6 +38,8 @@ def status_html(status: Any, metrics: Mapping[str, Any], n: int, trouble: str | 
     if peers:
         parts.append(f"H<sub>mesh</sub> {_number(metrics.get('H_mesh'), 2)}")
     parts.append(f'<span title="turbulence of the field">τ</span> {_number(metrics.get("tau"), 4)}')
+    if drawn is not None and drawn < n:
+        parts.append(f"{drawn:,} of {n:,} drawn")
     line = "".join(f'<span class="chronoflux-fact">{part}</span>' for part in parts)
     problems = [text for text in (status.problem, trouble) if text]
     warnings = "".join(f'<div class="chronoflux-problem">⚠ {escape(str(text))}</div>' for text in problems)
@@ -46,7 +48,7 @@ def status_html(status: Any, metrics: Mapping[str, Any], n: int, trouble: str | 
 
 def _order(H: Any, n: int) -> str:
     """``H`` as number and bar, with the band in which it lies for unrelated phases."""
-    mean, top = null_band(n)
+    mean, top = null_order(n)
     value = H if isinstance(H, int | float) and math.isfinite(H) else 0.0
     title = (
         f"order parameter; {n} unrelated phases have {mean:.2f} on average, 95 % of the time under {top:.2f}"

@@ -17,7 +17,7 @@ import ipywidgets
 from chronoflux.errors import ChronofluxError
 from chronoflux.widget.controls import Sliders, Toolbar, close_all
 from chronoflux.widget.flow import FrameFlow
-from chronoflux.widget.picture import Hand, compose, own_hand, picture_size
+from chronoflux.widget.picture import Hand, compose, own_hand, picture_size, sample
 from chronoflux.widget.source import Source
 from chronoflux.widget.stage import Stage
 from chronoflux.widget.status import status_html
@@ -174,7 +174,10 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
 
     def _show_status(self) -> None:
         metrics = {**self._source.metrics, "H": own_hand(self._snapshot).R}
-        self._status.value = status_html(self._source.status, metrics, len(self._snapshot.x), self._trouble)
+        n = len(self._snapshot.x)
+        self._status.value = status_html(
+            self._source.status, metrics, n, self._trouble, drawn=len(range(n)[sample(n)])
+        )
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """The source has ended, the view was closed, or drawing failed: say which."""
