@@ -79,8 +79,8 @@ class Plan:
             left -= rows
 
     def fill(self, block: Block, row: int, tick: int, t: float, arrays: Mapping[str, Floats]) -> None:
-        """Write what there is of each oscillator at this tick into a row of `block`."""
-        n = len(arrays["phi"])
+        """Write the arrays of the swarm at this tick, by the names recorded, into a row of `block`."""
+        n = len(arrays[self.what[0]])
         if n != self.n:
             raise ParameterError("oscillators", n, f"{self.n}, as when the recording began")
         block.tick[row], block.t[row] = tick, t

@@ -25,7 +25,7 @@ from chronoflux.model.peers import Field, Peers
 from chronoflux.model.phases import GLOBAL, GRAPH, KNN, TAU, Coupling, Graph
 from chronoflux.model.recording import ARRAYS, Block, Plan, whole
 from chronoflux.model.snapshot import Snapshot as Snapshot
-from chronoflux.model.swarm import Floats, Pulse, State, Swarm, column, length
+from chronoflux.model.swarm import Floats, Pulse, State, Swarm, World, column, length
 
 OMEGA_WINDOW = 0.5
 """Simulated seconds over which the mean-field frequency is taken."""
@@ -256,34 +256,38 @@ class Simulation:
         local = R if everywhere else float(self.local_order().mean())
         return {"H": R, "psi": psi, "omega": omega, "tau": tau, "H_local": local}
 
-    def _arrays(self) -> dict[str, Floats]:
-        """What there is of each oscillator, by name; not to be written to."""
-        return {name: getattr(self._swarm, name) for name in ARRAYS}
+    def _arrays(self, names: Sequence[str]) -> dict[str, Floats]:
+        """These arrays of the oscillators, by name and by index; not to be written to."""
+        return {name: getattr(self._swarm, name) for name in names}
+
+    def _where(self) -> tuple[Floats, Floats, Floats, World, bool]:
+        """What patterns in space are measured on."""
+        x, y, phi = self._arrays(("x", "y", "phi")).values()
+        return x, y, phi, self._law.world, self._law.plane
 
     def local_order(self) -> Floats:
         """Order of each oscillator and its coupling set, float64 (n,), from 0 to 1; ``H_local`` is its mean.
 
         See :func:`~chronoflux.model.metrics.local_orders`.
         """
-        a, n = self._arrays(), self._params.oscillators
+        x, y, phi, world, plane = self._where()
+        n = len(phi)
         if self._graph is not None:
-            return local_orders(a["phi"], self._graph.indptr, self._graph.indices)
+            return local_orders(phi, self._graph.indptr, self._graph.indices)
         if self._params.coupling == "global":
-            return np.full(n, order(a["phi"])[0])
+            return np.full(n, order(phi)[0])
         k = min(self._params.neighbours, n - 1)
         near = np.empty((n, k), np.int32)
-        nearest(a["x"], a["y"], self._law.world, self._law.plane, near)
-        return local_orders(a["phi"], np.arange(n + 1) * k, near.ravel())
+        nearest(x, y, world, plane, near)
+        return local_orders(phi, np.arange(n + 1) * k, near.ravel())
 
     def correlation_length(self) -> float:
         """How far phases agree in space, px; see :func:`~chronoflux.model.patterns.correlation_length`."""
-        a = self._arrays()
-        return correlation_length(a["x"], a["y"], a["phi"], self._law.world, self._law.plane)
+        return correlation_length(*self._where())
 
     def vortices(self) -> Vortices:
         """Vortices and antivortices of the phase; see :func:`~chronoflux.model.patterns.vortices`."""
-        a = self._arrays()
-        return vortices(a["x"], a["y"], a["phi"], self._law.world, self._law.plane)
+        return vortices(*self._where())
 
     # -- going on -------------------------------------------------------------------------------------
 
@@ -327,7 +331,7 @@ class Simulation:
         for block in plan.blocks():
             for row in range(len(block)):
                 self.advance(plan.every)
-                plan.fill(block, row, self.tick, self.t, self._arrays())
+                plan.fill(block, row, self.tick, self.t, self._arrays(plan.what))
             yield block
         self.advance(plan.ticks % plan.every)
 
