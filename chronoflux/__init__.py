@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from chronoflux.model.simulation import Simulation, Snapshot
     from chronoflux.model.swarm import Pulse, State
     from chronoflux.node import Node
-    from chronoflux.telemetry import load, load_peerings
+    from chronoflux.telemetry import (
+        load,
+        load_peerings,
+        load_phases,
+        load_simulation,
+        record_phases,
+        save_simulation,
+    )
 
 _HOMES = {
     "ChronofluxError": "errors",
@@ -30,6 +37,10 @@ _HOMES = {
     "join": "joining",
     "load": "telemetry",
     "load_peerings": "telemetry",
+    "load_phases": "telemetry",
+    "load_simulation": "telemetry",
+    "record_phases": "telemetry",
+    "save_simulation": "telemetry",
 }
 
 
@@ -70,4 +81,8 @@ __all__ = [
     "join",
     "load",
     "load_peerings",
+    "load_phases",
+    "load_simulation",
+    "record_phases",
+    "save_simulation",
 ]

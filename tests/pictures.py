@@ -1,17 +1,21 @@
 """Make the README's pictures from real runs: ``make pictures``.
 
 ``node.png`` is the widget of notebook 01 in JupyterLab with two headless peers; ``demo.png`` what the
-demo drew last.
+demo drew last; ``chimera.png`` a figure of notebook 05.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import shutil
 import sys
 import tempfile
 from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
 
 from chronoflux.demo import running_bot, running_server
 from tests.browser import lab, notebook_page, open_notebook, run_all
@@ -52,9 +56,19 @@ async def node_picture(target: Path) -> None:
     shutil.rmtree(folder)
 
 
+def chimera_picture(target: Path) -> None:
+    """The figure of the two populations in notebook 05, which is run for it."""
+    notebook = nbformat.read(ROOT / "notebooks" / "05_validation.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(ROOT / "notebooks")}}).execute()
+    (cell,) = [cell for cell in notebook.cells if "def two_populations" in cell.source]
+    (picture,) = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})]
+    target.write_bytes(base64.b64decode(picture))
+
+
 def main() -> None:
     """Make them all."""
     PICTURES.mkdir(exist_ok=True)
+    chimera_picture(PICTURES / "chimera.png")
     asyncio.run(node_picture(PICTURES / "node.png"))
     drawn = ROOT / "logs" / "demo" / "room.png"
     if not drawn.exists():

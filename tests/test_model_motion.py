@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
 
 from chronoflux.model.motion import FASTEST, move
 from chronoflux.model.params import Params
 from chronoflux.model.periodic import wrap
+from chronoflux.model.simulation import Simulation
+from chronoflux.model.swarm import State
 from tests import reference
 
 WORLD = (800.0, 600.0)
@@ -60,3 +63,37 @@ def test_wrap(value, period):
 def test_wrap_of_almost_nothing_below_zero():
     """Just below 0 is 0, not the period that rounding would make of it."""
     assert wrap(-1e-20, 800.0) == 0.0
+
+
+def motion_errors(steps):
+    """Largest errors of positions (px) and velocities after 2 s at these numbers of steps."""
+    n, seconds = 30, 2.0
+    p = Params(oscillators=n, gamma=80.0, eta=0.6)
+    x, y = np.random.default_rng(5).uniform(150, 450, (2, n))  # none of them reaches the seam
+    start = State(x=x, y=y, vx=np.full(n, 0.3), vy=np.full(n, -0.2), phi=np.zeros(n))
+    decay = np.log(0.985) / 0.016
+
+    def slope(t, r):
+        x, y, vx, vy = r.reshape(4, n)
+        pulse = (300.0, 500.0, 0.2 * np.exp(decay * t), 90.0)
+        gx, gy = reference.gradient(x, y, t, pulses=[pulse])
+        return np.concatenate([60 * vx, 60 * vy, -p.gamma * gx - p.eta * vx, -p.gamma * gy - p.eta * vy])
+
+    r0 = np.concatenate([start.x, start.y, start.vx, start.vy])
+    exact = solve_ivp(slope, (0, seconds), r0, rtol=1e-10, atol=1e-10).y[:, -1].reshape(4, n)
+    places, speeds = [], []
+    for count in steps:
+        sim = Simulation(p.replace(dt=seconds / count), seed=1, state=start)
+        sim.intent(x=300.0, y=500.0, E=0.2, sigma=90.0)
+        sim.advance(count)
+        s = sim.state
+        places.append(max(np.abs(s.x - exact[0]).max(), np.abs(s.y - exact[1]).max()))
+        speeds.append(max(np.abs(s.vx - exact[2]).max(), np.abs(s.vy - exact[3]).max()))
+    return np.array(places), np.array(speeds)
+
+
+def test_order():
+    """Errors of positions and velocities against SciPy's solver fall as dt: the motion is of first order."""
+    steps = np.array([100, 200, 400, 800])
+    for errors in motion_errors(steps):
+        assert np.polyfit(np.log(1 / steps), np.log(errors), 1)[0] == pytest.approx(1, abs=0.1)

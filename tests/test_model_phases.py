@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
+from scipy.sparse import csr_array
 
 from chronoflux.model.graph import NO_GRAPH, read_graph
 from chronoflux.model.params import Params
@@ -50,8 +51,6 @@ def test_global(lag):
 
 def test_graph():
     """A graph's weights enter as given, signed and directed; a row without entries feels nothing."""
-    from scipy.sparse import csr_array
-
     _, _, phi, omega = swarm()
     rng = np.random.default_rng(3)
     matrix = rng.normal(size=(40, 40)) * (rng.random((40, 40)) < 0.2)
@@ -84,26 +83,30 @@ def test_peers():
     assert peers_pull(np.empty((0, 4)), T, 0.0) == (0, 0.0, 0.0)
 
 
-def errors(integrator, steps):
+def errors(integrator, coupling, steps):
     """Largest phase errors after 1 s at these numbers of steps, peers' field included."""
     rng = np.random.default_rng(4)
     n = 12
+    x, y = rng.random((2, n)) * 100
     phi0, hertz = rng.random(n) * reference.TAU, rng.normal(size=n)
-    p = Params(oscillators=n, coupling="global", kappa=3.0, phase_lag=0.2, mesh_coupling=2.0, gamma=0.0)
+    p = Params(oscillators=n, neighbours=4, kappa=3.0, phase_lag=0.2, mesh_coupling=2.0, gamma=0.0)
+    matrix = rng.normal(size=(n, n)) / n
+    graph = csr_array(matrix) if coupling == "graph" else None
+    if coupling != "graph":
+        p = p.replace(coupling=coupling)
+        matrix = reference.weights(x, y, p)
     fields = [(0.0, 0.9, 0.4, 9.0)]
-    matrix = np.full((n, n), 1 / n)
 
     def slope(t, phi):
         pull = reference.mesh_pull(phi, fields, 1000 * t, p.mesh_coupling)
         return reference.rates(phi, reference.TAU * hertz, matrix, p) + pull
 
     exact = solve_ivp(slope, (0, 1), phi0, rtol=1e-12, atol=1e-12).y[:, -1]
+    state = State(x=x, y=y, vx=np.zeros(n), vy=np.zeros(n), phi=phi0)
     found = []
     for count in steps:
-        state = State(x=np.zeros(n), y=np.zeros(n), vx=np.zeros(n), vy=np.zeros(n), phi=phi0)
-        sim = Simulation(
-            p.replace(dt=1 / count, integrator=integrator), seed=1, state=state, frequencies=hertz
-        )
+        exactly = p.replace(dt=1 / count, integrator=integrator)
+        sim = Simulation(exactly, seed=1, state=state, frequencies=hertz, graph=graph)
         sim.anchor(0.0)
         sim.hear("a", *fields[0])
         sim.advance(count)
@@ -111,11 +114,12 @@ def errors(integrator, steps):
     return np.array(found)
 
 
+@pytest.mark.parametrize("coupling", ["global", "knn", "graph"])
 @pytest.mark.parametrize(("integrator", "order"), [("euler", 1), ("rk4", 4)])
-def test_order(integrator, order):
+def test_order(integrator, order, coupling):
     """Errors against SciPy's solver fall as dt for euler and as dt⁴ for rk4, also with a peer's field."""
     steps = np.array([40, 80, 160, 320])
-    slope = np.polyfit(np.log(1 / steps), np.log(errors(integrator, steps)), 1)[0]
+    slope = np.polyfit(np.log(1 / steps), np.log(errors(integrator, coupling, steps)), 1)[0]
     assert slope == pytest.approx(order, abs=0.15)
 
 

@@ -62,6 +62,22 @@ async def test_notebook_01_runs_with_a_peer(server: SignalServer, joined: Joiner
     assert any({"image/png", "application/vnd.jupyter.widget-view+json"} <= set(bundle) for bundle in bundles)
 
 
+async def test_notebook_05_reproduces_what_was_published() -> None:
+    """Notebook 05 runs through, draws its eight figures, and every number is as expected."""
+    notebook = nbformat.read(FOLDER / "05_validation.ipynb", as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell('print(table.to_json(orient="records"))'))
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(FOLDER)}})
+    await client.async_execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 8
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+    table = json.loads(outputs[-1]["text"])
+    assert not [row for row in table if not row["ok"]]
+    assert len({row["result"] for row in table}) == 8
+    for row in table:
+        assert abs(row["measured"] - row["expected"]) <= row["tolerance"]
+
+
 @pytest.mark.browser
 async def test_notebook_01_in_jupyterlab(server: SignalServer, joined: Joiner, tmp_path: Path) -> None:
     """In JupyterLab the widget shows, its picture changes, and + Intent and a click on it reach the peer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,11 +38,23 @@ def read_graph(given: Any) -> Graph:
         n, targets, sources, weights = _from_networkx(given)
     else:
         raise ParameterError("graph", type(given).__name__, "a scipy.sparse CSR array or a networkx graph")
+    _check_weights(weights)
+    return _by_rows(n, targets, sources, weights.astype(np.float64))
+
+
+def checked_graph(indptr: Any, indices: Any, weights: Any) -> Graph:
+    """A graph of rows saved earlier, as it was; ParameterError when the arrays are no such thing."""
+    n = max(len(indptr) - 1, 0)
+    rows = SimpleNamespace(indptr=indptr, indices=indices, data=weights, shape=(n, n))
+    _check_weights(_from_csr(rows)[3])
+    return Graph(np.array(indptr, np.int64), np.array(indices, np.int32), np.array(weights, np.float64))
+
+
+def _check_weights(weights: Any) -> None:
     if weights.dtype.kind not in "bfiu":
         raise ParameterError("graph", f"weights of {weights.dtype}", "real weights")
     if not np.all(np.abs(weights.astype(np.float64)) <= HEAVIEST):
         raise ParameterError("graph", "weights with NaN or beyond the bound", f"within ±{HEAVIEST:g}")
-    return _by_rows(n, targets, sources, weights.astype(np.float64))
 
 
 def _from_csr(given: Any) -> tuple[int, Any, Any, Any]:
@@ -51,6 +64,8 @@ def _from_csr(given: Any) -> tuple[int, Any, Any, Any]:
     indptr, sources, weights = np.asarray(given.indptr), np.asarray(given.indices), np.asarray(given.data)
     sound = (
         indptr.shape == (n + 1,)
+        and indptr.dtype.kind in "iu"
+        and sources.dtype.kind in ("iuf" if len(sources) == 0 else "iu")
         and indptr[0] == 0
         and indptr[-1] == len(sources) == len(weights)
         and np.all(np.diff(indptr) >= 0)

@@ -28,19 +28,26 @@ def null_order(n: int) -> tuple[float, float]:
     return min(math.sqrt(math.pi / (4 * n)), 1.0), min(math.sqrt(math.log(20) / n), 1.0)
 
 
-def local_order(phi: Floats, indptr: NDArray[np.int64], indices: Indices) -> float:
-    """Mean over oscillators of ``|⟨e^{iφ}⟩|`` over the oscillator and its coupling set.
+def local_orders(phi: Floats, indptr: NDArray[np.int64], indices: Indices) -> Floats:
+    """``|⟨e^{iφ}⟩|`` over each oscillator and its coupling set: float64 (n,), from 0 to 1.
 
-    The set of i is ``indices[indptr[i]:indptr[i + 1]]``, each once; i itself counts once in any case.
+    The set of i is ``indices[indptr[i]:indptr[i + 1]]``, each once; i itself counts once in any case. The
+    local order parameter of Y. Kuramoto and D. Battogtokh, Nonlinear Phenomena in Complex Systems 5, 380,
+    2002, over neighbours instead of a kernel: it tells locked regions from drifting ones.
     """
-    s, c = np.empty_like(phi), np.empty_like(phi)
+    s, c, out = np.empty_like(phi), np.empty_like(phi), np.empty_like(phi)
     circle(phi, s, c)
-    return min(_local_order(s, c, indptr, indices), 1.0)
+    _local_orders(s, c, indptr, indices, out)
+    return out
+
+
+def local_order(phi: Floats, indptr: NDArray[np.int64], indices: Indices) -> float:
+    """The mean of :func:`local_orders`."""
+    return float(local_orders(phi, indptr, indices).mean())
 
 
 @kernel
-def _local_order(s: Floats, c: Floats, indptr: NDArray[np.int64], indices: Indices) -> float:
-    total = 0.0
+def _local_orders(s: Floats, c: Floats, indptr: NDArray[np.int64], indices: Indices, out: Floats) -> None:
     for i in range(len(s)):
         sines, cosines, members = s[i], c[i], 1
         for e in range(indptr[i], indptr[i + 1]):
@@ -48,8 +55,7 @@ def _local_order(s: Floats, c: Floats, indptr: NDArray[np.int64], indices: Indic
                 sines += s[indices[e]]
                 cosines += c[indices[e]]
                 members += 1
-        total += math.sqrt(sines * sines + cosines * cosines) / members
-    return total / len(s)
+        out[i] = min(math.sqrt(sines * sines + cosines * cosines) / members, 1.0)
 
 
 def turbulence(world: World, plane: bool, t: float, portal: bool, pulses: Floats) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,9 +36,9 @@ class Peers:
 
     def anchor(self, tick: int, at: float, speed: float) -> None:
         """Mesh time `at` (ms) belongs to `tick`; from there `speed` simulated seconds pass a second."""
-        if not math.isfinite(at):
+        if not _finite(at):
             raise ParameterError("at", at, "a finite mesh time in ms")
-        if not (math.isfinite(speed) and speed > 0):
+        if not (_finite(speed) and speed > 0):
             raise ParameterError("speed", speed, "finite and > 0")
         self.clock = Clock(float(at), tick, float(speed))
 
@@ -52,12 +53,13 @@ class Peers:
 
     def hear(self, peer: str, field: Field) -> None:
         """Keep `field` as that of `peer`, unless a newer one is held."""
-        if not math.isfinite(field.at):
+        if not _finite(field.at):
             raise ParameterError("at", field.at, "a finite mesh time in ms")
         for name, (low, high) in BOUNDS.items():
             value = getattr(field, name)
-            if not low <= value <= high:
+            if not (_finite(value) and low <= value <= high):
                 raise ParameterError(name, value, f"from {low:g} to {high:g}")
+        field = Field(*map(float, field))
         held = self.fields.get(peer)
         if held is None or field.at >= held.at:
             self.fields[peer] = field._replace(R=min(field.R, 1.0))
@@ -85,7 +87,13 @@ class Peers:
         """The inverse of :meth:`save`."""
         peers = cls()
         if saved["clock"] is not None:
-            peers.clock = Clock(*saved["clock"])
-        peers.fields = {peer: Field(*values) for peer, values in saved["fields"].items()}
-        peers.used = saved["used"]
+            at, tick, speed = saved["clock"]
+            peers.anchor(int(tick), at, speed)
+        for peer, values in saved["fields"].items():
+            peers.hear(peer, Field(*values))
+        peers.used = int(saved["used"])
         return peers
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

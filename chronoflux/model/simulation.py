@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Mapping
-from numbers import Integral, Real
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -15,15 +15,17 @@ from chronoflux.model.engine import Law, run
 from chronoflux.model.events import EVENTS, EventKind
 from chronoflux.model.field import FAINT, decay, pressure, strength
 from chronoflux.model.frequencies import Frequencies
-from chronoflux.model.graph import NO_GRAPH, read_graph
-from chronoflux.model.metrics import local_order, order, turbulence
+from chronoflux.model.graph import NO_GRAPH, checked_graph, read_graph
+from chronoflux.model.metrics import local_orders, order, turbulence
 from chronoflux.model.motion import FASTEST
 from chronoflux.model.neighbours import nearest
 from chronoflux.model.params import Params
+from chronoflux.model.patterns import Vortices, correlation_length, vortices
 from chronoflux.model.peers import Field, Peers
 from chronoflux.model.phases import GLOBAL, GRAPH, KNN, TAU, Coupling, Graph
+from chronoflux.model.recording import ARRAYS, Block, Plan, whole
 from chronoflux.model.snapshot import Snapshot as Snapshot
-from chronoflux.model.swarm import Floats, Pulse, State, Swarm
+from chronoflux.model.swarm import Floats, Pulse, State, Swarm, World, column, length
 
 OMEGA_WINDOW = 0.5
 """Simulated seconds over which the mean-field frequency is taken."""
@@ -31,7 +33,6 @@ BATCH = 2_000_000
 """Oscillator-ticks in one compiled call: a fraction of a second, after which Ctrl-C is heard."""
 NORMALS = 1 << 18
 """Most random numbers drawn at once, 2 MiB, unless one tick needs more."""
-ARRAYS = ("x", "y", "vx", "vy", "phi")
 FORMAT = 1
 """Version of what :meth:`Simulation.save` returns."""
 
@@ -107,9 +108,7 @@ class Simulation:
     def _sow(self, seed: int | None) -> None:
         if seed is None:
             seed = secrets.randbits(53)
-        if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
-            raise ParameterError("seed", seed, "a whole number >= 0")
-        self.seed: int = int(seed)
+        self.seed: int = whole("seed", seed, 0)
         self._rng: np.random.Generator = np.random.Generator(np.random.PCG64(self.seed))
 
     def _begin(self, state: State | None, *, tick: int, portal: bool) -> None:
@@ -253,26 +252,48 @@ class Simulation:
         R, psi, omega = self.mean_field()
         law = self._law
         tau = turbulence(law.world, law.plane, self.t, law.portal, self._alive())
-        return {"H": R, "psi": psi, "omega": omega, "tau": tau, "H_local": self._local_order(R)}
+        everywhere = self._graph is None and self._params.coupling == "global"
+        local = R if everywhere else float(self.local_order().mean())
+        return {"H": R, "psi": psi, "omega": omega, "tau": tau, "H_local": local}
 
-    def _local_order(self, R: float) -> float:
-        s, n = self._swarm, self._params.oscillators
+    def _arrays(self, names: Sequence[str]) -> dict[str, Floats]:
+        """These arrays of the oscillators, by name and by index; not to be written to."""
+        return {name: getattr(self._swarm, name) for name in names}
+
+    def _where(self) -> tuple[Floats, Floats, Floats, World, bool]:
+        """What patterns in space are measured on."""
+        x, y, phi = self._arrays(("x", "y", "phi")).values()
+        return x, y, phi, self._law.world, self._law.plane
+
+    def local_order(self) -> Floats:
+        """Order of each oscillator and its coupling set, float64 (n,), from 0 to 1; ``H_local`` is its mean.
+
+        See :func:`~chronoflux.model.metrics.local_orders`.
+        """
+        x, y, phi, world, plane = self._where()
+        n = len(phi)
         if self._graph is not None:
-            return local_order(s.phi, self._graph.indptr, self._graph.indices)
+            return local_orders(phi, self._graph.indptr, self._graph.indices)
         if self._params.coupling == "global":
-            return R
+            return np.full(n, order(phi)[0])
         k = min(self._params.neighbours, n - 1)
         near = np.empty((n, k), np.int32)
-        nearest(s.x, s.y, self._law.world, self._law.plane, near)
-        return local_order(s.phi, np.arange(n + 1) * k, near.ravel())
+        nearest(x, y, world, plane, near)
+        return local_orders(phi, np.arange(n + 1) * k, near.ravel())
+
+    def correlation_length(self) -> float:
+        """How far phases agree in space, px; see :func:`~chronoflux.model.patterns.correlation_length`."""
+        return correlation_length(*self._where())
+
+    def vortices(self) -> Vortices:
+        """Vortices and antivortices of the phase; see :func:`~chronoflux.model.patterns.vortices`."""
+        return vortices(*self._where())
 
     # -- going on -------------------------------------------------------------------------------------
 
     def advance(self, ticks: int = 1) -> None:
         """Compute `ticks` ticks. Events fired since the last one are applied at the start of the first."""
-        if isinstance(ticks, bool) or not isinstance(ticks, Integral) or ticks < 0:
-            raise ParameterError("ticks", ticks, "a whole number >= 0")
-        left, n = int(ticks), self._params.oscillators
+        left, n = whole("ticks", ticks, 0), self._params.oscillators
         if left and self._queue:
             self._apply_events()
         noisy = self._params.noise > 0
@@ -281,6 +302,38 @@ class Simulation:
             now = min(left, batch)
             self._run(now, self._rng.standard_normal((now, n)) if noisy else np.empty((0, n)))
             left -= now
+
+    def record(
+        self, ticks: int, every: int = 1, what: Sequence[str] | str = "phi", *, of: Any = None
+    ) -> Iterator[Block]:
+        """Compute `ticks` ticks and yield what happens in them, block by block, as it is asked for.
+
+        A row stands after each `every` ticks (at ``tick + every``, ``tick + 2 every``, …), so that recordings
+        one after the other join; ticks left over at the end are computed but have no row. Between blocks
+        the simulation may be used, and what is done to it takes effect; `oscillators` must stay as it is.
+        A block has as many rows as make 1 MiB of each kind, at least 1 and at most 1024.
+
+        Parameters
+        ----------
+        what
+            Of ``phi`` (rad, in [0, 2π)), ``x``, ``y`` (px), ``vx``, ``vy`` (px per 1/60 s): one or more.
+        of
+            The numbers of the oscillators to record, (m,); None: all.
+
+        Raises
+        ------
+        ParameterError
+            At once, when these are not what is allowed.
+        """
+        return self._record(Plan.checked(self._params.oscillators, ticks, every, what, of))
+
+    def _record(self, plan: Plan) -> Iterator[Block]:
+        for block in plan.blocks():
+            for row in range(len(block)):
+                self.advance(plan.every)
+                plan.fill(block, row, self.tick, self.t, self._arrays(plan.what))
+            yield block
+        self.advance(plan.ticks % plan.every)
 
     def _run(self, ticks: int, normals: Floats) -> None:
         s = self._swarm
@@ -363,13 +416,25 @@ class Simulation:
         One older than the one held of that peer is ignored. It pulls from the next tick on, while it is no
         more than 2 s of mesh time away.
         """
-        self._peers.hear(peer, Field(float(at), float(R), float(psi), float(omega)))
+        self._peers.hear(peer, Field(at, R, psi, omega))
 
     def forget(self, peer: str) -> None:
         """Let go of a peer's field."""
         self._peers.forget(peer)
 
-    # -- saved and loaded -----------------------------------------------------------------------------
+    # -- copied, saved and loaded ----------------------------------------------------------------------
+
+    def clone(self, seed: int | None = None) -> Self:
+        """Another simulation at the same tick in the same state, queued events and peers' fields included.
+
+        Without `seed` it goes on exactly as this one will. With one it is a branch: the same state and
+        natural frequencies, but noise and whatever else is drawn from here on come from that seed.
+        """
+        other = self.load(self.save())
+        if seed is not None:
+            other._sow(seed)
+            other._swarm.rng = other._rng
+        return other
 
     def save(self) -> dict[str, Any]:
         """Everything needed to go on bit for bit: NumPy arrays, and for the rest values ready for JSON."""
@@ -394,12 +459,17 @@ class Simulation:
 
     @classmethod
     def load(cls, saved: Mapping[str, Any]) -> Self:
-        """The simulation that :meth:`save` was called on."""
+        """The simulation that :meth:`save` was called on.
+
+        Raises
+        ------
+        ParameterError, KeyError, TypeError, ValueError
+            When `saved` is not what :meth:`save` returned.
+        """
         if saved.get("format") != FORMAT:
             raise ParameterError("format", saved.get("format"), f"{FORMAT}, what this version saves")
-        graph = None
-        if "graph_indptr" in saved:
-            graph = Graph(*(saved[f"graph_{name}"] for name in Graph._fields))
+        rows = [f"graph_{name}" for name in Graph._fields]
+        graph = checked_graph(*(saved[name] for name in rows)) if saved.keys() & set(rows) else None
         sim = cls(
             Params.from_dict(saved["params"]),
             seed=saved["seed"],
@@ -408,12 +478,14 @@ class Simulation:
             frequencies=saved["hertz"] if saved["given"] else None,
         )
         sim._rng.bit_generator.state = saved["generator"]
-        sim._frequencies = Frequencies(np.array(saved["hertz"]), saved["given"])
-        sim._turns = np.array(saved["turns"])
-        sim._turned, sim._peers = saved["turned"], Peers.load(saved["peers"])
-        sim._swarm.tick, sim._swarm.portal = saved["tick"], saved["portal"]
-        sim._swarm.pulses = [Pulse(*map(float, row)) for row in saved["pulses"]]
-        sim._queue = [(EVENTS[name], age, dict(data)) for name, age, data in saved["queue"]]
+        hertz = column("frequencies", saved["hertz"], sim.params.oscillators)
+        sim._frequencies = Frequencies(hertz, bool(saved["given"]))
+        sim._turns = column("turns", saved["turns"], len(sim._turns))
+        sim._turned, sim._peers = whole("turned", saved["turned"], 0), Peers.load(saved["peers"])
+        sim._swarm.tick, sim._swarm.portal = whole("tick", saved["tick"], 0), bool(saved["portal"])
+        sim._swarm.pulses = [Pulse.checked(row) for row in saved["pulses"]]
+        for name, age, data in saved["queue"]:
+            sim.fire(name, age=age, **data)
         sim._refresh()
         return sim
 
@@ -423,5 +495,5 @@ def _size(state: State | None, frequencies: Any, graph: Graph | None) -> int | N
     if isinstance(state, State):
         return state.n
     if frequencies is not None:
-        return max(1, int(np.size(frequencies)))
+        return max(1, length(frequencies))
     return None if graph is None else len(graph.indptr) - 1

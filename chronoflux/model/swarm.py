@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,14 @@ class Pulse(NamedTuple):
     E: float
     sigma: float
     t: float
+
+    @classmethod
+    def checked(cls, values: Any) -> Self:
+        """A pulse of five numbers; ParameterError unless they are finite and the width is positive."""
+        pulse = cls(*map(float, values))
+        if not (np.isfinite(pulse).all() and pulse.sigma > 0):
+            raise ParameterError("pulse", pulse, "x, y, E, sigma > 0, t, all finite")
+        return pulse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +52,7 @@ class State:
     phi: Floats
 
     def __post_init__(self) -> None:
-        n = np.size(self.x)
+        n = length(self.x)
         for entry in fields(self):
             value = column(f"state.{entry.name}", getattr(self, entry.name), n)
             object.__setattr__(self, entry.name, value)
@@ -55,9 +63,20 @@ class State:
         return len(self.x)
 
 
+def length(value: Any) -> int:
+    """How long an array-like is; 1 where it has no length."""
+    try:
+        return len(value)
+    except TypeError:
+        return 1
+
+
 def column(name: str, value: Any, n: int) -> Floats:
     """`value` as a new float64 array of shape (n,); ParameterError unless it is real, finite and fits."""
-    given = np.asarray(value)
+    try:
+        given = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        raise ParameterError(name, value, f"an array of shape ({n or 'n'},)") from None
     if given.ndim != 1 or given.shape != (n,) or n == 0:
         raise ParameterError(name, f"array of shape {given.shape}", f"shape ({n or 'n'},), n >= 1")
     if given.dtype.kind not in "fiu":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import itertools
@@ -64,13 +65,23 @@ def make_run_folder(log_dir: str | Path, room: str, node: str, start: datetime) 
 
 def write_manifest(folder: Path, content: bytes) -> None:
     """Replace ``run.json`` in one step, so that readers see the old one or the new one. Raises OSError."""
-    fresh = folder / f".{MANIFEST}.new"
-    with open(fresh, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, folder / MANIFEST)
-    sync_folder(folder)
+    replace_file(folder / MANIFEST, content)
+
+
+def replace_file(path: Path, content: bytes | memoryview) -> None:
+    """Write a file anew, or for the first time, in one step: all of it or nothing. Raises OSError."""
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        with open(fresh, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, path)
+    except OSError:
+        with contextlib.suppress(OSError):  # it may not be there
+            fresh.unlink()
+        raise
+    sync_folder(path.parent)
 
 
 def open_log(path: Path) -> FileIO:

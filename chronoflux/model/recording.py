@@ -1,0 +1,107 @@
+"""Recordings: `Block`, what was recorded at many ticks, and `Plan`, what is to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chronoflux.errors import ParameterError
+from chronoflux.model.swarm import Floats
+
+ARRAYS = ("x", "y", "vx", "vy", "phi")
+"""What can be recorded of each oscillator; units as in a ``State``."""
+MOST_VALUES = 1 << 17
+"""Values of one kind in a block, 1 MiB, unless a single row has more."""
+MOST_ROWS = 1024
+"""Rows in a block; so much is lost of a recording on disk when its process is killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Rows of a recording, oldest first. Its arrays are its own.
+
+    ``tick`` int64 (rows,) and ``t`` float64 (rows,), s: when each row is. ``values``: by the names asked
+    for, float64 (rows, m), a column for each of the m oscillators recorded; units as in a ``State``.
+    """
+
+    tick: NDArray[np.int64]
+    t: Floats
+    values: dict[str, Floats]
+
+    def __len__(self) -> int:
+        return len(self.tick)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A recording of a swarm of `n`: a row of `what` after every `every` of `ticks` ticks.
+
+    ``of``: the numbers of the oscillators to record, int64 (m,), or None for all.
+    """
+
+    n: int
+    ticks: int
+    every: int
+    what: tuple[str, ...]
+    of: NDArray[np.int64] | None
+
+    @classmethod
+    def checked(cls, n: int, ticks: Any, every: Any, what: Any, of: Any) -> Self:
+        """A plan of what a caller asks for; ParameterError when something is not what is allowed."""
+        names = (what,) if isinstance(what, str) else tuple(what)
+        if not names or len(set(names)) < len(names) or not set(names) <= set(ARRAYS):
+            raise ParameterError("what", what, "one or more of " + ", ".join(ARRAYS) + ", each once")
+        ticks, every = whole("ticks", ticks, 0), whole("every", every, 1)
+        return cls(n=n, ticks=ticks, every=every, what=names, of=None if of is None else _chosen(of, n))
+
+    @property
+    def columns(self) -> int:
+        """m, how many oscillators are recorded."""
+        return self.n if self.of is None else len(self.of)
+
+    @property
+    def block_rows(self) -> int:
+        """How many rows a full block has."""
+        return min(MOST_ROWS, max(1, MOST_VALUES // self.columns))
+
+    def blocks(self) -> Iterator[Block]:
+        """The blocks to be filled, each allocated when it is its turn."""
+        left = self.ticks // self.every
+        while left:
+            rows = min(left, self.block_rows)
+            values = {name: np.empty((rows, self.columns)) for name in self.what}
+            yield Block(tick=np.empty(rows, np.int64), t=np.empty(rows), values=values)
+            left -= rows
+
+    def fill(self, block: Block, row: int, tick: int, t: float, arrays: Mapping[str, Floats]) -> None:
+        """Write the arrays of the swarm at this tick, by the names recorded, into a row of `block`."""
+        n = len(arrays[self.what[0]])
+        if n != self.n:
+            raise ParameterError("oscillators", n, f"{self.n}, as when the recording began")
+        block.tick[row], block.t[row] = tick, t
+        for name, rows in block.values.items():
+            rows[row] = arrays[name] if self.of is None else arrays[name][self.of]
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """`value` as an int; ParameterError unless it is a whole number and at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ParameterError(name, value, f"a whole number >= {least}")
+    return int(value)
+
+
+def _chosen(of: Any, n: int) -> NDArray[np.int64]:
+    allowed = f"different whole numbers, shape (m,), from 0 to {n - 1}"
+    try:
+        given = np.asarray(of)
+    except ValueError:  # lists of different lengths
+        raise ParameterError("of", of, allowed) from None
+    sound = given.ndim == 1 and given.size > 0 and given.dtype.kind in "iu"
+    if not sound or given.min() < 0 or given.max() >= n or len(np.unique(given)) < len(given):
+        raise ParameterError("of", of, allowed)
+    return given.astype(np.int64)

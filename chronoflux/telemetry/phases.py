@@ -1,0 +1,244 @@
+"""Phases and positions on disk: a Zarr store (format 3) that grows block by block, read through xarray.
+
+The store is a group with the dimensions ``tick`` and ``oscillator``: coordinates ``tick`` (int64), ``t``
+(float64, s) and ``oscillator`` (int64), and one array (tick, oscillator) for each thing recorded.
+
+It can be read at any moment, while it is written and after a kill: arrays grow one by one, and last, in one
+step, the group's consolidated metadata is replaced, which holds the lengths that belong together. xarray and
+zarr-python go by these; what was not yet counted in them is not seen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from chronoflux.errors import LogError, ParameterError
+from chronoflux.model.recording import Block
+from chronoflux.version import VERSION
+
+if TYPE_CHECKING:
+    import xarray
+    import zarr
+
+    from chronoflux.model.simulation import Simulation
+
+STORE = "phases.zarr"
+"""Name of the store in a run folder."""
+FORMAT = 1
+"""Version of the layout of stores."""
+MOST_COLUMNS = 1 << 20
+"""Oscillators in a chunk, 8 MiB."""
+MEANING = {
+    "tick": ("1", "tick"),
+    "t": ("s", "simulated time"),
+    "oscillator": ("1", "number of the oscillator"),
+    "x": ("px", "position across"),
+    "y": ("px", "position down"),
+    "vx": ("px/frame", "velocity across; a frame is 1/60 s"),
+    "vy": ("px/frame", "velocity down; a frame is 1/60 s"),
+    "phi": ("rad", "phase, in [0, 2π)"),
+}
+"""Units and long name of each array."""
+INSTALL = "needs zarr and xarray: python -m pip install 'chronoflux[phases]'"
+
+
+class PhaseStore:
+    """A new store, to which blocks of one recording are appended. A context manager.
+
+    Parameters
+    ----------
+    path
+        A folder that does not exist yet, usually ``….zarr``.
+    dtype
+        ``"float64"``, exact, or ``"float32"``, half as large.
+    attributes
+        What else is to be noted, ready for JSON.
+
+    Raises
+    ------
+    LogError
+        When something is at `path` already, it cannot be written, or zarr is not installed.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        dtype: str = "float64",
+        attributes: dict[str, Any] | None = None,
+    ) -> None:
+        if dtype not in ("float64", "float32"):
+            raise ParameterError("dtype", dtype, "'float64' or 'float32'")
+        self.path = Path(path)
+        self.rows = 0
+        """Rows in the store."""
+        self._dtype = dtype
+        self._arrays: dict[str, zarr.Array[Any]] = {}
+        zarr = _library("zarr", self.path)
+        if self.path.exists():
+            raise LogError(self.path, "is there already: name a new store")
+        facts = {"chronoflux": VERSION, "format": FORMAT} | (attributes or {})
+        with self._writing():
+            self._group = zarr.create_group(self.path, zarr_format=3, attributes=facts)
+
+    def append(self, block: Block, oscillators: Any = None) -> None:
+        """Add the rows of a block behind those that are there.
+
+        The first block says what is recorded; `oscillators` then gives the numbers of its columns, (m,),
+        by default from 0 on. Raises LogError when it cannot be written.
+        """
+        with self._writing():
+            if not self._arrays:
+                self._create(block, oscillators)
+            rows = self.rows + len(block)
+            for name, values in {"tick": block.tick, "t": block.t, **block.values}.items():
+                array = self._arrays[name]
+                array.resize((rows, *array.shape[1:]))
+                array[self.rows : rows] = values
+            self._publish()
+            self.rows = rows
+
+    def _create(self, block: Block, oscillators: Any) -> None:
+        columns = next(iter(block.values.values())).shape[1]
+        numbers = np.arange(columns) if oscillators is None else np.asarray(oscillators, np.int64)
+        along = self._add("oscillator", "int64", ("oscillator",), (columns,), (columns,))
+        along[:] = numbers
+        chunk = (len(block), min(columns, MOST_COLUMNS))
+        for name in ("tick", "t"):
+            kind = "int64" if name == "tick" else "float64"
+            self._arrays[name] = self._add(name, kind, ("tick",), (0,), (max(len(block), 1024),))
+        for name in block.values:
+            dims = ("tick", "oscillator")
+            self._arrays[name] = self._add(name, self._dtype, dims, (0, columns), chunk)
+
+    def _add(
+        self, name: str, dtype: str, dims: tuple[str, ...], shape: tuple[int, ...], chunks: tuple[int, ...]
+    ) -> Any:
+        facts = dict(zip(("units", "long_name"), MEANING[name], strict=True))
+        if len(dims) == 2:
+            facts["coordinates"] = "t"
+        fill = np.nan if dtype.startswith("float") else 0
+        return self._group.create_array(
+            name,
+            shape=shape,
+            dtype=dtype,
+            chunks=chunks,
+            dimension_names=dims,
+            attributes=facts,
+            fill_value=fill,
+        )
+
+    def _publish(self) -> None:
+        """Write the group's metadata, with the lengths of all arrays, in one step."""
+        import zarr
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Consolidated metadata")
+            zarr.consolidate_metadata(self._group.store)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise LogError(self.path, f"cannot be written ({error.strerror or error})") from error
+
+    def close(self) -> None:
+        """Let go of the store. Every block is on disk already."""
+        self._group.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def record_phases(
+    simulation: Simulation,
+    path: str | os.PathLike[str],
+    ticks: int,
+    every: int = 1,
+    what: Sequence[str] | str = "phi",
+    *,
+    of: Any = None,
+    dtype: str = "float64",
+) -> Path:
+    """Advance `simulation` by `ticks` and write its phases (or `what`) every `every` ticks into a new store.
+
+    Arguments as of :meth:`Simulation.record <chronoflux.model.simulation.Simulation.record>` and
+    :class:`PhaseStore`. Memory stays at a block, whatever the length; each block is on disk when the next
+    is computed. Parameters and seed are noted in the store.
+
+    Raises
+    ------
+    ParameterError, LogError
+        As those two do, before anything is computed or written as far as can be told by then.
+    """
+    blocks = simulation.record(ticks, every, what, of=of)
+    facts = {"params": simulation.params.to_dict(), "seed": simulation.seed, "every": int(every)}
+    with PhaseStore(path, dtype=dtype, attributes=facts) as store:
+        for block in blocks:
+            store.append(block, of)
+    return store.path
+
+
+def load_phases(source: str | os.PathLike[str]) -> xarray.Dataset:
+    """A store as a Dataset, read from disk as it is used; `source` is the store or the run folder it is in.
+
+    Dimensions ``tick`` and ``oscillator``, coordinate ``t`` in s; each variable has ``units``. Close it, or
+    use it in a ``with`` statement, when done.
+
+    Raises
+    ------
+    LogError
+        When there is none, it cannot be read, it comes from a newer ChronoFlux, or xarray is not installed.
+    """
+    path = Path(source)
+    path = path / STORE if (path / STORE).is_dir() else path
+    library = _library("xarray", path)
+    _library("zarr", path)
+    _check(path)
+    try:
+        data: xarray.Dataset = library.open_zarr(path, consolidated=True, chunks=None)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LogError(path, f"cannot be read as phases ({error})") from error
+    return data
+
+
+def _check(path: Path) -> None:
+    """LogError unless there is a store of ours at `path` with rows in it."""
+    if not (path / "zarr.json").is_file():
+        raise LogError(path, f"holds no phases: looked for a Zarr store, or a run folder with {STORE}")
+    try:
+        group = json.loads((path / "zarr.json").read_bytes())
+        facts, counted = group.get("attributes", {}), group.get("consolidated_metadata")
+        version, ours = facts.get("format"), "chronoflux" in facts
+    except (OSError, ValueError, AttributeError) as error:
+        raise LogError(path, f"cannot be read as phases ({error})") from error
+    if not ours or not isinstance(version, int):
+        raise LogError(path, "was not recorded by ChronoFlux")
+    if version > FORMAT:
+        known = f"format {version}; this one reads up to {FORMAT}"
+        raise LogError(path, f"was recorded by a newer ChronoFlux ({known}): update it to read this")
+    if not counted:
+        raise LogError(path, "has no rows yet: its recording has just begun, or ended before its first block")
+
+
+def _library(name: str, path: Path) -> Any:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise LogError(path, INSTALL) from error

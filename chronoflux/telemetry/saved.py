@@ -1,0 +1,97 @@
+"""A simulation in a file: one ``.npz``, enough to go on bit for bit.
+
+Its arrays are those of :meth:`Simulation.save`; the entry ``simulation`` holds the rest as JSON in UTF-8,
+with the format's version. Nothing is pickled, and no pickle is read.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chronoflux.errors import LogError
+from chronoflux.telemetry.folder import replace_file
+from chronoflux.version import VERSION
+
+if TYPE_CHECKING:
+    from chronoflux.model.simulation import Simulation
+
+ENTRY = "simulation"
+_DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError)
+"""What zipfile and NumPy raise where bytes are not what they should be."""
+
+
+def save_simulation(simulation: Simulation, path: str | os.PathLike[str]) -> Path:
+    """Save a simulation as it stands, and return the file's path; ``.npz`` is the usual ending.
+
+    A file that is there already is replaced in one step: whoever reads, or whatever is left after a power
+    loss, has the old one or the new one whole.
+
+    Raises
+    ------
+    LogError
+        When it cannot be written.
+    """
+    saved = simulation.save()
+    arrays = {name: value for name, value in saved.items() if isinstance(value, np.ndarray)}
+    rest = {name: value for name, value in saved.items() if name not in arrays}
+    text = json.dumps({"chronoflux": VERSION} | rest, allow_nan=False).encode()
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **arrays, **{ENTRY: np.frombuffer(text, np.uint8)})
+    target = Path(path)
+    try:
+        replace_file(target, content.getbuffer())
+    except OSError as error:
+        raise LogError(target, f"cannot be written ({error.strerror or error})") from error
+    return target
+
+
+def load_simulation(path: str | os.PathLike[str]) -> Simulation:
+    """The simulation saved by :func:`save_simulation`: it goes on as the one that was saved, bit for bit.
+
+    Raises
+    ------
+    LogError
+        When the file cannot be read, is none of these, is damaged, or comes from a newer ChronoFlux.
+    """
+    from chronoflux.model.simulation import FORMAT, Simulation  # loads numba: not for those who read logs
+
+    source = Path(path)
+    entries = _read(source)
+    try:
+        saved = json.loads(entries.pop(ENTRY).tobytes())
+        version, made_by = saved["format"], saved.pop("chronoflux")
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise LogError(source, "is no simulation saved by ChronoFlux") from error
+    if isinstance(version, int) and version > FORMAT:
+        raise LogError(
+            source,
+            f"was saved by a newer ChronoFlux, {made_by} (format {version}; this one reads up to {FORMAT}): "
+            "update ChronoFlux to load it",
+        )
+    try:
+        return Simulation.load(saved | entries)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise LogError(source, f"holds no sound simulation ({type(error).__name__}: {error})") from error
+
+
+def _read(source: Path) -> dict[str, Any]:
+    """The entries of an ``.npz`` file, each checked against its checksum."""
+    try:
+        with open(source, "rb") as file:
+            if file.read(4) != b"PK\x03\x04":
+                raise LogError(source, "is no simulation saved by ChronoFlux (not an .npz file)")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+    except OSError as error:
+        raise LogError(source, f"cannot be read ({error.strerror or error})") from error
+    except (*_DAMAGE, MemoryError) as error:
+        raise LogError(source, f"is damaged ({error}): use an earlier copy") from error
