@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import chronoflux as cf
+from chronoflux import node as node_module
 from chronoflux.errors import UsageError
 from chronoflux.mesh import room as room_module
 from chronoflux.mesh.link import Link
@@ -104,16 +105,22 @@ async def test_two_joins_of_one_name_at_once_leave_one_node(server: SignalServer
     await running[0].leave()
 
 
-async def test_an_interrupted_background_join_leaves_no_ghost(server: SignalServer, tmp_path: Path) -> None:
+async def test_an_interrupted_background_join_leaves_no_ghost(
+    server: SignalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A background node that nobody waits for any more leaves the room."""
+    go_on = threading.Event()
+    monkeypatch.setattr(node_module, "warm_up", lambda params: go_on.wait(10))
     joining = asyncio.create_task(
         cf.join("room1", server=server.url, params=QUICK, background=True, log_dir=tmp_path)
     )
-    await until(lambda: server.lobby.connections == 1)
+    await until(lambda: any(tmp_path.glob("*/run.json")))
     joining.cancel()
     with pytest.raises(asyncio.CancelledError):
         await joining
-    await until(lambda: server.lobby.connections == 0 and statuses(tmp_path) == {"ended"})
+    go_on.set()
+    await until(lambda: statuses(tmp_path) == {"ended"} and not ours())
+    assert server.lobby.connections == 0
 
 
 async def test_events_lost_on_the_relay_are_told_again(

@@ -62,6 +62,7 @@ async def test_notebook_01_runs_with_a_peer(server: SignalServer, joined: Joiner
     assert any({"image/png", "application/vnd.jupyter.widget-view+json"} <= set(bundle) for bundle in bundles)
 
 
+@pytest.mark.slow
 async def test_notebook_05_reproduces_what_was_published() -> None:
     """Notebook 05 runs through, draws its eight figures, and every number is as expected."""
     notebook = nbformat.read(FOLDER / "05_validation.ipynb", as_version=4)
