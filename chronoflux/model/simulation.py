@@ -11,19 +11,19 @@ from typing import Any, Self
 import numpy as np
 
 from chronoflux.errors import ParameterError
-from chronoflux.model.engine import Law, run
+from chronoflux.model.engine import Law, Others
 from chronoflux.model.events import EVENTS, EventKind
 from chronoflux.model.field import FAINT, decay, pressure, strength
+from chronoflux.model.flock import MOVING, Arrays, Flock
 from chronoflux.model.frequencies import Frequencies
 from chronoflux.model.graph import NO_GRAPH, read_graph
 from chronoflux.model.metrics import local_order, order, turbulence
 from chronoflux.model.motion import FASTEST
-from chronoflux.model.neighbours import nearest
 from chronoflux.model.params import Params
 from chronoflux.model.peers import Field, Peers
 from chronoflux.model.phases import GLOBAL, GRAPH, KNN, TAU, Coupling, Graph
 from chronoflux.model.snapshot import Snapshot as Snapshot
-from chronoflux.model.swarm import Floats, Pulse, State, Swarm
+from chronoflux.model.swarm import Floats, Pulse, State, Swarm, World
 
 OMEGA_WINDOW = 0.5
 """Simulated seconds over which the mean-field frequency is taken."""
@@ -31,7 +31,7 @@ BATCH = 2_000_000
 """Oscillator-ticks in one compiled call: a fraction of a second, after which Ctrl-C is heard."""
 NORMALS = 1 << 18
 """Most random numbers drawn at once, 2 MiB, unless one tick needs more."""
-ARRAYS = ("x", "y", "vx", "vy", "phi")
+ARRAYS = MOVING
 FORMAT = 1
 """Version of what :meth:`Simulation.save` returns."""
 
@@ -118,22 +118,14 @@ class Simulation:
         if state is None:
             x, y, phi = (rng.random(n) * side for side in (*p.world, TAU))
             state = State(x=x, y=y, vx=np.zeros(n), vy=np.zeros(n), phi=phi)
-        self._swarm = Swarm(
-            x=state.x.copy(),
-            y=state.y.copy(),
-            vx=state.vx.copy(),
-            vy=state.vy.copy(),
-            phi=state.phi.copy(),
-            world=p.world,
-            dt=p.dt,
-            rng=rng,
-            tick=tick,
-            portal=portal,
-        )
+        self._tick, self._portal = tick, portal
+        self._pulses: list[Pulse] = []
         self._frequencies = self._given or Frequencies.draw(p, rng)
         self._turns = np.zeros(max(1, round(OMEGA_WINDOW / p.dt)))
         self._turned = 0
-        self._settle()
+        self._law = self._make_law()
+        arrays = {name: getattr(state, name).copy() for name in ARRAYS}
+        self._flock = Flock(_in_range(arrays, p.world), self._frequencies.omega(p, portal), self._law)
         self._refresh()
 
     def reset(self, seed: int | None = None) -> None:
@@ -152,24 +144,14 @@ class Simulation:
         self._begin(None, tick=tick, portal=self.portal)
         self._peers.shift(tick, now)
 
-    def _settle(self) -> None:
-        """Bring what was changed from outside back into range."""
-        swarm = self._swarm
-        for velocity in (swarm.vx, swarm.vy):
-            np.clip(velocity, -FASTEST, FASTEST, out=velocity)
-        for values, period in ((swarm.x, swarm.world[0]), (swarm.y, swarm.world[1]), (swarm.phi, TAU)):
-            np.mod(values, period, out=values)
-            values[values >= period] = 0.0  # np.mod rounds −tiny up to the period itself
-
-    def _refresh(self) -> None:
-        """What the kernel needs of parameters, portal and pulses, after a change of any of them."""
-        p, swarm = self._params, self._swarm
+    def _make_law(self) -> Law:
+        p = self._params
         kind = GLOBAL if p.coupling == "global" else KNN
         kind = kind if self._graph is None else GRAPH
-        self._law = Law(
+        return Law(
             world=p.world,
             plane=p.boundary == "plane",
-            portal=swarm.portal,
+            portal=self._portal,
             dt=p.dt,
             gamma=p.gamma,
             eta=p.eta,
@@ -178,8 +160,12 @@ class Simulation:
             rk4=p.integrator == "rk4",
             coupling=Coupling(kind, p.kappa, p.phase_lag, p.mesh_coupling),
         )
-        self._omega = self._frequencies.omega(p, swarm.portal)
-        self._fired = np.array(swarm.pulses, np.float64).reshape(-1, 5)
+
+    def _refresh(self) -> None:
+        """Tell the flock of parameters, portal and pulses, after a change of any of them."""
+        self._law = self._make_law()
+        self._fired = np.array(self._pulses, np.float64).reshape(-1, 5)
+        self._flock.obey(self._law, self._frequencies.omega(self._params, self._portal), self._fired)
 
     # -- what it is -----------------------------------------------------------------------------------
 
@@ -202,17 +188,17 @@ class Simulation:
     @property
     def tick(self) -> int:
         """Ticks done."""
-        return self._swarm.tick
+        return self._tick
 
     @property
     def t(self) -> float:
         """Simulated time in s, ``tick · dt``."""
-        return self._swarm.t
+        return self._tick * self._params.dt
 
     @property
     def portal(self) -> bool:
         """Whether portal mode is on."""
-        return self._swarm.portal
+        return self._portal
 
     @property
     def pulses(self) -> Floats:
@@ -222,19 +208,19 @@ class Simulation:
     @property
     def state(self) -> State:
         """A copy of positions, velocities and phases."""
-        s = self._swarm
-        return State(x=s.x, y=s.y, vx=s.vx, vy=s.vy, phi=s.phi)
+        return State(**self._flock.arrays())
 
     def snapshot(self) -> Snapshot:
         """The swarm as it is now, frozen."""
-        s, law = self._swarm, self._law
-        pulses = self._alive()
-        arrays = {name: getattr(s, name).copy() for name in ARRAYS}
-        arrays["pressure"] = pressure(s.x, s.y, law.world, law.plane, s.t, law.portal, pulses)
+        law, pulses, arrays = self._law, self._alive(), self._flock.arrays()
+        arrays["pressure"] = pressure(
+            arrays["x"], arrays["y"], law.world, law.plane, self.t, law.portal, pulses
+        )
         arrays["pulses"] = pulses
         for array in arrays.values():
             array.flags.writeable = False
-        return Snapshot(**arrays, portal=s.portal, tick=s.tick, t=s.t, params=self._params, seed=self.seed)
+        facts = {"portal": self.portal, "tick": self.tick, "t": self.t}
+        return Snapshot(**arrays, **facts, params=self._params, seed=self.seed)
 
     def _alive(self) -> Floats:
         alive = np.empty((len(self._fired), 4))
@@ -246,7 +232,7 @@ class Simulation:
         """``R``, ``psi`` (rad) and ``omega`` (rad/s; NaN before the first tick) of the mean field; O(n)."""
         kept = min(self._turned, len(self._turns))
         omega = float(np.sum(self._turns[:kept])) / (kept * self._params.dt) if kept else math.nan
-        return (*order(self._swarm.phi), omega)
+        return (*order(self._flock.phases()), omega)
 
     def metrics(self) -> dict[str, float]:
         """``H, psi, omega, tau, H_local`` as defined in the model; ``omega`` is NaN before the first tick."""
@@ -256,15 +242,9 @@ class Simulation:
         return {"H": R, "psi": psi, "omega": omega, "tau": tau, "H_local": self._local_order(R)}
 
     def _local_order(self, R: float) -> float:
-        s, n = self._swarm, self._params.oscillators
         if self._graph is not None:
-            return local_order(s.phi, self._graph.indptr, self._graph.indices)
-        if self._params.coupling == "global":
-            return R
-        k = min(self._params.neighbours, n - 1)
-        near = np.empty((n, k), np.int32)
-        nearest(s.x, s.y, self._law.world, self._law.plane, near)
-        return local_order(s.phi, np.arange(n + 1) * k, near.ravel())
+            return local_order(self._flock.phases(), self._graph.indptr, self._graph.indices)
+        return R if self._params.coupling == "global" else self._flock.local_order()
 
     # -- going on -------------------------------------------------------------------------------------
 
@@ -283,29 +263,14 @@ class Simulation:
             left -= now
 
     def _run(self, ticks: int, normals: Floats) -> None:
-        s = self._swarm
-        alive, self._peers.used = run(
-            ticks,
-            s.tick,
-            s.x,
-            s.y,
-            s.vx,
-            s.vy,
-            s.phi,
-            self._omega,
-            self._law,
-            self._graph or NO_GRAPH,
-            self._fired,
-            self._peers.table(),
-            self._peers.clock,
-            normals,
-            self._turns,
-            self._turned,
-        )
-        s.tick += ticks
+        others = Others(self._fired, self._peers.table(), self._peers.clock)
+        graph = self._graph or NO_GRAPH
+        self._flock.run(ticks, self._tick, graph, others, normals, self._turns, self._turned)
+        self._tick += ticks
         self._turned += ticks
-        if alive < len(self._fired):
-            s.pulses[:] = [pulse for pulse in s.pulses if strength(pulse.E, s.t - pulse.t) > FAINT]
+        self._peers.count(self._tick - 1, self._params.dt)
+        if len(self._alive()) < len(self._fired):
+            self._pulses = [pulse for pulse in self._pulses if strength(pulse.E, self.t - pulse.t) > FAINT]
             self._refresh()
 
     def fire(self, name: str, /, *, age: float = 0.0, **data: Any) -> None:
@@ -337,9 +302,20 @@ class Simulation:
 
     def _apply_events(self) -> None:
         queue, self._queue = self._queue, []
+        p, arrays = self._params, self._flock.arrays()
+        swarm = Swarm(
+            **arrays,
+            world=p.world,
+            dt=p.dt,
+            rng=self._rng,
+            tick=self._tick,
+            portal=self._portal,
+            pulses=self._pulses,
+        )
         for kind, age, data in queue:
-            kind.effect(self._swarm, age, **data)
-        self._settle()
+            kind.effect(swarm, age, **data)
+        self._portal, self._pulses = swarm.portal, swarm.pulses
+        self._flock.put(_in_range({name: getattr(swarm, name) for name in ARRAYS}, p.world))
         self._refresh()
 
     # -- others ---------------------------------------------------------------------------------------
@@ -373,10 +349,9 @@ class Simulation:
 
     def save(self) -> dict[str, Any]:
         """Everything needed to go on bit for bit: NumPy arrays, and for the rest values ready for JSON."""
-        s = self._swarm
-        saved: dict[str, Any] = {name: getattr(s, name).copy() for name in ARRAYS}
+        saved: dict[str, Any] = dict(self._flock.arrays())
         saved |= {"hertz": self._frequencies.hertz.copy(), "turns": self._turns.copy()}
-        saved["pulses"] = np.array(s.pulses, np.float64).reshape(-1, 5)
+        saved["pulses"] = np.array(self._pulses, np.float64).reshape(-1, 5)
         if self._graph is not None:
             saved |= {f"graph_{name}": array.copy() for name, array in self._graph._asdict().items()}
         return saved | {
@@ -385,8 +360,8 @@ class Simulation:
             "seed": self.seed,
             "given": self._frequencies.given,
             "generator": self._rng.bit_generator.state,
-            "tick": s.tick,
-            "portal": s.portal,
+            "tick": self._tick,
+            "portal": self._portal,
             "turned": self._turned,
             "peers": self._peers.save(),
             "queue": [[kind.name, age, data] for kind, age, data in self._queue],
@@ -411,8 +386,8 @@ class Simulation:
         sim._frequencies = Frequencies(np.array(saved["hertz"]), saved["given"])
         sim._turns = np.array(saved["turns"])
         sim._turned, sim._peers = saved["turned"], Peers.load(saved["peers"])
-        sim._swarm.tick, sim._swarm.portal = saved["tick"], saved["portal"]
-        sim._swarm.pulses = [Pulse(*map(float, row)) for row in saved["pulses"]]
+        sim._tick, sim._portal = saved["tick"], saved["portal"]
+        sim._pulses = [Pulse(*map(float, row)) for row in saved["pulses"]]
         sim._queue = [(EVENTS[name], age, dict(data)) for name, age, data in saved["queue"]]
         sim._refresh()
         return sim
@@ -425,3 +400,14 @@ def _size(state: State | None, frequencies: Any, graph: Graph | None) -> int | N
     if frequencies is not None:
         return max(1, int(np.size(frequencies)))
     return None if graph is None else len(graph.indptr) - 1
+
+
+def _in_range(arrays: Arrays, world: World) -> Arrays:
+    """`arrays` brought back into range in place, after a change from outside."""
+    for name in ("vx", "vy"):
+        np.clip(arrays[name], -FASTEST, FASTEST, out=arrays[name])
+    for name, period in (("x", world[0]), ("y", world[1]), ("phi", TAU)):
+        values = arrays[name]
+        np.mod(values, period, out=values)
+        values[values >= period] = 0.0  # np.mod rounds −tiny up to the period itself
+    return arrays
