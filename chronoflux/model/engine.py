@@ -13,7 +13,7 @@ import numpy as np
 
 from chronoflux.model.field import decay, steepest
 from chronoflux.model.jit import kernel, part
-from chronoflux.model.lists import Lists, Space, new_desk, renew, travel
+from chronoflux.model.lists import Lists, Space, renew, travel
 from chronoflux.model.motion import FRAMES, move
 from chronoflux.model.periodic import wrap
 from chronoflux.model.phases import (
@@ -152,7 +152,7 @@ def turn(
     :func:`~chronoflux.model.phases.whole`, and how many lists were renewed.
     """
     space = space_of(body, law, others.fired)
-    desk, slope = new_desk(lists), np.empty(BLOCK)
+    slope = np.empty(BLOCK)
     T = mesh_time(others.clock, tick, law.dt)
     peers = peers_pull(others.fields, T, 0.0)
     kick, scale = math.sqrt(2 * law.noise * law.dt), whole(len(body.phi))
@@ -160,10 +160,7 @@ def turn(
     for a in range(first, end, BLOCK):
         b = min(a + BLOCK, end)
         if law.coupling.kind == KNN:
-            for i in range(a, b):
-                if lists.until[i] <= tick:
-                    renew(i, tick, lists, space, desk)
-                    renewed += 1
+            renewed += renew(a, b, tick, lists, space)
         if law.rk4:
             continue
         phi, change = body.phi[a:b], slope[: b - a]

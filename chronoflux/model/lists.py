@@ -5,12 +5,11 @@ than ``reach`` when they were searched, and since then has come nearer by no mor
 the fastest. As long as that leaves the reach beyond the k-th candidate, the neighbours are the nearest k of
 the candidates; and they are the same k as before until a tick that can be told in advance.
 
-Let the k-th candidate be at distance d, the next one (or the reach) at D, and ``ρ = (d + D)/2``. Every
-candidate is taken to go on in a straight line, relative to the oscillator, with its velocity of now. No
-oscillator strays further than ``A s(s + 1)/2`` px from its line in s ticks if no velocity changes by more
-than A px a tick a tick. So the set cannot change before an inner candidate's line leaves the circle of
-radius ``ρ − A s(s + 1)``, or an outer one's enters that of ``ρ + A s(s + 1)``. Bounds are widened by more
-than rounding can do. What is kept only saves work: the sets are those of a search at every tick.
+Every candidate is taken to go on in a straight line, relative to the oscillator, with its velocity of now.
+No oscillator strays further than ``A s(s + 1)/2`` px from its line in s ticks if no velocity changes by more
+than A px a tick a tick. So the set cannot change before, on these lines, the farthest of the k and the
+nearest of the rest come within ``2 A s(s + 1)`` px of each other. Bounds are widened by more than rounding
+can do. What is kept only saves work: the sets are those of a search at every tick.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chronoflux.model.jit import kernel, part
+from chronoflux.model.jit import inlined, kernel, part
 from chronoflux.model.neighbours import Grid, Indices, put_ascending, search, sort_into_cells
 from chronoflux.model.swarm import Floats, Longs, World
 
@@ -32,6 +31,8 @@ STALE = 0.2
 """The grid is filled anew when the fastest may have gone this part of a cell."""
 FAR = 100.0
 """The way of the fastest is counted from 0 again when it is this many half circumferences."""
+LOOKS = 5
+"""Most ticks at which it is looked whether the candidates still stand as they do."""
 TINY = 1e-300
 TRAVELLED, FILLED, SPEED = 0, 1, 2
 """Places in ``Lists.way``."""
@@ -87,13 +88,6 @@ class Desk(NamedTuple):
     slots: Indices
 
 
-@part
-def new_desk(lists: Lists) -> Desk:
-    """A desk for these lists."""
-    C = lists.near.shape[1] + lists.rest.shape[1]
-    return Desk(np.empty(C), np.empty(C), np.empty(C), np.empty(C, np.int32))
-
-
 @kernel
 def travel(lists: Lists, space: Space, speed2: float, crossed: bool) -> None:
     """Account for a tick in which nobody had a larger speed squared than `speed2`, px² per frame².
@@ -119,44 +113,50 @@ def travel(lists: Lists, space: Space, speed2: float, crossed: bool) -> None:
 
 
 @part
-def renew(i: int, tick: int, lists: Lists, space: Space, desk: Desk) -> None:
-    """Bring the neighbours of slot i up to date, and say until when they hold.
+def renew(first: int, end: int, tick: int, lists: Lists, space: Space) -> int:
+    """Bring the neighbours of the slots from `first` up to `end` up to date, where `tick` needs a look.
 
-    `tick` is the one in which everybody has just moved.
+    `tick` is the one in which everybody has just moved. Returns how many were looked at.
     """
-    k, C = lists.near.shape[1], len(desk.slots)
-    if k == len(space.x) - 1:
-        return  # everybody, for ever
-    for e in range(k):
-        desk.slots[e] = lists.near[i, e]
-    for e in range(C - k):
-        desk.slots[k + e] = lists.rest[i, e]
-    reach = lists.reach[i] - 2 * lists.way[TRAVELLED]
+    near, rest, until, reaches, names, grid, way = lists
+    k, m = near.shape[1], rest.shape[1]
+    count = 0
+    if m == 0:  # everybody else, for ever
+        return count
+    desk = Desk(np.empty(k + m), np.empty(k + m), np.empty(k + m), np.empty(k + m, np.int32))
     slack = SLACK * (space.world[0] + space.world[1])
-    changed, inner, outer = False, 0.0, 0.0
-    if reach > slack:
-        _look(i, space, desk)
-        changed, inner, outer = _choose(k, lists.names, desk)
-    if not reach - slack > outer or not reach - slack > inner:
-        stale = lists.way[TRAVELLED] - lists.way[FILLED]
-        search(
-            i, space.x, space.y, lists.names, space.world, space.plane, lists.grid, stale + slack,
-            desk.squares, desk.slots,
-        )
-        changed = True
-        reach = math.sqrt(desk.squares[-1]) if C < len(space.x) - 1 else math.inf
-        lists.reach[i] = reach + 2 * lists.way[TRAVELLED]
-        _look(i, space, desk)
-        inner, outer = math.sqrt(desk.squares[k - 1]), math.sqrt(desk.squares[k]) if C > k else math.inf
-    if changed:
-        put_ascending(desk.slots[:k], lists.names, lists.near[i])
-        for e in range(C - k):
-            lists.rest[i, e] = desk.slots[k + e]
-    outer = min(outer, reach)
-    lists.until[i] = tick + 1 + _holds(k, inner, outer, slack, reach, lists, space, desk)
+    for i in range(first, end):
+        if until[i] > tick:
+            continue
+        count += 1
+        for e in range(k):
+            desk.slots[e] = near[i, e]
+        for e in range(m):
+            desk.slots[k + e] = rest[i, e]
+        reach = reaches[i] - 2 * way[TRAVELLED]
+        changed, inner, outer = False, 0.0, math.inf
+        if reach > slack:
+            _look(i, space, desk)
+            changed, inner, outer = _choose(k, names, desk)
+        if not reach - slack > outer:
+            stale = way[TRAVELLED] - way[FILLED] + slack
+            search(
+                i, space.x, space.y, names, space.world, space.plane, grid, stale, desk.squares, desk.slots
+            )
+            changed = True
+            reach = math.sqrt(desk.squares[-1]) if k + m < len(until) - 1 else math.inf
+            reaches[i] = reach + 2 * way[TRAVELLED]
+            _look(i, space, desk)
+            inner, outer = math.sqrt(desk.squares[k - 1]), math.sqrt(desk.squares[k])
+        if changed:
+            put_ascending(desk.slots[:k], names, near[i])
+            for e in range(m):
+                rest[i, e] = desk.slots[k + e]
+        until[i] = tick + 1 + int(_holds(k, inner, outer, slack, reach, way[SPEED], space, desk))
+    return count
 
 
-@part
+@inlined
 def _look(i: int, space: Space, desk: Desk) -> None:
     """Fill the desk's numbers for its slots."""
     x, y, vx, vy, world, plane, step, _, _ = space
@@ -177,7 +177,7 @@ def _look(i: int, space: Space, desk: Desk) -> None:
         w2[e] = ux * ux + uy * uy
 
 
-@part
+@inlined
 def _choose(k: int, names: Indices, desk: Desk) -> tuple[bool, float, float]:
     """Bring the nearest k to the front of the desk.
 
@@ -198,8 +198,6 @@ def _choose(k: int, names: Indices, desk: Desk) -> tuple[bool, float, float]:
                 squares[e] == squares[near] and names[slots[e]] < names[slots[near]]
             ):
                 near = e
-        if C == k:
-            return changed, math.sqrt(squares[far]), math.inf
         if squares[near] > squares[far] or (
             squares[near] == squares[far] and names[slots[near]] > names[slots[far]]
         ):
@@ -211,45 +209,64 @@ def _choose(k: int, names: Indices, desk: Desk) -> tuple[bool, float, float]:
         slots[near], slots[far] = slots[far], slots[near]
 
 
-@part
+@inlined
 def _holds(
     k: int,
     inner: float,
     outer: float,
     slack: float,
     reach: float,
-    lists: Lists,
+    fastest: float,
     space: Space,
     desk: Desk,
-) -> int:
+) -> float:
     """For how many ticks the chosen k stay the nearest, `inner` being the distance of the last of them, and
     `outer` of the next after them."""
-    half = (outer - inner) / 2 - slack
-    if not half > slack or space.drag > 1.0:
-        return 0
-    squares, inward, w2, slots = desk
-    fastest = lists.way[SPEED]
-    bend = space.pull + space.drag * (fastest + HORIZON * space.pull) + TINY
-    mean = 0.0
-    for e in range(len(slots)):
-        mean += w2[e]
-    speed = 0.5 * math.sqrt(mean / len(slots))
-    # How much of the gap to leave to straying: about as much as it will come to when the rest is used up.
-    likely = 2 * half / (speed + math.sqrt(speed * speed + 4 * bend * half))
-    stray = min(bend * likely * (likely + 1), 0.75 * half)
-    straight = half - stray
-    ticks = min(float(HORIZON), (math.sqrt(1 + 4 * stray / bend) - 1) / 2)
-    within, beyond = (inner + straight) ** 2, (outer - straight) ** 2
-    for e in range(k):
-        away, room = max(-inward[e], 0.0), within - squares[e]
-        desk.inward[e] = room / (away + math.sqrt(away * away + w2[e] * room) + TINY)
-    for e in range(k, len(slots)):
-        nearing, room = max(inward[e], 0.0), squares[e] - beyond
-        desk.inward[e] = room / (nearing + math.sqrt(max(nearing * nearing - w2[e] * room, 0.0)) + TINY)
-    for e in range(len(slots)):
-        ticks = min(ticks, desk.inward[e])
-    if reach < math.inf:
-        ticks = min(ticks, (reach - (outer - straight)) / (2 * fastest + TINY))
+    gap = outer - inner - 4 * slack
+    if not gap > 0.0 or space.drag > 1.0:
+        return 0.0
+    most = float(HORIZON)
     if not space.plane:  # until then nobody's other image on the torus can have come that near
-        ticks = min(ticks, (min(space.world[0], space.world[1]) / 2 - outer) / (2 * fastest + TINY))
-    return int(ticks) if ticks > 0.0 else 0
+        most = min(most, (min(space.world[0], space.world[1]) / 2 - outer) / (2 * fastest + TINY))
+    bend = 2 * (space.pull + space.drag * (fastest + HORIZON * space.pull)) + TINY
+    pace = 0.0
+    for e in range(len(desk.slots)):
+        pace += desk.w2[e]
+    pace = math.sqrt(pace / len(desk.slots))
+    for e in range(k, len(desk.slots)):
+        desk.squares[e] = math.sqrt(desk.squares[e])
+        desk.inward[e] /= desk.squares[e] + TINY
+    # The overlap is convex in time. So where it is below 0 it has always been; and between a tick where it is
+    # and one where it is not, it is still at least until the chord crosses 0.
+    held, spare, end, excess = 0.0, gap, math.inf, 0.0
+    tick = math.floor(2 * gap / (pace + math.sqrt(pace * pace + 4 * bend * gap))) + 1
+    for _ in range(LOOKS):
+        tick = min(tick, math.floor(most))
+        if not held < tick < end:
+            break
+        overlap = _overlap(k, tick, reach - 2 * fastest * tick, desk) + bend * tick * (tick + 1) + 4 * slack
+        if overlap <= 0.0:
+            held, spare = tick, -overlap
+        else:
+            end, excess = tick, overlap
+        if end == math.inf:
+            tick = 2 * held
+        else:
+            sure = math.floor(held + (end - held) * spare / (spare + excess))
+            if sure > held:
+                held, spare = sure, spare - (sure - held) * (spare + excess) / (end - held)
+            tick = held + 1
+    return held
+
+
+@inlined
+def _overlap(k: int, tick: float, others: float, desk: Desk) -> float:
+    """By how much, after that many ticks, the farthest of the k is farther than the nearest of the rest and
+    of `others`, if everybody goes straight on: at most."""
+    squares, inward, w2, _ = desk
+    farthest, nearest = 0.0, others
+    for e in range(k):
+        farthest = max(farthest, squares[e] + tick * (tick * w2[e] - 2 * inward[e]))
+    for e in range(k, len(squares)):
+        nearest = min(nearest, squares[e] - tick * inward[e])
+    return math.sqrt(farthest) - nearest
