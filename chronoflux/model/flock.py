@@ -56,7 +56,7 @@ class Flock:
         """Find an order in memory for what is at these places, and forget all lists."""
         law, n = self._law, len(arrays["x"])
         k = min(law.neighbours, n - 1) if law.coupling.kind == KNN else 0
-        m = min(k // 2 + 8, n - 1 - k) if k else 0
+        m = min(k // 2 + 12, n - 1 - k) if k else 0
         self._names: Indices = np.arange(n, dtype=np.int32)
         self._ordered = m > 0 and n >= SORTED
         if self._ordered:
@@ -64,7 +64,7 @@ class Flock:
             for name in MOVING:
                 arrays[name] = arrays[name][self._names]
         self._body = Body(**arrays, omega=self._omega[self._names])
-        shape = shape_of(n, law.world) if m else (1, 1)
+        shape = shape_of(n, k + m // 2, law.world) if m else (1, 1)
         grid = Grid(np.zeros(shape[0] * shape[1] + 1, np.int64), np.zeros(n if m else 0, np.int32), shape)
         if m:
             sort_into_cells(self._body.x, self._body.y, law.world, grid)
@@ -73,7 +73,7 @@ class Flock:
             near[:] = np.arange(k) + (np.arange(k) >= np.arange(n)[:, None])
         self._lists = Lists(
             near=near,
-            rest=np.zeros((n, m), np.int32),
+            rest=np.full((n, m), -1, np.int32),
             until=np.zeros(n if k else 0, np.int64),
             reach=np.full(n if k else 0, -np.inf),
             names=self._names,
@@ -88,13 +88,7 @@ class Flock:
 
     def arrays(self) -> Arrays:
         """Copies of the arrays by index."""
-        if not self._ordered:
-            return {name: getattr(self._body, name).copy() for name in MOVING}
-        copies = {}
-        for name in MOVING:
-            copies[name] = np.empty(len(self._names))
-            copies[name][self._names] = getattr(self._body, name)
-        return copies
+        return {name: self._by_index(name) for name in MOVING}
 
     def put(self, arrays: Arrays) -> None:
         """Take changed arrays by index, in range. Lists are kept where positions are as they were."""
@@ -126,13 +120,26 @@ class Flock:
         """The phases, in no particular order; not to be changed."""
         return self._body.phi
 
+    def neighbours(self) -> Indices:
+        """The coupling sets at the positions of now by index, each ascending: int32 (n, k)."""
+        near = np.empty_like(self._lists.near)
+        if self._fresh:
+            near[self._names] = self._names[self._lists.near]
+        else:
+            nearest(self._by_index("x"), self._by_index("y"), self._law.world, self._law.plane, near)
+        return near
+
     def local_order(self) -> float:
         """``H_local`` with nearest neighbours."""
-        near, (n, k) = self._lists.near, self._lists.near.shape
-        if not self._fresh:
-            near = np.empty((n, k), np.int32)
-            nearest(self._body.x, self._body.y, self._law.world, self._law.plane, near)
-        return local_order(self._body.phi, np.arange(n + 1) * k, near.ravel())
+        near = self.neighbours()
+        n, k = near.shape
+        return local_order(self._by_index("phi"), np.arange(n + 1) * k, near.ravel())
+
+    def _by_index(self, name: str) -> Floats:
+        """A copy of one array by index."""
+        array = np.empty(len(self._names))
+        array[self._names] = getattr(self._body, name)
+        return array
 
     # -- going on -------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chronoflux.model.jit import inlined, kernel, part
-from chronoflux.model.neighbours import Grid, Indices, put_ascending, search, sort_into_cells
+from chronoflux.model.neighbours import Grid, Indices, put_ascending, room_for, search, sort_into_cells
 from chronoflux.model.swarm import Floats, Longs, World
 
 HORIZON = 128
@@ -31,7 +31,8 @@ STALE = 0.2
 """The grid is filled anew when the fastest may have gone this part of a cell."""
 FAR = 100.0
 """The way of the fastest is counted from 0 again when it is this many half circumferences."""
-LOOKS = 5
+NOBODY = -1
+LOOKS = 4
 """Most ticks at which it is looked whether the candidates still stand as they do."""
 TINY = 1e-300
 TRAVELLED, FILLED, SPEED = 0, 1, 2
@@ -42,7 +43,7 @@ class Lists(NamedTuple):
     """What is kept of n oscillators in slots 0 to n − 1.
 
     ``near``: int32 (n, k), slots of the neighbours, by ascending name. ``rest``: int32 (n, m), slots of the
-    other candidates. ``until``: int64 (n,), the first tick that needs a look. ``reach``: float64 (n,), px,
+    other candidates, then NOBODY. ``until``: int64 (n,), the first tick that needs a look. ``reach``: float64 (n,), px,
     plus twice the way travelled when searched. ``names``: int32 (n,), the index of the oscillator in each
     slot, by which ties are decided. ``way``: float64 (3,): px that the fastest may have travelled in all,
     that when the grid was filled, and px a tick of the fastest now.
@@ -76,7 +77,8 @@ class Space(NamedTuple):
 
 
 class Desk(NamedTuple):
-    """Where one oscillator's candidates are looked at: float64 and int32 (k + m,).
+    """Where one oscillator's candidates are looked at: float64 and int32, with room to
+    search.
 
     ``squares``: distances squared; ``inward``: ``−r·w``, ``w2``: ``w·w`` of way r and velocity w relative
     to the oscillator; ``slots``.
@@ -123,7 +125,8 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space) -> int:
     count = 0
     if m == 0:  # everybody else, for ever
         return count
-    desk = Desk(np.empty(k + m), np.empty(k + m), np.empty(k + m), np.empty(k + m, np.int32))
+    room = room_for(k + m)
+    desk = Desk(np.empty(room), np.empty(room), np.empty(room), np.empty(room, np.int32))
     slack = SLACK * (space.world[0] + space.world[1])
     for i in range(first, end):
         if until[i] > tick:
@@ -131,39 +134,41 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space) -> int:
         count += 1
         for e in range(k):
             desk.slots[e] = near[i, e]
-        for e in range(m):
-            desk.slots[k + e] = rest[i, e]
+        C = k
+        while C < k + m and rest[i, C - k] >= 0:
+            desk.slots[C] = rest[i, C - k]
+            C += 1
         reach = reaches[i] - 2 * way[TRAVELLED]
         changed, inner, outer = False, 0.0, math.inf
         if reach > slack:
-            _look(i, space, desk)
-            changed, inner, outer = _choose(k, names, desk)
+            _look(i, C, space, desk)
+            changed, inner, outer = _choose(k, C, names, desk)
         if not reach - slack > outer:
             stale = way[TRAVELLED] - way[FILLED] + slack
-            search(
-                i, space.x, space.y, names, space.world, space.plane, grid, stale, desk.squares, desk.slots
+            C, reach = search(
+                i, k + 1, k + m, space.x, space.y, names, space.world, space.plane, grid, stale,
+                desk.squares, desk.slots,
             )
-            changed = True
-            reach = math.sqrt(desk.squares[-1]) if k + m < len(until) - 1 else math.inf
             reaches[i] = reach + 2 * way[TRAVELLED]
-            _look(i, space, desk)
-            inner, outer = math.sqrt(desk.squares[k - 1]), math.sqrt(desk.squares[k])
+            _look(i, C, space, desk)
+            _, inner, outer = _choose(k, C, names, desk)
+            changed = True
         if changed:
             put_ascending(desk.slots[:k], names, near[i])
             for e in range(m):
-                rest[i, e] = desk.slots[k + e]
-        until[i] = tick + 1 + int(_holds(k, inner, outer, slack, reach, way[SPEED], space, desk))
+                rest[i, e] = desk.slots[k + e] if k + e < C else NOBODY
+        until[i] = tick + 1 + int(_holds(k, C, inner, outer, slack, reach, way[SPEED], space, desk))
     return count
 
 
 @inlined
-def _look(i: int, space: Space, desk: Desk) -> None:
-    """Fill the desk's numbers for its slots."""
+def _look(i: int, C: int, space: Space, desk: Desk) -> None:
+    """Fill the desk's numbers for its first C slots."""
     x, y, vx, vy, world, plane, step, _, _ = space
     squares, inward, w2, slots = desk
     xi, yi, ui, wi = x[i], y[i], vx[i], vy[i]
     around = math.inf if plane else 1.0
-    for e in range(len(slots)):
+    for e in range(C):
         j = slots[e]
         dx, dy = x[j] - xi, y[j] - yi
         ux, uy = (vx[j] - ui) * step, (vy[j] - wi) * step
@@ -178,13 +183,12 @@ def _look(i: int, space: Space, desk: Desk) -> None:
 
 
 @inlined
-def _choose(k: int, names: Indices, desk: Desk) -> tuple[bool, float, float]:
-    """Bring the nearest k to the front of the desk.
+def _choose(k: int, C: int, names: Indices, desk: Desk) -> tuple[bool, float, float]:
+    """Bring the nearest k of the first C to the front of the desk.
 
     Returns whether that changed anything, the distance of the farthest of them, and of the nearest other.
     """
     squares, inward, w2, slots = desk
-    C = len(slots)
     changed = False
     while True:
         far, near = 0, k
@@ -212,6 +216,7 @@ def _choose(k: int, names: Indices, desk: Desk) -> tuple[bool, float, float]:
 @inlined
 def _holds(
     k: int,
+    C: int,
     inner: float,
     outer: float,
     slack: float,
@@ -230,10 +235,10 @@ def _holds(
         most = min(most, (min(space.world[0], space.world[1]) / 2 - outer) / (2 * fastest + TINY))
     bend = 2 * (space.pull + space.drag * (fastest + HORIZON * space.pull)) + TINY
     pace = 0.0
-    for e in range(len(desk.slots)):
+    for e in range(C):
         pace += desk.w2[e]
-    pace = math.sqrt(pace / len(desk.slots))
-    for e in range(k, len(desk.slots)):
+    pace = math.sqrt(pace / C)
+    for e in range(k, C):
         desk.squares[e] = math.sqrt(desk.squares[e])
         desk.inward[e] /= desk.squares[e] + TINY
     # The overlap is convex in time. So where it is below 0 it has always been; and between a tick where it is
@@ -244,7 +249,7 @@ def _holds(
         tick = min(tick, math.floor(most))
         if not held < tick < end:
             break
-        overlap = _overlap(k, tick, reach - 2 * fastest * tick, desk) + bend * tick * (tick + 1) + 4 * slack
+        overlap = _overlap(k, C, tick, reach - 2 * fastest * tick, desk) + bend * tick * (tick + 1) + 4 * slack
         if overlap <= 0.0:
             held, spare = tick, -overlap
         else:
@@ -260,13 +265,15 @@ def _holds(
 
 
 @inlined
-def _overlap(k: int, tick: float, others: float, desk: Desk) -> float:
+def _overlap(k: int, C: int, tick: float, others: float, desk: Desk) -> float:
     """By how much, after that many ticks, the farthest of the k is farther than the nearest of the rest and
     of `others`, if everybody goes straight on: at most."""
     squares, inward, w2, _ = desk
     farthest, nearest = 0.0, others
     for e in range(k):
-        farthest = max(farthest, squares[e] + tick * (tick * w2[e] - 2 * inward[e]))
-    for e in range(k, len(squares)):
-        nearest = min(nearest, squares[e] - tick * inward[e])
+        square = squares[e] + tick * (tick * w2[e] - 2 * inward[e])
+        farthest = square if square > farthest else farthest
+    for e in range(k, C):
+        distance = squares[e] - tick * inward[e]
+        nearest = distance if distance < nearest else nearest
     return math.sqrt(farthest) - nearest

@@ -15,16 +15,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.model.jit import inlined, kernel, part
+from chronoflux.model.jit import kernel, part
 from chronoflux.model.swarm import Floats, World
 
 Indices = NDArray[np.int32]
 
-CROWD = 3.0
-"""Oscillators a cell on average; about the quickest for k = 8."""
+CROWD, SHARE = 2.0, 0.12
+"""Oscillators a cell on average, and how many more for each neighbour wanted; measured to be quick."""
 SLACK = 1e-12
 """Allowance for rounding in the distance to a cell's edge, in parts of the world."""
-NOBODY = np.iinfo(np.int32).max
 
 
 class Grid(NamedTuple):
@@ -48,13 +47,13 @@ def nearest(x: Floats, y: Floats, world: World, plane: bool, found: Indices) -> 
     n, k = found.shape
     if k == 0:
         return
-    columns, rows = shape_of(n, world)
+    columns, rows = shape_of(n, k, world)
     grid = Grid(np.empty(columns * rows + 1, np.int64), np.empty(n, np.int32), (columns, rows))
     sort_into_cells(x, y, world, grid)
-    squares, best, names = np.empty(k), np.empty(k, np.int32), np.arange(n).astype(np.int32)
+    squares, best, names = np.empty(room_for(k)), np.empty(room_for(k), np.int32), np.arange(n).astype(np.int32)
     for i in range(n):
-        search(i, x, y, names, world, plane, grid, 0.0, squares, best)
-        put_ascending(best, names, found[i])
+        search(i, k, k, x, y, names, world, plane, grid, 0.0, squares, best)
+        put_ascending(best[:k], names, found[i])
 
 
 @part
@@ -69,9 +68,12 @@ def put_ascending(best: Indices, names: Indices, row: Indices) -> None:
 
 
 @kernel
-def shape_of(n: int, world: World) -> tuple[int, int]:
-    """Columns and rows of nearly square cells, at most about ``n / CROWD`` of them."""
-    cells = max(1, int(n / CROWD))
+def shape_of(n: int, k: int, world: World) -> tuple[int, int]:
+    """Columns and rows of nearly square cells for n oscillators of which k are mostly looked for.
+
+    So large that all the nearest are mostly found in a cell and the eight around it.
+    """
+    cells = max(1, int(n / (CROWD + SHARE * k)))
     columns = min(cells, max(1, int(math.sqrt(cells * world[0] / world[1]))))
     return columns, max(1, cells // columns)
 
@@ -122,8 +124,16 @@ def _gap(at: float, place: int, ring: int, count: int, side: float, plane: bool)
 
 
 @part
+def room_for(most: int) -> int:
+    """Places that :func:`search` needs to come up with that many."""
+    return 2 * most + 32
+
+
+@part
 def search(
     i: int,
+    least: int,
+    most: int,
     x: Floats,
     y: Floats,
     names: Indices,
@@ -132,35 +142,94 @@ def search(
     grid: Grid,
     stale: float,
     squares: Floats,
-    best: Indices,
-) -> None:
-    """Bring the oscillators nearest to the i-th, nearest first, into `best` (int32, as many as wanted).
+    slots: Indices,
+) -> tuple[int, float]:
+    """Bring the oscillators nearest to the i-th to the front of `slots`, in no order, at least `least`.
 
-    `squares` gets their squared distances. Ties go to the lower of `names` (int32 (n,)). Nobody has moved
-    further than `stale` px since `grid` was filled.
+    At most `most`, of which then none but those is nearer; ties go to the lower of `names` (int32 (n,)).
+    `squares` (float64, like `slots` with :func:`room_for` places) gets their squared distances. Nobody has
+    moved further than `stale` px since `grid` was filled. Returns how many they are, and the distance that
+    nobody else is nearer than.
     """
     columns, rows = grid.shape
-    column, row = _place(x[i], world[0], columns), _place(y[i], world[1], rows)
+    first, members, xi, yi = grid.first, grid.members, x[i], y[i]
+    around_x, around_y = (math.inf, math.inf) if plane else world
+    column, row = _place(xi, world[0], columns), _place(yi, world[1], rows)
     left, right = _reach(column, columns, plane)
     up, down = _reach(row, rows, plane)
-    squares[:], best[:] = math.inf, NOBODY
-    ring = 0
+    count, limit, ring = 0, math.inf, 0
     while True:
         for dr in range(-min(ring, up), min(ring, down) + 1):
             inside = -ring < dr < ring  # then only the two ends of this row of cells are new
             for dc in range(-ring, ring + 1, 2 * ring if inside else 1):
-                if -left <= dc <= right:
-                    cell = _around(row + dr, rows) * columns + _around(column + dc, columns)
-                    _scan(i, cell, x, y, names, world, plane, grid, squares, best)
-        if ring >= max(max(left, right), max(up, down)):
-            break
-        gap = min(
-            _gap(x[i], column, ring, columns, world[0], plane),
-            _gap(y[i], row, ring, rows, world[1], plane),
-        )
-        if gap > stale and squares[-1] < (gap - stale) * (gap - stale):
-            break
+                if not -left <= dc <= right:
+                    continue
+                cell = _around(row + dr, rows) * columns + _around(column + dc, columns)
+                for b in range(first[cell], first[cell + 1]):
+                    j = members[b]
+                    dx, dy = abs(xi - x[j]), abs(yi - y[j])
+                    ex, ey = around_x - dx, around_y - dy
+                    dx, dy = dx if dx < ex else ex, dy if dy < ey else ey
+                    square = dx * dx + dy * dy
+                    squares[count], slots[count] = square, j
+                    count += (square <= limit) & (j != i)
+                    if count == len(slots):
+                        _select(most, count, names, squares, slots)
+                        count, limit = most, squares[most - 1]
+        sure = math.inf
+        if ring < max(max(left, right), max(up, down)):
+            sure = min(
+                _gap(xi, column, ring, columns, world[0], plane),
+                _gap(yi, row, ring, rows, world[1], plane),
+            )
+            sure -= stale
         ring += 1
+        if ring == 1 and sure < math.inf:
+            continue
+        within = 0
+        for e in range(count):
+            within += squares[e] < sure * sure
+        if sure > 0.0 and within >= least:
+            break
+    front = 0
+    for e in range(count):
+        if squares[e] < sure * sure:
+            squares[front], squares[e] = squares[e], squares[front]
+            slots[front], slots[e] = slots[e], slots[front]
+            front += 1
+    if front > most:
+        _select(most, front, names, squares, slots)
+        return most, math.sqrt(squares[most - 1])
+    return front, min(sure, math.sqrt(limit))
+
+
+@part
+def _select(most: int, count: int, names: Indices, squares: Floats, slots: Indices) -> None:
+    """Bring the `most` nearest of the first `count` to the front, the last of them last.
+
+    C. A. R. Hoare, Algorithm 65: Find (1961).
+    """
+    low, high = 0, count - 1
+    while low < high:
+        middle = (low + high) // 2
+        square, name = squares[middle], names[slots[middle]]
+        i, j = low, high
+        while i <= j:
+            while squares[i] < square or (squares[i] == square and names[slots[i]] < name):
+                i += 1
+            while squares[j] > square or (squares[j] == square and names[slots[j]] > name):
+                j -= 1
+            if i <= j:
+                squares[i], squares[j] = squares[j], squares[i]
+                slots[i], slots[j] = slots[j], slots[i]
+                i += 1
+                j -= 1
+        if most - 1 <= j:
+            high = j
+        elif most - 1 >= i:
+            low = i
+        else:
+            break
 
 
 @part
@@ -169,39 +238,3 @@ def _around(place: int, count: int) -> int:
     if place < 0:
         return place + count
     return place - count if place >= count else place
-
-
-@inlined
-def _scan(
-    i: int,
-    cell: int,
-    x: Floats,
-    y: Floats,
-    names: Indices,
-    world: World,
-    plane: bool,
-    grid: Grid,
-    squares: Floats,
-    best: Indices,
-) -> None:
-    """Merge the members of a cell into the best so far."""
-    last = len(best) - 1
-    for b in range(grid.first[cell], grid.first[cell + 1]):
-        j = grid.members[b]
-        dx, dy = abs(x[i] - x[j]), abs(y[i] - y[j])
-        if not plane:
-            dx, dy = min(dx, world[0] - dx), min(dy, world[1] - dy)
-        square = dx * dx + dy * dy
-        if j == i or square > squares[last]:
-            continue
-        name = names[j]
-        if square == squares[last] and name > names[best[last]]:
-            continue
-        place = last
-        while place > 0 and (
-            square < squares[place - 1]
-            or (square == squares[place - 1] and name < names[best[place - 1]])
-        ):
-            squares[place], best[place] = squares[place - 1], best[place - 1]
-            place -= 1
-        squares[place], best[place] = square, j
