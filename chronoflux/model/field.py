@@ -222,31 +222,49 @@ def pressure_grid(
         _add_jet(p, world, t)
     across, down = np.empty(columns), np.empty(rows)
     for i in range(len(pulses)):
-        scale = -1 / (2 * pulses[i, 3] * pulses[i, 3])
+        scale = 1 / (2 * pulses[i, 3] * pulses[i, 3])
         for column in range(columns):
             dx = offset((column + 0.5) * world[0] / columns, pulses[i, 0], world[0], plane)
-            across[column] = pulses[i, 2] * math.exp(dx * dx * scale)
+            across[column] = pulses[i, 2] * math.exp(-dx * dx * scale)
         for row in range(rows):
             dy = offset((row + 0.5) * world[1] / rows, pulses[i, 1], world[1], plane)
-            down[row] = math.exp(dy * dy * scale)
+            down[row] = math.exp(-dy * dy * scale)
         for row in range(rows):
-            for column in range(columns):
-                p[row, column] += across[column] * down[row]
+            line, share = p[row], down[row]
+            if share > 0.0:
+                for column in range(columns):
+                    line[column] += across[column] * share
     for row in range(rows):
+        line = p[row]
         for column in range(columns):
-            p[row, column] = min(max(p[row, column], 0.0), TOP)
+            line[column] = min(max(line[column], 0.0), TOP)
     return p
 
 
-@kernel
+@part
 def _add_jet(p: Floats, world: World, t: float) -> None:
+    """Add the jet to the pixels `p` (rows, columns), where it is felt.
+
+    Its wave is a product of a turn by the column and one by the row: ``sin(a + b) = sin a cos b + cos a sin b``.
+    """
     rows, columns = p.shape
+    scale = 1 / (2 * JET_WIDTH * JET_WIDTH)
+    a, sine_a, cosine_a = np.empty(columns), np.empty(columns), np.empty(columns)
+    for column in range(columns):
+        a[column] = (column + 0.5) * world[0] / columns - JET_FROM[0] * world[0]
+    for column in range(columns):
+        sine_a[column], cosine_a[column] = sincos(WAVENUMBER * COS * a[column] - JET_OMEGA * t)
+    felt = JET_WIDTH * math.sqrt(2 * UNFELT)
     for row in range(rows):
         b = (row + 0.5) * world[1] / rows - JET_FROM[1] * world[1]
-        for column in range(columns):
-            a = (column + 0.5) * world[0] / columns - JET_FROM[0] * world[0]
-            across = b * COS - a * SIN
-            exponent = across * across / (2 * JET_WIDTH * JET_WIDTH)
-            if exponent < 40.0:  # beyond, it is less than the rounding of the ambient pressure
-                angle = WAVENUMBER * (a * COS + b * SIN) - JET_OMEGA * t
-                p[row, column] += JET_STRENGTH * math.exp(-exponent) * math.sin(angle)
+        sine_b, cosine_b = sincos(WAVENUMBER * SIN * b)
+        # |b cos θ − a sin θ| < felt
+        first = int(max(((b * COS - felt) / SIN + JET_FROM[0] * world[0]) * columns / world[0] - 1, 0.0))
+        last = int(min(((b * COS + felt) / SIN + JET_FROM[0] * world[0]) * columns / world[0] + 1, columns + 0.0))
+        if first >= last:
+            continue
+        line, sines, cosines, along = p[row, first:last], sine_a[first:last], cosine_a[first:last], a[first:last]
+        for i in range(len(line)):
+            across = b * COS - along[i] * SIN
+            wave = sines[i] * cosine_b + cosines[i] * sine_b
+            line[i] += JET_STRENGTH * bell(across * across * scale) * wave
