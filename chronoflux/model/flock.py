@@ -50,6 +50,8 @@ class Flock:
         self._omega, self._law = omega, law
         self._foreseen = (0.0, 0.0)
         """Pull and drag that the lists' times were last told with, see :class:`~chronoflux.model.lists.Space`."""
+        self.looks = 0
+        """Neighbour lists looked at again so far."""
         self._settle(arrays)
 
     def _settle(self, arrays: Arrays) -> None:
@@ -152,13 +154,13 @@ class Flock:
         normals: Floats,
         turns: Floats,
         turned: int,
-    ) -> int:
-        """Advance by `ticks` from `tick`; see :func:`~chronoflux.model.engine.run`. Returns lists renewed."""
+    ) -> None:
+        """Advance by `ticks` from `tick`; see :func:`~chronoflux.model.engine.run`."""
         if self._mean is None:
             self._mean = circle(self._body.phi, *self._circle)
         shared = threads.count > 1 and len(self._names) >= SHARED and not self._law.rk4
         advance = self._share if shared else self._alone
-        renewed = advance(ticks, tick, graph, others, normals, turns, turned)
+        self.looks += advance(ticks, tick, graph, others, normals, turns, turned)
         self._fresh = True
         if self._ordered:
             columns, rows = self._lists.grid.shape
@@ -166,7 +168,6 @@ class Flock:
             self._strayed += ticks * self._lists.way[2]
             if self._strayed > STRAY * cell:
                 self._settle(self.arrays())
-        return renewed
 
     def _alone(self, ticks, tick, graph, others, normals, turns, turned):  # type: ignore[no-untyped-def]
         self._mean, renewed = run(

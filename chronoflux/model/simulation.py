@@ -206,6 +206,11 @@ class Simulation:
         return self._alive()
 
     @property
+    def looks(self) -> int:
+        """How many oscillators' neighbours had to be looked at again so far; since the last reset."""
+        return self._flock.looks
+
+    @property
     def state(self) -> State:
         """A copy of positions, velocities and phases."""
         return State(**self._flock.arrays())
