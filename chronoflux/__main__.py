@@ -10,6 +10,7 @@ FACES = {
     "chronoflux.signal": "the signaling server, where nodes meet",
     "chronoflux.headless": "a node without a notebook",
     "chronoflux.demo": "the whole way once, on this machine",
+    "chronoflux.bench": "how fast the engine is here",
 }
 
 

@@ -1,26 +1,41 @@
-"""Whole ticks in one compiled call: the order of a step, and nothing else."""
+"""A tick in kernels: everybody moves, then every phase is stepped. The order of a step, and nothing else.
+
+Both halves are written for a range of slots, so that ranges can be shared among threads; a range is worked
+through in blocks that stay in the processor's first cache. `run` does many ticks in one call.
+"""
 
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 
-from chronoflux.model.field import decay
+from chronoflux.model.field import decay, steepest
 from chronoflux.model.jit import kernel, part
-from chronoflux.model.motion import move
-from chronoflux.model.neighbours import nearest
+from chronoflux.model.lists import Lists, Space, renew, travel
+from chronoflux.model.motion import FRAMES, move
 from chronoflux.model.periodic import wrap
-from chronoflux.model.phases import KNN, TAU, Coupling, Graph, circle, euler, peers_pull, rates, runge_kutta
+from chronoflux.model.phases import (
+    KNN,
+    TAU,
+    Coupling,
+    Graph,
+    circle_block,
+    euler,
+    peers_pull,
+    rates_block,
+    runge_kutta,
+    whole,
+)
 from chronoflux.model.swarm import Floats, World
+
+BLOCK = 512
+"""Oscillators worked on at once."""
 
 
 class Law(NamedTuple):
-    """The parameters as the kernel takes them; names and units are those of ``Params``."""
+    """The parameters as the kernels take them; names and units are those of ``Params``."""
 
     world: World
     plane: bool
@@ -42,91 +57,173 @@ class Clock(NamedTuple):
     speed: float
 
 
+class Body(NamedTuple):
+    """What is stepped, by slots, float64 (n,): px, px per frame, rad, and natural frequencies in rad/s."""
+
+    x: Floats
+    y: Floats
+    vx: Floats
+    vy: Floats
+    phi: Floats
+    omega: Floats
+
+
+class Circle(NamedTuple):
+    """Sine and cosine of every phase: float64 (n,)."""
+
+    s: Floats
+    c: Floats
+
+
+class Others(NamedTuple):
+    """What acts from outside.
+
+    ``fired``: float64 (P, 5), pulses as :func:`~chronoflux.model.field.decay` takes them. ``fields``:
+    float64 (peers, 4) as :func:`~chronoflux.model.phases.peers_pull` takes them.
+    """
+
+    fired: Floats
+    fields: Floats
+    clock: Clock
+
+
 @kernel
 def mesh_time(clock: Clock, tick: int, dt: float) -> float:
     """Mesh time of a tick in ms; NaN while the clock's `at` is."""
     return clock.at + 1000 * dt * (tick - clock.tick) / clock.speed
 
 
-@part
-def _run(
+@kernel
+def space_of(body: Body, law: Law, fired: Floats) -> Space:
+    """What the lists need to know of the motion, `fired` being all pulses there are."""
+    step = FRAMES * law.dt
+    pull = step * law.dt * abs(law.gamma) * steepest(law.portal, fired)
+    x, y, vx, vy, _, _ = body
+    return Space(x, y, vx, vy, law.world, law.plane, step, pull, law.eta * law.dt)
+
+
+@kernel
+def drift(first: int, end: int, tick: int, body: Body, law: Law, fired: Floats) -> tuple[float, bool]:
+    """Move the oscillators from slot `first` up to `end`; their largest speed squared, whether one crossed
+    the seam."""
+    t = tick * law.dt
+    alive = np.empty((len(fired), 4))
+    pulses = alive[: decay(fired, t, alive)]
+    fastest, crossed = 0.0, False
+    for a in range(first, end, BLOCK):
+        b = min(a + BLOCK, end)
+        speed2, over = move(
+            body.x[a:b],
+            body.y[a:b],
+            body.vx[a:b],
+            body.vy[a:b],
+            law.world,
+            law.plane,
+            t,
+            law.portal,
+            pulses,
+            law.gamma,
+            law.eta,
+            law.dt,
+        )
+        fastest, crossed = max(fastest, speed2), crossed | over
+    return fastest, crossed
+
+
+@kernel
+def turn(
+    first: int,
+    end: int,
+    tick: int,
+    body: Body,
+    law: Law,
+    lists: Lists,
+    graph: Graph,
+    others: Others,
+    mean: tuple[float, float],
+    now: Circle,
+    then: Circle,
+    normals: Floats,
+) -> tuple[int, int, int]:
+    """Step the phases from slot `first` up to `end`, after everybody has moved.
+
+    `mean`: of sine and cosine of all phases. `now` is read, `then` written. `normals`: standard normal
+    numbers by names, float64 (n,), or none. Returns the sums of ``then`` as whole numbers, see
+    :func:`~chronoflux.model.phases.whole`, and how many lists were renewed.
+    """
+    space = space_of(body, law, others.fired)
+    slope = np.empty(BLOCK)
+    T = mesh_time(others.clock, tick, law.dt)
+    peers = peers_pull(others.fields, T, 0.0)
+    kick, scale = math.sqrt(2 * law.noise * law.dt), whole(len(body.phi))
+    sines, cosines, renewed = 0, 0, 0
+    for a in range(first, end, BLOCK):
+        b = min(a + BLOCK, end)
+        if law.coupling.kind == KNN:
+            renewed += renew(a, b, tick, lists, space)
+        if law.rk4:
+            continue
+        phi, change = body.phi[a:b], slope[: b - a]
+        rates_block(
+            a, body.omega, now.s, now.c, mean, law.coupling, lists.near, graph, peers, change
+        )
+        euler(phi, change, law.dt)
+        if len(normals) > 0:
+            for i in range(len(phi)):
+                phi[i] = wrap(phi[i] + kick * normals[lists.names[a + i]], TAU)
+        sums = circle_block(phi, scale, then.s[a:b], then.c[a:b])
+        sines, cosines = sines + sums[0], cosines + sums[1]
+    if law.rk4:
+        span = 1000 * law.dt / others.clock.speed
+        runge_kutta(
+            body.phi, now.s, now.c, mean, law.dt, body.omega, law.coupling, lists.near, graph,
+            others.fields, T, span,
+        )
+        sines, cosines = circle_block(body.phi, scale, then.s, then.c)
+    return sines, cosines, renewed
+
+
+@kernel
+def note_turn(before: tuple[float, float], after: tuple[float, float], turns: Floats, at: int) -> None:
+    """Write by how much ψ turned from one mean of sine and cosine to the next into the ring `turns`."""
+    turned = math.atan2(after[0], after[1]) - math.atan2(before[0], before[1])
+    turns[at % len(turns)] = wrap(turned + math.pi, TAU) - math.pi
+
+
+@kernel
+def run(
     ticks: int,
     tick: int,
-    x: Floats,
-    y: Floats,
-    vx: Floats,
-    vy: Floats,
-    phi: Floats,
-    omega: Floats,
+    body: Body,
     law: Law,
+    lists: Lists,
     graph: Graph,
-    fired: Floats,
-    fields: Floats,
-    clock: Clock,
+    others: Others,
+    now: Circle,
+    then: Circle,
+    mean: tuple[float, float],
     normals: Floats,
     turns: Floats,
     turned: int,
-) -> tuple[int, int]:
-    """Advance the swarm by `ticks` from tick `tick`, in place.
+) -> tuple[tuple[float, float], int]:
+    """Advance all by `ticks` from tick `tick`, in place; `now` is filled and is so again at the end.
 
-    Parameters
-    ----------
-    x, y, vx, vy, phi, omega
-        float64 (n,): px, px per frame, rad, natural frequencies in rad/s.
-    fired
-        float64 (P, 5), pulses as :func:`~chronoflux.model.field.decay` takes them.
-    fields
-        float64 (peers, 4) as :func:`~chronoflux.model.phases.peers_pull` takes them.
-    normals
-        Standard normal numbers, float64 (ticks, n), or (0, n) without noise.
-    turns, turned
-        Ring of the turns of ψ in rad, one a tick, float64 (m,), and how many were ever written to it.
-
-    Returns
-    -------
-    The number of pulses alive at the end, and of peers whose field was used in the last tick.
+    `normals`: float64 (ticks, n), or (0, n) without noise. `turns`, `turned`: ring of the turns of ψ in rad,
+    one a tick, and how many were ever written to it. Returns the mean of sine and cosine, and how many
+    lists were renewed.
     """
-    n = len(phi)
-    s, c, slope = np.empty(n), np.empty(n), np.empty(n)
-    near = np.empty((n, min(law.neighbours, n - 1) if law.coupling.kind == KNN else 0), np.int32)
-    alive = np.empty((len(fired), 4))
-    kick = math.sqrt(2 * law.noise * law.dt)
-    mean = circle(phi, s, c)
-    used = 0
+    n, renewed = len(body.phi), 0
+    space, size = space_of(body, law, others.fired), whole(n) * n
     for step in range(ticks):
-        t = (tick + step) * law.dt
-        pulses = alive[: decay(fired, t, alive)]
-        move(x, y, vx, vy, law.world, law.plane, t, law.portal, pulses, law.gamma, law.eta, law.dt)
-        nearest(x, y, law.world, law.plane, near)
-        T = mesh_time(clock, tick + step, law.dt)
-        peers = peers_pull(fields, T, 0.0)
-        used = peers[0]
-        rates(omega, s, c, mean, law.coupling, near, graph, peers, slope)
-        if law.rk4:
-            span = 1000 * law.dt / clock.speed
-            runge_kutta(phi, slope, law.dt, omega, law.coupling, near, graph, fields, T, span)
-        else:
-            euler(phi, slope, law.dt, kick, normals[step] if len(normals) > 0 else normals.ravel())
-        psi = math.atan2(mean[0], mean[1])
-        mean = circle(phi, s, c)
-        turn = wrap(math.atan2(mean[0], mean[1]) - psi + math.pi, TAU) - math.pi
-        turns[(turned + step) % len(turns)] = turn
-    return decay(fired, (tick + ticks) * law.dt, alive), used
-
-
-def _cached_under(sources: int) -> Callable[..., tuple[int, int]]:
-    """`_run`, cached on disk for these `sources`.
-
-    numba's cache would not notice an edit of the other files whose kernels `_run` calls. What a closure
-    holds is part of the cache's key, so a checksum of this room's sources is held by one.
-    """
-
-    @kernel
-    def run(*arguments):  # type: ignore[no-untyped-def]
-        sources  # noqa: B018 - named so that the closure holds it
-        return _run(*arguments)
-
-    return cast("Callable[..., tuple[int, int]]", run)
-
-
-run = _cached_under(zlib.crc32(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.glob("*.py")))))
+        speed2, crossed = drift(0, n, tick + step, body, law, others.fired)
+        travel(lists, space, speed2, crossed)
+        kicks = normals[step] if len(normals) > 0 else np.empty(0)
+        sines, cosines, new = turn(
+            0, n, tick + step, body, law, lists, graph, others, mean, now, then, kicks
+        )
+        note_turn(mean, (sines / size, cosines / size), turns, turned + step)
+        mean, renewed = (sines / size, cosines / size), renewed + new
+        now, then = then, now
+    if ticks % 2 == 1:
+        then.s[:], then.c[:] = now.s, now.c
+    return mean, renewed

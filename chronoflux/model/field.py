@@ -9,8 +9,6 @@ float64 scalars and arrays, and share these arguments:
 - ``portal``: True takes the jet away;
 - ``pulses``: float64 array (P, 4), a row ``x, y, E(t), sigma`` for each pulse alive at ``t``, as
   :func:`decay` makes it. P may be 0.
-
-They call nothing outside this file, which is what makes caching the compiled ones safe.
 """
 
 from __future__ import annotations
@@ -19,7 +17,8 @@ import math
 
 import numpy as np
 
-from chronoflux.model.jit import kernel
+from chronoflux.model.elementary import exponential, sincos
+from chronoflux.model.jit import kernel, part
 from chronoflux.model.swarm import Floats, World
 
 AMBIENT, TOP = 0.55, 1.3
@@ -37,6 +36,8 @@ JET_WIDTH = 0.33 * 140.0
 """σⱼ, standard deviation of the jet's cross-section, px."""
 FAINT = 0.02
 """A pulse of this strength or less is over."""
+UNFELT = 40.0
+"""Where jet or pulse are ``e^−40`` of their strength they are taken as 0: less than the rounding of 0.55."""
 
 
 @kernel
@@ -64,14 +65,20 @@ def decay(fired: Floats, t: float, alive: Floats) -> int:
     return count
 
 
-@kernel
+@part
 def offset(a: float, b: float, period: float, plane: bool) -> float:
     """``a − b`` along one axis: plain, or the shortest way round a circle of length `period`."""
     difference = a - b
     return difference if plane else float(difference - period * np.rint(difference / period))
 
 
-@kernel
+@part
+def bell(exponent: float) -> float:
+    """``e^−exponent`` for an exponent >= 0, and 0 where that is not felt."""
+    return exponential(-exponent) if exponent < UNFELT else 0.0
+
+
+@part
 def evaluate(
     x: Floats,
     y: Floats,
@@ -86,33 +93,108 @@ def evaluate(
 ) -> None:
     """Fill `p`, `gx`, `gy` with the pressure at the points `x, y` (px) and its gradient (1/px).
 
-    All float64 (n,). The gradient is 0 where the clamp is active.
+    All float64 (n,). The gradient is 0 where the clamp is active. Each loop is one that can be vectorised,
+    and what is nowhere felt is left out: neighbouring points had best come together, some hundred at once.
     """
-    for i in range(len(x)):
-        p[i], gx[i], gy[i] = AMBIENT, 0.0, 0.0
-        if not portal:
-            a, b = x[i] - JET_FROM[0] * world[0], y[i] - JET_FROM[1] * world[1]
-            along, across = a * COS + b * SIN, b * COS - a * SIN
-            angle = WAVENUMBER * along - JET_OMEGA * t
-            envelope = JET_STRENGTH * math.exp(-across * across / (2 * JET_WIDTH * JET_WIDTH))
-            jet = envelope * math.sin(angle)
-            slope_along = envelope * math.cos(angle) * WAVENUMBER
-            slope_across = -jet * across / (JET_WIDTH * JET_WIDTH)
-            p[i] += jet
-            gx[i] += slope_along * COS - slope_across * SIN
-            gy[i] += slope_along * SIN + slope_across * COS
+    p[:], gx[:], gy[:] = AMBIENT, 0.0, 0.0
+    across, down, exponent = np.empty_like(x), np.empty_like(x), np.empty_like(x)
+    if not portal and _off_axis(x, y, world, across, exponent):
+        _add_jet_and_slope(x, y, world, JET_OMEGA * t, across, exponent, p, gx, gy)
     for k in range(len(pulses)):
-        variance = pulses[k, 3] * pulses[k, 3]
-        for i in range(len(x)):
-            dx = offset(x[i], pulses[k, 0], world[0], plane)
-            dy = offset(y[i], pulses[k, 1], world[1], plane)
-            pulse = pulses[k, 2] * math.exp(-(dx * dx + dy * dy) / (2 * variance))
-            p[i] += pulse
-            gx[i] -= pulse * dx / variance
-            gy[i] -= pulse * dy / variance
+        if _away(x, y, pulses[k, 0], pulses[k, 1], pulses[k, 3], world, plane, across, down, exponent):
+            E, per_variance = pulses[k, 2], 1 / (pulses[k, 3] * pulses[k, 3])
+            for i in range(len(x)):
+                exponent[i] = E * bell(exponent[i])
+            for i in range(len(x)):
+                p[i] += exponent[i]
+                gx[i] -= exponent[i] * across[i] * per_variance
+                gy[i] -= exponent[i] * down[i] * per_variance
     for i in range(len(x)):
-        if p[i] < 0.0 or p[i] > TOP:
-            p[i], gx[i], gy[i] = min(max(p[i], 0.0), TOP), 0.0, 0.0
+        free = (p[i] >= 0.0) & (p[i] <= TOP)
+        p[i] = min(max(p[i], 0.0), TOP)
+        gx[i] = gx[i] if free else 0.0
+        gy[i] = gy[i] if free else 0.0
+
+
+@part
+def _off_axis(x: Floats, y: Floats, world: World, across: Floats, exponent: Floats) -> bool:
+    """Fill `across` with the distances from the jet's axis in px, `exponent` with that of its envelope.
+
+    Returns whether the jet is felt anywhere; so does :func:`_away`.
+    """
+    felt = 0
+    x0, y0, scale = JET_FROM[0] * world[0], JET_FROM[1] * world[1], 1 / (2 * JET_WIDTH * JET_WIDTH)
+    for i in range(len(x)):
+        d = (y[i] - y0) * COS - (x[i] - x0) * SIN
+        across[i] = d
+        exponent[i] = d * d * scale
+        felt |= d * d * scale < UNFELT
+    return felt != 0
+
+
+@part
+def _add_jet_and_slope(
+    x: Floats,
+    y: Floats,
+    world: World,
+    turned: float,
+    across: Floats,
+    exponent: Floats,
+    p: Floats,
+    gx: Floats,
+    gy: Floats,
+) -> None:
+    x0, y0, per_variance = JET_FROM[0] * world[0], JET_FROM[1] * world[1], 1 / (JET_WIDTH * JET_WIDTH)
+    for i in range(len(x)):
+        exponent[i] = JET_STRENGTH * bell(exponent[i])
+    for i in range(len(x)):
+        sine, cosine = sincos(WAVENUMBER * ((x[i] - x0) * COS + (y[i] - y0) * SIN) - turned)
+        jet = exponent[i] * sine
+        across[i] *= -jet * per_variance  # the slope across
+        exponent[i] *= cosine * WAVENUMBER  # the slope along
+        p[i] += jet
+    for i in range(len(x)):
+        gx[i] += exponent[i] * COS - across[i] * SIN
+        gy[i] += exponent[i] * SIN + across[i] * COS
+
+
+@part
+def _away(
+    x: Floats,
+    y: Floats,
+    x0: float,
+    y0: float,
+    sigma: float,
+    world: World,
+    plane: bool,
+    across: Floats,
+    down: Floats,
+    exponent: Floats,
+) -> bool:
+    """Fill `across, down` with the ways from a pulse at ``x0, y0``, `exponent` with that of its bell."""
+    felt = 0
+    scale, width, height = 1 / (2 * sigma * sigma), 1 / world[0], 1 / world[1]
+    around = 0.0 if plane else 1.0
+    for i in range(len(x)):
+        dx, dy = x[i] - x0, y[i] - y0
+        dx -= around * world[0] * np.rint(dx * width)
+        dy -= around * world[1] * np.rint(dy * height)
+        across[i], down[i] = dx, dy
+        exponent[i] = (dx * dx + dy * dy) * scale
+        felt |= (dx * dx + dy * dy) * scale < UNFELT
+    return felt != 0
+
+
+@part
+def steepest(portal: bool, pulses: Floats) -> float:
+    """No gradient anywhere, now or later, exceeds this (1/px), as long as no pulse is added.
+
+    `pulses`: rows that begin with ``x, y, E, sigma``.
+    """
+    bound = 0.0 if portal else JET_STRENGTH * WAVENUMBER
+    for k in range(len(pulses)):
+        bound += abs(pulses[k, 2]) / (pulses[k, 3] * math.sqrt(math.e))
+    return bound
 
 
 @kernel
@@ -140,31 +222,49 @@ def pressure_grid(
         _add_jet(p, world, t)
     across, down = np.empty(columns), np.empty(rows)
     for i in range(len(pulses)):
-        scale = -1 / (2 * pulses[i, 3] * pulses[i, 3])
+        scale = 1 / (2 * pulses[i, 3] * pulses[i, 3])
         for column in range(columns):
             dx = offset((column + 0.5) * world[0] / columns, pulses[i, 0], world[0], plane)
-            across[column] = pulses[i, 2] * math.exp(dx * dx * scale)
+            across[column] = pulses[i, 2] * math.exp(-dx * dx * scale)
         for row in range(rows):
             dy = offset((row + 0.5) * world[1] / rows, pulses[i, 1], world[1], plane)
-            down[row] = math.exp(dy * dy * scale)
+            down[row] = math.exp(-dy * dy * scale)
         for row in range(rows):
-            for column in range(columns):
-                p[row, column] += across[column] * down[row]
+            line, share = p[row], down[row]
+            if share > 0.0:
+                for column in range(columns):
+                    line[column] += across[column] * share
     for row in range(rows):
+        line = p[row]
         for column in range(columns):
-            p[row, column] = min(max(p[row, column], 0.0), TOP)
+            line[column] = min(max(line[column], 0.0), TOP)
     return p
 
 
-@kernel
+@part
 def _add_jet(p: Floats, world: World, t: float) -> None:
+    """Add the jet to the pixels `p` (rows, columns), where it is felt.
+
+    Its wave is a product of a turn by the column and one by the row: ``sin(a + b) = sin a cos b + cos a sin b``.
+    """
     rows, columns = p.shape
+    scale = 1 / (2 * JET_WIDTH * JET_WIDTH)
+    a, sine_a, cosine_a = np.empty(columns), np.empty(columns), np.empty(columns)
+    for column in range(columns):
+        a[column] = (column + 0.5) * world[0] / columns - JET_FROM[0] * world[0]
+    for column in range(columns):
+        sine_a[column], cosine_a[column] = sincos(WAVENUMBER * COS * a[column] - JET_OMEGA * t)
+    felt = JET_WIDTH * math.sqrt(2 * UNFELT)
     for row in range(rows):
         b = (row + 0.5) * world[1] / rows - JET_FROM[1] * world[1]
-        for column in range(columns):
-            a = (column + 0.5) * world[0] / columns - JET_FROM[0] * world[0]
-            across = b * COS - a * SIN
-            exponent = across * across / (2 * JET_WIDTH * JET_WIDTH)
-            if exponent < 40.0:  # beyond, it is less than the rounding of the ambient pressure
-                angle = WAVENUMBER * (a * COS + b * SIN) - JET_OMEGA * t
-                p[row, column] += JET_STRENGTH * math.exp(-exponent) * math.sin(angle)
+        sine_b, cosine_b = sincos(WAVENUMBER * SIN * b)
+        # |b cos θ − a sin θ| < felt
+        first = int(max(((b * COS - felt) / SIN + JET_FROM[0] * world[0]) * columns / world[0] - 1, 0.0))
+        last = int(min(((b * COS + felt) / SIN + JET_FROM[0] * world[0]) * columns / world[0] + 1, columns + 0.0))
+        if first >= last:
+            continue
+        line, sines, cosines, along = p[row, first:last], sine_a[first:last], cosine_a[first:last], a[first:last]
+        for i in range(len(line)):
+            across = b * COS - along[i] * SIN
+            wave = sines[i] * cosine_b + cosines[i] * sine_b
+            line[i] += JET_STRENGTH * bell(across * across * scale) * wave

@@ -14,6 +14,9 @@ FRAMES = 60.0
 FASTEST = 1e9
 """Bound on each velocity component, px per frame. An explicit step with η dt > 2 grows without end; this
 keeps it finite, far above anything physical."""
+SLOWEST = 1e-150
+"""Below, a velocity component is 0: drag alone would otherwise wear it down to numbers that are slow to
+compute with."""
 
 
 @part
@@ -30,17 +33,48 @@ def move(
     gamma: float,
     eta: float,
     dt: float,
-) -> None:
+) -> tuple[float, bool]:
     """Move all oscillators by one step of `dt` s, in place: ``v += (−γ ∇p − η v) dt``, ``r += 60 v dt``.
 
     `x, y, vx, vy`: float64 (n,), px and px per frame; positions end in ``[0, W) × [0, H)``. `world` to
     `pulses` as in :mod:`chronoflux.model.field`, taken before the move. `gamma` in px²/(frame·s), `eta`
-    in 1/s.
+    in 1/s. Returns the largest speed squared, and whether anybody went across the seam.
     """
     p, gx, gy = np.empty_like(x), np.empty_like(x), np.empty_like(x)
     evaluate(x, y, world, plane, t, portal, pulses, p, gx, gy)
+    _accelerate(vx, gx, gamma, eta, dt)
+    _accelerate(vy, gy, gamma, eta, dt)
+    crossed = _shift(x, vx, world[0], dt) | _shift(y, vy, world[1], dt)
+    return _fastest(vx, vy, p), crossed
+
+
+@part
+def _accelerate(v: Floats, slope: Floats, gamma: float, eta: float, dt: float) -> None:
+    for i in range(len(v)):
+        u = min(max(v[i] + (-gamma * slope[i] - eta * v[i]) * dt, -FASTEST), FASTEST)
+        v[i] = u if abs(u) > SLOWEST else 0.0
+
+
+@part
+def _shift(x: Floats, v: Floats, side: float, dt: float) -> bool:
+    crossed = 0
     for i in range(len(x)):
-        vx[i] = min(max(vx[i] + (-gamma * gx[i] - eta * vx[i]) * dt, -FASTEST), FASTEST)
-        vy[i] = min(max(vy[i] + (-gamma * gy[i] - eta * vy[i]) * dt, -FASTEST), FASTEST)
-        x[i] = wrap(x[i] + FRAMES * vx[i] * dt, world[0])
-        y[i] = wrap(y[i] + FRAMES * vy[i] * dt, world[1])
+        moved = x[i] + FRAMES * v[i] * dt
+        x[i] = wrap(moved, side)
+        crossed |= x[i] != moved
+    return crossed != 0
+
+
+@part
+def _fastest(vx: Floats, vy: Floats, squares: Floats) -> float:
+    """The largest speed squared; `squares` (n,) is overwritten."""
+    for i in range(len(vx)):
+        squares[i] = vx[i] * vx[i] + vy[i] * vy[i]
+    size = len(squares)
+    while size > 1:  # halves are folded: a plain maximum would not be vectorised
+        half = size // 2
+        upper = squares[size - half : size]
+        for i in range(half):
+            squares[i] = max(squares[i], upper[i])
+        size -= half
+    return float(squares[0])

@@ -4,26 +4,37 @@ Oscillators are sorted into the cells of a grid; round each one, ring after ring
 until nothing outside can be nearer than the k-th found. Distances are compared as
 ``dx·dx + dy·dy`` with ``dx = |xᵢ − xⱼ|``, on the torus ``min(dx, W − dx)``; ties go to the lower index.
 A row lists its neighbours by ascending index: the set alone decides the order of sums over it, so that
-sums come out the same however the set was found. Nothing outside this file is called.
+sums come out the same however the set was found.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.model.jit import inlined, kernel
+from chronoflux.model.jit import kernel, part
 from chronoflux.model.swarm import Floats, World
 
 Indices = NDArray[np.int32]
 
-CROWD = 3.0
-"""Oscillators a cell on average; about the quickest for k = 8."""
+CROWD, SHARE = 2.0, 0.12
+"""Oscillators a cell on average, and how many more for each neighbour wanted; measured to be quick."""
 SLACK = 1e-12
 """Allowance for rounding in the distance to a cell's edge, in parts of the world."""
-NOBODY = np.iinfo(np.int32).max
+
+
+class Grid(NamedTuple):
+    """Oscillators by cells: cell c holds ``members[first[c]:first[c + 1]]``.
+
+    ``first``: int64 (cells + 1,). ``members``: int32 (n,). ``shape``: columns and rows.
+    """
+
+    first: NDArray[np.int64]
+    members: Indices
+    shape: tuple[int, int]
 
 
 @kernel
@@ -36,62 +47,62 @@ def nearest(x: Floats, y: Floats, world: World, plane: bool, found: Indices) -> 
     n, k = found.shape
     if k == 0:
         return
-    columns, rows = _grid(n, world)
-    first, order = _sort_into_cells(x, y, world, columns, rows)
-    xs, ys = x[order], y[order]
-    squares, best = np.empty(k), np.empty(k, np.int32)
-    for row in range(rows):
-        for column in range(columns):
-            cell = row * columns + column
-            for a in range(first[cell], first[cell + 1]):
-                squares[:], best[:] = math.inf, NOBODY
-                _search(a, column, row, xs, ys, world, plane, first, order, columns, rows, squares, best)
-                _put_ascending(best, found[order[a]])
+    columns, rows = shape_of(n, k, world)
+    grid = Grid(np.empty(columns * rows + 1, np.int64), np.empty(n, np.int32), (columns, rows))
+    sort_into_cells(x, y, world, grid)
+    squares, best, names = np.empty(room_for(k)), np.empty(room_for(k), np.int32), np.arange(n).astype(np.int32)
+    for i in range(n):
+        search(i, k, k, x, y, names, world, plane, grid, 0.0, squares, best)
+        put_ascending(best[:k], names, found[i])
 
 
-@inlined
-def _put_ascending(best: Indices, row: Indices) -> None:
-    """Copy `best` into `row`, sorted; by insertion, as it is short."""
+@part
+def put_ascending(best: Indices, names: Indices, row: Indices) -> None:
+    """Copy `best` into `row`, ascending by `names`; by insertion, as it is short."""
     for e in range(len(best)):
         place = e
-        while place > 0 and row[place - 1] > best[e]:
+        while place > 0 and names[row[place - 1]] > names[best[e]]:
             row[place] = row[place - 1]
             place -= 1
         row[place] = best[e]
 
 
 @kernel
-def _grid(n: int, world: World) -> tuple[int, int]:
-    """Columns and rows of nearly square cells, at most about ``n / CROWD`` of them."""
-    cells = max(1, int(n / CROWD))
+def shape_of(n: int, k: int, world: World) -> tuple[int, int]:
+    """Columns and rows of nearly square cells for n oscillators of which k are mostly looked for.
+
+    So large that all the nearest are mostly found in a cell and the eight around it.
+    """
+    cells = max(1, int(n / (CROWD + SHARE * k)))
     columns = min(cells, max(1, int(math.sqrt(cells * world[0] / world[1]))))
     return columns, max(1, cells // columns)
 
 
-@kernel
-def _sort_into_cells(
-    x: Floats, y: Floats, world: World, columns: int, rows: int
-) -> tuple[NDArray[np.int64], Indices]:
-    """``first`` (cells + 1,) and ``order`` (n,): cell c holds ``order[first[c]:first[c + 1]]``, ascending."""
-    n = len(x)
-    cell_of = np.empty(n, np.int64)
-    first = np.zeros(columns * rows + 1, np.int64)
-    for i in range(n):
-        column = min(int(x[i] * columns / world[0]), columns - 1)
-        row = min(int(y[i] * rows / world[1]), rows - 1)
-        cell_of[i] = row * columns + column
-        first[cell_of[i] + 1] += 1
-    for cell in range(columns * rows):
-        first[cell + 1] += first[cell]
-    order = np.empty(n, np.int32)
-    at = first[:-1].copy()
-    for i in range(n):
-        order[at[cell_of[i]]] = i
-        at[cell_of[i]] += 1
-    return first, order
+@part
+def _place(at: float, side: float, count: int) -> int:
+    """The column of `at` of `count` along `side`, or the row."""
+    return min(int(at * count / side), count - 1)
 
 
 @kernel
+def sort_into_cells(x: Floats, y: Floats, world: World, grid: Grid) -> None:
+    """Fill `grid`, whose shape is given; the members of a cell are ascending."""
+    first, members, (columns, rows) = grid
+    first[:] = 0
+    for i in range(len(x)):
+        first[_place(y[i], world[1], rows) * columns + _place(x[i], world[0], columns) + 1] += 1
+    for cell in range(1, len(first)):
+        first[cell] += first[cell - 1]
+    for i in range(len(x) - 1, -1, -1):  # from the ends of cells down, so that `first` becomes their starts
+        cell = _place(y[i], world[1], rows) * columns + _place(x[i], world[0], columns)
+        first[cell + 1] -= 1
+        members[first[cell + 1]] = i
+    for cell in range(len(first) - 1):
+        first[cell] = first[cell + 1]
+    first[-1] = len(x)
+
+
+@part
 def _reach(place: int, count: int, plane: bool) -> tuple[int, int]:
     """How many cells there are to go backward and forward from `place` so that each is met once."""
     if plane:
@@ -99,7 +110,7 @@ def _reach(place: int, count: int, plane: bool) -> tuple[int, int]:
     return (count - 1) // 2, count // 2
 
 
-@kernel
+@part
 def _gap(at: float, place: int, ring: int, count: int, side: float, plane: bool) -> float:
     """Lower bound on the distance along one axis to whatever lies more than `ring` cells off."""
     size = side / count
@@ -112,82 +123,118 @@ def _gap(at: float, place: int, ring: int, count: int, side: float, plane: bool)
     return min(ahead, behind) - SLACK * side
 
 
-@inlined
-def _search(
-    a: int,
-    column: int,
-    row: int,
-    xs: Floats,
-    ys: Floats,
+@part
+def room_for(most: int) -> int:
+    """Places that :func:`search` needs to come up with that many."""
+    return 2 * most + 32
+
+
+@part
+def search(
+    i: int,
+    least: int,
+    most: int,
+    x: Floats,
+    y: Floats,
+    names: Indices,
     world: World,
     plane: bool,
-    first: NDArray[np.int64],
-    order: Indices,
-    columns: int,
-    rows: int,
+    grid: Grid,
+    stale: float,
     squares: Floats,
-    best: Indices,
-) -> None:
-    """Bring the k nearest of the a-th oscillator in cell order, nearest first, into `best` (k,).
+    slots: Indices,
+) -> tuple[int, float]:
+    """Bring the oscillators nearest to the i-th to the front of `slots`, in no order, at least `least`.
 
-    `squares` (k,) gets their squared distances; both come filled with infinity and NOBODY.
+    At most `most`, of which then none but those is nearer; ties go to the lower of `names` (int32 (n,)).
+    `squares` (float64, like `slots` with :func:`room_for` places) gets their squared distances. Nobody has
+    moved further than `stale` px since `grid` was filled. Returns how many they are, and the distance that
+    nobody else is nearer than.
     """
+    columns, rows = grid.shape
+    first, members, xi, yi = grid.first, grid.members, x[i], y[i]
+    around_x, around_y = (math.inf, math.inf) if plane else world
+    column, row = _place(xi, world[0], columns), _place(yi, world[1], rows)
     left, right = _reach(column, columns, plane)
     up, down = _reach(row, rows, plane)
-    ring = 0
+    count, limit, ring = 0, math.inf, 0
     while True:
         for dr in range(-min(ring, up), min(ring, down) + 1):
             inside = -ring < dr < ring  # then only the two ends of this row of cells are new
             for dc in range(-ring, ring + 1, 2 * ring if inside else 1):
-                if -left <= dc <= right:
-                    cell = _around(row + dr, rows) * columns + _around(column + dc, columns)
-                    _scan(a, first[cell], first[cell + 1], xs, ys, world, plane, order, squares, best)
-        gap = min(
-            _gap(xs[a], column, ring, columns, world[0], plane),
-            _gap(ys[a], row, ring, rows, world[1], plane),
-        )
-        if (gap > 0.0 and squares[-1] < gap * gap) or ring >= max(max(left, right), max(up, down)):
-            break
+                if not -left <= dc <= right:
+                    continue
+                cell = _around(row + dr, rows) * columns + _around(column + dc, columns)
+                for b in range(first[cell], first[cell + 1]):
+                    j = members[b]
+                    dx, dy = abs(xi - x[j]), abs(yi - y[j])
+                    ex, ey = around_x - dx, around_y - dy
+                    dx, dy = dx if dx < ex else ex, dy if dy < ey else ey
+                    square = dx * dx + dy * dy
+                    squares[count], slots[count] = square, j
+                    count += (square <= limit) & (j != i)
+                    if count == len(slots):
+                        _select(most, count, names, squares, slots)
+                        count, limit = most, squares[most - 1]
+        sure = math.inf
+        if ring < max(max(left, right), max(up, down)):
+            sure = min(
+                _gap(xi, column, ring, columns, world[0], plane),
+                _gap(yi, row, ring, rows, world[1], plane),
+            )
+            sure -= stale
         ring += 1
+        if ring == 1 and sure < math.inf:
+            continue
+        within = 0
+        for e in range(count):
+            within += squares[e] < sure * sure
+        if sure > 0.0 and within >= least:
+            break
+    front = 0
+    for e in range(count):
+        if squares[e] < sure * sure:
+            squares[front], squares[e] = squares[e], squares[front]
+            slots[front], slots[e] = slots[e], slots[front]
+            front += 1
+    if front > most:
+        _select(most, front, names, squares, slots)
+        return most, math.sqrt(squares[most - 1])
+    return front, min(sure, math.sqrt(limit))
 
 
-@kernel
+@part
+def _select(most: int, count: int, names: Indices, squares: Floats, slots: Indices) -> None:
+    """Bring the `most` nearest of the first `count` to the front, the last of them last.
+
+    C. A. R. Hoare, Algorithm 65: Find (1961).
+    """
+    low, high = 0, count - 1
+    while low < high:
+        middle = (low + high) // 2
+        square, name = squares[middle], names[slots[middle]]
+        i, j = low, high
+        while i <= j:
+            while squares[i] < square or (squares[i] == square and names[slots[i]] < name):
+                i += 1
+            while squares[j] > square or (squares[j] == square and names[slots[j]] > name):
+                j -= 1
+            if i <= j:
+                squares[i], squares[j] = squares[j], squares[i]
+                slots[i], slots[j] = slots[j], slots[i]
+                i += 1
+                j -= 1
+        if most - 1 <= j:
+            high = j
+        elif most - 1 >= i:
+            low = i
+        else:
+            break
+
+
+@part
 def _around(place: int, count: int) -> int:
     """`place` modulo `count`, for a place at most one round off."""
     if place < 0:
         return place + count
     return place - count if place >= count else place
-
-
-@inlined
-def _scan(
-    a: int,
-    begin: int,
-    end: int,
-    xs: Floats,
-    ys: Floats,
-    world: World,
-    plane: bool,
-    order: Indices,
-    squares: Floats,
-    best: Indices,
-) -> None:
-    """Merge the oscillators `begin` to `end` of the cell order into the best so far."""
-    last = len(best) - 1
-    for b in range(begin, end):
-        dx, dy = abs(xs[a] - xs[b]), abs(ys[a] - ys[b])
-        if not plane:
-            dx, dy = min(dx, world[0] - dx), min(dy, world[1] - dy)
-        square = dx * dx + dy * dy
-        if b == a or square > squares[last]:
-            continue
-        j = order[b]
-        if square == squares[last] and j > best[last]:
-            continue
-        place = last
-        while place > 0 and (
-            square < squares[place - 1] or (square == squares[place - 1] and j < best[place - 1])
-        ):
-            squares[place], best[place] = squares[place - 1], best[place - 1]
-            place -= 1
-        squares[place], best[place] = square, j

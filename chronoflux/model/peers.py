@@ -10,6 +10,7 @@ import numpy as np
 
 from chronoflux.errors import ParameterError
 from chronoflux.model.engine import Clock, mesh_time
+from chronoflux.model.phases import FRESH
 from chronoflux.model.swarm import Floats
 
 BOUNDS = {"R": (0.0, 1.0 + 1e-9), "psi": (-1e6, 1e6), "omega": (-200.0, 200.0)}
@@ -76,6 +77,11 @@ class Peers:
             rows = [self.fields[peer] for peer in sorted(self.fields)]
             self._table = np.array(rows, np.float64).reshape(-1, 4)
         return self._table
+
+    def count(self, tick: int, dt: float) -> None:
+        """Count the fields used in `tick`."""
+        T = self.mesh_time(tick, dt)
+        self.used = sum(abs(T - field.at) <= FRESH for field in self.fields.values())
 
     def save(self) -> dict[str, Any]:
         """Plain values for :meth:`load`; the clock is None without an anchor (NaN is not JSON)."""

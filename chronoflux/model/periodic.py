@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from chronoflux.model.jit import kernel
+import numpy as np
+
+from chronoflux.model.jit import part
 
 
-@kernel
+@part
 def wrap(value: float, period: float) -> float:
     """`value` modulo `period`, in ``[0, period)`` even where rounding would give `period` itself."""
-    if 0.0 <= value < period:
-        return value
-    value = value % period
-    return value if value < period else 0.0
+    rest = value - period * np.floor(value / period)
+    rest = rest + period if rest < 0.0 else rest
+    rest = rest - period if rest >= period else rest
+    return rest if (rest >= 0.0) & (rest < period) else 0.0

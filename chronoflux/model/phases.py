@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from chronoflux.model.elementary import sincos
 from chronoflux.model.jit import kernel, part
 from chronoflux.model.neighbours import Indices
 from chronoflux.model.periodic import wrap
@@ -46,14 +47,36 @@ class Coupling(NamedTuple):
 
 
 @kernel
+def whole(n: int) -> float:
+    """What sines and cosines of n phases are multiplied by to be summed as whole numbers in 63 bits.
+
+    Such sums are the same in any order, and so whatever the number of threads. They are right to
+    ``n · 2⁻⁶³`` a term, the rounding of a double where n is below a thousand.
+    """
+    scale = 2.0**62
+    while n > 1:
+        scale, n = scale / 2, (n + 1) // 2
+    return scale
+
+
+@part
+def circle_block(phi: Floats, scale: float, s: Floats, c: Floats) -> tuple[int, int]:
+    """Fill `s`, `c` with sine and cosine of `phi` (float64, all (n,)); return their sums times `scale`."""
+    sines, cosines = 0, 0
+    for i in range(len(phi)):
+        s[i], c[i] = sincos(phi[i])
+    for i in range(len(phi)):
+        sines += np.int64(s[i] * scale)
+        cosines += np.int64(c[i] * scale)
+    return sines, cosines
+
+
+@kernel
 def circle(phi: Floats, s: Floats, c: Floats) -> tuple[float, float]:
     """Fill `s`, `c` with sine and cosine of `phi` (float64, all (n,)); return their means."""
-    sines, cosines = 0.0, 0.0
-    for i in range(len(phi)):
-        s[i], c[i] = math.sin(phi[i]), math.cos(phi[i])
-        sines += s[i]
-        cosines += c[i]
-    return sines / len(phi), cosines / len(phi)
+    scale = whole(len(phi))
+    sines, cosines = circle_block(phi, scale, s, c)
+    return sines / scale / len(phi), cosines / scale / len(phi)
 
 
 @kernel
@@ -74,27 +97,68 @@ def peers_pull(fields: Floats, T: float, ahead: float) -> tuple[int, float, floa
     return used, sines / max(used, 1), cosines / max(used, 1)
 
 
-@kernel
-def _nearest_pull(s: Floats, c: Floats, near: Indices, A: Floats, B: Floats) -> None:
-    """Fill ``A, B`` (n,) with the means of sine and cosine over the neighbours `near` (n, k)."""
-    n, k = near.shape
-    for i in range(n):
+@part
+def _nearest_pull(first: int, s: Floats, c: Floats, near: Indices, A: Floats, B: Floats) -> None:
+    """Fill ``A, B`` with the means of sine and cosine over the neighbours, rows of `near` from `first` on."""
+    k = near.shape[1]
+    share = 1 / max(k, 1)
+    for i in range(len(A)):
+        row = near[first + i]
         a, b = 0.0, 0.0
         for e in range(k):
-            a += s[near[i, e]]
-            b += c[near[i, e]]
-        A[i], B[i] = a / max(k, 1), b / max(k, 1)
+            a += s[row[e]]
+            b += c[row[e]]
+        A[i], B[i] = a * share, b * share
 
 
-@kernel
-def _graph_pull(s: Floats, c: Floats, graph: Graph, A: Floats, B: Floats) -> None:
-    """Fill ``A, B`` (n,) with the weighted sums of sine and cosine over the rows of `graph`."""
-    for i in range(len(s)):
+@part
+def _graph_pull(first: int, s: Floats, c: Floats, graph: Graph, A: Floats, B: Floats) -> None:
+    """Fill ``A, B`` with the weighted sums of sine and cosine over the rows of `graph` from `first` on."""
+    for i in range(len(A)):
         a, b = 0.0, 0.0
-        for e in range(graph.indptr[i], graph.indptr[i + 1]):
+        for e in range(graph.indptr[first + i], graph.indptr[first + i + 1]):
             a += graph.weights[e] * s[graph.indices[e]]
             b += graph.weights[e] * c[graph.indices[e]]
         A[i], B[i] = a, b
+
+
+@part
+def rates_block(
+    first: int,
+    omega: Floats,
+    s: Floats,
+    c: Floats,
+    mean: tuple[float, float],
+    coupling: Coupling,
+    near: Indices,
+    graph: Graph,
+    peers: tuple[int, float, float],
+    out: Floats,
+) -> None:
+    """Fill `out` (m,) with dφ/dt in rad/s of the m oscillators from `first` on.
+
+    `omega`: natural frequencies, rad/s; `s, c`, `mean` from :func:`circle`; `near`: int32 (n, k) for KNN;
+    `graph` for GRAPH; `peers` from :func:`peers_pull`.
+    """
+    A, B = np.empty_like(out), np.empty_like(out)
+    if coupling.kind == GLOBAL:
+        A[:], B[:] = mean
+    elif coupling.kind == GRAPH:
+        _graph_pull(first, s, c, graph, A, B)
+    else:
+        _nearest_pull(first, s, c, near, A, B)
+    kappa = coupling.kappa if len(s) > 1 else 0.0
+    # κ (A cos(φ + α) − B sin(φ + α)) + mesh, sorted by cos φ and sin φ.
+    cos_lag, sin_lag = kappa * math.cos(coupling.lag), kappa * math.sin(coupling.lag)
+    mesh_s, mesh_c = coupling.mesh * peers[1], coupling.mesh * peers[2]
+    end = first + len(out)
+    own_s, own_c, own = s[first:end], c[first:end], omega[first:end]
+    for i in range(len(out)):
+        out[i] = (
+            own[i]
+            + own_c[i] * (A[i] * cos_lag - B[i] * sin_lag + mesh_s)
+            - own_s[i] * (A[i] * sin_lag + B[i] * cos_lag + mesh_c)
+        )
 
 
 @kernel
@@ -109,40 +173,23 @@ def rates(
     peers: tuple[int, float, float],
     out: Floats,
 ) -> None:
-    """Fill `out` (n,) with dφ/dt in rad/s.
-
-    `omega`: natural frequencies, rad/s; `s, c`, `mean` from :func:`circle`; `near`: int32 (n, k) for KNN;
-    `graph` for GRAPH; `peers` from :func:`peers_pull`.
-    """
-    A, B = np.empty_like(s), np.empty_like(s)
-    if coupling.kind == GLOBAL:
-        A[:], B[:] = mean
-    elif coupling.kind == GRAPH:
-        _graph_pull(s, c, graph, A, B)
-    else:
-        _nearest_pull(s, c, near, A, B)
-    kappa = coupling.kappa if len(s) > 1 else 0.0
-    cos_lag, sin_lag = math.cos(coupling.lag), math.sin(coupling.lag)
-    mesh_s, mesh_c = coupling.mesh * peers[1], coupling.mesh * peers[2]
-    for i in range(len(s)):
-        pull = A[i] * (c[i] * cos_lag - s[i] * sin_lag) - B[i] * (s[i] * cos_lag + c[i] * sin_lag)
-        out[i] = omega[i] + kappa * pull + mesh_s * c[i] - mesh_c * s[i]
+    """Fill `out` (n,) with dφ/dt in rad/s of all; arguments as for :func:`rates_block`."""
+    rates_block(0, omega, s, c, mean, coupling, near, graph, peers, out)
 
 
 @part
-def euler(phi: Floats, slope: Floats, dt: float, kick: float, normals: Floats) -> None:
-    """Advance `phi` by ``slope · dt + kick · normals`` (Euler–Maruyama; `normals` may be empty)."""
+def euler(phi: Floats, slope: Floats, dt: float) -> None:
+    """Advance `phi` by ``slope · dt``."""
     for i in range(len(phi)):
-        step = dt * slope[i]
-        if len(normals) > 0:
-            step += kick * normals[i]
-        phi[i] = wrap(phi[i] + step, TAU)
+        phi[i] = wrap(phi[i] + dt * slope[i], TAU)
 
 
 @part
 def runge_kutta(
     phi: Floats,
-    slope: Floats,
+    s: Floats,
+    c: Floats,
+    mean: tuple[float, float],
     dt: float,
     omega: Floats,
     coupling: Coupling,
@@ -152,18 +199,20 @@ def runge_kutta(
     T: float,
     span: float,
 ) -> None:
-    """Advance `phi` by the classical fourth-order method, from `slope`, the rates at its start.
+    """Advance `phi` by the classical fourth-order method; `s, c`, `mean` are those of `phi`.
 
     The peers' fields go on turning within the step, which takes `span` ms of mesh time from `T` on.
     """
-    s, c = np.empty_like(phi), np.empty_like(phi)
-    total, stage, latest = slope.copy(), np.empty_like(phi), slope.copy()
+    latest, total = np.empty_like(phi), np.empty_like(phi)
+    rates_block(0, omega, s, c, mean, coupling, near, graph, peers_pull(fields, T, 0.0), total)
+    latest[:] = total
+    stage, sines, cosines = np.empty_like(phi), np.empty_like(phi), np.empty_like(phi)
     for part_of_step, weight in ((0.5, 2.0), (0.5, 2.0), (1.0, 1.0)):
         for i in range(len(phi)):
             stage[i] = phi[i] + part_of_step * dt * latest[i]
-        mean = circle(stage, s, c)
+        middle = circle(stage, sines, cosines)
         peers = peers_pull(fields, T, part_of_step * span)
-        rates(omega, s, c, mean, coupling, near, graph, peers, latest)
+        rates_block(0, omega, sines, cosines, middle, coupling, near, graph, peers, latest)
         for i in range(len(phi)):
             total[i] += weight * latest[i]
     for i in range(len(phi)):

@@ -7,12 +7,14 @@ equal, between the anchor colours named here.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from chronoflux.model.field import TOP
 from chronoflux.model.jit import kernel
-from chronoflux.model.swarm import Floats
+from chronoflux.model.swarm import Floats, Longs
 
 Bytes = NDArray[np.uint8]
 
@@ -54,15 +56,40 @@ def opacity(p: Floats) -> NDArray[np.float32]:
     return alpha
 
 
+def add_dots(image: Bytes, x: Floats, y: Floats, colours: Bytes, radius: int = 1) -> None:
+    """Draw discs of `radius` px at ``x, y`` (n,), px of the picture, into the RGB `image` (h, w, 3) in place.
+
+    `colours`: uint8 (n, 3). Later ones lie on top; what is outside the picture is cut off.
+    """
+    reach = np.arange(-radius, radius + 1)
+    half_widths = np.floor(np.sqrt((radius + 0.5) ** 2 - reach**2)).astype(np.int64)
+    half_widths = np.minimum(half_widths, radius)
+    _stamp(
+        image, np.ascontiguousarray(x, np.float64), np.ascontiguousarray(y, np.float64), colours, half_widths
+    )
+
+
+@kernel
+def _stamp(image: Bytes, x: Floats, y: Floats, colours: Bytes, half_widths: Longs) -> None:
+    height, width, _ = image.shape
+    radius = len(half_widths) // 2
+    for i in range(len(x)):
+        if not (-radius <= x[i] < width + radius and -radius <= y[i] < height + radius):
+            continue
+        column, row = int(math.floor(x[i])), int(math.floor(y[i]))
+        red, green, blue = colours[i, 0], colours[i, 1], colours[i, 2]
+        for r in range(max(row - radius, 0), min(row + radius + 1, height)):
+            half = half_widths[r - row + radius]
+            for c in range(max(column - half, 0), min(column + half + 1, width)):
+                image[r, c, 0], image[r, c, 1], image[r, c, 2] = red, green, blue
+
+
 @kernel
 def _quantise(p: Floats, scale: float, levels: Bytes) -> None:
     for i in range(p.size):
         level = p[i] * scale + 0.5
-        if not level >= 0.0:
-            level = 0.0
-        elif level > 255.0:
-            level = 255.0
-        levels[i] = np.uint8(level)
+        level = level if level >= 0.0 else 0.0
+        levels[i] = np.uint8(np.int32(level if level <= 255.0 else 255.0))
 
 
 @kernel

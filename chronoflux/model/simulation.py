@@ -11,14 +11,14 @@ from typing import Any, Self
 import numpy as np
 
 from chronoflux.errors import ParameterError
-from chronoflux.model.engine import Law, run
+from chronoflux.model.engine import Law, Others
 from chronoflux.model.events import EVENTS, EventKind
 from chronoflux.model.field import FAINT, decay, pressure, strength
+from chronoflux.model.flock import Arrays, Flock
 from chronoflux.model.frequencies import Frequencies
 from chronoflux.model.graph import NO_GRAPH, checked_graph, read_graph
 from chronoflux.model.metrics import local_orders, order, turbulence
 from chronoflux.model.motion import FASTEST
-from chronoflux.model.neighbours import nearest
 from chronoflux.model.params import Params
 from chronoflux.model.patterns import Vortices, correlation_length, vortices
 from chronoflux.model.peers import Field, Peers
@@ -117,22 +117,14 @@ class Simulation:
         if state is None:
             x, y, phi = (rng.random(n) * side for side in (*p.world, TAU))
             state = State(x=x, y=y, vx=np.zeros(n), vy=np.zeros(n), phi=phi)
-        self._swarm = Swarm(
-            x=state.x.copy(),
-            y=state.y.copy(),
-            vx=state.vx.copy(),
-            vy=state.vy.copy(),
-            phi=state.phi.copy(),
-            world=p.world,
-            dt=p.dt,
-            rng=rng,
-            tick=tick,
-            portal=portal,
-        )
+        self._tick, self._portal = tick, portal
+        self._pulses: list[Pulse] = []
         self._frequencies = self._given or Frequencies.draw(p, rng)
         self._turns = np.zeros(max(1, round(OMEGA_WINDOW / p.dt)))
         self._turned = 0
-        self._settle()
+        self._law = self._make_law()
+        arrays = {name: getattr(state, name).copy() for name in ARRAYS}
+        self._flock = Flock(_in_range(arrays, p.world), self._frequencies.omega(p, portal), self._law)
         self._refresh()
 
     def reset(self, seed: int | None = None) -> None:
@@ -151,24 +143,14 @@ class Simulation:
         self._begin(None, tick=tick, portal=self.portal)
         self._peers.shift(tick, now)
 
-    def _settle(self) -> None:
-        """Bring what was changed from outside back into range."""
-        swarm = self._swarm
-        for velocity in (swarm.vx, swarm.vy):
-            np.clip(velocity, -FASTEST, FASTEST, out=velocity)
-        for values, period in ((swarm.x, swarm.world[0]), (swarm.y, swarm.world[1]), (swarm.phi, TAU)):
-            np.mod(values, period, out=values)
-            values[values >= period] = 0.0  # np.mod rounds −tiny up to the period itself
-
-    def _refresh(self) -> None:
-        """What the kernel needs of parameters, portal and pulses, after a change of any of them."""
-        p, swarm = self._params, self._swarm
+    def _make_law(self) -> Law:
+        p = self._params
         kind = GLOBAL if p.coupling == "global" else KNN
         kind = kind if self._graph is None else GRAPH
-        self._law = Law(
+        return Law(
             world=p.world,
             plane=p.boundary == "plane",
-            portal=swarm.portal,
+            portal=self._portal,
             dt=p.dt,
             gamma=p.gamma,
             eta=p.eta,
@@ -177,8 +159,12 @@ class Simulation:
             rk4=p.integrator == "rk4",
             coupling=Coupling(kind, p.kappa, p.phase_lag, p.mesh_coupling),
         )
-        self._omega = self._frequencies.omega(p, swarm.portal)
-        self._fired = np.array(swarm.pulses, np.float64).reshape(-1, 5)
+
+    def _refresh(self) -> None:
+        """Tell the flock of parameters, portal and pulses, after a change of any of them."""
+        self._law = self._make_law()
+        self._fired = np.array(self._pulses, np.float64).reshape(-1, 5)
+        self._flock.obey(self._law, self._frequencies.omega(self._params, self._portal), self._fired)
 
     # -- what it is -----------------------------------------------------------------------------------
 
@@ -201,17 +187,17 @@ class Simulation:
     @property
     def tick(self) -> int:
         """Ticks done."""
-        return self._swarm.tick
+        return self._tick
 
     @property
     def t(self) -> float:
         """Simulated time in s, ``tick · dt``."""
-        return self._swarm.t
+        return self._tick * self._params.dt
 
     @property
     def portal(self) -> bool:
         """Whether portal mode is on."""
-        return self._swarm.portal
+        return self._portal
 
     @property
     def pulses(self) -> Floats:
@@ -219,21 +205,26 @@ class Simulation:
         return self._alive()
 
     @property
+    def looks(self) -> int:
+        """How many oscillators' neighbours had to be looked at again so far; since the last reset."""
+        return self._flock.looks
+
+    @property
     def state(self) -> State:
         """A copy of positions, velocities and phases."""
-        s = self._swarm
-        return State(x=s.x, y=s.y, vx=s.vx, vy=s.vy, phi=s.phi)
+        return State(**self._flock.arrays())
 
     def snapshot(self) -> Snapshot:
         """The swarm as it is now, frozen."""
-        s, law = self._swarm, self._law
-        pulses = self._alive()
-        arrays = {name: getattr(s, name).copy() for name in ARRAYS}
-        arrays["pressure"] = pressure(s.x, s.y, law.world, law.plane, s.t, law.portal, pulses)
+        law, pulses, arrays = self._law, self._alive(), self._flock.arrays()
+        arrays["pressure"] = pressure(
+            arrays["x"], arrays["y"], law.world, law.plane, self.t, law.portal, pulses
+        )
         arrays["pulses"] = pulses
         for array in arrays.values():
             array.flags.writeable = False
-        return Snapshot(**arrays, portal=s.portal, tick=s.tick, t=s.t, params=self._params, seed=self.seed)
+        facts = {"portal": self.portal, "tick": self.tick, "t": self.t}
+        return Snapshot(**arrays, **facts, params=self._params, seed=self.seed)
 
     def _alive(self) -> Floats:
         alive = np.empty((len(self._fired), 4))
@@ -245,7 +236,7 @@ class Simulation:
         """``R``, ``psi`` (rad) and ``omega`` (rad/s; NaN before the first tick) of the mean field; O(n)."""
         kept = min(self._turned, len(self._turns))
         omega = float(np.sum(self._turns[:kept])) / (kept * self._params.dt) if kept else math.nan
-        return (*order(self._swarm.phi), omega)
+        return (*order(self._flock.phases()), omega)
 
     def metrics(self) -> dict[str, float]:
         """``H, psi, omega, tau, H_local`` as defined in the model; ``omega`` is NaN before the first tick."""
@@ -258,7 +249,7 @@ class Simulation:
 
     def _arrays(self, names: Sequence[str]) -> dict[str, Floats]:
         """These arrays of the oscillators, by name and by index; not to be written to."""
-        return {name: getattr(self._swarm, name) for name in names}
+        return {name: self._flock.array(name) for name in names}
 
     def _where(self) -> tuple[Floats, Floats, Floats, World, bool]:
         """What patterns in space are measured on."""
@@ -270,16 +261,14 @@ class Simulation:
 
         See :func:`~chronoflux.model.metrics.local_orders`.
         """
-        x, y, phi, world, plane = self._where()
+        phi = self._flock.array("phi")
         n = len(phi)
         if self._graph is not None:
             return local_orders(phi, self._graph.indptr, self._graph.indices)
         if self._params.coupling == "global":
             return np.full(n, order(phi)[0])
-        k = min(self._params.neighbours, n - 1)
-        near = np.empty((n, k), np.int32)
-        nearest(x, y, world, plane, near)
-        return local_orders(phi, np.arange(n + 1) * k, near.ravel())
+        near = self._flock.neighbours()
+        return local_orders(phi, np.arange(n + 1) * near.shape[1], near.ravel())
 
     def correlation_length(self) -> float:
         """How far phases agree in space, px; see :func:`~chronoflux.model.patterns.correlation_length`."""
@@ -336,29 +325,14 @@ class Simulation:
         self.advance(plan.ticks % plan.every)
 
     def _run(self, ticks: int, normals: Floats) -> None:
-        s = self._swarm
-        alive, self._peers.used = run(
-            ticks,
-            s.tick,
-            s.x,
-            s.y,
-            s.vx,
-            s.vy,
-            s.phi,
-            self._omega,
-            self._law,
-            self._graph or NO_GRAPH,
-            self._fired,
-            self._peers.table(),
-            self._peers.clock,
-            normals,
-            self._turns,
-            self._turned,
-        )
-        s.tick += ticks
+        others = Others(self._fired, self._peers.table(), self._peers.clock)
+        graph = self._graph or NO_GRAPH
+        self._flock.run(ticks, self._tick, graph, others, normals, self._turns, self._turned)
+        self._tick += ticks
         self._turned += ticks
-        if alive < len(self._fired):
-            s.pulses[:] = [pulse for pulse in s.pulses if strength(pulse.E, s.t - pulse.t) > FAINT]
+        self._peers.count(self._tick - 1, self._params.dt)
+        if len(self._alive()) < len(self._fired):
+            self._pulses = [pulse for pulse in self._pulses if strength(pulse.E, self.t - pulse.t) > FAINT]
             self._refresh()
 
     def fire(self, name: str, /, *, age: float = 0.0, **data: Any) -> None:
@@ -390,9 +364,20 @@ class Simulation:
 
     def _apply_events(self) -> None:
         queue, self._queue = self._queue, []
+        p, arrays = self._params, self._flock.arrays()
+        swarm = Swarm(
+            **arrays,
+            world=p.world,
+            dt=p.dt,
+            rng=self._rng,
+            tick=self._tick,
+            portal=self._portal,
+            pulses=self._pulses,
+        )
         for kind, age, data in queue:
-            kind.effect(self._swarm, age, **data)
-        self._settle()
+            kind.effect(swarm, age, **data)
+        self._portal, self._pulses = swarm.portal, swarm.pulses
+        self._flock.put(_in_range({name: getattr(swarm, name) for name in ARRAYS}, p.world))
         self._refresh()
 
     # -- others ---------------------------------------------------------------------------------------
@@ -433,15 +418,13 @@ class Simulation:
         other = self.load(self.save())
         if seed is not None:
             other._sow(seed)
-            other._swarm.rng = other._rng
         return other
 
     def save(self) -> dict[str, Any]:
         """Everything needed to go on bit for bit: NumPy arrays, and for the rest values ready for JSON."""
-        s = self._swarm
-        saved: dict[str, Any] = {name: getattr(s, name).copy() for name in ARRAYS}
+        saved: dict[str, Any] = dict(self._flock.arrays())
         saved |= {"hertz": self._frequencies.hertz.copy(), "turns": self._turns.copy()}
-        saved["pulses"] = np.array(s.pulses, np.float64).reshape(-1, 5)
+        saved["pulses"] = np.array(self._pulses, np.float64).reshape(-1, 5)
         if self._graph is not None:
             saved |= {f"graph_{name}": array.copy() for name, array in self._graph._asdict().items()}
         return saved | {
@@ -450,8 +433,8 @@ class Simulation:
             "seed": self.seed,
             "given": self._frequencies.given,
             "generator": self._rng.bit_generator.state,
-            "tick": s.tick,
-            "portal": s.portal,
+            "tick": self._tick,
+            "portal": self._portal,
             "turned": self._turned,
             "peers": self._peers.save(),
             "queue": [[kind.name, age, data] for kind, age, data in self._queue],
@@ -482,8 +465,8 @@ class Simulation:
         sim._frequencies = Frequencies(hertz, bool(saved["given"]))
         sim._turns = column("turns", saved["turns"], len(sim._turns))
         sim._turned, sim._peers = whole("turned", saved["turned"], 0), Peers.load(saved["peers"])
-        sim._swarm.tick, sim._swarm.portal = whole("tick", saved["tick"], 0), bool(saved["portal"])
-        sim._swarm.pulses = [Pulse.checked(row) for row in saved["pulses"]]
+        sim._tick, sim._portal = whole("tick", saved["tick"], 0), bool(saved["portal"])
+        sim._pulses = [Pulse.checked(row) for row in saved["pulses"]]
         for name, age, data in saved["queue"]:
             sim.fire(name, age=age, **data)
         sim._refresh()
@@ -497,3 +480,14 @@ def _size(state: State | None, frequencies: Any, graph: Graph | None) -> int | N
     if frequencies is not None:
         return max(1, length(frequencies))
     return None if graph is None else len(graph.indptr) - 1
+
+
+def _in_range(arrays: Arrays, world: World) -> Arrays:
+    """`arrays` brought back into range in place, after a change from outside."""
+    for name in ("vx", "vy"):
+        np.clip(arrays[name], -FASTEST, FASTEST, out=arrays[name])
+    for name, period in (("x", world[0]), ("y", world[1]), ("phi", TAU)):
+        values = arrays[name]
+        np.mod(values, period, out=values)
+        values[values >= period] = 0.0  # np.mod rounds −tiny up to the period itself
+    return arrays

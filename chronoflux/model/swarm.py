@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from chronoflux.errors import ParameterError
 
 Floats = NDArray[np.float64]
+Longs = NDArray[np.int64]
 World = tuple[float, float]
 """Width and height of the world, px."""
 

@@ -1,0 +1,207 @@
+"""The oscillators as the engine keeps them: in an order that is good for memory, with their neighbour lists.
+
+From outside an oscillator is known by its index. Inside it has a slot: in a large swarm, neighbours are
+brought to slots close by, along a Z-order curve (G. M. Morton, 1966). No result depends on the order: sums
+over neighbours go by ascending index, and sums over all are taken in whole numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chronoflux.model import threads
+from chronoflux.model.engine import (
+    BLOCK,
+    Body,
+    Circle,
+    Law,
+    Others,
+    drift,
+    note_turn,
+    run,
+    space_of,
+    turn,
+)
+from chronoflux.model.lists import Lists, travel
+from chronoflux.model.neighbours import Grid, Indices, nearest, shape_of, sort_into_cells
+from chronoflux.model.phases import KNN, Graph, circle, whole
+from chronoflux.model.swarm import Floats
+
+Arrays = dict[str, Floats]
+MOVING = ("x", "y", "vx", "vy", "phi")
+
+SHARED = 20_000
+"""From this many oscillators on, threads take less time than they cost."""
+SORTED = 2_000
+"""From this many on, the order in memory pays."""
+STRAY = 20.0
+"""Cells the fastest may go until the order in memory is made anew."""
+
+
+class Flock:
+    """Positions, velocities and phases of a swarm, stepped by a law.
+
+    `arrays` by name, float64 (n,), in range. They belong to the flock from now on.
+    """
+
+    def __init__(self, arrays: Arrays, omega: Floats, law: Law) -> None:
+        self._omega, self._law = omega, law
+        self._foreseen = (0.0, 0.0)
+        """Pull and drag that the lists' times were last told with, see :class:`~chronoflux.model.lists.Space`."""
+        self.looks = 0
+        """Neighbour lists looked at again so far."""
+        self._settle(arrays)
+
+    def _settle(self, arrays: Arrays) -> None:
+        """Find an order in memory for what is at these places, and forget all lists."""
+        law, n = self._law, len(arrays["x"])
+        k = min(law.neighbours, n - 1) if law.coupling.kind == KNN else 0
+        m = min(k // 2 + 12, n - 1 - k) if k else 0
+        self._names: Indices = np.arange(n, dtype=np.int32)
+        self._ordered = m > 0 and n >= SORTED
+        if self._ordered:
+            self._names = _along_a_curve(arrays["x"], arrays["y"], law.world)
+            for name in MOVING:
+                arrays[name] = arrays[name][self._names]
+        self._body = Body(**arrays, omega=self._omega[self._names])
+        shape = shape_of(n, k + m // 2, law.world) if m else (1, 1)
+        grid = Grid(np.zeros(shape[0] * shape[1] + 1, np.int64), np.zeros(n if m else 0, np.int32), shape)
+        if m:
+            sort_into_cells(self._body.x, self._body.y, law.world, grid)
+        near = np.zeros((n, k), np.int32)
+        if k == n - 1:  # everybody else
+            near[:] = np.arange(k) + (np.arange(k) >= np.arange(n)[:, None])
+        self._lists = Lists(
+            near=near,
+            rest=np.full((n, m), -1, np.int32),
+            until=np.zeros(n if k else 0, np.int64),
+            reach=np.full(n if k else 0, -np.inf),
+            names=self._names,
+            grid=grid,
+            way=np.zeros(3),
+        )
+        self._strayed, self._fresh = 0.0, False
+        self._circle, self._spare = (Circle(np.empty(n), np.empty(n)) for _ in range(2))
+        self._mean: tuple[float, float] | None = None
+
+    # -- seen and changed from outside ----------------------------------------------------------------
+
+    def arrays(self) -> Arrays:
+        """Copies of the arrays by index."""
+        return {name: self.array(name) for name in MOVING}
+
+    def put(self, arrays: Arrays) -> None:
+        """Take changed arrays by index, in range. Lists are kept where positions are as they were."""
+        for name in MOVING:
+            mine, given = getattr(self._body, name), arrays[name][self._names]
+            if np.array_equal(mine, given):
+                continue
+            if name in ("x", "y"):
+                self._settle(arrays)
+                return
+            mine[:] = given
+            if name == "phi":
+                self._mean = None
+            else:
+                self._lists.until[:] = 0
+
+    def obey(self, law: Law, omega: Floats, fired: Floats) -> None:
+        """Go on by `law`, with natural frequencies `omega` by index and the pulses `fired`."""
+        old, self._law, self._omega = self._law, law, omega
+        if (old.coupling.kind, old.neighbours) != (law.coupling.kind, law.neighbours):
+            self._settle(self.arrays())
+        self._body.omega[:] = omega[self._names]
+        space = space_of(self._body, law, fired)
+        if space.pull > self._foreseen[0] or space.drag > self._foreseen[1]:
+            self._lists.until[:] = 0  # for how long they hold was told with less to be expected
+        self._foreseen = (space.pull, space.drag)
+
+    def phases(self) -> Floats:
+        """The phases, in no particular order; not to be changed."""
+        return self._body.phi
+
+    def neighbours(self) -> Indices:
+        """The coupling sets at the positions of now by index, each ascending: int32 (n, k)."""
+        near = np.empty_like(self._lists.near)
+        if self._fresh:
+            near[self._names] = self._names[self._lists.near]
+        else:
+            nearest(self.array("x"), self.array("y"), self._law.world, self._law.plane, near)
+        return near
+
+    def array(self, name: str) -> Floats:
+        """A copy of one array by index."""
+        array = np.empty(len(self._names))
+        array[self._names] = getattr(self._body, name)
+        return array
+
+    # -- going on -------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        ticks: int,
+        tick: int,
+        graph: Graph,
+        others: Others,
+        normals: Floats,
+        turns: Floats,
+        turned: int,
+    ) -> None:
+        """Advance by `ticks` from `tick`; see :func:`~chronoflux.model.engine.run`."""
+        if self._mean is None:
+            self._mean = circle(self._body.phi, *self._circle)
+        shared = threads.count > 1 and len(self._names) >= SHARED and not self._law.rk4
+        advance = self._share if shared else self._alone
+        self.looks += advance(ticks, tick, graph, others, normals, turns, turned)
+        self._fresh = True
+        if self._ordered:
+            columns, rows = self._lists.grid.shape
+            cell = min(self._law.world[0] / columns, self._law.world[1] / rows)
+            self._strayed += ticks * self._lists.way[2]
+            if self._strayed > STRAY * cell:
+                self._settle(self.arrays())
+
+    def _alone(self, ticks, tick, graph, others, normals, turns, turned):  # type: ignore[no-untyped-def]
+        self._mean, renewed = run(
+            ticks, tick, self._body, self._law, self._lists, graph, others, self._circle, self._spare,
+            self._mean, normals, turns, turned,
+        )
+        return renewed
+
+    def _share(self, ticks, tick, graph, others, normals, turns, turned):  # type: ignore[no-untyped-def]
+        body, law, lists, renewed = self._body, self._law, self._lists, 0
+        n = len(self._names)
+        space, ranges = space_of(body, law, others.fired), threads.ranges(n, BLOCK)
+        for step in range(ticks):
+            now, then, mean = self._circle, self._spare, self._mean
+            moved = threads.over(ranges, lambda a, b: drift(a, b, tick + step, body, law, others.fired))
+            travel(lists, space, max(speed2 for speed2, _ in moved), any(over for _, over in moved))
+            kicks = normals[step] if len(normals) else normals.ravel()
+            done = threads.over(
+                ranges,
+                lambda a, b: turn(
+                    a, b, tick + step, body, law, lists, graph, others, mean, now, then, kicks
+                ),
+            )
+            sines, cosines, new = (sum(column) for column in zip(*done, strict=True))
+            size = whole(n) * n
+            self._mean = (sines / size, cosines / size)
+            note_turn(mean, self._mean, turns, turned + step)
+            self._circle, self._spare = then, now
+            renewed += new
+        return renewed
+
+
+def _along_a_curve(x: Floats, y: Floats, world: tuple[float, float]) -> Indices:
+    """The indices of the places `x, y` along a Z-order curve: int32 (n,)."""
+    key = _spread(x * (65536 / world[0])) | _spread(y * (65536 / world[1])) << np.uint32(1)
+    return np.argsort(key).astype(np.int32)
+
+
+def _spread(values: Floats) -> NDArray[np.uint32]:
+    """The lowest 16 bits of whole parts, each bit followed by a 0."""
+    bits = values.astype(np.uint32)
+    for shift, mask in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
+        bits = (bits | bits << np.uint32(shift)) & np.uint32(mask)
+    return bits

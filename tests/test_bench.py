@@ -1,0 +1,46 @@
+"""The benchmark: that it runs and says everything; not how fast it is."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from click.testing import CliRunner
+
+from chronoflux import bench
+
+
+def test_all_rows_in_table_and_json(tmp_path):
+    """At a tiny size every case of the table is there, with a value, its target and their ratio."""
+    path = tmp_path / "bench.json"
+    done = CliRunner().invoke(bench.main, ["--quick", "--json", str(path), "--scale", "0.002"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(path.read_text())
+    assert {"machine", "threads", "load", "python", "numpy", "numba", "chronoflux", "quick"} <= found.keys()
+    cases = [row["case"] for row in found["rows"]]
+    for word, rows in (("classic", 4), ("lively", 3), ("global", 2), ("220", 2), ("picture", 1), ("dots", 1)):
+        assert sum(word in case for case in cases) == rows, word
+    for word, rows in (("cold", 1), ("memory at", 1), ("cKDTree", 2), ("bandwidth", 1)):
+        assert sum(word in case for case in cases) == rows, word
+    for row in found["rows"]:
+        assert math.isfinite(row["value"])
+        assert row["case"] in done.output
+        if row["target"] is not None:
+            better = row["target"] / row["value"] if row["least"] else row["value"] / row["target"]
+            assert row["ratio"] == better
+    assert "of lists looked at" in done.output
+
+
+def test_missing_scipy_is_said(monkeypatch):
+    """Without SciPy its rows say so, and have no value."""
+    monkeypatch.setitem(__import__("sys").modules, "scipy.spatial", None)
+    row = bench.without_the_engine(50, 1)
+    assert row.value is None
+    assert "scipy is not installed" in bench.line(row)
+
+
+def test_ratios():
+    """A ratio above 1 is better than the target, whether more or less is better."""
+    assert bench.Row("a", 20.0, "M", 10.0).ratio == 2
+    assert bench.Row("a", 20.0, "s", 10.0, True).ratio == 0.5
+    assert bench.Row("a", 20.0, "s").ratio is None
