@@ -169,7 +169,7 @@ def _look(i: int, C: int, space: Space, desk: Desk) -> None:
     xi, yi, ui, wi = x[i], y[i], vx[i], vy[i]
     around = math.inf if plane else 1.0
     for e in range(C):
-        j = slots[e]
+        j = np.uint32(slots[e])
         dx, dy = x[j] - xi, y[j] - yi
         ux, uy = (vx[j] - ui) * step, (vy[j] - wi) * step
         ax, ay = abs(dx), abs(dy)

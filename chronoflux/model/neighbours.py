@@ -166,7 +166,7 @@ def search(
                     continue
                 cell = _around(row + dr, rows) * columns + _around(column + dc, columns)
                 for b in range(first[cell], first[cell + 1]):
-                    j = members[b]
+                    j = np.uint32(members[b])
                     dx, dy = abs(xi - x[j]), abs(yi - y[j])
                     ex, ey = around_x - dx, around_y - dy
                     dx, dy = dx if dx < ex else ex, dy if dy < ey else ey
@@ -212,12 +212,12 @@ def _select(most: int, count: int, names: Indices, squares: Floats, slots: Indic
     low, high = 0, count - 1
     while low < high:
         middle = (low + high) // 2
-        square, name = squares[middle], names[slots[middle]]
+        square, name = squares[middle], names[np.uint32(slots[middle])]
         i, j = low, high
         while i <= j:
-            while squares[i] < square or (squares[i] == square and names[slots[i]] < name):
+            while squares[i] < square or (squares[i] == square and names[np.uint32(slots[i])] < name):
                 i += 1
-            while squares[j] > square or (squares[j] == square and names[slots[j]] > name):
+            while squares[j] > square or (squares[j] == square and names[np.uint32(slots[j])] > name):
                 j -= 1
             if i <= j:
                 squares[i], squares[j] = squares[j], squares[i]
