@@ -35,6 +35,8 @@ SHARED = 20_000
 """From this many oscillators on, threads take less time than they cost."""
 SORTED = 2_000
 """From this many on, the order in memory pays."""
+EXTRA = 20
+"""Candidates kept beside half as many as there are neighbours."""
 STRAY = 20.0
 """Cells the fastest may go until the order in memory is made anew."""
 
@@ -57,7 +59,7 @@ class Flock:
         """Find an order in memory for what is at these places, and forget all lists."""
         law, n = self._law, len(arrays["x"])
         k = min(law.neighbours, n - 1) if law.coupling.kind == KNN else 0
-        m = min(k // 2 + 12, n - 1 - k) if k else 0
+        m = min(k // 2 + EXTRA, n - 1 - k) if k else 0
         self._names: Indices = np.arange(n, dtype=np.int32)
         self._ordered = m > 0 and n >= SORTED
         if self._ordered:

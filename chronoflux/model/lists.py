@@ -20,19 +20,19 @@ from typing import NamedTuple
 import numpy as np
 
 from chronoflux.model.jit import inlined, kernel, part
-from chronoflux.model.neighbours import Grid, Indices, put_ascending, room_for, search, sort_into_cells
+from chronoflux.model.neighbours import Grid, Indices, put_ascending, room_for, search, select, sort_into_cells
 from chronoflux.model.swarm import Floats, Longs, World
 
 HORIZON = 128
 """Most ticks looked ahead: the further, the larger A may become by the drag on what gets faster."""
 SLACK = 1e-12
 """Allowance for rounding within the horizon, in parts of the world's half circumference."""
-STALE = 0.2
+STALE = 0.1
 """The grid is filled anew when the fastest may have gone this part of a cell."""
 FAR = 100.0
 """The way of the fastest is counted from 0 again when it is this many half circumferences."""
 NOBODY = -1
-LOOKS = 4
+LOOKS = 3
 """Most ticks at which it is looked whether the candidates still stand as they do."""
 TINY = 1e-300
 TRAVELLED, FILLED, SPEED = 0, 1, 2
@@ -150,6 +150,7 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space) -> int:
                 desk.squares, desk.slots,
             )
             reaches[i] = reach + 2 * way[TRAVELLED]
+            select(k, C, names, desk.squares, desk.slots)
             _look(i, C, space, desk)
             _, inner, outer = _choose(k, C, names, desk)
             changed = True
@@ -169,7 +170,7 @@ def _look(i: int, C: int, space: Space, desk: Desk) -> None:
     xi, yi, ui, wi = x[i], y[i], vx[i], vy[i]
     around = math.inf if plane else 1.0
     for e in range(C):
-        j = slots[e]
+        j = np.uint32(slots[e])
         dx, dy = x[j] - xi, y[j] - yi
         ux, uy = (vx[j] - ui) * step, (vy[j] - wi) * step
         ax, ay = abs(dx), abs(dy)
@@ -191,21 +192,22 @@ def _choose(k: int, C: int, names: Indices, desk: Desk) -> tuple[bool, float, fl
     squares, inward, w2, slots = desk
     changed = False
     while True:
-        far, near = 0, k
-        for e in range(1, k):
-            if squares[e] > squares[far] or (
-                squares[e] == squares[far] and names[slots[e]] > names[slots[far]]
-            ):
+        inner, outer = 0.0, math.inf
+        for e in range(k):
+            inner = squares[e] if squares[e] > inner else inner
+        for e in range(k, C):
+            outer = squares[e] if squares[e] < outer else outer
+        if inner < outer:
+            return changed, math.sqrt(inner), math.sqrt(outer)
+        far, near = -1, -1  # ties go to the lower name
+        for e in range(k):
+            if squares[e] == inner and (far < 0 or names[slots[e]] > names[slots[far]]):
                 far = e
-        for e in range(k + 1, C):
-            if squares[e] < squares[near] or (
-                squares[e] == squares[near] and names[slots[e]] < names[slots[near]]
-            ):
+        for e in range(k, C):
+            if squares[e] == outer and (near < 0 or names[slots[e]] < names[slots[near]]):
                 near = e
-        if squares[near] > squares[far] or (
-            squares[near] == squares[far] and names[slots[near]] > names[slots[far]]
-        ):
-            return changed, math.sqrt(squares[far]), math.sqrt(squares[near])
+        if inner == outer and names[slots[far]] < names[slots[near]]:
+            return changed, math.sqrt(inner), math.sqrt(outer)
         changed = True
         squares[near], squares[far] = squares[far], squares[near]
         inward[near], inward[far] = inward[far], inward[near]

@@ -20,8 +20,10 @@ from chronoflux.model.swarm import Floats, World
 
 Indices = NDArray[np.int32]
 
-CROWD, SHARE = 2.0, 0.12
+CROWD, SHARE = 3.0, 0.2
 """Oscillators a cell on average, and how many more for each neighbour wanted; measured to be quick."""
+ENOUGH = 0.85
+"""Part of the most candidates there is room for to aim at."""
 SLACK = 1e-12
 """Allowance for rounding in the distance to a cell's edge, in parts of the world."""
 
@@ -166,7 +168,7 @@ def search(
                     continue
                 cell = _around(row + dr, rows) * columns + _around(column + dc, columns)
                 for b in range(first[cell], first[cell + 1]):
-                    j = members[b]
+                    j = np.uint32(members[b])
                     dx, dy = abs(xi - x[j]), abs(yi - y[j])
                     ex, ey = around_x - dx, around_y - dy
                     dx, dy = dx if dx < ex else ex, dy if dy < ey else ey
@@ -174,7 +176,7 @@ def search(
                     squares[count], slots[count] = square, j
                     count += (square <= limit) & (j != i)
                     if count == len(slots):
-                        _select(most, count, names, squares, slots)
+                        select(most, count, names, squares, slots)
                         count, limit = most, squares[most - 1]
         sure = math.inf
         if ring < max(max(left, right), max(up, down)):
@@ -186,25 +188,35 @@ def search(
         ring += 1
         if ring == 1 and sure < math.inf:
             continue
-        within = 0
-        for e in range(count):
-            within += squares[e] < sure * sure
+        within = _within(sure * sure, count, squares)
         if sure > 0.0 and within >= least:
             break
+    near = sure * sure
+    if within > most:  # try a circle that about as many as wanted should lie in: quicker than to select them
+        fewer = near * ENOUGH * most / within
+        if near < math.inf and least <= _within(fewer, count, squares) <= most:
+            near = fewer
     front = 0
     for e in range(count):
-        if squares[e] < sure * sure:
-            squares[front], squares[e] = squares[e], squares[front]
-            slots[front], slots[e] = slots[e], slots[front]
-            front += 1
+        squares[front], slots[front] = squares[e], slots[e]
+        front += squares[e] < near
     if front > most:
-        _select(most, front, names, squares, slots)
+        select(most, front, names, squares, slots)
         return most, math.sqrt(squares[most - 1])
-    return front, min(sure, math.sqrt(limit))
+    return front, math.sqrt(min(near, limit))
 
 
 @part
-def _select(most: int, count: int, names: Indices, squares: Floats, slots: Indices) -> None:
+def _within(square: float, count: int, squares: Floats) -> int:
+    """How many of the first `count` are less than that."""
+    within = 0
+    for e in range(count):
+        within += squares[e] < square
+    return within
+
+
+@part
+def select(most: int, count: int, names: Indices, squares: Floats, slots: Indices) -> None:
     """Bring the `most` nearest of the first `count` to the front, the last of them last.
 
     C. A. R. Hoare, Algorithm 65: Find (1961).
@@ -212,12 +224,12 @@ def _select(most: int, count: int, names: Indices, squares: Floats, slots: Indic
     low, high = 0, count - 1
     while low < high:
         middle = (low + high) // 2
-        square, name = squares[middle], names[slots[middle]]
+        square, name = squares[middle], names[np.uint32(slots[middle])]
         i, j = low, high
         while i <= j:
-            while squares[i] < square or (squares[i] == square and names[slots[i]] < name):
+            while squares[i] < square or (squares[i] == square and names[np.uint32(slots[i])] < name):
                 i += 1
-            while squares[j] > square or (squares[j] == square and names[slots[j]] > name):
+            while squares[j] > square or (squares[j] == square and names[np.uint32(slots[j])] > name):
                 j -= 1
             if i <= j:
                 squares[i], squares[j] = squares[j], squares[i]

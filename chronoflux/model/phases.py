@@ -101,13 +101,13 @@ def peers_pull(fields: Floats, T: float, ahead: float) -> tuple[int, float, floa
 def _nearest_pull(first: int, s: Floats, c: Floats, near: Indices, A: Floats, B: Floats) -> None:
     """Fill ``A, B`` with the means of sine and cosine over the neighbours, rows of `near` from `first` on."""
     k = near.shape[1]
-    share = 1 / max(k, 1)
+    share, rows = 1 / max(k, 1), near[first : first + len(A)].ravel()
     for i in range(len(A)):
-        row = near[first + i]
         a, b = 0.0, 0.0
-        for e in range(k):
-            a += s[row[e]]
-            b += c[row[e]]
+        for e in range(i * k, i * k + k):
+            j = np.uint32(rows[e])  # an unsigned index is not looked at for being negative
+            a += s[j]
+            b += c[j]
         A[i], B[i] = a * share, b * share
 
 
@@ -117,8 +117,9 @@ def _graph_pull(first: int, s: Floats, c: Floats, graph: Graph, A: Floats, B: Fl
     for i in range(len(A)):
         a, b = 0.0, 0.0
         for e in range(graph.indptr[first + i], graph.indptr[first + i + 1]):
-            a += graph.weights[e] * s[graph.indices[e]]
-            b += graph.weights[e] * c[graph.indices[e]]
+            j = np.uint32(graph.indices[e])
+            a += graph.weights[e] * s[j]
+            b += graph.weights[e] * c[j]
         A[i], B[i] = a, b
 
 
