@@ -35,8 +35,8 @@ SECOND = 62
 """Ticks from one record to the next."""
 BYTES = 202
 """What an oscillator-step must at least read and write at k = 8, calm: positions, velocities, phase (80),
-frequency (8), neighbours (32), sine and cosine read and written (32, and 16 to own a line), list times (8), and
-what the caches fetch of lines to be overwritten (26)."""
+frequency (8), neighbours (32), sine and cosine read and written (32, and 16 to own a line), list times (8),
+and what the caches fetch of lines to be overwritten (26)."""
 
 
 @dataclass(frozen=True)
@@ -309,13 +309,15 @@ def line(row: Row) -> str:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--quick", is_flag=True, help="Fewer repeats and smaller swarms: under a minute.")
-@click.option("--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows here too.")
+@click.option(
+    "--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows here too."
+)
 @click.option("--scale", default=1.0, type=click.FloatRange(min=0, min_open=True), hidden=True)
 def main(quick: bool, path: Path | None, scale: float) -> None:
     """Measure the engine on this machine, in medians of repeated runs after a warm-up.
 
-    classic: the defaults, where hardly anything moves. lively: velocities of N(0, 0.5) px a frame and no drag.
-    Both with 8 neighbours, three pulses every 150 steps, and a world as dense as the default one, unless said.
+    classic: the defaults, where hardly anything moves. lively: velocities of N(0, 0.5) px a frame and no
+    drag. Both with 8 neighbours, three pulses every 150 steps, and a world as dense as the default one.
     Beside each value what was aimed at, and how many times as good as that it is.
     """
     where = machine()

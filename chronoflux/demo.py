@@ -46,7 +46,7 @@ MARGIN = 1_000.0  # ms before the first goodbye within which an event may still 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--log-dir", type=click.Path(path_type=Path), default=Path("logs/demo"), show_default=True)
 @click.option(
-    "--seconds", type=click.IntRange(10, 600), default=40, show_default=True, help="how long they run"
+    "--seconds", type=click.IntRange(10, 600), default=30, show_default=True, help="how long they run"
 )
 @click.option("--debug", is_flag=True, help="show tracebacks")
 def main(log_dir: Path, seconds: int, debug: bool) -> None:

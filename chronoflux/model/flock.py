@@ -7,6 +7,9 @@ over neighbours go by ascending index, and sums over all are taken in whole numb
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +32,7 @@ from chronoflux.model.phases import KNN, Graph, circle, whole
 from chronoflux.model.swarm import Floats
 
 Arrays = dict[str, Floats]
+Mean = tuple[float, float]
 MOVING = ("x", "y", "vx", "vy", "phi")
 
 SHARED = 20_000
@@ -50,7 +54,7 @@ class Flock:
     def __init__(self, arrays: Arrays, omega: Floats, law: Law) -> None:
         self._omega, self._law = omega, law
         self._foreseen = (0.0, 0.0)
-        """Pull and drag that the lists' times were last told with, see :class:`~chronoflux.model.lists.Space`."""
+        """Pull and drag that the lists' times were last told with; see `lists.Space`."""
         self.looks = 0
         """Neighbour lists looked at again so far."""
         self._settle(arrays)
@@ -85,7 +89,7 @@ class Flock:
         )
         self._strayed, self._fresh = 0.0, False
         self._circle, self._spare = (Circle(np.empty(n), np.empty(n)) for _ in range(2))
-        self._mean: tuple[float, float] | None = None
+        self._mean: Mean | None = None
 
     # -- seen and changed from outside ----------------------------------------------------------------
 
@@ -151,11 +155,11 @@ class Flock:
         turned: int,
     ) -> None:
         """Advance by `ticks` from `tick`; see :func:`~chronoflux.model.engine.run`."""
-        if self._mean is None:
-            self._mean = circle(self._body.phi, *self._circle)
+        mean = self._mean or circle(self._body.phi, *self._circle)
         shared = threads.count > 1 and len(self._names) >= SHARED and not self._law.rk4
         advance = self._share if shared else self._alone
-        self.looks += advance(ticks, tick, graph, others, normals, turns, turned)
+        self._mean, looks = advance(mean, ticks, tick, graph, others, normals, turns, turned)
+        self.looks += looks
         self._fresh = True
         if self._ordered:
             columns, rows = self._lists.grid.shape
@@ -164,35 +168,71 @@ class Flock:
             if self._strayed > STRAY * cell:
                 self._settle(self.arrays())
 
-    def _alone(self, ticks, tick, graph, others, normals, turns, turned):  # type: ignore[no-untyped-def]
-        self._mean, renewed = run(
-            ticks, tick, self._body, self._law, self._lists, graph, others, self._circle, self._spare,
-            self._mean, normals, turns, turned,
+    def _alone(
+        self,
+        mean: Mean,
+        ticks: int,
+        tick: int,
+        graph: Graph,
+        others: Others,
+        normals: Floats,
+        turns: Floats,
+        turned: int,
+    ) -> tuple[Mean, int]:
+        """In one compiled call; the new mean field and how many lists were looked at."""
+        return run(
+            ticks,
+            tick,
+            self._body,
+            self._law,
+            self._lists,
+            graph,
+            others,
+            self._circle,
+            self._spare,
+            mean,
+            normals,
+            turns,
+            turned,
         )
-        return renewed
 
-    def _share(self, ticks, tick, graph, others, normals, turns, turned):  # type: ignore[no-untyped-def]
+    def _share(
+        self,
+        mean: Mean,
+        ticks: int,
+        tick: int,
+        graph: Graph,
+        others: Others,
+        normals: Floats,
+        turns: Floats,
+        turned: int,
+    ) -> tuple[Mean, int]:
+        """As :meth:`_alone`, by several threads, a tick at a time."""
         body, law, lists, renewed = self._body, self._law, self._lists, 0
         n = len(self._names)
         space, ranges = space_of(body, law, others.fired), threads.ranges(n, BLOCK)
         for step in range(ticks):
-            now, then, mean = self._circle, self._spare, self._mean
-            moved = threads.over(ranges, lambda a, b: drift(a, b, tick + step, body, law, others.fired))
+            at, now, then = tick + step, self._circle, self._spare
+            moved = threads.over(ranges, partial(_drift, at, body, law, others.fired))
             travel(lists, space, max(speed2 for speed2, _ in moved), any(over for _, over in moved))
             kicks = normals[step] if len(normals) else normals.ravel()
-            done = threads.over(
-                ranges,
-                lambda a, b: turn(
-                    a, b, tick + step, body, law, lists, graph, others, mean, now, then, kicks
-                ),
-            )
+            rest = (at, body, law, lists, graph, others, mean, now, then, kicks)
+            done = threads.over(ranges, partial(_turn, rest))
             sines, cosines, new = (sum(column) for column in zip(*done, strict=True))
             size = whole(n) * n
-            self._mean = (sines / size, cosines / size)
-            note_turn(mean, self._mean, turns, turned + step)
+            before, mean = mean, (sines / size, cosines / size)
+            note_turn(before, mean, turns, turned + step)
             self._circle, self._spare = then, now
             renewed += new
-        return renewed
+        return mean, renewed
+
+
+def _drift(at: int, body: Any, law: Law, fired: Floats, a: int, b: int) -> tuple[float, bool]:
+    return drift(a, b, at, body, law, fired)
+
+
+def _turn(rest: tuple[Any, ...], a: int, b: int) -> tuple[int, int, int]:
+    return turn(a, b, *rest)
 
 
 def _along_a_curve(x: Floats, y: Floats, world: tuple[float, float]) -> Indices:

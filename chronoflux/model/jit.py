@@ -24,7 +24,7 @@ def kernel(function: F) -> F:
     numba's cache on disk notices a change of the file a kernel is written in, but not of kernels of other
     files that it calls. So what marks a cached kernel as current is a checksum of all sources of this room.
     """
-    compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
+    compiled: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
     if compiled is not function:  # as it is when numba is told not to compile
         compiled._cache._cache_file._source_stamp = _SOURCES
     return cast(F, compiled)

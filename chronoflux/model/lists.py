@@ -20,7 +20,15 @@ from typing import NamedTuple
 import numpy as np
 
 from chronoflux.model.jit import inlined, kernel, part
-from chronoflux.model.neighbours import Grid, Indices, put_ascending, room_for, search, select, sort_into_cells
+from chronoflux.model.neighbours import (
+    Grid,
+    Indices,
+    put_ascending,
+    room_for,
+    search,
+    select,
+    sort_into_cells,
+)
 from chronoflux.model.swarm import Floats, Longs, World
 
 HORIZON = 128
@@ -43,10 +51,10 @@ class Lists(NamedTuple):
     """What is kept of n oscillators in slots 0 to n − 1.
 
     ``near``: int32 (n, k), slots of the neighbours, by ascending name. ``rest``: int32 (n, m), slots of the
-    other candidates, then NOBODY. ``until``: int64 (n,), the first tick that needs a look. ``reach``: float64 (n,), px,
-    plus twice the way travelled when searched. ``names``: int32 (n,), the index of the oscillator in each
-    slot, by which ties are decided. ``way``: float64 (3,): px that the fastest may have travelled in all,
-    that when the grid was filled, and px a tick of the fastest now.
+    other candidates, then NOBODY. ``until``: int64 (n,), the first tick that needs a look. ``reach``: float64
+    (n,), px, plus twice the way travelled when searched. ``names``: int32 (n,), the index of the oscillator
+    in each slot, by which ties are decided. ``way``: float64 (3,): px that the fastest may have travelled in
+    all, that when the grid was filled, and px a tick of the fastest now.
     """
 
     near: Indices
@@ -135,7 +143,7 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space) -> int:
         for e in range(k):
             desk.slots[e] = near[i, e]
         C = k
-        while C < k + m and rest[i, C - k] >= 0:
+        while k + m > C and rest[i, C - k] >= 0:
             desk.slots[C] = rest[i, C - k]
             C += 1
         reach = reaches[i] - 2 * way[TRAVELLED]
@@ -146,8 +154,18 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space) -> int:
         if not reach - slack > outer:
             stale = way[TRAVELLED] - way[FILLED] + slack
             C, reach = search(
-                i, k + 1, k + m, space.x, space.y, names, space.world, space.plane, grid, stale,
-                desk.squares, desk.slots,
+                i,
+                k + 1,
+                k + m,
+                space.x,
+                space.y,
+                names,
+                space.world,
+                space.plane,
+                grid,
+                stale,
+                desk.squares,
+                desk.slots,
             )
             reaches[i] = reach + 2 * way[TRAVELLED]
             select(k, C, names, desk.squares, desk.slots)
@@ -246,12 +264,14 @@ def _holds(
     # The overlap is convex in time. So where it is below 0 it has always been; and between a tick where it is
     # and one where it is not, it is still at least until the chord crosses 0.
     held, spare, end, excess = 0.0, gap, math.inf, 0.0
-    tick = math.floor(2 * gap / (pace + math.sqrt(pace * pace + 4 * bend * gap))) + 1
+    tick: float = math.floor(2 * gap / (pace + math.sqrt(pace * pace + 4 * bend * gap))) + 1
     for _ in range(LOOKS):
         tick = min(tick, math.floor(most))
         if not held < tick < end:
             break
-        overlap = _overlap(k, C, tick, reach - 2 * fastest * tick, desk) + bend * tick * (tick + 1) + 4 * slack
+        overlap = (
+            _overlap(k, C, tick, reach - 2 * fastest * tick, desk) + bend * tick * (tick + 1) + 4 * slack
+        )
         if overlap <= 0.0:
             held, spare = tick, -overlap
         else:

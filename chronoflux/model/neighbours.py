@@ -52,7 +52,11 @@ def nearest(x: Floats, y: Floats, world: World, plane: bool, found: Indices) -> 
     columns, rows = shape_of(n, k, world)
     grid = Grid(np.empty(columns * rows + 1, np.int64), np.empty(n, np.int32), (columns, rows))
     sort_into_cells(x, y, world, grid)
-    squares, best, names = np.empty(room_for(k)), np.empty(room_for(k), np.int32), np.arange(n).astype(np.int32)
+    squares, best, names = (
+        np.empty(room_for(k)),
+        np.empty(room_for(k), np.int32),
+        np.arange(n).astype(np.int32),
+    )
     for i in range(n):
         search(i, k, k, x, y, names, world, plane, grid, 0.0, squares, best)
         put_ascending(best[:k], names, found[i])

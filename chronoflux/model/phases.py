@@ -8,7 +8,7 @@ sines and cosines a step instead of n·k (Y. Kuramoto, 1975; the lag: Sakaguchi 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,8 @@ def whole(n: int) -> float:
 @part
 def circle_block(phi: Floats, scale: float, s: Floats, c: Floats) -> tuple[int, int]:
     """Fill `s`, `c` with sine and cosine of `phi` (float64, all (n,)); return their sums times `scale`."""
-    sines, cosines = 0, 0
+    sines: Any = 0
+    cosines: Any = 0
     for i in range(len(phi)):
         s[i], c[i] = sincos(phi[i])
     for i in range(len(phi)):

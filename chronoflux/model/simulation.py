@@ -223,8 +223,14 @@ class Simulation:
         arrays["pulses"] = pulses
         for array in arrays.values():
             array.flags.writeable = False
-        facts = {"portal": self.portal, "tick": self.tick, "t": self.t}
-        return Snapshot(**arrays, **facts, params=self._params, seed=self.seed)
+        return Snapshot(
+            **{name: arrays[name] for name in ("x", "y", "vx", "vy", "phi", "pressure", "pulses")},
+            portal=self.portal,
+            tick=self.tick,
+            t=self.t,
+            params=self._params,
+            seed=self.seed,
+        )
 
     def _alive(self) -> Floats:
         alive = np.empty((len(self._fired), 4))

@@ -24,7 +24,7 @@ def available() -> int:
 
 
 count = available()
-"""Threads that large swarms are computed on. To be set to 1 for none but the caller's; no result depends on it."""
+"""Threads that large swarms are computed on; 1 is the caller's alone. No result depends on it."""
 
 
 @cache
