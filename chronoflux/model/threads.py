@@ -29,7 +29,7 @@ count = available()
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(1, available() - 1), thread_name_prefix="chronoflux")
+    return ThreadPoolExecutor(max(1, available() - 1), thread_name_prefix="swarm")
 
 
 def ranges(n: int, step: int) -> list[tuple[int, int]]:
