@@ -82,12 +82,19 @@ async def test_an_interrupted_join_leaves_nothing(
         pass  # the port is free
 
 
-async def test_leaving_while_starting(server: SignalServer, tmp_path: Path) -> None:
+async def test_leaving_while_starting(
+    server: SignalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`leave` during `start` ends the start, and the log is closed."""
+    go_on = threading.Event()
+    monkeypatch.setattr(node_module, "warm_up", lambda params: go_on.wait(10))
     node = cf.Node("room1", server=server.url, params=QUICK, log_dir=tmp_path)
     starting = asyncio.create_task(node.start())
     await until(lambda: any(tmp_path.glob("*/run.json")))
-    await node.leave()
+    leaving = asyncio.create_task(node.leave())
+    await until(lambda: node._leaving.is_set())
+    go_on.set()
+    await leaving
     with pytest.raises(asyncio.CancelledError):
         await starting
     assert node.closed
