@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from tests import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
@@ -15,6 +14,7 @@ from chronoflux.model import flock, threads
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import ARRAYS, Simulation
 from chronoflux.model.swarm import State
+from tests import reference
 
 
 def state(world, x, y, speed, rng):
@@ -64,9 +64,7 @@ def test_equal_to_brute_force_at_every_tick(
     """Whatever the shape, the motion, the events and the changes, every tick's sets are those of a search."""
     rng = np.random.default_rng(seed)
     x, y = SHAPES[shape](rng.random((2, n)), rng)
-    p = Params(
-        oscillators=n, neighbours=k, world=world, boundary=boundary, gamma=gamma, eta=eta, dt=dt
-    )
+    p = Params(oscillators=n, neighbours=k, world=world, boundary=boundary, gamma=gamma, eta=eta, dt=dt)
     sim = Simulation(p, seed=seed, state=state(world, x, y, speed, rng))
     for word in ["go", *script]:
         if word == "intent":
@@ -106,7 +104,7 @@ def test_over_many_ticks(boundary, speed):
 
 @pytest.mark.parametrize("speed", [0.0, 0.5, 5.0])
 def test_a_large_swarm(speed, monkeypatch):
-    """A swarm put in another order in memory, again and again, has the neighbours of SciPy's periodic tree."""
+    """A swarm put in another order in memory again and again has the neighbours of SciPy's periodic tree."""
     monkeypatch.setattr(flock, "STRAY", 0.5)
     n, rng = 6000, np.random.default_rng(4)
     p = Params(oscillators=n, world=(3000.0, 2500.0), eta=0.0)

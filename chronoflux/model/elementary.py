@@ -56,12 +56,12 @@ def _two_to(typing: Any, n: Any) -> Any:
 
 @overload(fused)
 def _fused_compiled(a, b, c):  # type: ignore[no-untyped-def]
-    return lambda a, b, c: _fused(a, b, c)
+    return lambda a, b, c: _fused(a, b, c)  # type: ignore[call-arg]
 
 
 @overload(two_to)
 def _two_to_compiled(n):  # type: ignore[no-untyped-def]
-    return lambda n: _two_to(n)
+    return lambda n: _two_to(n)  # type: ignore[call-arg]
 
 
 _PER_LN2 = 1 / math.log(2)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chronoflux.model.field import decay, steepest
-from chronoflux.model.jit import kernel, part
+from chronoflux.model.jit import kernel
 from chronoflux.model.lists import Lists, Space, renew, travel
 from chronoflux.model.motion import FRAMES, move
 from chronoflux.model.periodic import wrap
@@ -164,9 +164,7 @@ def turn(
         if law.rk4:
             continue
         phi, change = body.phi[a:b], slope[: b - a]
-        rates_block(
-            a, body.omega, now.s, now.c, mean, law.coupling, lists.near, graph, peers, change
-        )
+        rates_block(a, body.omega, now.s, now.c, mean, law.coupling, lists.near, graph, peers, change)
         euler(phi, change, law.dt)
         if len(normals) > 0:
             for i in range(len(phi)):
@@ -176,8 +174,18 @@ def turn(
     if law.rk4:
         span = 1000 * law.dt / others.clock.speed
         runge_kutta(
-            body.phi, now.s, now.c, mean, law.dt, body.omega, law.coupling, lists.near, graph,
-            others.fields, T, span,
+            body.phi,
+            now.s,
+            now.c,
+            mean,
+            law.dt,
+            body.omega,
+            law.coupling,
+            lists.near,
+            graph,
+            others.fields,
+            T,
+            span,
         )
         sines, cosines = circle_block(body.phi, scale, then.s, then.c)
     return sines, cosines, renewed
@@ -218,12 +226,11 @@ def run(
         speed2, crossed = drift(0, n, tick + step, body, law, others.fired)
         travel(lists, space, speed2, crossed)
         kicks = normals[step] if len(normals) > 0 else np.empty(0)
-        sines, cosines, new = turn(
-            0, n, tick + step, body, law, lists, graph, others, mean, now, then, kicks
-        )
+        sines, cosines, new = turn(0, n, tick + step, body, law, lists, graph, others, mean, now, then, kicks)
         note_turn(mean, (sines / size, cosines / size), turns, turned + step)
         mean, renewed = (sines / size, cosines / size), renewed + new
         now, then = then, now
     if ticks % 2 == 1:
-        then.s[:], then.c[:] = now.s, now.c
+        for i in range(n):
+            then.s[i], then.c[i] = now.s[i], now.c[i]
     return mean, renewed

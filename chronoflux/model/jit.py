@@ -24,7 +24,7 @@ def kernel(function: F) -> F:
     numba's cache on disk notices a change of the file a kernel is written in, but not of kernels of other
     files that it calls. So what marks a cached kernel as current is a checksum of all sources of this room.
     """
-    compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
+    compiled: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
     if compiled is not function:  # as it is when numba is told not to compile
         compiled._cache._cache_file._source_stamp = _SOURCES
     return cast(F, compiled)
@@ -33,8 +33,3 @@ def kernel(function: F) -> F:
 def part(function: F) -> F:
     """A kernel to be called by kernels only, and cached with them."""
     return cast(F, njit(nogil=True, error_model="numpy")(function))
-
-
-def inlined(function: F) -> F:
-    """Code of its callers, spared the reference counting that passing arrays costs; of one file with them."""
-    return cast(F, njit(inline="always", error_model="numpy")(function))

@@ -52,7 +52,11 @@ def nearest(x: Floats, y: Floats, world: World, plane: bool, found: Indices) -> 
     columns, rows = shape_of(n, k, world)
     grid = Grid(np.empty(columns * rows + 1, np.int64), np.empty(n, np.int32), (columns, rows))
     sort_into_cells(x, y, world, grid)
-    squares, best, names = np.empty(room_for(k)), np.empty(room_for(k), np.int32), np.arange(n).astype(np.int32)
+    squares, best, names = (
+        np.empty(room_for(k)),
+        np.empty(room_for(k), np.int32),
+        np.arange(n).astype(np.int32),
+    )
     for i in range(n):
         search(i, k, k, x, y, names, world, plane, grid, 0.0, squares, best)
         put_ascending(best[:k], names, found[i])
@@ -159,7 +163,7 @@ def search(
     column, row = _place(xi, world[0], columns), _place(yi, world[1], rows)
     left, right = _reach(column, columns, plane)
     up, down = _reach(row, rows, plane)
-    count, limit, ring = 0, math.inf, 0
+    count, limit, ring = int(np.int64(0)), math.inf, 0  # not a literal: that would be another type
     while True:
         for dr in range(-min(ring, up), min(ring, down) + 1):
             inside = -ring < dr < ring  # then only the two ends of this row of cells are new
@@ -196,7 +200,7 @@ def search(
         fewer = near * ENOUGH * most / within
         if near < math.inf and least <= _within(fewer, count, squares) <= most:
             near = fewer
-    front = 0
+    front = int(np.int64(0))
     for e in range(count):
         squares[front], slots[front] = squares[e], slots[e]
         front += squares[e] < near

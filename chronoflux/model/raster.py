@@ -76,7 +76,7 @@ def _stamp(image: Bytes, x: Floats, y: Floats, colours: Bytes, half_widths: Long
     for i in range(len(x)):
         if not (-radius <= x[i] < width + radius and -radius <= y[i] < height + radius):
             continue
-        column, row = int(math.floor(x[i])), int(math.floor(y[i]))
+        column, row = math.floor(x[i]), math.floor(y[i])
         red, green, blue = colours[i, 0], colours[i, 1], colours[i, 2]
         for r in range(max(row - radius, 0), min(row + radius + 1, height)):
             half = half_widths[r - row + radius]
