@@ -104,7 +104,7 @@ def test_over_many_ticks(boundary, speed):
 
 @pytest.mark.parametrize("speed", [0.0, 0.5, 5.0])
 def test_a_large_swarm(speed, monkeypatch):
-    """A swarm put in another order in memory, again and again, has the neighbours of SciPy's tree."""
+    """A swarm put in another order in memory again and again has the neighbours of SciPy's periodic tree."""
     monkeypatch.setattr(flock, "STRAY", 0.5)
     n, rng = 6000, np.random.default_rng(4)
     p = Params(oscillators=n, world=(3000.0, 2500.0), eta=0.0)

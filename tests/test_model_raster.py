@@ -116,3 +116,17 @@ def test_opacity_grows_with_pressure() -> None:
     """Opacity is 0.4 without pressure, 1 from pressure 1 on, and linear in between."""
     np.testing.assert_allclose(raster.opacity(np.array([0.0, 0.5, 1.0, 1.3])), [0.4, 0.7, 1, 1])
     assert raster.opacity(np.zeros(2)).dtype == np.float32
+
+
+@pytest.mark.parametrize("radius", [0, 1, 3])
+def test_dots(radius):
+    """Dots are discs in their colours at their places, later ones on top, cut off at the edges."""
+    image = np.zeros((20, 30, 3), np.uint8)
+    colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 9, 9]], np.uint8)
+    x, y = np.array([5.5, 6.9, 29.9, 1e300]), np.array([4.2, 4.9, 0.0, np.nan])
+    raster.add_dots(image, x, y, colours, radius)
+    rows, columns = np.indices((20, 30))
+    expected = np.zeros_like(image)
+    for px, py, colour in zip(x[:3], y[:3], colours, strict=False):
+        expected[(columns - int(px)) ** 2 + (rows - int(py)) ** 2 < (radius + 0.5) ** 2] = colour
+    np.testing.assert_array_equal(image, expected)

@@ -231,5 +231,6 @@ def run(
         mean, renewed = (sines / size, cosines / size), renewed + new
         now, then = then, now
     if ticks % 2 == 1:
-        then.s[:], then.c[:] = now.s, now.c
+        for i in range(n):
+            then.s[i], then.c[i] = now.s[i], now.c[i]
     return mean, renewed

@@ -96,7 +96,8 @@ def evaluate(
     All float64 (n,). The gradient is 0 where the clamp is active. Each loop is one that can be vectorised,
     and what is nowhere felt is left out: neighbouring points had best come together, some hundred at once.
     """
-    p[:], gx[:], gy[:] = AMBIENT, 0.0, 0.0
+    for i in range(len(x)):
+        p[i], gx[i], gy[i] = AMBIENT, 0.0, 0.0
     across, down, exponent = np.empty_like(x), np.empty_like(x), np.empty_like(x)
     if not portal and _off_axis(x, y, world, across, exponent):
         _add_jet_and_slope(x, y, world, JET_OMEGA * t, across, exponent, p, gx, gy)
@@ -245,8 +246,7 @@ def pressure_grid(
 def _add_jet(p: Floats, world: World, t: float) -> None:
     """Add the jet to the pixels `p` (rows, columns), where it is felt.
 
-    Its wave is a product of a turn by the column and one by the row:
-    ``sin(a + b) = sin a cos b + cos a sin b``.
+    Its wave turns by the column and by the row: ``sin(a + b) = sin a cos b + cos a sin b``.
     """
     rows, columns = p.shape
     scale = 1 / (2 * JET_WIDTH * JET_WIDTH)

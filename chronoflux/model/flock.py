@@ -26,7 +26,8 @@ from chronoflux.model.engine import (
     space_of,
     turn,
 )
-from chronoflux.model.lists import Lists, travel
+from chronoflux.model.lists import SPEED, Lists, travel
+from chronoflux.model.metrics import local_order
 from chronoflux.model.neighbours import Grid, Indices, nearest, shape_of, sort_into_cells
 from chronoflux.model.phases import KNN, Graph, circle, whole
 from chronoflux.model.swarm import Floats
@@ -39,7 +40,7 @@ SHARED = 20_000
 """From this many oscillators on, threads take less time than they cost."""
 SORTED = 2_000
 """From this many on, the order in memory pays."""
-EXTRA = 20
+EXTRA = 16
 """Candidates kept beside half as many as there are neighbours."""
 STRAY = 20.0
 """Cells the fastest may go until the order in memory is made anew."""
@@ -52,15 +53,15 @@ class Flock:
     """
 
     def __init__(self, arrays: Arrays, omega: Floats, law: Law) -> None:
-        self._omega, self._law = omega, law
+        self._law = law
         self._foreseen = (0.0, 0.0)
-        """Pull and drag that the lists' times were last told with; see `lists.Space`."""
+        """Pull and drag that the lists' times were told with; see :class:`~chronoflux.model.lists.Space`."""
         self.looks = 0
         """Neighbour lists looked at again so far."""
-        self._settle(arrays)
+        self._settle(arrays, omega)
 
-    def _settle(self, arrays: Arrays) -> None:
-        """Find an order in memory for what is at these places, and forget all lists."""
+    def _settle(self, arrays: Arrays, omega: Floats) -> None:
+        """Find an order in memory for what is at these places, and forget all lists. Both are by index."""
         law, n = self._law, len(arrays["x"])
         k = min(law.neighbours, n - 1) if law.coupling.kind == KNN else 0
         m = min(k // 2 + EXTRA, n - 1 - k) if k else 0
@@ -70,7 +71,7 @@ class Flock:
             self._names = _along_a_curve(arrays["x"], arrays["y"], law.world)
             for name in MOVING:
                 arrays[name] = arrays[name][self._names]
-        self._body = Body(**arrays, omega=self._omega[self._names])
+        self._body = Body(**arrays, omega=omega[self._names])
         shape = shape_of(n, k + m // 2, law.world) if m else (1, 1)
         grid = Grid(np.zeros(shape[0] * shape[1] + 1, np.int64), np.zeros(n if m else 0, np.int32), shape)
         if m:
@@ -104,7 +105,7 @@ class Flock:
             if np.array_equal(mine, given):
                 continue
             if name in ("x", "y"):
-                self._settle(arrays)
+                self._settle(arrays, self._by_index("omega"))
                 return
             mine[:] = given
             if name == "phi":
@@ -114,9 +115,9 @@ class Flock:
 
     def obey(self, law: Law, omega: Floats, fired: Floats) -> None:
         """Go on by `law`, with natural frequencies `omega` by index and the pulses `fired`."""
-        old, self._law, self._omega = self._law, law, omega
+        old, self._law = self._law, law
         if (old.coupling.kind, old.neighbours) != (law.coupling.kind, law.neighbours):
-            self._settle(self.arrays())
+            self._settle(self.arrays(), omega)
         self._body.omega[:] = omega[self._names]
         space = space_of(self._body, law, fired)
         if space.pull > self._foreseen[0] or space.drag > self._foreseen[1]:
@@ -155,84 +156,42 @@ class Flock:
         turned: int,
     ) -> None:
         """Advance by `ticks` from `tick`; see :func:`~chronoflux.model.engine.run`."""
-        mean = self._mean or circle(self._body.phi, *self._circle)
-        shared = threads.count > 1 and len(self._names) >= SHARED and not self._law.rk4
-        advance = self._share if shared else self._alone
-        self._mean, looks = advance(mean, ticks, tick, graph, others, normals, turns, turned)
-        self.looks += looks
+        if self._mean is None:
+            self._mean = circle(self._body.phi, *self._circle)
+        if threads.count > 1 and len(self._names) >= SHARED and not self._law.rk4:
+            for step in range(ticks):
+                kicks = normals[step] if len(normals) else normals.ravel()
+                before = self._mean
+                self._mean = self._share(tick + step, graph, others, kicks, before)
+                note_turn(before, self._mean, turns, turned + step)
+        else:
+            body, law, lists = self._body, self._law, self._lists
+            now, then = self._circle, self._spare
+            self._mean, looks = run(
+                ticks, tick, body, law, lists, graph, others, now, then, self._mean, normals, turns, turned
+            )
+            self.looks += looks
         self._fresh = True
-        if self._ordered:
-            columns, rows = self._lists.grid.shape
-            cell = min(self._law.world[0] / columns, self._law.world[1] / rows)
-            self._strayed += ticks * self._lists.way[2]
-            if self._strayed > STRAY * cell:
-                self._settle(self.arrays())
+        self._strayed += ticks * self._lists.way[SPEED]
+        if self._ordered and self._strayed > STRAY * min(self._law.world) / max(self._lists.grid.shape):
+            self._settle(self.arrays(), self._by_index("omega"))
 
-    def _alone(
-        self,
-        mean: Mean,
-        ticks: int,
-        tick: int,
-        graph: Graph,
-        others: Others,
-        normals: Floats,
-        turns: Floats,
-        turned: int,
-    ) -> tuple[Mean, int]:
-        """In one compiled call; the new mean field and how many lists were looked at."""
-        return run(
-            ticks,
-            tick,
-            self._body,
-            self._law,
-            self._lists,
-            graph,
-            others,
-            self._circle,
-            self._spare,
-            mean,
-            normals,
-            turns,
-            turned,
+    def _share(self, tick: int, graph: Graph, others: Others, kicks: Floats, mean: Mean) -> Mean:
+        """One tick on all threads, from `mean`, that of sine and cosine, to what it is then."""
+        body, law, lists, n = self._body, self._law, self._lists, len(self._names)
+        now, then, ranges = self._circle, self._spare, threads.ranges(n, BLOCK)
+        moved = threads.over(ranges, lambda a, b: drift(a, b, tick, body, law, others.fired))
+        space = space_of(body, law, others.fired)
+        travel(lists, space, max(speed2 for speed2, _ in moved), any(crossed for _, crossed in moved))
+        turned = threads.over(
+            ranges,
+            lambda a, b: turn(a, b, tick, body, law, lists, graph, others, mean, now, then, kicks),
         )
-
-    def _share(
-        self,
-        mean: Mean,
-        ticks: int,
-        tick: int,
-        graph: Graph,
-        others: Others,
-        normals: Floats,
-        turns: Floats,
-        turned: int,
-    ) -> tuple[Mean, int]:
-        """As :meth:`_alone`, by several threads, a tick at a time."""
-        body, law, lists, renewed = self._body, self._law, self._lists, 0
-        n = len(self._names)
-        space, ranges = space_of(body, law, others.fired), threads.ranges(n, BLOCK)
-        for step in range(ticks):
-            at, now, then = tick + step, self._circle, self._spare
-            moved = threads.over(ranges, partial(_drift, at, body, law, others.fired))
-            travel(lists, space, max(speed2 for speed2, _ in moved), any(over for _, over in moved))
-            kicks = normals[step] if len(normals) else normals.ravel()
-            rest = (at, body, law, lists, graph, others, mean, now, then, kicks)
-            done = threads.over(ranges, partial(_turn, rest))
-            sines, cosines, new = (sum(column) for column in zip(*done, strict=True))
-            size = whole(n) * n
-            before, mean = mean, (sines / size, cosines / size)
-            note_turn(before, mean, turns, turned + step)
-            self._circle, self._spare = then, now
-            renewed += new
-        return mean, renewed
-
-
-def _drift(at: int, body: Any, law: Law, fired: Floats, a: int, b: int) -> tuple[float, bool]:
-    return drift(a, b, at, body, law, fired)
-
-
-def _turn(rest: tuple[Any, ...], a: int, b: int) -> tuple[int, int, int]:
-    return turn(a, b, *rest)
+        sines, cosines, looks = (sum(column) for column in zip(*turned, strict=True))
+        self._circle, self._spare = then, now
+        self.looks += looks
+        size = whole(n) * n
+        return sines / size, cosines / size
 
 
 def _along_a_curve(x: Floats, y: Floats, world: tuple[float, float]) -> Indices:

@@ -33,8 +33,3 @@ def kernel(function: F) -> F:
 def part(function: F) -> F:
     """A kernel to be called by kernels only, and cached with them."""
     return cast(F, njit(nogil=True, error_model="numpy")(function))
-
-
-def inlined(function: F) -> F:
-    """Code of its callers, spared the reference counting that passing arrays costs; of one file with them."""
-    return cast(F, njit(inline="always", error_model="numpy")(function))

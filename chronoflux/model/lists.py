@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chronoflux.model.jit import inlined, kernel, part
+from chronoflux.model.jit import kernel, part
 from chronoflux.model.neighbours import (
     Grid,
     Indices,
@@ -51,10 +51,10 @@ class Lists(NamedTuple):
     """What is kept of n oscillators in slots 0 to n − 1.
 
     ``near``: int32 (n, k), slots of the neighbours, by ascending name. ``rest``: int32 (n, m), slots of the
-    other candidates, then NOBODY. ``until``: int64 (n,), the first tick that needs a look. ``reach``: float64
-    (n,), px, plus twice the way travelled when searched. ``names``: int32 (n,), the index of the oscillator
-    in each slot, by which ties are decided. ``way``: float64 (3,): px that the fastest may have travelled in
-    all, that when the grid was filled, and px a tick of the fastest now.
+    other candidates, then NOBODY. ``until``: int64 (n,), the first tick that needs a look. ``reach``:
+    float64 (n,), px, plus twice the way travelled when searched. ``names``: int32 (n,), the index of the
+    oscillator in each slot, by which ties are decided. ``way``: float64 (3,): px that the fastest may have
+    travelled in all, that when the grid was filled, and px a tick of the fastest now.
     """
 
     near: Indices
@@ -110,9 +110,11 @@ def travel(lists: Lists, space: Space, speed2: float, crossed: bool) -> None:
     lists.way[TRAVELLED] = (lists.way[TRAVELLED] + way) * (1 + 5e-16)  # rounded up
     lists.way[SPEED] = speed
     if crossed and space.plane:
-        lists.until[:] = 0
+        for i in range(len(lists.until)):
+            lists.until[i] = 0
     if lists.way[TRAVELLED] > FAR * around:
-        lists.reach[:] -= 2 * lists.way[TRAVELLED]
+        for i in range(len(lists.reach)):
+            lists.reach[i] -= 2 * lists.way[TRAVELLED]
         lists.way[FILLED] -= lists.way[TRAVELLED]
         lists.way[TRAVELLED] = 0.0
     columns, rows = lists.grid.shape
@@ -143,35 +145,37 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space) -> int:
         for e in range(k):
             desk.slots[e] = near[i, e]
         C = k
-        while k + m > C and rest[i, C - k] >= 0:
+        while C - k < m and rest[i, C - k] != NOBODY:
             desk.slots[C] = rest[i, C - k]
             C += 1
         reach = reaches[i] - 2 * way[TRAVELLED]
-        changed, inner, outer = False, 0.0, math.inf
-        if reach > slack:
+        searched, changed = False, False
+        while True:
+            if not reach > slack:  # look round anew
+                stale = way[TRAVELLED] - way[FILLED] + slack
+                C, reach = search(
+                    i,
+                    k + 1,
+                    k + m,
+                    space.x,
+                    space.y,
+                    names,
+                    space.world,
+                    space.plane,
+                    grid,
+                    stale,
+                    desk.squares,
+                    desk.slots,
+                )
+                reaches[i] = reach + 2 * way[TRAVELLED]
+                select(k, C, names, desk.squares, desk.slots)
+                searched = True
             _look(i, C, space, desk)
-            changed, inner, outer = _choose(k, C, names, desk)
-        if not reach - slack > outer:
-            stale = way[TRAVELLED] - way[FILLED] + slack
-            C, reach = search(
-                i,
-                k + 1,
-                k + m,
-                space.x,
-                space.y,
-                names,
-                space.world,
-                space.plane,
-                grid,
-                stale,
-                desk.squares,
-                desk.slots,
-            )
-            reaches[i] = reach + 2 * way[TRAVELLED]
-            select(k, C, names, desk.squares, desk.slots)
-            _look(i, C, space, desk)
-            _, inner, outer = _choose(k, C, names, desk)
-            changed = True
+            moved, inner, outer = _choose(k, C, names, desk)
+            changed = changed or moved or searched
+            if searched or reach - slack > outer:
+                break
+            reach = 0.0
         if changed:
             put_ascending(desk.slots[:k], names, near[i])
             for e in range(m):
@@ -180,7 +184,7 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space) -> int:
     return count
 
 
-@inlined
+@part
 def _look(i: int, C: int, space: Space, desk: Desk) -> None:
     """Fill the desk's numbers for its first C slots."""
     x, y, vx, vy, world, plane, step, _, _ = space
@@ -201,7 +205,7 @@ def _look(i: int, C: int, space: Space, desk: Desk) -> None:
         w2[e] = ux * ux + uy * uy
 
 
-@inlined
+@part
 def _choose(k: int, C: int, names: Indices, desk: Desk) -> tuple[bool, float, float]:
     """Bring the nearest k of the first C to the front of the desk.
 
@@ -233,7 +237,7 @@ def _choose(k: int, C: int, names: Indices, desk: Desk) -> tuple[bool, float, fl
         slots[near], slots[far] = slots[far], slots[near]
 
 
-@inlined
+@part
 def _holds(
     k: int,
     C: int,
@@ -264,9 +268,9 @@ def _holds(
     # The overlap is convex in time. So where it is below 0 it has always been; and between a tick where it is
     # and one where it is not, it is still at least until the chord crosses 0.
     held, spare, end, excess = 0.0, gap, math.inf, 0.0
-    tick: float = math.floor(2 * gap / (pace + math.sqrt(pace * pace + 4 * bend * gap))) + 1
+    tick = np.floor(2 * gap / (pace + math.sqrt(pace * pace + 4 * bend * gap))) + 1
     for _ in range(LOOKS):
-        tick = min(tick, math.floor(most))
+        tick = min(tick, np.floor(most))
         if not held < tick < end:
             break
         overlap = (
@@ -279,14 +283,14 @@ def _holds(
         if end == math.inf:
             tick = 2 * held
         else:
-            sure = math.floor(held + (end - held) * spare / (spare + excess))
+            sure = np.floor(held + (end - held) * spare / (spare + excess))
             if sure > held:
                 held, spare = sure, spare - (sure - held) * (spare + excess) / (end - held)
             tick = held + 1
     return held
 
 
-@inlined
+@part
 def _overlap(k: int, C: int, tick: float, others: float, desk: Desk) -> float:
     """By how much, after that many ticks, the farthest of the k is farther than the nearest of the rest and
     of `others`, if everybody goes straight on: at most."""

@@ -40,12 +40,23 @@ def move(
     `pulses` as in :mod:`chronoflux.model.field`, taken before the move. `gamma` in px²/(frame·s), `eta`
     in 1/s. Returns the largest speed squared, and whether anybody went across the seam.
     """
-    p, gx, gy = np.empty_like(x), np.empty_like(x), np.empty_like(x)
-    evaluate(x, y, world, plane, t, portal, pulses, p, gx, gy)
+    if gamma == 0.0 and not (_any(vx) or _any(vy)):
+        return 0.0, False
+    p, gx, gy = np.empty_like(x), np.zeros_like(x), np.zeros_like(x)
+    if gamma != 0.0:
+        evaluate(x, y, world, plane, t, portal, pulses, p, gx, gy)
     _accelerate(vx, gx, gamma, eta, dt)
     _accelerate(vy, gy, gamma, eta, dt)
     crossed = _shift(x, vx, world[0], dt) | _shift(y, vy, world[1], dt)
     return _fastest(vx, vy, p), crossed
+
+
+@part
+def _any(v: Floats) -> bool:
+    moving = 0
+    for i in range(len(v)):
+        moving |= v[i] != 0.0
+    return moving != 0
 
 
 @part

@@ -163,7 +163,7 @@ def search(
     column, row = _place(xi, world[0], columns), _place(yi, world[1], rows)
     left, right = _reach(column, columns, plane)
     up, down = _reach(row, rows, plane)
-    count, limit, ring = 0, math.inf, 0
+    count, limit, ring = int(np.int64(0)), math.inf, 0  # not a literal: that would be another type
     while True:
         for dr in range(-min(ring, up), min(ring, down) + 1):
             inside = -ring < dr < ring  # then only the two ends of this row of cells are new
@@ -200,7 +200,7 @@ def search(
         fewer = near * ENOUGH * most / within
         if near < math.inf and least <= _within(fewer, count, squares) <= most:
             near = fewer
-    front = 0
+    front = int(np.int64(0))
     for e in range(count):
         squares[front], slots[front] = squares[e], slots[e]
         front += squares[e] < near

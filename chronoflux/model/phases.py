@@ -67,8 +67,8 @@ def circle_block(phi: Floats, scale: float, s: Floats, c: Floats) -> tuple[int, 
     for i in range(len(phi)):
         s[i], c[i] = sincos(phi[i])
     for i in range(len(phi)):
-        sines += np.int64(s[i] * scale)
-        cosines += np.int64(c[i] * scale)
+        sines += int(s[i] * scale)
+        cosines += int(c[i] * scale)
     return sines, cosines
 
 
@@ -144,7 +144,8 @@ def rates_block(
     """
     A, B = np.empty_like(out), np.empty_like(out)
     if coupling.kind == GLOBAL:
-        A[:], B[:] = mean
+        for i in range(len(out)):
+            A[i], B[i] = mean
     elif coupling.kind == GRAPH:
         _graph_pull(first, s, c, graph, A, B)
     else:
@@ -205,16 +206,17 @@ def runge_kutta(
 
     The peers' fields go on turning within the step, which takes `span` ms of mesh time from `T` on.
     """
-    latest, total = np.empty_like(phi), np.empty_like(phi)
-    rates_block(0, omega, s, c, mean, coupling, near, graph, peers_pull(fields, T, 0.0), total)
-    latest[:] = total
+    latest, total, first = np.empty_like(phi), np.empty_like(phi), len(s) - len(phi)
+    rates_block(first, omega, s, c, mean, coupling, near, graph, peers_pull(fields, T, 0.0), latest)
+    for i in range(len(phi)):
+        total[i] = latest[i]
     stage, sines, cosines = np.empty_like(phi), np.empty_like(phi), np.empty_like(phi)
     for part_of_step, weight in ((0.5, 2.0), (0.5, 2.0), (1.0, 1.0)):
         for i in range(len(phi)):
             stage[i] = phi[i] + part_of_step * dt * latest[i]
         middle = circle(stage, sines, cosines)
         peers = peers_pull(fields, T, part_of_step * span)
-        rates_block(0, omega, sines, cosines, middle, coupling, near, graph, peers, latest)
+        rates_block(first, omega, sines, cosines, middle, coupling, near, graph, peers, latest)
         for i in range(len(phi)):
             total[i] += weight * latest[i]
     for i in range(len(phi)):

@@ -115,15 +115,19 @@ class Simulation:
         """Start from `state`, or from one drawn; without pulses and without a past of ψ."""
         p, n, rng = self._params, self._params.oscillators, self._rng
         if state is None:
-            x, y, phi = (rng.random(n) * side for side in (*p.world, TAU))
-            state = State(x=x, y=y, vx=np.zeros(n), vy=np.zeros(n), phi=phi)
+            arrays = {
+                name: rng.random(n) * side
+                for name, side in zip(("x", "y", "phi"), (*p.world, TAU), strict=True)
+            }
+            arrays |= {"vx": np.zeros(n), "vy": np.zeros(n)}
+        else:
+            arrays = {name: getattr(state, name).copy() for name in ARRAYS}
         self._tick, self._portal = tick, portal
         self._pulses: list[Pulse] = []
         self._frequencies = self._given or Frequencies.draw(p, rng)
         self._turns = np.zeros(max(1, round(OMEGA_WINDOW / p.dt)))
         self._turned = 0
         self._law = self._make_law()
-        arrays = {name: getattr(state, name).copy() for name in ARRAYS}
         self._flock = Flock(_in_range(arrays, p.world), self._frequencies.omega(p, portal), self._law)
         self._refresh()
 
@@ -216,7 +220,7 @@ class Simulation:
 
     def snapshot(self) -> Snapshot:
         """The swarm as it is now, frozen."""
-        law, pulses, arrays = self._law, self._alive(), self._flock.arrays()
+        law, pulses, arrays = self._law, self._alive(), dict[str, Any](self._flock.arrays())
         arrays["pressure"] = pressure(
             arrays["x"], arrays["y"], law.world, law.plane, self.t, law.portal, pulses
         )

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_LEAST = 8192
+_LEAST = 4096
 """Elements in the smallest range worth handing over."""
-_RANGES = 4
+_RANGES = 2
 """Ranges to a thread, so that one held up by something else leaves more to the others."""
 
 
@@ -24,7 +24,7 @@ def available() -> int:
 
 
 count = available()
-"""Threads that large swarms are computed on; 1 is the caller's alone. No result depends on it."""
+"""Threads that large swarms are computed on, the caller's among them; no result depends on it."""
 
 
 @cache
