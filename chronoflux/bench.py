@@ -169,12 +169,14 @@ def pictures(dots: int, repeats: int) -> list[Row]:
 
 _COLD = "from chronoflux.model.simulation import Simulation; Simulation(seed=1).advance(1)"
 _MEMORY = """
-import resource, sys
+import re, sys
 from chronoflux import bench
+def kilobytes(what):
+    return int(re.search(what + r":\\s+(\\d+)", open("/proc/self/status").read())[1])
 bench.swarm(20_000).advance(2)
-before = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+before = kilobytes("VmRSS")
 sim = bench.swarm(int(sys.argv[1])); sim.advance(3)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+print(1024 * (kilobytes("VmHWM") - before))
 """
 
 
