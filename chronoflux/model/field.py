@@ -218,61 +218,45 @@ def pressure_grid(
     ``x = (column + ½) W / columns``, ``y = (row + ½) H / rows`` up to rounding, but quicker: a pulse is a
     product of a function of x and one of y, and the jet is evaluated only where it is felt.
     """
-    p = np.full((rows, columns), AMBIENT)
-    if not portal:
-        _add_jet(p, world, t)
-    across, down = np.empty(columns), np.empty(rows)
+    p, bells = np.empty((rows, columns)), np.empty((len(pulses), columns))
+    x = (np.arange(columns) + 0.5) * (world[0] / columns)
     for i in range(len(pulses)):
-        scale = 1 / (2 * pulses[i, 3] * pulses[i, 3])
         for column in range(columns):
-            dx = offset((column + 0.5) * world[0] / columns, pulses[i, 0], world[0], plane)
-            across[column] = pulses[i, 2] * math.exp(-dx * dx * scale)
-        for row in range(rows):
-            dy = offset((row + 0.5) * world[1] / rows, pulses[i, 1], world[1], plane)
-            down[row] = math.exp(-dy * dy * scale)
-        for row in range(rows):
-            line, share = p[row], down[row]
-            if share > 0.0:
-                for column in range(columns):
-                    line[column] += across[column] * share
-    for row in range(rows):
-        line = p[row]
+            dx = offset(x[column], pulses[i, 0], world[0], plane)
+            bells[i, column] = pulses[i, 2] * math.exp(-dx * dx / (2 * pulses[i, 3] * pulses[i, 3]))
+    along, sines, cosines = np.empty(columns), np.empty(columns), np.empty(columns)
+    for column in range(columns):
+        along[column] = x[column] - JET_FROM[0] * world[0]
+    for column in range(columns):
+        sines[column], cosines[column] = sincos(WAVENUMBER * COS * along[column] - JET_OMEGA * t)
+    for row in range(rows):  # each row whole, as it then stays in the processor's first cache
+        line, y = p[row], (row + 0.5) * world[1] / rows
+        for column in range(columns):
+            line[column] = AMBIENT
+        if not portal:
+            _add_jet(line, along, sines, cosines, y - JET_FROM[1] * world[1])
+        for i in range(len(pulses)):
+            dy = offset(y, pulses[i, 1], world[1], plane)
+            share, bell_across = math.exp(-dy * dy / (2 * pulses[i, 3] * pulses[i, 3])), bells[i]
+            for column in range(columns):
+                line[column] += share * bell_across[column]
         for column in range(columns):
             line[column] = min(max(line[column], 0.0), TOP)
     return p
 
 
 @part
-def _add_jet(p: Floats, world: World, t: float) -> None:
-    """Add the jet to the pixels `p` (rows, columns), where it is felt.
+def _add_jet(line: Floats, along: Floats, sines: Floats, cosines: Floats, b: float) -> None:
+    """Add the jet to a row of pixels, `b` px below where its axis is anchored, where it is felt.
 
-    Its wave turns by the column and by the row: ``sin(a + b) = sin a cos b + cos a sin b``.
+    `along`: how far right of there they are, ascending; `sines, cosines`: of what the wave has turned by
+    that. By the row it turns further: ``sin(a + b) = sin a cos b + cos a sin b``.
     """
-    rows, columns = p.shape
-    scale = 1 / (2 * JET_WIDTH * JET_WIDTH)
-    a, sine_a, cosine_a = np.empty(columns), np.empty(columns), np.empty(columns)
-    for column in range(columns):
-        a[column] = (column + 0.5) * world[0] / columns - JET_FROM[0] * world[0]
-    for column in range(columns):
-        sine_a[column], cosine_a[column] = sincos(WAVENUMBER * COS * a[column] - JET_OMEGA * t)
-    felt = JET_WIDTH * math.sqrt(2 * UNFELT)
-    for row in range(rows):
-        b = (row + 0.5) * world[1] / rows - JET_FROM[1] * world[1]
-        sine_b, cosine_b = sincos(WAVENUMBER * SIN * b)
-        # |b cos θ − a sin θ| < felt
-        first = int(max(((b * COS - felt) / SIN + JET_FROM[0] * world[0]) * columns / world[0] - 1, 0.0))
-        last = int(
-            min(((b * COS + felt) / SIN + JET_FROM[0] * world[0]) * columns / world[0] + 1, columns + 0.0)
-        )
-        if first >= last:
-            continue
-        line, sines, cosines, along = (
-            p[row, first:last],
-            sine_a[first:last],
-            cosine_a[first:last],
-            a[first:last],
-        )
-        for i in range(len(line)):
-            across = b * COS - along[i] * SIN
-            wave = sines[i] * cosine_b + cosines[i] * sine_b
-            line[i] += JET_STRENGTH * bell(across * across * scale) * wave
+    sine, cosine = sincos(WAVENUMBER * SIN * b)
+    scale, felt = 1 / (2 * JET_WIDTH * JET_WIDTH), JET_WIDTH * math.sqrt(2 * UNFELT)
+    first = np.searchsorted(along, (b * COS - felt) / SIN)
+    last = np.searchsorted(along, (b * COS + felt) / SIN)
+    line, along, sines, cosines = line[first:last], along[first:last], sines[first:last], cosines[first:last]
+    for i in range(len(line)):
+        across = b * COS - along[i] * SIN
+        line[i] += JET_STRENGTH * bell(across * across * scale) * (sines[i] * cosine + cosines[i] * sine)

@@ -58,16 +58,21 @@ def _local_orders(s: Floats, c: Floats, indptr: NDArray[np.int64], indices: Indi
         out[i] = min(math.sqrt(sines * sines + cosines * cosines) / members, 1.0)
 
 
+@kernel
 def turbulence(world: World, plane: bool, t: float, portal: bool, pulses: Floats) -> float:
     """Mean of ``|(p(x+1, y) − p(x−1, y)) − (p(x, y+1) − p(x, y−1))|`` over 22 × 22 points of the world.
 
     The points are the inner ones of the grid ``x = iW/24, y = jH/24``; arguments as in
     :mod:`chronoflux.model.field`.
     """
-    inner = np.arange(1, 23) / 24
-    x, y = (points.ravel() for points in np.meshgrid(inner * world[0], inner * world[1]))
-    right, left, below, above = (
-        pressure(x + dx, y + dy, world, plane, t, portal, pulses)
-        for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1))
-    )
-    return float(np.abs((right - left) - (below - above)).mean())
+    m = 22 * 22
+    x, y, total = np.empty(4 * m), np.empty(4 * m), 0.0
+    for i in range(22):
+        for j in range(22):
+            for side, (dx, dy) in enumerate(((1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0))):
+                x[side * m + i * 22 + j] = (i + 1) * world[0] / 24 + dx
+                y[side * m + i * 22 + j] = (j + 1) * world[1] / 24 + dy
+    p = pressure(x, y, world, plane, t, portal, pulses)
+    for i in range(m):
+        total += abs((p[i] - p[m + i]) - (p[2 * m + i] - p[3 * m + i]))
+    return total / m
