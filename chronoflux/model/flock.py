@@ -36,7 +36,7 @@ Arrays = dict[str, Floats]
 Mean = tuple[float, float]
 MOVING = ("x", "y", "vx", "vy", "phi")
 
-SHARED = 20_000
+SHARED = 50_000
 """From this many oscillators on, threads take less time than they cost."""
 SORTED = 2_000
 """From this many on, the order in memory pays."""
