@@ -105,7 +105,7 @@ class Flock:
             if np.array_equal(mine, given):
                 continue
             if name in ("x", "y"):
-                self._settle(arrays, self._by_index("omega"))
+                self._settle(arrays, self.array("omega"))
                 return
             mine[:] = given
             if name == "phi":
@@ -174,7 +174,7 @@ class Flock:
         self._fresh = True
         self._strayed += ticks * self._lists.way[SPEED]
         if self._ordered and self._strayed > STRAY * min(self._law.world) / max(self._lists.grid.shape):
-            self._settle(self.arrays(), self._by_index("omega"))
+            self._settle(self.arrays(), self.array("omega"))
 
     def _share(self, tick: int, graph: Graph, others: Others, kicks: Floats, mean: Mean) -> Mean:
         """One tick on all threads, from `mean`, that of sine and cosine, to what it is then."""
