@@ -7,9 +7,6 @@ over neighbours go by ascending index, and sums over all are taken in whole numb
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +24,6 @@ from chronoflux.model.engine import (
     turn,
 )
 from chronoflux.model.lists import SPEED, Lists, travel
-from chronoflux.model.metrics import local_order
 from chronoflux.model.neighbours import Grid, Indices, nearest, shape_of, sort_into_cells
 from chronoflux.model.phases import KNN, Graph, circle, whole
 from chronoflux.model.swarm import Floats
