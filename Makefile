@@ -31,7 +31,8 @@ demo: setup
 	@$(BIN)/python -m chronoflux.demo
 
 lab: setup
-	@$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) notebooks/01_join_a_room.ipynb
+	@$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) \
+	  --LabApp.default_url=/lab/tree/notebooks/01_join_a_room.ipynb
 
 # Chromium for the browser tests: Debian's, when it is missing and may be installed.
 browser:

@@ -146,7 +146,7 @@ class Runner:
             metrics = self._now() if simulation.tick else self.metrics
         if at is None:
             at = simulation.mesh_time() if self._moving else self._clock.now()
-        self._log.write(kind, tick=simulation.tick, t=simulation.t, at=at, metrics=metrics, **more)
+        self._log.write(kind, tick=simulation.tick, t=round(simulation.t, 9), at=at, metrics=metrics, **more)
 
     def play(self, playing: bool) -> None:
         """Go on, or hold the swarm; from any thread."""

@@ -14,6 +14,8 @@ import pytest
 
 from chronoflux.joining import join
 from chronoflux.node import Node
+from chronoflux.signal.client import SignalClient
+from chronoflux.signal.protocol import SendSignal
 from chronoflux.signal.server import SignalServer
 
 CHROMIUM = next(
@@ -42,6 +44,15 @@ async def server() -> AsyncIterator[SignalServer]:
     """A signaling server of ours on a free port."""
     async with SignalServer(port=0) as running:
         yield running
+
+
+@pytest.fixture
+def no_offers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Offers and answers never arrive: pairs have nothing but the server's relay."""
+    send = SignalClient.send
+    monkeypatch.setattr(
+        SignalClient, "send", lambda self, message: isinstance(message, SendSignal) or send(self, message)
+    )
 
 
 Joiner = Callable[..., Awaitable[Node]]

@@ -16,8 +16,6 @@ from chronoflux.errors import LogError, ParameterError, SignalingError, UsageErr
 from chronoflux.mesh import room as room_module
 from chronoflux.model.events import EVENTS
 from chronoflux.node import Node
-from chronoflux.signal.client import SignalClient
-from chronoflux.signal.protocol import SendSignal
 from chronoflux.signal.server import SignalServer
 from tests.conftest import Joiner
 from tests.support import until
@@ -107,14 +105,9 @@ async def test_peers_of_unequal_frequency_lock_or_drift(server: SignalServer, jo
     assert values["apart"] < 0.9
 
 
-async def test_without_a_link_the_server_relays(
-    server: SignalServer, joined: Joiner, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("no_offers")
+async def test_without_a_link_the_server_relays(server: SignalServer, joined: Joiner) -> None:
     """When offers never arrive, events and mean fields go through the server, and `peers` says so."""
-    send = SignalClient.send
-    monkeypatch.setattr(
-        SignalClient, "send", lambda self, message: isinstance(message, SendSignal) or send(self, message)
-    )
     a, b = [await joined(server=server.url, params=QUICK) for _ in range(2)]
     await until(lambda: (a.peers["via"] == "relay").any() and (b.peers["via"] == "relay").any())
     key = a.intent()

@@ -17,8 +17,6 @@ from chronoflux import node as node_module
 from chronoflux.errors import UsageError
 from chronoflux.mesh import room as room_module
 from chronoflux.mesh.link import Link
-from chronoflux.signal.client import SignalClient
-from chronoflux.signal.protocol import SendSignal
 from chronoflux.signal.server import SignalServer
 from tests.conftest import Joiner
 from tests.support import until
@@ -130,14 +128,9 @@ async def test_an_interrupted_background_join_leaves_no_ghost(
     assert server.lobby.connections == 0
 
 
-async def test_events_lost_on_the_relay_are_told_again(
-    server: SignalServer, joined: Joiner, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("no_offers")
+async def test_events_lost_on_the_relay_are_told_again(server: SignalServer, joined: Joiner) -> None:
     """A pair that only has the relay agrees again after one of them was away from the server."""
-    send = SignalClient.send
-    monkeypatch.setattr(
-        SignalClient, "send", lambda self, message: isinstance(message, SendSignal) or send(self, message)
-    )
     a, b = [await joined(server=server.url, params=QUICK) for _ in range(2)]
     await until(lambda: (a.peers["via"] == "relay").any() and (b.peers["via"] == "relay").any())
     (socket,) = [

@@ -161,6 +161,13 @@ async def test_metrics_tell_what_happened(server: SignalServer) -> None:
     assert {("queued_messages",), ("queued_bytes",), ("loop_lag_seconds",)} <= values.keys()
 
 
+@pytest.mark.parametrize("origin", ["foo", "https://", "https://a b", "lab.example", "https://lab.example/x"])
+def test_an_origin_that_is_none_is_refused(origin: str) -> None:
+    """What no browser would send as its origin is refused at the start, with an example."""
+    with pytest.raises(UsageError, match=r"https://example\.org"):
+        SignalServer(port=0, origins=[origin])
+
+
 @pytest.mark.parametrize(
     ("origin", "allowed"),
     [

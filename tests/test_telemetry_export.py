@@ -79,7 +79,7 @@ def test_what_is_no_record_is_left_out_with_a_warning(run: Path, tmp_path: Path)
     """Torn and bad lines of the run do not reach the export; one warning says so."""
     with open(run / "telemetry.jsonl", "ab") as file:
         file.write(b'nonsense\n\n{"timestamp": 1')
-    with pytest.warns(UserWarning, match="1 torn lines, 1 bad lines") as caught:
+    with pytest.warns(UserWarning, match="1 torn line, 1 bad line") as caught:
         path = export_json(run, tmp_path / "x.json")
     assert len(caught) == 1
     assert caught[0].filename == __file__

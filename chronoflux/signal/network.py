@@ -13,10 +13,27 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _LOCAL_ORIGIN = re.compile(r"null|https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s@?#]+", re.IGNORECASE)
+
 
 def is_local_origin(origin: str) -> bool:
     """Whether a browser's ``Origin`` is ``null`` or a page served by this machine to itself."""
     return _LOCAL_ORIGIN.fullmatch(origin) is not None
+
+
+def check_origin(origin: str) -> str:
+    """A web origin as browsers send it, in lower case: a scheme, a host, perhaps a port.
+
+    Raises
+    ------
+    UsageError
+        When it is none, since it could never match.
+    """
+    if _ORIGIN.fullmatch(origin) is None:
+        raise UsageError(
+            f"origin {shorten(origin)} is none: give one as browsers send it, https://example.org"
+        )
+    return origin.lower()
 
 
 def is_loopback(host: str) -> bool:

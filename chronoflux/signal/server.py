@@ -93,7 +93,7 @@ class SignalServer:
         self.sent_bytes: Counter[str] = Counter()
         self._dropped = 0
         self.lag = 0.0
-        self._tls, self._origins = tls, frozenset(origins)
+        self._tls, self._origins = tls, frozenset(map(network.check_origin, origins))
         self._trusted = network.parse_networks(trusted_proxies)
         self._numbers = itertools.count(1)
         self._sessions: dict[int, Session] = {}
@@ -293,7 +293,7 @@ class SignalServer:
 
     def _check_origin(self, socket: ServerConnection, request: Request) -> Response | None:
         for origin in request.headers.get_all("Origin"):
-            if not network.is_local_origin(origin) and origin not in self._origins:
+            if not network.is_local_origin(origin) and origin.lower() not in self._origins:
                 self.lobby.counts.refused["origin"] += 1
                 text = f"Pages of {clean(origin)} are not let in; start the server with --origin.\n"
                 return socket.respond(HTTPStatus.FORBIDDEN, text)

@@ -9,16 +9,16 @@ from typing import Any
 from chronoflux.errors import LogError
 
 KINDS = {
-    "torn": "torn lines",
-    "bad": "bad lines",
-    "gaps": "gaps in seq",
-    "repeats": "repeated seqs",
-    "clock_steps": "clock steps",
-    "dropped": "records the writer had to drop",
-    "manifests": "unreadable manifests",
-    "unknown_schema": "logs of an unknown schema version",
+    "torn": ("torn line", "torn lines"),
+    "bad": ("bad line", "bad lines"),
+    "gaps": ("gap in seq", "gaps in seq"),
+    "repeats": ("repeated seq", "repeated seqs"),
+    "clock_steps": ("clock step", "clock steps"),
+    "dropped": ("record the writer had to drop", "records the writer had to drop"),
+    "manifests": ("unreadable manifest", "unreadable manifests"),
+    "unknown_schema": ("log of an unknown schema version", "logs of an unknown schema version"),
 }
-"""What is counted, and its name for people."""
+"""What is counted, and its name for people: of one, of several."""
 EXAMPLES = 20
 """At most so many faults are described one by one."""
 
@@ -52,7 +52,8 @@ class Report:
 
     def summary(self) -> str | None:
         """One line on everything that is wrong; None when nothing is."""
-        found = [f"{self._counts[kind]} {name}" for kind, name in KINDS.items() if self._counts[kind]]
+        counts = ((self._counts[kind], names) for kind, names in KINDS.items())
+        found = [f"{count} {names[count > 1]}" for count, names in counts if count]
         if not found:
             return None
         return f"{', '.join(found)}; the first: {self._examples[0]}"

@@ -64,7 +64,7 @@ class Stage(ipywidgets.Box):  # type: ignore[misc]
         pen.line_width = 4
         pen.stroke_styled_arcs(*self._rim)
         pen.line_cap = "round"
-        pen.font = "10px system-ui, sans-serif"
+        pen.font = "11px system-ui, sans-serif"
         pen.text_align, pen.text_baseline = "center", "middle"
         own, *peers = picture.hands[: MOST_HANDS + 1]
         for hand in peers:
@@ -72,7 +72,7 @@ class Stage(ipywidgets.Box):  # type: ignore[misc]
             pen.stroke_style, pen.line_width = "rgba(160, 205, 255, 0.85)", 1.5
             pen.stroke_line(x, y, x + tip[0], y + tip[1])
             pen.fill_style = "rgba(200, 225, 255, 0.95)"
-            pen.fill_text(hand.label[:8], x + label[0], y + label[1])
+            pen.fill_text(hand.label[:12], x + label[0], y + label[1])
         tip = _tip(own.psi, own.R)
         pen.stroke_style, pen.line_width = "white", 3
         pen.stroke_line(x, y, x + tip[0], y + tip[1])
