@@ -95,7 +95,8 @@ class Envoy:
 
     def hello(self) -> Mapping[str, Any]:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        return {"version": VERSION, "nodeId": self._node_id, "kind": self._kind, "features": []}
+        who = {"version": VERSION, "nodeId": self._node_id, "kind": self._kind}
+        return {**who, "features": messages.FEATURES}
 
     def _gate(self) -> Event | None:
         """The lion gate that holds in the room."""

@@ -21,6 +21,7 @@ from chronoflux.errors import UsageError, shorten
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.gossip import new_id
+from chronoflux.mesh.ice import Ice, Policy
 from chronoflux.mesh.peer import PEER_COLUMNS, Light
 from chronoflux.model.events import EVENTS, World
 from chronoflux.model.params import Params
@@ -76,6 +77,7 @@ class Node:
         kind: str | None = None,
         speed: float = 1.0,
         ice_servers: Sequence[Mapping[str, Any]] | None = None,
+        ice_transport_policy: Policy = "all",
     ) -> None:
         self.kind = kind or ("notebook" if in_notebook() else "headless")
         self.room, self.node_id = room_name(room), _node_id(node_id, self.kind)
@@ -88,7 +90,7 @@ class Node:
         self._first_params = params or Params()
         self.seed = random.SystemRandom().getrandbits(63) if seed is None else seed
         self._schedule = Schedule(schedule or "none", self.seed)
-        self._speed, self._ice_servers = speed, ice_servers
+        self._speed, self._ice = speed, Ice.wanted(ice_servers, ice_transport_policy)
         self._secret = os.urandom(16)
         self._places = random.Random(self.seed ^ 0x5EED)
         self.clock = MeshClock()
@@ -187,7 +189,7 @@ class Node:
             secret=self._secret,
             token=self.token,
             metadata=messages.metadata(self.node_id, self.kind, self._first_params, VERSION),
-            ice_servers=self._ice_servers,
+            ice=self._ice,
         )
         envoy.mesh = self._joined.mesh
         await self._joined.enter()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from chronoflux.errors import ProtocolError
+from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.link import Link
 from chronoflux.mesh.peer import EARLY, Peer
 
@@ -37,26 +38,22 @@ class Listener(Protocol):
 class Dialling:
     """See the module.
 
-    ``send_signal`` takes a peer's id and a payload for it. ``ice_servers`` are the user's, which stand;
-    with None those of the server are used.
+    ``send_signal`` takes a peer's id and a payload for it.
     """
 
     def __init__(
         self,
         listener: Listener,
         send_signal: Callable[[str, dict[str, Any]], object],
-        ice_servers: Sequence[Mapping[str, Any]] | None = None,
+        ice: Ice,
     ) -> None:
-        self._listener, self._send_signal = listener, send_signal
-        self._fixed_ice = ice_servers is not None
-        self._ice_servers: Sequence[Mapping[str, Any]] = ice_servers or ()
+        self._listener, self._send_signal, self._ice = listener, send_signal, ice
         self._linked: set[Peer] = set()
         self._retired: set[asyncio.Task[None]] = set()
 
     def take_ice_servers(self, servers: Sequence[Mapping[str, Any]]) -> None:
         """The server's word on STUN and TURN, for links dialled from now on."""
-        if not self._fixed_ice:
-            self._ice_servers = servers
+        self._ice = self._ice.told(servers)
 
     def dial(self, peer: Peer) -> None:
         """Make a new link, in place of the one there may be, and offer it to the peer."""
@@ -159,7 +156,7 @@ class Dialling:
             on_open=opened,
             on_message=message,
             on_closed=closed,
-            ice_servers=self._ice_servers,
+            ice=self._ice,
         )
         self._linked.add(peer)
         link.start()

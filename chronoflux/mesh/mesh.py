@@ -18,9 +18,10 @@ from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.dialling import Dialling
 from chronoflux.mesh.gossip import RESEND, Event, Gossip
+from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.intake import Intake, Listener
 from chronoflux.mesh.link import Link
-from chronoflux.mesh.messages import Field
+from chronoflux.mesh.messages import RT_CHANNEL, Field
 from chronoflux.mesh.peer import RELAY_AFTER, Peer
 from chronoflux.signal import protocol
 from chronoflux.signal.client import SignalClient
@@ -59,8 +60,7 @@ class Mesh:
         client: SignalClient,
         node: Participant,
         clock: MeshClock,
-        *,
-        ice_servers: Sequence[Mapping[str, Any]] | None = None,
+        ice: Ice,
     ) -> None:
         self.client, self.clock = client, clock
         self.peers: dict[str, Peer] = {}
@@ -70,7 +70,7 @@ class Mesh:
         self._dialling = Dialling(
             self,
             lambda to, signal: client.send(protocol.SendSignal(to=to, signal=signal)),
-            ice_servers,
+            ice,
         )
         self._acks: dict[str, asyncio.Event] = {}
         self._leaving = False
@@ -143,7 +143,7 @@ class Mesh:
         old_ears = False
         for peer in self._present():
             if peer.linked:
-                self._send_direct(peer, messages.encode(message), perishable=True)
+                self._send_direct(peer, messages.encode(message), droppable=True)
             late = now - peer.relayed_telemetry >= period
             if late and peer.ours and not peer.direct(now) and self._relaying(peer, now):
                 peer.relayed_telemetry = now
@@ -173,8 +173,10 @@ class Mesh:
             taken |= self._send_relay(peer, message)
         return taken
 
-    def _send_direct(self, peer: Peer, text: str, *, perishable: bool = False) -> bool:
-        return peer.link is not None and peer.link.send(text, perishable=perishable)
+    def _send_direct(
+        self, peer: Peer, text: str, *, perishable: bool = False, droppable: bool = False
+    ) -> bool:
+        return peer.link is not None and peer.link.send(text, perishable=perishable, droppable=droppable)
 
     def _send_relay(self, peer: Peer, message: messages.Outgoing) -> bool:
         return self.client.send(protocol.SendRelay(to=peer.id, data=messages.to_object(message)))
@@ -314,8 +316,18 @@ class Mesh:
                 case messages.ByeAck():
                     if peer.id in self._acks:
                         self._acks[peer.id].set()
+                case messages.Hello():
+                    self._intake.take(peer, message)
+                    if peer.link is not None and RT_CHANNEL in message.features:
+                        peer.link.open_rt()
                 case _:
                     self._intake.take(peer, message)
+            if (
+                isinstance(message, messages.Hello)
+                and RT_CHANNEL in message.features
+                and peer.link is not None
+            ):
+                peer.link.open_rt()
         except (ProtocolError, ParameterError) as error:
             peer.refuse(error)
 
