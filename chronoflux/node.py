@@ -391,7 +391,8 @@ class Node:
 
         ``name, kind, state`` (connecting, live, quiet, gone), ``via`` (direct, relay, server), ``n``, ``H``,
         ``dpsi`` (phase difference to us, rad), ``rtt_ms``, ``offset_ms``, ``uncertainty_ms`` (missing until
-        the mesh has a clock of its own), ``reason`` (why not direct), ``id``.
+        the mesh has a clock of its own), ``refused`` (messages of it), ``dropped`` (messages for it that
+        would have come late), ``reason`` (why not direct, and what else is odd), ``id``.
         """
         import pandas as pd
 

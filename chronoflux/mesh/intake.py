@@ -13,6 +13,8 @@ from chronoflux.mesh.messages import EventMessage, Field
 from chronoflux.mesh.peer import Peer
 from chronoflux.model.events import EVENTS, World
 
+APART = "its clock and ours are"
+
 
 class Listener(Protocol):
     """Whoever applies what is let in."""
@@ -53,8 +55,10 @@ class Intake:
             case Field():
                 late = self._clock.now() - message.at
                 if abs(late) > FUTURE:
-                    peer.reason = f"its clock and ours are {abs(late) / 1000:.0f} s apart"
+                    peer.reason = f"{APART} {abs(late) / 1000:.0f} s apart"
                     raise ProtocolError("field", peer.reason)
+                if peer.reason.startswith(APART):
+                    peer.reason = ""  # that one was only late: one of us had been asleep
                 if peer.field_ is None or message.at > peer.field_.at:
                     peer.field_ = message
                     self._listener.on_field(peer.id, message)

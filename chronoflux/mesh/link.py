@@ -344,7 +344,7 @@ class Link:
             return "the peer did not answer"
         if "a=candidate" not in theirs:
             return "the peer has no network address"
-        return "no path between the addresses of both sides"
+        return "no route between the addresses of both sides"
 
     def _end(self, reason: str) -> None:
         if self.state != "closed":

@@ -29,11 +29,11 @@ from chronoflux.signal.client import SignalClient
 log = logging.getLogger(__name__)
 
 WATCH = 0.1  # s between looks at the peers; also the pace at which old events are told again
-HELLO_DEADLINE = 2.0  # s
 RELAY_FIELD = 0.5  # s between fields over the relay
 RELAY_FIELDS, RELAY_TELEMETRIES = 20.0, 10.0  # messages/s over the relay at most, of the server's 60
 BYE_DEADLINE = 1.0  # s
 LATE = 1.0  # s by which the watch itself must be late before what it sees is not held against peers
+STALL = 5.0  # s late after which links may be dead unnoticed
 
 
 class Participant(Listener, Protocol):
@@ -335,29 +335,32 @@ class Mesh:
 
     async def _watch(self) -> None:
         """Judge the peers, dial again what broke, greet over the relay, tell late events."""
-        last = time.monotonic()
+        last = _uptime()
         while not self._leaving:
-            now = time.monotonic()
-            if now - last > WATCH + LATE:
-                self._excuse(now)
-            last = now
+            now, late = time.monotonic(), _uptime() - last - WATCH
+            last += late + WATCH
+            if late > LATE:
+                self._excuse(now, stalled=late > STALL)
             self._may_greet = True
             for peer in list(self.peers.values()):
                 self._look(peer, now)
             await asyncio.sleep(WATCH)
 
-    def _excuse(self, now: float) -> None:
-        """This node slept or its loop was blocked: what peers said meanwhile is still to be read."""
+    def _excuse(self, now: float, *, stalled: bool) -> None:
+        """This node slept or its loop was blocked: what peers said meanwhile is still to be read.
+
+        After a long stall links may be dead without showing it: they are checked soon, not in their time.
+        """
         for peer in self.peers.values():
             if peer.linked:
                 peer.opened = now
+                if stalled:
+                    peer.doubted = now
 
     def _look(self, peer: Peer, now: float) -> None:
         if peer.left and now - peer.left_at > BYE_DEADLINE:
             self._drop(peer, peer.reason)
             return
-        if peer.linked and not peer.ours and now - peer.opened > HELLO_DEADLINE and not peer.reason:
-            peer.reason = "an old client: it says no hello"
         self._dialling.look(peer, now, self.id, joined=self.client.state == "joined")
         relaying = not peer.direct(now) and self._relaying(peer, now)
         if relaying and not peer.greeted_relay and self._may_greet:
@@ -403,3 +406,8 @@ class Mesh:
             if peer.state != "gone":
                 peer.state = "gone"
                 self._node.on_peer(peer, "gone", reason)
+
+
+def _uptime() -> float:
+    """Seconds on a clock that, where there is one, goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
