@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 import chronoflux as cf
 from chronoflux.errors import UsageError
+from chronoflux.headless import main
 from chronoflux.mesh.ice import Ice
 from chronoflux.signal.server import SignalServer
 from chronoflux.signal.turn import Turn
 from tests.conftest import Joiner, need
 from tests.support import until
-from tests.test_headless import headless, run
 from tests.test_node import linked
 
 QUICK = cf.Params(oscillators=60)
@@ -118,29 +119,19 @@ async def test_relay_only_without_turn_says_so_and_uses_the_server(
     await until(lambda: b.received == 1)
 
 
-async def test_headless_takes_ice_options(server: SignalServer, tmp_path: Path) -> None:
+def test_headless_takes_ice_options(tmp_path: Path) -> None:
     """A headless node takes its ICE servers from a file, and refuses a broken one in one line."""
     file = tmp_path / "ice.json"
-    options = (
-        "room1",
-        "20",
-        "x",
-        "--server",
-        server.url,
-        "--log-dir",
-        str(tmp_path),
-        "--ice-servers",
-        str(file),
-    )
-    file.write_text(json.dumps([{"urls": "turn:127.0.0.1:9", "username": "u", "credential": "c"}]))
-    async with headless(*options, "--ice-transport-policy", "relay"):
-        pass
+    options = ["room1", "20", "x", "--offline", "--duration", "1", "--log-dir", f"{tmp_path}"]
+    options += ["--ice-transport-policy", "relay", "--ice-servers", f"{file}"]
     for text, word in (("{", "JSON"), ("{}", "list"), ('[{"url": "stun:x"}]', "urls")):
         file.write_text(text)
-        code, _, err = await run("chronoflux.headless", *options)
-        assert code == 2
-        assert word in err
-        assert err.count("\n") == 1
+        refused = CliRunner().invoke(main, options)
+        assert refused.exit_code == 2
+        assert word in refused.stderr
+        assert refused.stderr.count("\n") == 1
+    file.write_text(json.dumps([{"urls": "turn:127.0.0.1:9", "username": "u", "credential": "c"}]))
+    assert CliRunner().invoke(main, options).exit_code == 0
 
 
 def test_servers_of_the_user_stand() -> None:

@@ -228,3 +228,50 @@ async def test_without_an_address_a_link_says_so_at_once() -> None:
     end.link.start()
     await until(lambda: end.closed, timeout=5)
     assert end.link.reason.startswith("no candidates: only a TURN server")
+
+
+async def test_who_is_not_who_was_signalled_is_refused() -> None:
+    """A peer whose certificate is not the one in its description is refused, and the reason says so."""
+
+    def forged(payload: Payload) -> list[Payload]:
+        return [payload | {"sdp": re.sub(r"(fingerprint:\S+ )\S\S:\S\S", r"\g<1>00:00", payload["sdp"])}]
+
+    async with pair(forged) as (_, b):
+        await until(lambda: b.closed)
+        assert b.link.reason.startswith("refused: the peer is not the one that was signalled")
+
+
+async def test_no_route_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When no packet finds its way between the two, the link ends at its deadline and says so."""
+    monkeypatch.setattr(link_module, "CONNECT_DEADLINE", 1.0)
+
+    def nowhere(payload: Payload) -> list[Payload]:
+        elsewhere = r"\g<1>192.0.2.1 9 typ"  # an address for documentation: nobody answers there
+        sdp = re.sub(r"(a=candidate:\S+ 1 udp \d+ )\S+ \d+ typ", elsewhere, payload["sdp"])
+        return [payload | {"sdp": sdp}]
+
+    def one_way(payload: Payload) -> None:
+        dialler.link.feed(nowhere(payload)[0])
+
+    dialler = End(True, lambda payload: answerer.link.feed(nowhere(payload)[0]))
+    answerer = End(False, one_way)
+    for end in (dialler, answerer):
+        end.link.start()
+    await until(lambda: dialler.closed and answerer.closed)
+    for end in (dialler, answerer):
+        assert end.link.reason.startswith("timed out")
+        assert "no route between the addresses" in end.link.reason
+
+
+@pytest.mark.parametrize("limit", ["FLOOD_MESSAGES", "FLOOD_BYTES"])
+async def test_a_flood_ends_the_link(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sends more messages or bytes than are read costs its link, not the node's time."""
+    monkeypatch.setattr(link_module, limit, (100.0, 1.0))
+    async with pair() as (a, b):
+        await opened(a, b)
+        for _ in range(100):
+            a.link.send("x" * 100)
+            a.link.send("y")
+        await until(lambda: b.closed)
+        assert "a second" in b.link.reason
+        assert len(b.got) < 200

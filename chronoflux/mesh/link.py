@@ -46,6 +46,8 @@ HIGH_WATER = 64 * 1024  # bytes buffered above which what may be dropped is drop
 RT_HIGH_WATER = 2 * 1024  # the same for the channel without retransmission: a second or so of it
 MAX_BUFFERED = 4 * 1024 * 1024  # bytes buffered for a peer that takes nothing, after which the link ends
 RT_PACE = (100.0, 0.5)  # messages/s, and seconds' worth at once: flooded, that channel collapses
+FLOOD_MESSAGES = (1000.0, 5.0)  # a second of a peer, and seconds' worth at once: so much waits after a cut
+FLOOD_BYTES = (2.0**20, 8.0)
 INBOX = 64  # signals waiting for the owner task
 CHANNEL = "chronoflux"
 
@@ -91,7 +93,9 @@ class Link:
         self._connection: RTCPeerConnection | None = None
         self._channel: RTCDataChannel | None = None
         self._rt: RTCDataChannel | None = None
-        self._pace = Bucket(*RT_PACE, time.monotonic())
+        now = time.monotonic()
+        self._pace = Bucket(*RT_PACE, now)
+        self._messages, self._bytes = Bucket(*FLOOD_MESSAGES, now), Bucket(*FLOOD_BYTES, now)
         self._inbox: asyncio.Queue[dict[str, Any] | str | None] = asyncio.Queue(INBOX)
         self._end_timer: asyncio.TimerHandle | None = None
         self._opened = asyncio.Event()
@@ -311,8 +315,14 @@ class Link:
             self._guard(self._on_open, self)
 
     def _message(self, data: str | bytes) -> None:
-        if self.state != "closed":
-            self._guard(self._on_message, self, data)
+        if self.state == "closed":
+            return
+        now = time.monotonic()
+        if not (self._messages.take(1, now) and self._bytes.take(len(data), now)):
+            limits = f"{FLOOD_MESSAGES[0]:g} messages or {FLOOD_BYTES[0]:.0f} bytes a second"
+            self._end(f"the peer sends more than {limits}")
+            return
+        self._guard(self._on_message, self, data)
 
     def _watch(self, connection: RTCPeerConnection) -> None:
         match connection.connectionState:
