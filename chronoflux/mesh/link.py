@@ -276,16 +276,20 @@ class Link:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._end(str(error) if isinstance(error, LinkError) else f"could not connect: {error!r}")
 
-    @staticmethod
-    def _hint(connection: RTCPeerConnection) -> str:
+    def _hint(self, connection: RTCPeerConnection) -> str:
         """What is odd about the candidates, for a person who asks why."""
+        local = connection.localDescription
+        turn = any("turn" in str(server.get("urls", "")) for server in self._ice_servers)
+        refused = ""
+        if turn and local is not None and "typ relay" not in local.sdp:
+            refused = "; the TURN server gave no address: not reached, or its credentials are refused"
         for description, whose in (
-            (connection.localDescription, "this machine has no network address"),
+            (local, "this machine has no network address"),
             (connection.remoteDescription, "the peer did not answer or has no network address"),
         ):
             if description is None or "a=candidate" not in description.sdp:
-                return f" ({whose})"
-        return " (no path between the addresses of both sides)"
+                return f" ({whose}{refused})"
+        return f" (no path between the addresses of both sides{refused})"
 
     def _end(self, reason: str) -> None:
         if self.state != "closed":
