@@ -410,6 +410,7 @@ class Mesh:
 
     def _excuse(self, now: float) -> None:
         """This node slept or its loop was blocked: what peers said meanwhile is still to be read."""
+        self.client.doubt()
         for peer in self.peers.values():
             if peer.linked:
                 peer.opened = now
@@ -469,6 +470,8 @@ class Mesh:
             if not peer.in_room:
                 self._drop(peer, peer.reason)
         elif before != "connecting" or peer.state != "live":
+            if peer.state == "quiet":
+                self.client.doubt()  # perhaps it is our own network that is gone
             self._node.on_peer(peer, peer.state, peer.reason)
 
     def _drop(self, peer: Peer, reason: str) -> None:
