@@ -1,7 +1,8 @@
-"""What a node knows of another: live, quiet or gone, by which way, when to dial again, and why not direct."""
+"""What a node knows of another: what it may do, how it is judged, when to dial again, why not direct."""
 
 from __future__ import annotations
 
+import random
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronoflux.mesh.peer import BACKOFF, Peer
+from chronoflux.mesh.peer import BACKOFF, SLOTS, Peer
+from chronoflux.signal.limits import Bucket
 
-NOW = 1000.0
+NOW = 1000.0  # s
+AT = 1.7e12  # ms of mesh time
 
 
 def peer(*, link: str | None = "open", **facts: Any) -> Peer:
@@ -93,3 +96,32 @@ def test_what_was_refused_and_dropped_is_in_the_table() -> None:
     known.link.dropped = 4  # type: ignore[union-attr]
     row = known.row(None, 0.0)
     assert (row["refused"], row["dropped"], row["via"], row["reason"]) == (3, 4, "direct", "")
+
+
+@given(st.lists(st.floats(0, 60), max_size=300), st.randoms(use_true_random=False))
+def test_an_honest_minute_may_come_at_once(times: list[float], rng: random.Random) -> None:
+    """Whatever a sender fired within its own limit in a minute is let in when it all arrives at once, in any
+    order."""
+    own = Bucket(20, 2, 0.0)
+    fired = [when for when in sorted(times) if own.take(1, when)]
+    rng.shuffle(fired)
+    sender = Peer("p")
+    assert all(sender.allows_event("p", AT - 60_000 + 1000 * when, AT) for when in fired)
+
+
+def test_a_flood_is_cut_to_the_rate() -> None:
+    """Of events without end, 20 a second and 40 more for each 10 s of their own time are let in."""
+    sender = Peer("p")
+    let_in = sum(sender.allows_event("p", AT + i, AT + i) for i in range(20_000))
+    assert let_in == 2 * 240
+
+
+def test_many_origins_do_not_make_it_forget() -> None:
+    """Inventing origins, or times, opens no way around the limit and takes no memory."""
+    sender = Peer("p")
+    assert sum(sender.allows_event("p", AT, AT) for _ in range(1000)) == 240
+    for i in range(2 * SLOTS):
+        sender.allows_event(f"invented {i}", AT, AT)
+        sender.allows_event("p", AT + 1e9 + 1e5 * i, AT)
+    assert not sender.allows_event("p", AT, AT)
+    assert len(sender._fired) <= SLOTS

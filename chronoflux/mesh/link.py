@@ -51,6 +51,7 @@ FLOOD_BYTES = (2.0**20, 8.0)
 INBOX = 64  # signals waiting for the owner task
 CHANNEL = "chronoflux"
 
+NO_TURN = "the TURN server gives no address: not reached, or its credentials are wrong or expired"
 DIRECT = Ice()
 State = Literal["connecting", "open", "closed"]
 
@@ -346,15 +347,18 @@ class Link:
         turn = "turn" in str([server["urls"] for server in self._ice.servers])
         if self._ice.relay_only and not turn:
             return "only a TURN server may connect the two, and none is known"
-        if turn and ours is not None and "typ relay" not in ours:
-            return "the TURN server gives no address: unreachable, or its credentials are wrong or expired"
+        refused = turn and ours is not None and "typ relay" not in ours
+        if self._ice.relay_only and refused:
+            return NO_TURN
         if ours is None or "a=candidate" not in ours:
-            return "this machine has no network address"
-        if theirs is None:
-            return "the peer did not answer"
-        if "a=candidate" not in theirs:
-            return "the peer has no network address"
-        return "no route between the addresses of both sides"
+            odd = "this machine has no network address"
+        elif theirs is None:
+            odd = "the peer did not answer"
+        elif "a=candidate" not in theirs:
+            odd = "the peer has no network address"
+        else:
+            odd = "no route between the addresses of both sides"
+        return f"{odd}; {NO_TURN}" if refused else odd
 
     def _end(self, reason: str) -> None:
         if self.state != "closed":

@@ -351,6 +351,7 @@ class Mesh:
 
         After a long stall links may be dead without showing it: they are checked soon, not in their time.
         """
+        self.client.doubt()
         for peer in self.peers.values():
             if peer.linked:
                 peer.opened = now
@@ -396,6 +397,8 @@ class Mesh:
             if not peer.in_room:
                 self._drop(peer, peer.reason)
         elif before != "connecting" or peer.state != "live":
+            if peer.state == "quiet":
+                self.client.doubt()  # perhaps it is our own network that is gone
             self._node.on_peer(peer, peer.state, peer.reason)
 
     def _drop(self, peer: Peer, reason: str) -> None:
