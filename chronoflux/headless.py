@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 import sys
@@ -21,6 +22,7 @@ from chronoflux.model.params import SPECS, Params
 from chronoflux.model.schedule import SCHEDULES
 
 if TYPE_CHECKING:
+    from chronoflux.mesh.ice import Policy
     from chronoflux.node import Node
 
 log = logging.getLogger(__name__)
@@ -91,6 +93,18 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--token-file", type=click.Path(path_type=Path, dir_okay=False), help="file with the room's token"
 )
+@click.option(
+    "--ice-servers",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help='file with STUN and TURN servers in place of the signaling server\'s: [{"urls": "turn:…", …}]',
+)
+@click.option(
+    "--ice-transport-policy",
+    type=click.Choice(["all", "relay"]),
+    default="all",
+    show_default=True,
+    help="relay: links only by way of a TURN server",
+)
 @click.option("--debug", is_flag=True, help="show tracebacks and all log messages")
 @parameter_options
 def main(debug: bool, **options: Any) -> None:
@@ -119,6 +133,8 @@ async def _run(
     schedule: str,
     log_dir: Path,
     token_file: Path | None,
+    ice_servers: Path | None,
+    ice_transport_policy: Policy,
     **parameters: Any,
 ) -> None:
     from chronoflux.joining import join
@@ -139,6 +155,8 @@ async def _run(
         schedule=schedule,
         log_dir=log_dir,
         kind="headless",
+        ice_servers=_ice_servers(ice_servers),
+        ice_transport_policy=ice_transport_policy,
     )
     click.echo(f"{node.node_id} in {room}: {oscillators} oscillators, seed {node.seed}, log {node.path}")
     started = time.monotonic()
@@ -210,13 +228,30 @@ def _summary(node: Node, seconds: float) -> None:
 def _token(path: Path | None) -> str | None:
     if path is None:
         return None
-    try:
-        token = path.read_text().strip()
-    except OSError as error:
-        raise UsageError(f"token file {path}: {error.strerror}; give a readable file") from None
+    token = _read(path, "token file").strip()
     if not token:
         raise UsageError(f"token file {path} is empty; put the room's token into it")
     return token
+
+
+def _ice_servers(path: Path | None) -> list[dict[str, Any]] | None:
+    if path is None:
+        return None
+    try:
+        servers = json.loads(_read(path, "file of ICE servers"))
+    except ValueError as error:
+        raise UsageError(f"file of ICE servers {path}: not JSON ({error})") from None
+    if not isinstance(servers, list):
+        raise UsageError(f'file of ICE servers {path}: give a list, like [{{"urls": "turn:host:3478", …}}]')
+    return servers
+
+
+def _read(path: Path, what: str) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise UsageError(f"{what} {path}: {why}; give a readable file") from None
 
 
 if __name__ == "__main__":

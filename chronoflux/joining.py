@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chronoflux.errors import ChronofluxError, UsageError
+from chronoflux.mesh.ice import Policy
 from chronoflux.model.params import Params
 from chronoflux.node import Node
 
@@ -32,6 +33,7 @@ async def join(
     kind: str | None = None,
     speed: float = 1.0,
     ice_servers: Sequence[Mapping[str, Any]] | None = None,
+    ice_transport_policy: Policy = "all",
 ) -> Node:
     """Join a room with a swarm of your own and start to run.
 
@@ -59,6 +61,8 @@ async def join(
         Simulated seconds per second.
     ice_servers
         In place of the server's: ``[{"urls": "turn:…", "username": …, "credential": …}]``.
+    ice_transport_policy
+        ``"relay"``: links only by way of a TURN server, so that peers do not see this machine's addresses.
 
     Raises
     ------
@@ -77,6 +81,7 @@ async def join(
         kind=kind,
         speed=speed,
         ice_servers=ice_servers,
+        ice_transport_policy=ice_transport_policy,
     )
     key = (node.room, node.node_id)
     earlier, _OPEN[key] = _OPEN.get(key), node
