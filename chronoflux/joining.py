@@ -27,7 +27,8 @@ async def join(
     seed: int | None = None,
     node_id: str | None = None,
     token: str | None = None,
-    schedule: str | None = None,
+    schedule: str | Path | None = None,
+    schedule_start: str | None = None,
     log_dir: str | Path = "logs",
     background: bool = False,
     kind: str | None = None,
@@ -52,7 +53,10 @@ async def join(
     token
         What the server asks for, if it does.
     schedule
-        ``"classic"`` or ``"none"`` (default): what the node fires by itself.
+        What the node does by itself: ``"classic"``, ``"none"`` (default) or a TOML file's path.
+    schedule_start
+        Mesh time of the schedule's second 0, as ``"2026-11-23T22:00:00Z"``: it then runs in step on every
+        node that has it, however late each joined. By default second 0 is the run's begin.
     log_dir
         Where the run's folder is made.
     background
@@ -77,6 +81,7 @@ async def join(
         node_id=node_id,
         token=token,
         schedule=schedule,
+        schedule_start=schedule_start,
         log_dir=log_dir,
         kind=kind,
         speed=speed,

@@ -25,9 +25,9 @@ from chronoflux.mesh.ice import Ice, Policy
 from chronoflux.mesh.peer import PEER_COLUMNS, Light
 from chronoflux.model.events import EVENTS, World
 from chronoflux.model.params import Params
-from chronoflux.model.schedule import Schedule
 from chronoflux.model.simulation import Simulation, Snapshot
 from chronoflux.runner import Runner, warm_up
+from chronoflux.schedules import open_schedule
 from chronoflux.signal.checks import room_name, server_url
 from chronoflux.signal.limits import Bucket
 from chronoflux.telemetry import RunLog
@@ -72,7 +72,8 @@ class Node:
         seed: int | None = None,
         node_id: str | None = None,
         token: str | None = None,
-        schedule: str | None = None,
+        schedule: str | Path | None = None,
+        schedule_start: str | None = None,
         log_dir: str | Path = "logs",
         kind: str | None = None,
         speed: float = 1.0,
@@ -89,7 +90,9 @@ class Node:
             raise UsageError(f"seed = {shorten(seed)}: give a whole number >= 0, or none")
         self._first_params = params or Params()
         self.seed = random.SystemRandom().getrandbits(63) if seed is None else seed
-        self._schedule = Schedule(schedule or "none", self.seed)
+        self._schedule, self._schedule_text = open_schedule(
+            schedule, self.seed, self._first_params, start=schedule_start
+        )
         self._speed, self._ice = speed, Ice.wanted(ice_servers, ice_transport_policy)
         self._secret = os.urandom(16)
         self._places = random.Random(self.seed ^ 0x5EED)
@@ -132,7 +135,13 @@ class Node:
             simulation = await building
             assert self._log is not None
             self._envoy = Envoy(
-                self.node_id, self.kind, self.clock, self._log, world=lambda: self.world, fire=self.fire
+                self.node_id,
+                self.kind,
+                self.clock,
+                self._log,
+                world=lambda: self.world,
+                fire=self.fire,
+                change=self._change,
             )
             self._runner = self._envoy.runner = Runner(
                 simulation,
@@ -168,6 +177,7 @@ class Node:
             params=self._first_params,
             seed=self.seed,
             schedule=self._schedule.name,
+            extra={} if self._schedule_text is None else {"schedule_text": self._schedule_text},
         )
 
     def _build(self) -> Simulation:
@@ -348,6 +358,9 @@ class Node:
         self._wanted = params
 
     _wanted: Params | None = None
+
+    def _change(self, values: Mapping[str, Any]) -> None:
+        self.params = self.params.replace(**values)
 
     @property
     def world(self) -> World:
