@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -18,6 +18,7 @@ from chronoflux.faces import on_stop_signals, run_command, run_face
 from chronoflux.signal import network
 from chronoflux.signal.limits import Limits
 from chronoflux.signal.server import DEFAULT_PORT, SignalServer, library_log
+from chronoflux.signal.topology import Name, Topology
 from chronoflux.signal.turn import Turn
 from chronoflux.version import VERSION
 
@@ -55,6 +56,14 @@ def _limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--turn-secret-file", type=EXISTING, help="File with the TURN server's shared secret.")
 @click.option("--trusted-proxy", "trusted_proxies", multiple=True, help="Proxy whose X-Forwarded-For counts.")
+@click.option(
+    "--topology",
+    type=click.Choice(get_args(Name)),
+    default="auto",
+    show_default=True,
+    help="Who is linked with whom; auto: full up to 16 nodes, random above.",
+)
+@click.option("--degree", type=int, help="Links of each node, even  (default: random 6, ring 2).")
 @_limit_options
 @click.option("--debug", is_flag=True, help="Log everything, and show tracebacks.")
 def main(debug: bool, **options: Any) -> None:
@@ -79,6 +88,8 @@ async def _run(
     turn_urls: tuple[str, ...],
     turn_secret_file: Path | None,
     trusted_proxies: tuple[str, ...],
+    topology: Name,
+    degree: int | None,
     **limits: Any,
 ) -> None:
     stop = asyncio.Event()
@@ -91,6 +102,7 @@ async def _run(
         origins=origins,
         tls=_tls(tls_cert, tls_key),
         turn=_turn(turn_urls, turn_secret_file),
+        topology=Topology(topology, degree),
         trusted_proxies=trusted_proxies,
         limits=Limits(**{name.removeprefix("limit_"): value for name, value in limits.items()}),
     )

@@ -23,9 +23,11 @@ from websockets.http11 import Request, Response
 from chronoflux.errors import SignalingError, UsageError
 from chronoflux.signal import network
 from chronoflux.signal.limits import Limits
-from chronoflux.signal.lobby import Action, Lobby, Send
+from chronoflux.signal.lobby import Action, Lobby
 from chronoflux.signal.protocol import Telemetry, clean, encode_bytes, kind_of
+from chronoflux.signal.room import Send
 from chronoflux.signal.session import CLOSING, Outbox, Session
+from chronoflux.signal.topology import Topology
 from chronoflux.signal.turn import Turn
 from chronoflux.version import VERSION
 
@@ -58,8 +60,9 @@ class SignalServer:
     """A signaling server in the running event loop: ``async with SignalServer() as server: …``.
 
     Port 0 takes any free one. Without a `token` everybody may join. Pages of other `origins` than this
-    machine's are refused. `tls` makes it ``wss``, `turn` hands out TURN credentials, and behind
-    `trusted_proxies` (addresses or networks) clients are told apart by their forwarded address.
+    machine's are refused. `tls` makes it ``wss``, `turn` hands out TURN credentials, `topology` says who is
+    linked with whom, and behind `trusted_proxies` (addresses or networks) clients are told apart by their
+    forwarded address.
 
     Raises
     ------
@@ -78,6 +81,7 @@ class SignalServer:
         origins: Sequence[str] = (),
         tls: ssl.SSLContext | None = None,
         turn: Turn | None = None,
+        topology: Topology | None = None,
         trusted_proxies: Sequence[str] = (),
         limits: Limits | None = None,
     ) -> None:
@@ -87,7 +91,7 @@ class SignalServer:
             raise UsageError(f"port {port} is none: give 0 to 65535")
         self.host, self._port = host, port
         self.limits = limits or Limits()
-        self.lobby = Lobby(self.limits, token=token, turn=turn)
+        self.lobby = Lobby(self.limits, token=token, turn=turn, topology=topology)
         self.has_token = token is not None
         self.sent: Counter[str] = Counter()
         self.sent_bytes: Counter[str] = Counter()
