@@ -16,7 +16,7 @@ import click
 from tqdm import tqdm
 
 from chronoflux.errors import ChronofluxError, UsageError
-from chronoflux.faces import on_stop_signals, run_command, run_face
+from chronoflux.faces import on_stop_signals, read_token, run_command, run_face
 from chronoflux.model.params import SPECS, Params
 from chronoflux.model.schedule import SCHEDULES
 
@@ -135,7 +135,7 @@ async def _run(
         params=params,
         seed=seed,
         node_id=node_id,
-        token=_token(token_file),
+        token=read_token(token_file),
         schedule=schedule,
         log_dir=log_dir,
         kind="headless",
@@ -205,18 +205,6 @@ def _summary(node: Node, seconds: float) -> None:
         click.echo("  mean " + ", ".join(f"{name} {value:.3f}" for name, value in means.items()))
         click.echo(f"  unrelated phases: H {mean:.3f} on average, 19 of 20 times below {high:.3f}")
         click.echo(f"  events sent {node.sent}, received {node.received}; peers {records['peers'].max():.0f}")
-
-
-def _token(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        token = path.read_text().strip()
-    except OSError as error:
-        raise UsageError(f"token file {path}: {error.strerror}; give a readable file") from None
-    if not token:
-        raise UsageError(f"token file {path} is empty; put the room's token into it")
-    return token
 
 
 if __name__ == "__main__":

@@ -169,6 +169,12 @@ class Mesh:
         if old_ears or self._recorded:
             self.client.send(protocol.SendTelemetry(telemetry=message.telemetry))
 
+    def keep_alive(self) -> None:
+        """Be heard, as a participant without a swarm, which has nothing to tell; by peers of ours only."""
+        for peer in self._present():
+            if peer.ours:
+                self._send(peer, messages.Telemetry({}))
+
     def _relayed(self, now: float) -> int:
         """How many peers hear us through the server only; they share what it takes from one connection."""
         return sum(peer.ours and not peer.direct(now) for peer in self._present())
