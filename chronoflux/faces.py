@@ -76,5 +76,15 @@ def read_token(path: Path | None) -> str | None:
     return token
 
 
+def raise_open_files() -> None:
+    """Each connection is an open file; the usual soft limit of 1024 is far below the hard one."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _complain(line: str) -> None:
     click.echo(f"chronoflux: {line}", err=True)

@@ -295,6 +295,25 @@ async def test_a_slow_receiver_loses_telemetry_then_its_connection() -> None:
         await slow.wait_closed()
 
 
+async def test_messages_arrive_whole_and_in_order() -> None:
+    """Of many messages of all sizes, some sent while the receiver does not read for a while, each arrives
+    whole, in the order in which they were sent."""
+    generous = Limits(messages=1e6, bytes=1e9, queue_messages=10_000, queue_bytes=100_000_000)
+    async with SignalServer(port=0, limits=generous) as server, room_of(2, server.url) as (a, b):
+        sizes = [0, 100, 125, 126, 127, 1_000, 16_000, 60_000]
+        for count in range(400):
+            if count == 100:
+                b.socket.transport.pause_reading()
+            data = {"n": count, "pad": "y" * sizes[count % len(sizes)]}
+            await a.send(type="signal", to=b.id, signal=data)
+        await until(lambda: server.lobby.counts.received["signal"] == 400)
+        b.socket.transport.resume_reading()
+        await until(lambda: len(b.of("signal")) == 400)
+        heard = [message["signal"] for message in b.of("signal")]
+        assert [data["n"] for data in heard] == list(range(400))
+        assert all(len(data["pad"]) == sizes[data["n"] % len(sizes)] for data in heard)
+
+
 async def test_a_port_that_is_taken_is_named(server: SignalServer) -> None:
     """Listening on a taken port, or a foreign address, raises SignalingError with its code and a remedy."""
     with pytest.raises(SignalingError, match=rf"port {server.port} .*--port") as caught:

@@ -14,7 +14,7 @@ from typing import Any, get_args
 import click
 
 from chronoflux.errors import UsageError
-from chronoflux.faces import on_stop_signals, run_command, run_face
+from chronoflux.faces import on_stop_signals, raise_open_files, run_command, run_face
 from chronoflux.signal import network
 from chronoflux.signal.limits import Limits
 from chronoflux.signal.server import DEFAULT_PORT, SignalServer, library_log
@@ -94,7 +94,7 @@ async def _run(
 ) -> None:
     stop = asyncio.Event()
     on_stop_signals(stop.set)
-    _raise_open_files()
+    raise_open_files()
     server = SignalServer(
         host,
         port,
@@ -164,16 +164,6 @@ def _turn(urls: tuple[str, ...], secret_file: Path | None) -> Turn | None:
     if not urls or secret_file is None:
         raise UsageError("--turn and --turn-secret-file go together")
     return Turn(urls, _secret(secret_file))
-
-
-def _raise_open_files() -> None:
-    """Each connection is an open file; the usual soft limit of 1024 is far below the hard one."""
-    try:
-        import resource
-    except ImportError:  # Windows, which has no such limit
-        return
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

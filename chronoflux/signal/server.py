@@ -26,7 +26,7 @@ from chronoflux.signal.limits import Limits
 from chronoflux.signal.lobby import Action, Lobby
 from chronoflux.signal.protocol import Telemetry, clean, encode_bytes, kind_of
 from chronoflux.signal.room import Send
-from chronoflux.signal.session import CLOSING, Outbox, Session
+from chronoflux.signal.session import CLOSING, Outbox, Session, text_frame
 from chronoflux.signal.topology import Topology
 from chronoflux.signal.turn import Turn
 from chronoflux.version import VERSION
@@ -245,12 +245,12 @@ class SignalServer:
 
     def _send(self, action: Send) -> None:
         data, kind = encode_bytes(action.message), kind_of(action.message)
-        droppable = isinstance(action.message, Telemetry)
+        frame, droppable = text_frame(data), isinstance(action.message, Telemetry)
         for number in action.to:
             session = self._sessions.get(number)
             if session is None:
                 continue
-            fate = session.send(data, droppable=droppable)
+            fate = session.send(data, frame, droppable=droppable)
             if fate == "queued":
                 self.sent[kind] += 1
                 self.sent_bytes[kind] += len(data)
