@@ -12,9 +12,10 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -22,6 +23,7 @@ from websockets.http11 import Request, Response
 
 from chronoflux.errors import SignalingError, UsageError
 from chronoflux.signal import network
+from chronoflux.signal.door import Door
 from chronoflux.signal.limits import Limits
 from chronoflux.signal.lobby import Action, Lobby
 from chronoflux.signal.protocol import Telemetry, clean, encode_bytes, kind_of
@@ -47,13 +49,22 @@ CUT_FACTOR = 4
 
 
 class Socket(ServerConnection):
-    """A connection that can be found from when it is accepted, before its handshake."""
+    """A connection that can be found, and is counted, from when it is accepted, before its handshake."""
 
     accepted: ClassVar[weakref.WeakSet[Socket]] = weakref.WeakSet()
+
+    def __init__(self, *arguments: Any, hall: SignalServer, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._hall = hall
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         Socket.accepted.add(self)
         super().connection_made(transport)
+        self._hall.knock(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._hall.door.leave(self)
+        super().connection_lost(exc)
 
 
 class SignalServer:
@@ -99,6 +110,7 @@ class SignalServer:
         self.lag = 0.0
         self._tls, self._origins = tls, frozenset(map(network.check_origin, origins))
         self._trusted = network.parse_networks(trusted_proxies)
+        self.door: Door[ServerConnection] = Door(self.limits.connections, self.limits.per_address)
         self._numbers = itertools.count(1)
         self._sessions: dict[int, Session] = {}
         self._server: Server | None = None
@@ -118,7 +130,7 @@ class SignalServer:
                 self.host,
                 self._port,
                 compression=None,
-                create_connection=Socket,
+                create_connection=cast("type[ServerConnection]", partial(Socket, hall=self)),
                 process_request=self._http,
                 server_header=None,
                 open_timeout=self.limits.join,
@@ -205,8 +217,16 @@ class SignalServer:
 
     # --- sockets --------------------------------------------------------------------------------
 
+    def knock(self, socket: Socket) -> None:
+        """A socket was accepted; its handshake comes now. With too many under way the oldest is cut."""
+        goes = self.door.enter(socket, self._address(socket))
+        if goes is not None:
+            self.lobby.counts.refused["half-open"] += 1
+            goes.transport.abort()
+
     async def _serve(self, socket: ServerConnection) -> None:
         """One client, from handshake to end."""
+        self.door.leave(socket)
         number = next(self._numbers)
         outbox = Outbox(self.limits.queue_messages, self.limits.queue_bytes)
         session = self._sessions[number] = Session(socket, outbox)
@@ -332,6 +352,7 @@ class SignalServer:
 
     def _address(self, socket: ServerConnection) -> str:
         remote = socket.remote_address
+        # Before its handshake a socket has no request, and behind a proxy no address but the proxy's.
         forwarded = socket.request.headers.get_all("X-Forwarded-For") if socket.request else []
         return network.client_address(remote[0] if remote else "", forwarded, self._trusted)
 
