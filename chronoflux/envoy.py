@@ -168,7 +168,7 @@ class Envoy:
 
     def surroundings(self, at: float, own: Field) -> dict[str, Any]:
         """See :class:`~chronoflux.runner.Listener`: `H_mesh`, the number of live peers, the pairs."""
-        live = [peer for peer in self.peers if peer.state == "live"]
+        live = [peer for peer in self.peers if peer.state == "live" and peer.kind != "probe"]
         total, weight = own_order(own) * own.n, own.n
         for peer in live:
             theirs = peer.order(at)

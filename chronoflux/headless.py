@@ -19,7 +19,7 @@ import click
 from tqdm import tqdm
 
 from chronoflux.errors import ChronofluxError, ParameterError, UsageError
-from chronoflux.faces import on_stop_signals, run_command, run_face
+from chronoflux.faces import on_stop_signals, read_token, run_command, run_face
 from chronoflux.model.params import SPECS, Params
 from chronoflux.model.schedule import Schedule, duration
 
@@ -189,7 +189,7 @@ async def _run(
         params=params,
         seed=seed,
         node_id=node_id,
-        token=token or _token(token_file),
+        token=token or read_token(token_file),
         schedule=schedule,
         schedule_start=schedule_start,
         log_dir=log_dir,
@@ -289,15 +289,6 @@ def _show_coming(schedule: Schedule, until: float, params: Params, seed: int) ->
             for name, value in action.data.items()
         )
         click.echo(f"{action.t:12.3f} s  {action.event or 'params':16} {facts}")
-
-
-def _token(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    token = _read(path, "token file").strip()
-    if not token:
-        raise UsageError(f"token file {path} is empty; put the room's token into it")
-    return token
 
 
 def _ice_servers(path: Path | None) -> list[dict[str, Any]] | None:

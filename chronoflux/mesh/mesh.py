@@ -32,6 +32,7 @@ WATCH = 0.1  # s between looks at the peers; also the pace at which old events a
 RELAY_FIELD = 0.5  # s between fields over the relay
 RELAY_FIELDS, RELAY_TELEMETRIES = 20.0, 10.0  # messages/s over the relay at most, of the server's 60
 BYE_DEADLINE = 1.0  # s
+STRANGERS = 256  # old clients of a partial mesh, no neighbours, whose broadcasts are told apart
 LATE = 1.0  # s by which the watch itself must be late before what it sees is not held against peers
 STALL = 5.0  # s late after which links may be dead unnoticed
 
@@ -66,7 +67,7 @@ class Mesh:
         self.peers: dict[str, Peer] = {}
         self.gossip = Gossip()
         self._node = node
-        self._intake = Intake(node, self.gossip, clock)
+        self._intake = Intake(node, self.gossip, clock, self._pass_on)
         self._dialling = Dialling(
             self,
             lambda to, signal: client.send(protocol.SendSignal(to=to, signal=signal)),
@@ -75,6 +76,9 @@ class Mesh:
         self._acks: dict[str, asyncio.Event] = {}
         self._leaving = False
         self._may_greet = True
+        self._joins = 0
+        self._recorded = False
+        self._strangers: dict[str, Peer] = {}
 
     @property
     def id(self) -> str:
@@ -115,10 +119,15 @@ class Mesh:
     def publish(self, event: Event) -> None:
         """Tell the room of an event fired here."""
         self.gossip.own(event)
-        message = messages.event_message(
-            event.kind, event.data, id=event.id, origin=event.origin, at=event.at, hops=0
-        )
-        unreached = [peer for peer in self._present() if not self._send(peer, message)]
+        self._tell(event.message(0), self._present())
+
+    def _pass_on(self, message: dict[str, Any], sender: Peer, origin: str) -> None:
+        """Tell what a peer told to the other neighbours: see :class:`Intake`."""
+        self._tell(message, [peer for peer in self._present() if peer is not sender and peer.id != origin])
+
+    def _tell(self, message: dict[str, Any], peers: Sequence[Peer]) -> None:
+        text = messages.encode(message)
+        unreached = [peer for peer in peers if not self._send(peer, message, text)]
         if unreached:
             # The first ChronoFlux's runner, and anybody on a server without relay, hears events only so.
             self.client.send(protocol.SendBroadcast(data=message))
@@ -137,7 +146,7 @@ class Mesh:
                 self._send_relay(peer, field)
 
     def send_telemetry(self, message: messages.Telemetry) -> None:
-        """Tell the second's telemetry; also through the server when an old client has no link."""
+        """Tell the second's telemetry; through the server too, for recorders and old clients without link."""
         now = time.monotonic()
         period = self._relayed(now) / RELAY_TELEMETRIES
         old_ears = False
@@ -149,8 +158,14 @@ class Mesh:
                 peer.relayed_telemetry = now
                 self._send_relay(peer, message)
             old_ears |= not peer.ours and not peer.linked
-        if old_ears:
+        if old_ears or self._recorded:
             self.client.send(protocol.SendTelemetry(telemetry=message.telemetry))
+
+    def keep_alive(self) -> None:
+        """Be heard, as a participant without a swarm, which has nothing to tell; by peers of ours only."""
+        for peer in self._present():
+            if peer.ours:
+                self._send(peer, messages.Telemetry({}))
 
     def _relayed(self, now: float) -> int:
         """How many peers hear us through the server only; they share what it takes from one connection."""
@@ -166,9 +181,9 @@ class Mesh:
     def _can_relay(self, peer: Peer) -> bool:
         return peer.ours and peer.in_room and self.client.state == "joined" and self.client.server is not None
 
-    def _send(self, peer: Peer, message: messages.Outgoing) -> bool:
-        """Send over every way that may work; True when one took it."""
-        taken = peer.linked and self._send_direct(peer, messages.encode(message))
+    def _send(self, peer: Peer, message: messages.Outgoing, text: str = "") -> bool:
+        """Send over every way that may work; True when one took it. `text`: the message encoded, if it is."""
+        taken = peer.linked and self._send_direct(peer, text or messages.encode(message))
         if not peer.direct(time.monotonic()) and self._can_relay(peer):
             taken |= self._send_relay(peer, message)
         return taken
@@ -199,18 +214,22 @@ class Mesh:
             case protocol.Relay():
                 self._on_passed(message.from_, message.data)
             case protocol.Broadcast():
-                self._on_passed(message.from_, message.data)
+                if message.from_ in self.peers:
+                    self._on_passed(message.from_, message.data)
+                else:
+                    self._on_stranger(message.from_, message.data)
             case protocol.Telemetry():
                 self._on_passed(message.from_, {"type": "telemetry", "telemetry": message.telemetry})
             case protocol.IceServers():
                 self._take_ice_servers(message.ice_servers)
             case protocol.Unlink():
                 if (peer := self.peers.get(message.peer_id)) is not None:
-                    self._dialling.retire(peer, "not part of the mesh")
+                    self._drop(peer, "no neighbour any more")
 
     def _on_room(self, message: protocol.RoomPeers) -> None:
         mine = message.peer_id or self.client.peer_id or ""
-        self._intake.hops = message.hops
+        self._intake.hops, self._recorded = message.hops, message.recorded is True
+        anew, self._joins = self.client.joins != self._joins, self.client.joins
         if self.id and mine != self.id:
             # A server without memory for secrets gave us a new name: to the others we are somebody new.
             for peer in self.peers.values():
@@ -221,7 +240,7 @@ class Mesh:
             self._take_ice_servers(message.ice_servers)
         present = {entry.id for entry in message.peers}
         for peer in list(self.peers.values()):
-            if peer.id not in present:
+            if anew and peer.id not in present:  # later ones only add
                 self._on_left(peer.id)
         for entry in message.peers:
             if entry.id == self.id:
@@ -300,6 +319,23 @@ class Mesh:
                 peer.backlog = deque(self.gossip.recent(self.clock.now()))
             self._hear(peer, lambda: messages.parse(dict(data)))
 
+    def _on_stranger(self, sender: str, data: Mapping[str, Any]) -> None:
+        """Somebody of a partial mesh who is no neighbour broadcast something.
+
+        Events of old clients, which come in no other way, are heard; ours come from neighbours too.
+        """
+        if not self._intake.hops:
+            return
+        if sender not in self._strangers and len(self._strangers) >= STRANGERS:
+            del self._strangers[next(iter(self._strangers))]
+        stranger = self._strangers.setdefault(sender, Peer(sender, in_room=False))
+        try:
+            message = messages.parse(dict(data))
+            if isinstance(message, messages.EventMessage) and not message.envelope.id:
+                self._intake.take(stranger, message)
+        except (ProtocolError, ParameterError) as error:
+            stranger.refuse(error)
+
     def _hear(self, peer: Peer, decode: Callable[[], messages.Message]) -> None:
         """Take a message; what is refused is counted and goes no further."""
         try:
@@ -322,12 +358,6 @@ class Mesh:
                         peer.link.open_rt()
                 case _:
                     self._intake.take(peer, message)
-            if (
-                isinstance(message, messages.Hello)
-                and RT_CHANNEL in message.features
-                and peer.link is not None
-            ):
-                peer.link.open_rt()
         except (ProtocolError, ParameterError) as error:
             peer.refuse(error)
 
@@ -382,10 +412,7 @@ class Mesh:
         if self.clock.now() - event.at > RESEND:
             peer.backlog.popleft()
             return
-        message = messages.event_message(
-            event.kind, event.data, id=event.id, origin=event.origin, at=event.at, hops=0
-        )
-        if not peer.ours or self._send(peer, message):
+        if not peer.ours or self._send(peer, event.message(0)):
             peer.backlog.popleft()
 
     def _judge(self, peer: Peer, now: float) -> None:
