@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -198,13 +199,14 @@ async def test_perishable_messages_are_paced_and_dropped_not_queued() -> None:
         assert 0 < taken <= link_module.RT_HIGH_WATER / 100 + 1
         assert a.link.dropped == 1000 - taken
         assert a.link.send("an event")
-        await until(lambda: "an event" in b.got and len(b.got) == taken + 1)
+        await until(lambda: "an event" in b.got)
+        assert len(b.got) <= taken + 1  # a perishable one may be lost on its way
         rate, burst = link_module.RT_PACE
-        taken = 0
+        taken, begun = 0, time.monotonic()
         for _ in range(200):  # never much in the channel, but without end
             taken += a.link.send("y", perishable=True)
             await asyncio.sleep(0)
-        assert taken <= rate * burst
+        assert taken <= rate * (burst + time.monotonic() - begun)
 
 
 async def test_a_peer_that_takes_nothing_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
