@@ -388,8 +388,9 @@ class Node:
         """Who is in the room: one row a peer.
 
         ``name, kind, state`` (connecting, live, quiet, gone), ``via`` (direct, relay, server), ``n``, ``H``,
-        ``dpsi`` (phase difference to us, rad), ``rtt_ms``, ``offset_ms``, ``uncertainty_ms`` (missing until
-        the mesh has a clock of its own), ``reason`` (why not direct), ``id``.
+        ``dpsi`` (phase difference to us, rad), ``rtt_ms``, ``offset_ms`` and ``uncertainty_ms`` (round trip
+        of the best probe, the peer's mesh time minus ours, what that may be wrong by), ``reason`` (why not
+        direct, or what is wrong with its clock), ``id``.
         """
         import pandas as pd
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from chronoflux.errors import ParameterError, ProtocolError
+from chronoflux.mesh.clock import Offset
 from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.messages import Field
 from chronoflux.signal.limits import Bucket
@@ -49,6 +50,10 @@ class Peer:
     name: str = ""
     kind: str = "page"
     ours: bool = False
+    features: frozenset[str] | None = None
+    joined: int | None = None
+    offset: Offset | None = None
+    doubt: str = ""
     in_room: bool = True
     link: Link | None = None
     dials: bool = False
@@ -141,16 +146,17 @@ class Peer:
             "id": self.id,
             "R": None if theirs is None else abs(theirs),
             "dpsi": dpsi,
-            "rtt_ms": None,
-            "offset_ms": None,
-            "uncertainty_ms": None,
+            "rtt_ms": self.offset and self.offset.rtt_ms,
+            "offset_ms": self.offset and self.offset.offset_ms,
+            "uncertainty_ms": self.offset and self.offset.uncertainty_ms,
             "via": self.via(time.monotonic()),
         }
 
     def row(self, own: Field | None, at: float) -> dict[str, Any]:
         """The peer as a row of ``node.peers``."""
         pairing = self.pairing(own, at)
-        facts = {"name": self.name, "kind": self.kind, "state": self.state, "reason": self.reason}
+        facts = {"name": self.name, "kind": self.kind, "state": self.state}
+        facts["reason"] = self.reason or self.doubt
         return pairing | facts | {"n": self.field_.n if self.field_ else None, "H": pairing["R"]}
 
     def allows_event(self, origin: str, now: float) -> bool:
