@@ -94,7 +94,7 @@ class Net:
         """Once a second a node looks at its clock."""
         if self.hosts.get(host.name) is host:
             self._look(host)
-            self.at(self.time + LOOK * 1000, lambda: self._tick(host))
+            self.at(self.time + LOOK[1] * 1000, lambda: self._tick(host))
 
     def _burst(self, asker: str, asked: str, left: int) -> None:
         if asker not in self.hosts or asked not in self.hosts or not self.neighbours(asker, asked):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from chronoflux.signal.limits import Bucket
 
 PACE, PERIOD = 0.064, 10.0  # s between the probes of a burst, s from burst to burst
 JITTER = 0.5  # s by which a period is longer or shorter, so that not all bursts fall together
-LOOK = 1.0  # s between looks at the clock at least
+LOOK = (0.25, 1.0)  # s between looks at the clock, at least and at most
 ANSWERS = (4.0, 8.0)  # probes answered a second for each peer, and how many seconds' worth at once
 RELAYED = (6.0, 2.0)  # probes, and as many replies, a second through the server, which counts them
 WAITING = 16  # probes of a peer whose reply may still come
@@ -104,24 +105,27 @@ class Probing:
 
     async def run(self) -> None:
         """Probe the neighbours until cancelled."""
+        looked = -math.inf
         while True:
             now = time.monotonic()
             for gone in self._rounds.keys() - self._peers.keys():
                 del self._rounds[gone]
             waits = [self._probe(peer, now) for peer in tuple(self._peers.values())]
-            self._look()
+            if now - looked >= LOOK[0]:
+                self._look()
+                looked = now
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(waits, default=LOOK)):
+                async with asyncio.timeout(min(waits, default=LOOK[1])):
                     await self._wake.wait()
 
     def _probe(self, peer: Peer, now: float) -> float:
         """Ask a peer if it is time to; seconds until the next look at it."""
         if CLOCK not in (peer.features or ()) or peer.left:
-            return LOOK
+            return LOOK[1]
         known = self._rounds.setdefault(peer.id, _Round(now))
         if now < known.due:
-            return min(LOOK, known.due - now)
+            return min(LOOK[1], known.due - now)
         if peer.direct(now) or self._relayed_probes.take(1, now):
             t0, sent = self._clock.now(), self._clock.mono()
             if self._send(peer, Probe(t0)):
@@ -133,7 +137,7 @@ class Probing:
             known.due = now + PACE
             return PACE
         known.left, known.due = BURST, now + PERIOD + random.uniform(-JITTER, JITTER)
-        return LOOK
+        return LOOK[1]
 
     def _look(self) -> None:
         """Say who is here, look at the clock, and tell what changed."""
