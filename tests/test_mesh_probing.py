@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from aiortc.rtcicetransport import RTCIceTransport
+from aioice.ice import Connection
 
 import chronoflux as cf
 from chronoflux.errors import ProtocolError
@@ -154,22 +154,22 @@ async def test_clock_error_over_a_slow_way(
 ) -> None:
     """With each datagram of a link held up by 30 to 50 ms, drawn anew, the clock error of real nodes is at
     most 5 ms (p99) after the first minute."""
-    at_once, loop = RTCIceTransport._send, asyncio.get_running_loop()
+    at_once, loop = Connection.send, asyncio.get_running_loop()
     draw, sending = random.Random(1), set()
 
-    async def arrive(transport: RTCIceTransport, data: bytes) -> None:
+    async def arrive(transport: Connection, data: bytes) -> None:
         with contextlib.suppress(ConnectionError):
             await at_once(transport, data)
 
-    def set_off(transport: RTCIceTransport, data: bytes) -> None:
+    def set_off(transport: Connection, data: bytes) -> None:
         task = loop.create_task(arrive(transport, data))
         sending.add(task)
         task.add_done_callback(sending.discard)
 
-    async def late(transport: RTCIceTransport, data: bytes) -> None:
+    async def late(transport: Connection, data: bytes) -> None:
         loop.call_later(draw.uniform(0.03, 0.05), set_off, transport, data)
 
-    monkeypatch.setattr(RTCIceTransport, "_send", late)
+    monkeypatch.setattr(Connection, "send", late)
     async with machines(tmp_path) as start:
         first, second = await start(server.url), await start(server.url, HOUR)
         await until(lambda: second.clock.stratum == 1, timeout=30)
