@@ -8,12 +8,14 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from chronoflux.errors import ChronofluxError
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import Followed, MeshClock
 from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.messages import Field
 from chronoflux.mesh.peer import Peer, own_order
 from chronoflux.model.events import EventKind, World
+from chronoflux.model.schedule import Action
 from chronoflux.model.simulation import Simulation
 from chronoflux.runner import Runner
 from chronoflux.telemetry import RunLog
@@ -31,7 +33,7 @@ class Envoy:
     """What a node's runner and mesh tell each other, on the event loop.
 
     ``runner`` and ``mesh`` are given as soon as they are there; without a room there is no mesh.
-    ``world`` gives the node's width and height in px; ``fire`` fires an event of the schedule.
+    ``world`` gives the node's width and height in px; ``fire`` and ``change`` do what the schedule says.
     """
 
     runner: Runner
@@ -46,10 +48,11 @@ class Envoy:
         *,
         world: Callable[[], World],
         fire: Callable[..., str],
+        change: Callable[[Mapping[str, Any]], None],
     ) -> None:
         self.sent = self.received = 0
         self._node_id, self._kind, self._clock, self._log = node_id, kind, clock, log
-        self._world, self._fire = world, fire
+        self._world, self._fire, self._change = world, fire, change
         self._pulses: list[Event] = []
 
     @property
@@ -167,13 +170,19 @@ class Envoy:
         if self.mesh is not None:
             self.mesh.send_field(field)
 
-    def on_scheduled(self, name: str, data: Mapping[str, Any]) -> None:
+    def on_scheduled(self, action: Action) -> None:
         """See :class:`~chronoflux.runner.Listener`."""
-        self._fire(name, **data)
+        try:
+            if action.event is None:
+                self._change(action.data)
+            else:
+                self._fire(action.event, **action.data)
+        except ChronofluxError as error:
+            log.warning("%s: the schedule's entry for %g s was left out: %s", self._node_id, action.t, error)
 
     def surroundings(self, at: float, own: Field) -> dict[str, Any]:
         """See :class:`~chronoflux.runner.Listener`: `H_mesh`, the number of live peers, the pairs."""
-        live = [peer for peer in self.peers if peer.state == "live"]
+        live = [peer for peer in self.peers if peer.state == "live" and peer.kind != "probe"]
         total, weight = own_order(own) * own.n, own.n
         for peer in live:
             theirs = peer.order(at)

@@ -21,12 +21,13 @@ from chronoflux.errors import UsageError, shorten
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.gossip import new_id
+from chronoflux.mesh.ice import Ice, Policy
 from chronoflux.mesh.peer import PEER_COLUMNS, Light
 from chronoflux.model.events import EVENTS, World
 from chronoflux.model.params import Params
-from chronoflux.model.schedule import Schedule
 from chronoflux.model.simulation import Simulation, Snapshot
 from chronoflux.runner import Runner, warm_up
+from chronoflux.schedules import open_schedule
 from chronoflux.signal.checks import room_name, server_url
 from chronoflux.signal.limits import Bucket
 from chronoflux.telemetry import RunLog
@@ -71,11 +72,13 @@ class Node:
         seed: int | None = None,
         node_id: str | None = None,
         token: str | None = None,
-        schedule: str | None = None,
+        schedule: str | Path | None = None,
+        schedule_start: str | None = None,
         log_dir: str | Path = "logs",
         kind: str | None = None,
         speed: float = 1.0,
         ice_servers: Sequence[Mapping[str, Any]] | None = None,
+        ice_transport_policy: Policy = "all",
     ) -> None:
         self.kind = kind or ("notebook" if in_notebook() else "headless")
         self.room, self.node_id = room_name(room), _node_id(node_id, self.kind)
@@ -87,8 +90,10 @@ class Node:
             raise UsageError(f"seed = {shorten(seed)}: give a whole number >= 0, or none")
         self._first_params = params or Params()
         self.seed = random.SystemRandom().getrandbits(63) if seed is None else seed
-        self._schedule = Schedule(schedule or "none", self.seed)
-        self._speed, self._ice_servers = speed, ice_servers
+        self._schedule, self._schedule_text = open_schedule(
+            schedule, self.seed, self._first_params, start=schedule_start
+        )
+        self._speed, self._ice = speed, Ice.wanted(ice_servers, ice_transport_policy)
         self._secret = os.urandom(16)
         self._places = random.Random(self.seed ^ 0x5EED)
         self.clock = MeshClock()
@@ -130,7 +135,13 @@ class Node:
             simulation = await building
             assert self._log is not None
             self._envoy = Envoy(
-                self.node_id, self.kind, self.clock, self._log, world=lambda: self.world, fire=self.fire
+                self.node_id,
+                self.kind,
+                self.clock,
+                self._log,
+                world=lambda: self.world,
+                fire=self.fire,
+                change=self._change,
             )
             self._runner = self._envoy.runner = Runner(
                 simulation,
@@ -166,6 +177,7 @@ class Node:
             params=self._first_params,
             seed=self.seed,
             schedule=self._schedule.name,
+            extra={} if self._schedule_text is None else {"schedule_text": self._schedule_text},
         )
 
     def _build(self) -> Simulation:
@@ -187,7 +199,7 @@ class Node:
             secret=self._secret,
             token=self.token,
             metadata=messages.metadata(self.node_id, self.kind, self._first_params, VERSION),
-            ice_servers=self._ice_servers,
+            ice=self._ice,
         )
         envoy.mesh = self._joined.mesh
         await self._joined.enter()
@@ -347,6 +359,9 @@ class Node:
 
     _wanted: Params | None = None
 
+    def _change(self, values: Mapping[str, Any]) -> None:
+        self.params = self.params.replace(**values)
+
     @property
     def world(self) -> World:
         """Width and height in px."""
@@ -389,8 +404,9 @@ class Node:
 
         ``name, kind, state`` (connecting, live, quiet, gone), ``via`` (direct, relay, server), ``n``, ``H``,
         ``dpsi`` (phase difference to us, rad), ``rtt_ms``, ``offset_ms`` and ``uncertainty_ms`` (round trip
-        of the best probe, the peer's mesh time minus ours, what that may be wrong by), ``reason`` (why not
-        direct, or what is wrong with its clock), ``id``.
+        of the best probe, the peer's mesh time minus ours, what that may be wrong by), ``refused`` (messages
+        of it), ``dropped`` (messages for it that would have come late), ``reason`` (why not direct, and what
+        else is odd), ``id``.
         """
         import pandas as pd
 

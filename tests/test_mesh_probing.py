@@ -76,7 +76,8 @@ async def test_a_newcomer_an_hour_off_disturbs_nobody(server: SignalServer, tmp_
             await until(lambda node=node: node.metrics.get("peers") == 2 and node.peers["H"].notna().all())
             mesh = node._joined.mesh  # type: ignore[union-attr]
             assert [peer.refused for peer in mesh.peers.values()] == [Counter()] * 2
-            assert node.peers[["rtt_ms", "offset_ms", "uncertainty_ms"]].notna().all(axis=None)
+            known = ["rtt_ms", "offset_ms", "uncertainty_ms"]
+            await until(lambda node=node, known=known: node.peers[known].notna().all(axis=None))
             assert (node.peers["offset_ms"].abs() <= node.peers["uncertainty_ms"] + 5).all()
         frame = ahead.telemetry()
         clocks = list(frame.loc[frame["type"] == "clock", "data"])

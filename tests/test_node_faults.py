@@ -18,6 +18,7 @@ from chronoflux.errors import UsageError
 from chronoflux.mesh import probing as probing_module
 from chronoflux.mesh import room as room_module
 from chronoflux.mesh.clock import MeshClock
+from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.link import Link
 from chronoflux.signal.server import SignalServer
 from tests.conftest import Joiner
@@ -209,7 +210,7 @@ async def test_a_link_that_cannot_begin_says_so() -> None:
         on_open=lambda link: None,
         on_message=lambda link, data: None,
         on_closed=ended.append,
-        ice_servers=[{"url": "stun:x"}],
+        ice=Ice(servers=[{"url": "stun:x"}]),
     )
     link.start()
     await until(lambda: ended)

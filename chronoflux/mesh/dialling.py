@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from chronoflux.errors import ProtocolError
+from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.link import Link
 from chronoflux.mesh.peer import EARLY, Peer
 
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 MAX_LINKS = 32
 CROSSING = 3.0  # s in which an offer that crossed ours is taken for one made at the same time
 SILENT_LINK = 10.0  # s without a word over an open link after which its dialler replaces it
+BURST, CHECK = 0.5, 2.5  # s after a stall: what waited was read; by then a living peer said something
 STEADY = 10.0  # s open after which a link's earlier failures are forgotten
 FORGOTTEN = 15.0  # s without a link or a plan for one after which somebody has to begin anew
 
@@ -37,30 +39,26 @@ class Listener(Protocol):
 class Dialling:
     """See the module.
 
-    ``send_signal`` takes a peer's id and a payload for it. ``ice_servers`` are the user's, which stand;
-    with None those of the server are used.
+    ``send_signal`` takes a peer's id and a payload for it.
     """
 
     def __init__(
         self,
         listener: Listener,
         send_signal: Callable[[str, dict[str, Any]], object],
-        ice_servers: Sequence[Mapping[str, Any]] | None = None,
+        ice: Ice,
     ) -> None:
-        self._listener, self._send_signal = listener, send_signal
-        self._fixed_ice = ice_servers is not None
-        self._ice_servers: Sequence[Mapping[str, Any]] = ice_servers or ()
+        self._listener, self._send_signal, self._ice = listener, send_signal, ice
         self._linked: set[Peer] = set()
         self._retired: set[asyncio.Task[None]] = set()
 
     def take_ice_servers(self, servers: Sequence[Mapping[str, Any]]) -> None:
         """The server's word on STUN and TURN, for links dialled from now on."""
-        if not self._fixed_ice:
-            self._ice_servers = servers
+        self._ice = self._ice.told(servers)
 
     def dial(self, peer: Peer) -> None:
         """Make a new link, in place of the one there may be, and offer it to the peer."""
-        peer.dials, peer.dialled = True, time.monotonic()
+        peer.dials, peer.dialled, peer.doubted = True, time.monotonic(), None
         if self._full(peer):
             peer.plan_redial(peer.dialled)
             return
@@ -76,11 +74,22 @@ class Dialling:
         patience = FORGOTTEN if own_id < peer.id else 2 * FORGOTTEN
         if idle and now - max(peer.since, peer.dialled, peer.opened) > patience:
             peer.plan_redial(now)
-        silent = now - max(peer.heard_direct, peer.opened) > SILENT_LINK
-        wanted = peer.linked and peer.ours and peer.dials and silent
+        silence = now - max(peer.heard_direct, peer.opened)
+        silent = peer.linked and peer.ours and peer.dials and silence > SILENT_LINK
         due = peer.redial_at is not None and now >= peer.redial_at
-        if joined and (wanted or due):
+        dead = peer.doubted is not None and now - peer.doubted > CHECK and self._dead(peer, peer.doubted)
+        if joined and (silent or due or dead):
+            if peer.linked:
+                peer.reason = f"nothing heard over the link for {silence:.0f} s"
             self.dial(peer)
+
+    @staticmethod
+    def _dead(peer: Peer, doubted: float) -> bool:
+        """After a stall: whether a link that seems open is not; whoever wakes dials, as only it knows."""
+        dead = peer.linked and peer.ours and peer.heard_direct < doubted + BURST
+        if not dead:
+            peer.doubted = None
+        return dead
 
     def on_signal(self, peer: Peer, signal: dict[str, Any], own_id: str) -> None:
         """Take a signal of a peer.
@@ -159,7 +168,7 @@ class Dialling:
             on_open=opened,
             on_message=message,
             on_closed=closed,
-            ice_servers=self._ice_servers,
+            ice=self._ice,
         )
         self._linked.add(peer)
         link.start()

@@ -19,9 +19,10 @@ from chronoflux.mesh import messages
 from chronoflux.mesh.clock import Followed, Judged, MeshClock
 from chronoflux.mesh.dialling import Dialling
 from chronoflux.mesh.gossip import RESEND, Event, Gossip
+from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.intake import Intake, Listener
 from chronoflux.mesh.link import Link
-from chronoflux.mesh.messages import Field
+from chronoflux.mesh.messages import RT_CHANNEL, Field
 from chronoflux.mesh.peer import RELAY_AFTER, Peer
 from chronoflux.mesh.probing import Probing
 from chronoflux.signal import protocol
@@ -30,12 +31,13 @@ from chronoflux.signal.client import SignalClient
 log = logging.getLogger(__name__)
 
 WATCH = 0.1  # s between looks at the peers; also the pace at which old events are told again
-HELLO_DEADLINE = 2.0  # s
 RELAY_FIELD = 0.5  # s between fields over the relay
 RELAY_FIELDS, RELAY_TELEMETRIES = 20.0, 10.0  # messages/s over the relay at most, of the server's 60
 BYE_DEADLINE = 1.0  # s
 HELD = 128  # messages with a time kept until this node knows the room's
+STRANGERS = 256  # old clients of a partial mesh, no neighbours, whose broadcasts are told apart
 LATE = 1.0  # s by which the watch itself must be late before what it sees is not held against peers
+STALL = 5.0  # s late after which links may be dead unnoticed
 
 
 class Participant(Listener, Protocol):
@@ -66,25 +68,27 @@ class Mesh:
         client: SignalClient,
         node: Participant,
         clock: MeshClock,
-        *,
-        ice_servers: Sequence[Mapping[str, Any]] | None = None,
+        ice: Ice,
     ) -> None:
         self.client, self.clock = client, clock
         self.peers: dict[str, Peer] = {}
         self.gossip = Gossip()
         self._node = node
-        self._intake = Intake(node, self.gossip, clock)
+        self._intake = Intake(node, self.gossip, clock, self._pass_on)
         self._probing = Probing(clock, self.peers, self._send_perishable, self._on_clock)
         self._held: deque[tuple[Peer, messages.Message]] = deque(maxlen=HELD)
         self._untold: deque[str] = deque(maxlen=HELD)
         self._dialling = Dialling(
             self,
             lambda to, signal: client.send(protocol.SendSignal(to=to, signal=signal)),
-            ice_servers,
+            ice,
         )
         self._acks: dict[str, asyncio.Event] = {}
         self._leaving = False
         self._may_greet = True
+        self._joins = 0
+        self._recorded = False
+        self._strangers: dict[str, Peer] = {}
 
     @property
     def id(self) -> str:
@@ -127,15 +131,17 @@ class Mesh:
         """Tell the room of an event fired here; a newcomer does when it knows the room's time."""
         self.gossip.own(event)
         if self.clock.settled:
-            self._tell(event)
+            self._tell(event.message(0), self._present())
         else:
             self._untold.append(event.id)
 
-    def _tell(self, event: Event) -> None:
-        message = messages.event_message(
-            event.kind, event.data, id=event.id, origin=event.origin, at=event.at, hops=0
-        )
-        unreached = [peer for peer in self._present() if not self._send(peer, message)]
+    def _pass_on(self, message: dict[str, Any], sender: Peer, origin: str) -> None:
+        """Tell what a peer told to the other neighbours: see :class:`Intake`."""
+        self._tell(message, [peer for peer in self._present() if peer is not sender and peer.id != origin])
+
+    def _tell(self, message: dict[str, Any], peers: Sequence[Peer]) -> None:
+        text = messages.encode(message)
+        unreached = [peer for peer in peers if not self._send(peer, message, text)]
         if unreached:
             # The first ChronoFlux's runner, and anybody on a server without relay, hears events only so.
             self.client.send(protocol.SendBroadcast(data=message))
@@ -156,20 +162,26 @@ class Mesh:
                 self._send_relay(peer, field)
 
     def send_telemetry(self, message: messages.Telemetry) -> None:
-        """Tell the second's telemetry; also through the server when an old client has no link."""
+        """Tell the second's telemetry; through the server too, for recorders and old clients without link."""
         now = time.monotonic()
         period = self._relayed(now) / RELAY_TELEMETRIES
         old_ears = False
         for peer in self._present():
             if peer.linked:
-                self._send_direct(peer, messages.encode(message), perishable=True)
+                self._send_direct(peer, messages.encode(message), droppable=True)
             late = now - peer.relayed_telemetry >= period
             if late and peer.ours and not peer.direct(now) and self._relaying(peer, now):
                 peer.relayed_telemetry = now
                 self._send_relay(peer, message)
             old_ears |= not peer.ours and not peer.linked
-        if old_ears:
+        if old_ears or self._recorded:
             self.client.send(protocol.SendTelemetry(telemetry=message.telemetry))
+
+    def keep_alive(self) -> None:
+        """Be heard, as a participant without a swarm, which has nothing to tell; by peers of ours only."""
+        for peer in self._present():
+            if peer.ours:
+                self._send(peer, messages.Telemetry({}))
 
     def _relayed(self, now: float) -> int:
         """How many peers hear us through the server only; they share what it takes from one connection."""
@@ -185,9 +197,9 @@ class Mesh:
     def _can_relay(self, peer: Peer) -> bool:
         return peer.ours and peer.in_room and self.client.state == "joined" and self.client.server is not None
 
-    def _send(self, peer: Peer, message: messages.Outgoing) -> bool:
-        """Send over every way that may work; True when one took it."""
-        taken = peer.linked and self._send_direct(peer, messages.encode(message))
+    def _send(self, peer: Peer, message: messages.Outgoing, text: str = "") -> bool:
+        """Send over every way that may work; True when one took it. `text`: the message encoded, if it is."""
+        taken = peer.linked and self._send_direct(peer, text or messages.encode(message))
         if not peer.direct(time.monotonic()) and self._can_relay(peer):
             taken |= self._send_relay(peer, message)
         return taken
@@ -198,8 +210,10 @@ class Mesh:
             return self._send_direct(peer, messages.encode(message), perishable=True)
         return self._relaying(peer, now) and self._send_relay(peer, message)
 
-    def _send_direct(self, peer: Peer, text: str, *, perishable: bool = False) -> bool:
-        return peer.link is not None and peer.link.send(text, perishable=perishable)
+    def _send_direct(
+        self, peer: Peer, text: str, *, perishable: bool = False, droppable: bool = False
+    ) -> bool:
+        return peer.link is not None and peer.link.send(text, perishable=perishable, droppable=droppable)
 
     def _send_relay(self, peer: Peer, message: messages.Outgoing) -> bool:
         return self.client.send(protocol.SendRelay(to=peer.id, data=messages.to_object(message)))
@@ -222,7 +236,10 @@ class Mesh:
             case protocol.Relay():
                 self._on_passed(message.from_, message.data)
             case protocol.Broadcast():
-                self._on_passed(message.from_, message.data)
+                if message.from_ in self.peers:
+                    self._on_passed(message.from_, message.data)
+                else:
+                    self._on_stranger(message.from_, message.data)
             case protocol.Telemetry():
                 self._on_passed(message.from_, {"type": "telemetry", "telemetry": message.telemetry})
             case protocol.IceServers():
@@ -230,11 +247,12 @@ class Mesh:
             case protocol.Unlink():
                 self.clock.unlink(message.peer_id)
                 if (peer := self.peers.get(message.peer_id)) is not None:
-                    self._dialling.retire(peer, "not part of the mesh")
+                    self._drop(peer, "no neighbour any more")
 
     def _on_room(self, message: protocol.RoomPeers) -> None:
         mine = message.peer_id or self.client.peer_id or ""
-        self._intake.hops = message.hops
+        self._intake.hops, self._recorded = message.hops, message.recorded is True
+        anew, self._joins = self.client.joins != self._joins, self.client.joins
         if self.id and mine != self.id:
             # A server without memory for secrets gave us a new name: to the others we are somebody new.
             for peer in self.peers.values():
@@ -245,7 +263,7 @@ class Mesh:
             self._take_ice_servers(message.ice_servers)
         present = {entry.id for entry in message.peers}
         for peer in list(self.peers.values()):
-            if peer.id not in present:
+            if anew and peer.id not in present:  # later ones only add
                 self._on_left(peer.id)
         for entry in message.peers:
             if entry.id == self.id:
@@ -325,6 +343,23 @@ class Mesh:
                 peer.backlog = deque(self.gossip.recent(self.clock.now()))
             self._hear(peer, lambda: messages.parse(dict(data)))
 
+    def _on_stranger(self, sender: str, data: Mapping[str, Any]) -> None:
+        """Somebody of a partial mesh who is no neighbour broadcast something.
+
+        Events of old clients, which come in no other way, are heard; ours come from neighbours too.
+        """
+        if not self._intake.hops:
+            return
+        if sender not in self._strangers and len(self._strangers) >= STRANGERS:
+            del self._strangers[next(iter(self._strangers))]
+        stranger = self._strangers.setdefault(sender, Peer(sender, in_room=False))
+        try:
+            message = messages.parse(dict(data))
+            if isinstance(message, messages.EventMessage) and not message.envelope.id:
+                self._intake.take(stranger, message)
+        except (ProtocolError, ParameterError) as error:
+            stranger.refuse(error)
+
     def _hear(self, peer: Peer, decode: Callable[[], messages.Message]) -> None:
         """Take a message; what is refused is counted and goes no further."""
         try:
@@ -352,6 +387,8 @@ class Mesh:
                 case messages.Hello():
                     self._intake.take(peer, message)
                     self._probing.begin(peer)
+                    if peer.link is not None and RT_CHANNEL in message.features:
+                        peer.link.open_rt()
                 case _:
                     self._intake.take(peer, message)
         except (ProtocolError, ParameterError) as error:
@@ -373,7 +410,7 @@ class Mesh:
         if self.clock.settled and (self._untold or self._held):
             for event in self.gossip.recent(self.clock.now()):
                 if event.id in self._untold:
-                    self._tell(event)
+                    self._tell(event.message(0), self._present())
             self._untold.clear()
             held, self._held = self._held, deque(maxlen=HELD)
             for peer, message in held:
@@ -391,29 +428,33 @@ class Mesh:
 
     async def _watch(self) -> None:
         """Judge the peers, dial again what broke, greet over the relay, tell late events."""
-        last = time.monotonic()
+        last = _uptime()
         while not self._leaving:
-            now = time.monotonic()
-            if now - last > WATCH + LATE:
-                self._excuse(now)
-            last = now
+            now, late = time.monotonic(), _uptime() - last - WATCH
+            last += late + WATCH
+            if late > LATE:
+                self._excuse(now, stalled=late > STALL)
             self._may_greet = True
             for peer in list(self.peers.values()):
                 self._look(peer, now)
             await asyncio.sleep(WATCH)
 
-    def _excuse(self, now: float) -> None:
-        """This node slept or its loop was blocked: what peers said meanwhile is still to be read."""
+    def _excuse(self, now: float, *, stalled: bool) -> None:
+        """This node slept or its loop was blocked: what peers said meanwhile is still to be read.
+
+        After a long stall links may be dead without showing it: they are checked soon, not in their time.
+        """
+        self.client.doubt()
         for peer in self.peers.values():
             if peer.linked:
                 peer.opened = now
+                if stalled:
+                    peer.doubted = now
 
     def _look(self, peer: Peer, now: float) -> None:
         if peer.left and now - peer.left_at > BYE_DEADLINE:
             self._drop(peer, peer.reason)
             return
-        if peer.linked and not peer.ours and now - peer.opened > HELLO_DEADLINE and not peer.reason:
-            peer.reason = "an old client: it says no hello"
         self._dialling.look(peer, now, self.id, joined=self.client.state == "joined")
         relaying = not peer.direct(now) and self._relaying(peer, now)
         if relaying and not peer.greeted_relay and self._may_greet:
@@ -434,10 +475,7 @@ class Mesh:
         if self.clock.now() - event.at > RESEND:
             peer.backlog.popleft()
             return
-        message = messages.event_message(
-            event.kind, event.data, id=event.id, origin=event.origin, at=event.at, hops=0
-        )
-        if not peer.ours or self._send(peer, message):
+        if not peer.ours or self._send(peer, event.message(0)):
             peer.backlog.popleft()
 
     def _judge(self, peer: Peer, now: float) -> None:
@@ -449,6 +487,8 @@ class Mesh:
             if not peer.in_room:
                 self._drop(peer, peer.reason)
         elif before != "connecting" or peer.state != "live":
+            if peer.state == "quiet":
+                self.client.doubt()  # perhaps it is our own network that is gone
             self._node.on_peer(peer, peer.state, peer.reason)
 
     def _drop(self, peer: Peer, reason: str) -> None:
@@ -463,3 +503,8 @@ class Mesh:
 
 def _given(message: messages.Message) -> messages.Message:
     return message
+
+
+def _uptime() -> float:
+    """Seconds on a clock that, where there is one, goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
