@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chronoflux.errors import ChronofluxError
 from chronoflux.mesh import messages
-from chronoflux.mesh.clock import MeshClock
+from chronoflux.mesh.clock import Followed, MeshClock
 from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.messages import Field
 from chronoflux.mesh.peer import Peer, own_order
@@ -107,14 +109,15 @@ class Envoy:
 
     def greeting(self) -> Mapping[str, Any]:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        gate = self._gate()
+        gate, alive = self._gate(), self._alive()
         snapshot = self.runner.snapshot()
-        pulses = [
-            {**event.data, "id": event.id, "origin": event.origin, "at": event.at} for event in self._alive()
-        ]
+        portal = bool(gate.data["on"]) if gate else snapshot.portal
+        if not self._clock.settled:  # what has a time is told when the room's is known
+            gate, alive, portal = None, [], False
+        pulses = [{**event.data, "id": event.id, "origin": event.origin, "at": event.at} for event in alive]
         return {
             "nodes": self.runner.params.oscillators,
-            "portal": bool(gate.data["on"]) if gate else snapshot.portal,
+            "portal": portal,
             "t": snapshot.t,
             "portalAt": gate.at if gate else None,
             "portalOrigin": gate.origin if gate else None,
@@ -151,6 +154,17 @@ class Envoy:
 
         runner.put(apply)
 
+    def on_clock(self, change: Followed) -> None:
+        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        if change.step is not None:
+            by = change.step
+            self._pulses = [replace(pulse, at=pulse.at + by) for pulse in self._pulses]
+            for peer in self.peers:
+                self.runner.put(partial(_forget, peer.id))
+        moved = "" if change.step is None else f", moved by {change.step:+.3f} ms"
+        log.info("%s: mesh time follows %s%s", self._node_id, change.reference[:8], moved)
+        self.runner.put(lambda simulation: self.runner.follow(change))
+
     def on_mean_field(self, field: Field) -> None:
         """See :class:`~chronoflux.runner.Listener`."""
         if self.mesh is not None:
@@ -186,7 +200,7 @@ class Envoy:
         intents = [{"x": pulse["x"], "y": pulse["y"], "E": pulse["E"]} for pulse in pulses[-3:]]
         shown = {name: value for name, value in metrics.items() if value == value}
         telemetry = {**shown, "t": self.runner.snapshot().t, "intents": intents}
-        gate = self._gate()
+        gate = self._gate() if self._clock.settled else None
         self.mesh.send_telemetry(
             messages.Telemetry(
                 telemetry,
@@ -196,3 +210,7 @@ class Envoy:
                 portal_origin=gate.origin if gate else None,
             )
         )
+
+
+def _forget(peer: str, simulation: Simulation) -> None:
+    simulation.forget(peer)

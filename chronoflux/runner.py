@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from chronoflux.errors import ChronofluxError
-from chronoflux.mesh.clock import MeshClock
+from chronoflux.mesh.clock import Followed, MeshClock
 from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.messages import FIELD_LIMIT, Field
 from chronoflux.model.params import Params
@@ -74,6 +74,7 @@ class Runner:
         self._simulation, self._log, self._clock = simulation, log, clock
         self._listener, self._worker = listener, worker
         self._schedule, self._speed = schedule, speed
+        self._steps = clock.steps
         self._inputs: deque[Input] = deque()
         self._events: deque[tuple[Event, bool]] = deque(maxlen=WAITING)
         self._busy = threading.Lock()
@@ -245,6 +246,8 @@ class Runner:
         """How many ticks to compute now: up to mesh time, the next record or the next scheduled event."""
         simulation = self._simulation
         late = self._clock.now() - simulation.mesh_time()
+        if self._clock.steps != self._steps:
+            return 0  # mesh time was moved; the input that ties the swarm to it again is on its way
         if late > STALL:
             self._anchor("stall")
             self.note("stall", data={"ms": round(late, 3)})
@@ -284,11 +287,25 @@ class Runner:
         ahead = self._simulation.mesh_time() + self._tick_ms - self._clock.now()
         return min(max(ahead / 1000, 0.0), 0.1)
 
-    def _anchor(self, why: str) -> None:
-        """Tie the current tick to mesh time."""
-        at = self._clock.now()
-        self._simulation.anchor(at, self._speed)
-        self.note("clock", data={"why": why, "speed": self._speed})
+    def follow(self, change: Followed) -> None:
+        """Mesh time has another reference, or was moved: on record, and tied to it again if it was.
+
+        Otherwise the swarm goes on in the time it has, to the last bit, though the record is an anchor.
+        """
+        if change.step is not None:
+            self._anchor("moved", step_ms=change.step)
+        else:
+            self._anchor("reference", at=self._simulation.mesh_time() if self._moving else None)
+
+    def _anchor(self, why: str, *, at: float | None = None, **more: Any) -> None:
+        """Tie the current tick to mesh time: to `at`, or to now."""
+        self._steps = self._clock.steps
+        self._simulation.anchor(self._clock.now() if at is None else at, self._speed)
+        reference, stratum, _ = self._clock.standing()
+        self.note(
+            "clock",
+            data={"why": why, "speed": self._speed, "reference": reference, "stratum": stratum, **more},
+        )
 
     def _record(self, metrics: dict[str, Any]) -> None:
         self._recorded = time.monotonic()
@@ -309,6 +326,8 @@ class Runner:
         now = time.monotonic()
         if now - self._told_field < FIELD_PERIOD or self._simulation.tick == 0:
             return
+        if self._clock.steps != self._steps:
+            return  # the swarm's time is not the room's until it is tied to it again
         self._told_field = now
         self.field = field = self._mean_field()
         if abs(field.omega) <= FIELD_LIMIT:

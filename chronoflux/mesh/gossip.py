@@ -6,7 +6,7 @@ import hashlib
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -113,6 +113,12 @@ class Gossip:
         """
         held = self._standing.get(name)
         return None if held is None or held.at > now + FUTURE else held
+
+    def shift(self, by: float) -> None:
+        """Mesh time was moved by so many ms: what is remembered moves along."""
+        self._seen = OrderedDict((key, when + by) for key, when in self._seen.items())
+        self._own = deque((replace(event, at=event.at + by) for event in self._own), maxlen=SEEN)
+        self._standing = {name: replace(held, at=held.at + by) for name, held in self._standing.items()}
 
     def _stand(self, event: Event, now: float) -> bool:
         if not event.kind.standing:

@@ -14,8 +14,6 @@ from chronoflux.mesh.messages import Envelope, EventMessage, Field, UnknownEvent
 from chronoflux.mesh.peer import Peer
 from chronoflux.model.events import EVENTS, World
 
-APART = "its clock and ours are"
-
 
 class Listener(Protocol):
     """Whoever applies what is let in."""
@@ -64,12 +62,14 @@ class Intake:
             case UnknownEvent():
                 self._unknown_event(peer, message)
             case Field():
+                if objection := self._clock.objection(peer.id):
+                    peer.doubt = objection
+                    raise ProtocolError("field", objection)
                 late = self._clock.now() - message.at
                 if abs(late) > FUTURE:
-                    peer.reason = f"{APART} {abs(late) / 1000:.0f} s apart"
-                    raise ProtocolError("field", peer.reason)
-                if peer.reason.startswith(APART):
-                    peer.reason = ""  # that one was only late: one of us had been asleep
+                    peer.doubt = f"its clock and ours are {abs(late) / 1000:.0f} s apart"
+                    raise ProtocolError("field", peer.doubt)
+                peer.doubt = ""
                 if peer.field_ is None or message.at > peer.field_.at:
                     peer.field_ = message
                     self._listener.on_field(peer.id, message)
@@ -77,7 +77,7 @@ class Intake:
                 peer.metrics = message.telemetry
                 self._portal(peer, message.portal, message.portal_at, message.portal_origin)
             case messages.Hello():
-                peer.ours = True
+                peer.ours, peer.features = True, frozenset(message.features)
                 peer.describe({"nodeId": message.node_id, "kind": message.kind})
             case messages.Greeting():
                 self._greeting(peer, message)

@@ -11,11 +11,12 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
-from chronoflux.mesh.clock import MeshClock
+from chronoflux.mesh.clock import Followed, Judged, MeshClock
 from chronoflux.mesh.dialling import Dialling
 from chronoflux.mesh.gossip import RESEND, Event, Gossip
 from chronoflux.mesh.ice import Ice
@@ -23,6 +24,7 @@ from chronoflux.mesh.intake import Intake, Listener
 from chronoflux.mesh.link import Link
 from chronoflux.mesh.messages import RT_CHANNEL, Field
 from chronoflux.mesh.peer import RELAY_AFTER, Peer
+from chronoflux.mesh.probing import Probing
 from chronoflux.signal import protocol
 from chronoflux.signal.client import SignalClient
 
@@ -32,6 +34,7 @@ WATCH = 0.1  # s between looks at the peers; also the pace at which old events a
 RELAY_FIELD = 0.5  # s between fields over the relay
 RELAY_FIELDS, RELAY_TELEMETRIES = 20.0, 10.0  # messages/s over the relay at most, of the server's 60
 BYE_DEADLINE = 1.0  # s
+HELD = 128  # messages with a time kept until this node knows the room's
 STRANGERS = 256  # old clients of a partial mesh, no neighbours, whose broadcasts are told apart
 LATE = 1.0  # s by which the watch itself must be late before what it sees is not held against peers
 STALL = 5.0  # s late after which links may be dead unnoticed
@@ -50,7 +53,11 @@ class Participant(Listener, Protocol):
         """This node is in the room, under this id."""
 
     def on_peer(self, peer: Peer, change: str, reason: str) -> None:
-        """A peer changed: ``linked``, ``unlinked``, ``relayed``, ``quiet``, ``live`` or ``gone``."""
+        """A peer changed: ``linked``, ``unlinked``, ``relayed``, ``quiet``, ``live``, ``gone``; or its clock
+        is ``distrusted``, or ``trusted`` again."""
+
+    def on_clock(self, change: Followed) -> None:
+        """Mesh time has another reference, or was moved."""
 
 
 class Mesh:
@@ -68,6 +75,9 @@ class Mesh:
         self.gossip = Gossip()
         self._node = node
         self._intake = Intake(node, self.gossip, clock, self._pass_on)
+        self._probing = Probing(clock, self.peers, self._send_perishable, self._on_clock)
+        self._held: deque[tuple[Peer, messages.Message]] = deque(maxlen=HELD)
+        self._untold: deque[str] = deque(maxlen=HELD)
         self._dialling = Dialling(
             self,
             lambda to, signal: client.send(protocol.SendSignal(to=to, signal=signal)),
@@ -93,6 +103,7 @@ class Mesh:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.client.run(), name="signaling")
                 tasks.create_task(self._watch(), name="mesh watch")
+                tasks.create_task(self._probing.run(), name="mesh probing")
         finally:
             await self._dialling.close("this node ended")
 
@@ -117,9 +128,12 @@ class Mesh:
     # -- what the node sends ---------------------------------------------------------------------------
 
     def publish(self, event: Event) -> None:
-        """Tell the room of an event fired here."""
+        """Tell the room of an event fired here; a newcomer does when it knows the room's time."""
         self.gossip.own(event)
-        self._tell(event.message(0), self._present())
+        if self.clock.settled:
+            self._tell(event.message(0), self._present())
+        else:
+            self._untold.append(event.id)
 
     def _pass_on(self, message: dict[str, Any], sender: Peer, origin: str) -> None:
         """Tell what a peer told to the other neighbours: see :class:`Intake`."""
@@ -134,6 +148,8 @@ class Mesh:
 
     def send_field(self, field: Field) -> None:
         """Tell our mean field; dropped where it would come late."""
+        if not self.clock.settled:
+            return
         now, text = time.monotonic(), messages.encode(field)
         period = max(RELAY_FIELD, self._relayed(now) / RELAY_FIELDS)
         for peer in self._present():
@@ -188,6 +204,12 @@ class Mesh:
             taken |= self._send_relay(peer, message)
         return taken
 
+    def _send_perishable(self, peer: Peer, message: messages.Outgoing) -> bool:
+        """Send what is worthless when late, over the one way that works."""
+        if peer.direct(now := time.monotonic()):
+            return self._send_direct(peer, messages.encode(message), perishable=True)
+        return self._relaying(peer, now) and self._send_relay(peer, message)
+
     def _send_direct(
         self, peer: Peer, text: str, *, perishable: bool = False, droppable: bool = False
     ) -> bool:
@@ -206,7 +228,7 @@ class Mesh:
             case protocol.RoomPeers():
                 self._on_room(message)
             case protocol.PeerJoinedRoom():
-                self._announce(message.peer_id, message.metadata)
+                self._announce(message.peer_id, message.metadata, message.joined)
             case protocol.PeerLeft():
                 self._on_left(message.peer_id, told=True)
             case protocol.Signal():
@@ -223,6 +245,7 @@ class Mesh:
             case protocol.IceServers():
                 self._take_ice_servers(message.ice_servers)
             case protocol.Unlink():
+                self.clock.unlink(message.peer_id)
                 if (peer := self.peers.get(message.peer_id)) is not None:
                     self._drop(peer, "no neighbour any more")
 
@@ -245,18 +268,19 @@ class Mesh:
         for entry in message.peers:
             if entry.id == self.id:
                 continue
-            peer = self._announce(entry.id, entry.metadata)
+            peer = self._announce(entry.id, entry.metadata, entry.joined)
             peer.dials = peer.dials or peer.link is None
             if not peer.direct(time.monotonic()):
                 self._dialling.dial(peer)
+        self._probing.enter(self.id, message.joined)
 
-    def _announce(self, peer_id: str, metadata: Mapping[str, Any]) -> Peer:
+    def _announce(self, peer_id: str, metadata: Mapping[str, Any], joined: int | None) -> Peer:
         peer = self.peers.get(peer_id)
         if peer is not None and peer.left:
             self._dialling.retire(peer, "came back")
         if peer is None or peer.left:
             peer = self.peers[peer_id] = Peer(peer_id, name=peer_id[:8])
-        peer.in_room = True
+        peer.in_room, peer.joined = True, joined
         peer.describe(metadata)
         return peer
 
@@ -352,14 +376,53 @@ class Mesh:
                 case messages.ByeAck():
                     if peer.id in self._acks:
                         self._acks[peer.id].set()
+                case messages.Probe():
+                    self._probing.answer(peer, message)
+                case messages.ProbeReply():
+                    self._probing.hear(peer, message)
+                case messages.EventMessage() | messages.Greeting() if not self.clock.settled:
+                    self._held.append((peer, message))
+                case messages.Field() if not self.clock.settled:
+                    pass  # the next is good enough
                 case messages.Hello():
                     self._intake.take(peer, message)
+                    self._probing.begin(peer)
                     if peer.link is not None and RT_CHANNEL in message.features:
                         peer.link.open_rt()
                 case _:
                     self._intake.take(peer, message)
         except (ProtocolError, ParameterError) as error:
             peer.refuse(error)
+
+    # -- mesh time -------------------------------------------------------------------------------------
+
+    def _on_clock(self, changes: Sequence[Followed | Judged]) -> None:
+        """Draw the consequences of a change of the room's time; once it is known, make up for the wait."""
+        for change in changes:
+            if isinstance(change, Judged):
+                if (peer := self.peers.get(change.peer)) is not None:
+                    peer.doubt = change.reason
+                    self._node.on_peer(peer, "trusted" if change.trusted else "distrusted", change.reason)
+                continue
+            if change.step is not None:
+                self._shift(change.step)
+            self._node.on_clock(change)
+        if self.clock.settled and (self._untold or self._held):
+            for event in self.gossip.recent(self.clock.now()):
+                if event.id in self._untold:
+                    self._tell(event.message(0), self._present())
+            self._untold.clear()
+            held, self._held = self._held, deque(maxlen=HELD)
+            for peer, message in held:
+                self._hear(peer, partial(_given, message))
+
+    def _shift(self, by: float) -> None:
+        """Mesh time was moved by so many ms: what is kept with a time moves along, or is no good any more."""
+        self.gossip.shift(by)
+        for peer in self.peers.values():
+            peer.field_ = None
+            if peer.backlog:
+                peer.backlog = deque(self.gossip.recent(self.clock.now()))
 
     # -- the watch -------------------------------------------------------------------------------------
 
@@ -403,7 +466,7 @@ class Mesh:
             peer.greeted_relay = True
         elif not relaying:
             peer.greeted_relay = False
-        if peer.backlog:
+        if peer.backlog and self.clock.settled:
             self._retell(peer)
         self._judge(peer, now)
 
@@ -436,6 +499,10 @@ class Mesh:
             if peer.state != "gone":
                 peer.state = "gone"
                 self._node.on_peer(peer, "gone", reason)
+
+
+def _given(message: messages.Message) -> messages.Message:
+    return message
 
 
 def _uptime() -> float:

@@ -93,6 +93,26 @@ class ByeAck(Struct, tag_field="type", tag="bye-ack"):
     """The goodbye arrived."""
 
 
+class Probe(Struct, tag_field="type", tag="probe"):
+    """What time is it with you? `t0` is the asker's mesh time and comes back as it is."""
+
+    t0: Time
+
+
+class ProbeReply(Struct, tag_field="type", tag="probe-reply"):
+    """Heard at `t1`, answered at `t2`, on the peer's mesh time; whom that follows, over how many others.
+
+    `joined` is when the reference joined by the server's word (ms), for who is not its neighbour.
+    """
+
+    t0: Time
+    t1: Time
+    t2: Time
+    ref: Short = ""
+    stratum: Annotated[int, Meta(ge=0, le=16)] = 16
+    joined: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+
+
 class Envelope(Struct):
     """What travels with every event; old clients send none of it."""
 
@@ -127,14 +147,19 @@ class Unknown:
     type: str
 
 
-Message = Hello | Greeting | Telemetry | Field | Bye | ByeAck | EventMessage | UnknownEvent | Unknown
+Clocked = Probe | ProbeReply
+Message = (
+    Hello | Greeting | Telemetry | Field | Bye | ByeAck | Clocked | EventMessage | UnknownEvent | Unknown
+)
 Outgoing = Struct | Mapping[str, Any]
 FIXED: dict[str, type[Struct]] = {
-    str(kind.__struct_config__.tag): kind for kind in (Hello, Greeting, Telemetry, Field, Bye, ByeAck)
+    str(kind.__struct_config__.tag): kind
+    for kind in (Hello, Greeting, Telemetry, Field, Bye, ByeAck, Probe, ProbeReply)
 }
 FIELD_LIMIT = 200.0  # rad/s
 RT_CHANNEL = "chronoflux-rt"  # label of the channel without retransmission, and the feature's name
-FEATURES = [RT_CHANNEL]
+CLOCK = "clock"  # the feature: answers probes
+FEATURES = [RT_CHANNEL, CLOCK]
 UNKNOWN_BYTES = 16_384  # of an event of unknown kind that is passed on
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from chronoflux.errors import ParameterError, ProtocolError
+from chronoflux.mesh.clock import Offset
 from chronoflux.mesh.gossip import FUTURE, PAST, Event
 from chronoflux.mesh.messages import Field
 from chronoflux.signal.limits import Bucket
@@ -52,6 +53,10 @@ class Peer:
     name: str = ""
     kind: str = "page"
     ours: bool = False
+    features: frozenset[str] | None = None
+    joined: int | None = None
+    offset: Offset | None = None
+    doubt: str = ""
     in_room: bool = True
     link: Link | None = None
     dials: bool = False
@@ -124,7 +129,7 @@ class Peer:
             return f"{self.reason or 'no link'}; next try in {wait:.0f} s"
         if self.linked and not self.ours and now - self.opened > HELLO_DEADLINE:
             return self.reason or "an old client: it says no hello"
-        return self.reason or ("" if self.linked else "no link: it has not called yet")
+        return self.reason or self.doubt or ("" if self.linked else "no link: it has not called yet")
 
     def silence(self, now: float) -> float:
         """Seconds since anything was heard of it, or since it came."""
@@ -159,9 +164,9 @@ class Peer:
             "id": self.id,
             "R": None if theirs is None else abs(theirs),
             "dpsi": dpsi,
-            "rtt_ms": None,
-            "offset_ms": None,
-            "uncertainty_ms": None,
+            "rtt_ms": self.offset and self.offset.rtt_ms,
+            "offset_ms": self.offset and self.offset.offset_ms,
+            "uncertainty_ms": self.offset and self.offset.uncertainty_ms,
             "via": self.via(time.monotonic()),
         }
 

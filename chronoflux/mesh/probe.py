@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from chronoflux.mesh.clock import MeshClock
+from chronoflux.mesh.clock import Followed, MeshClock
 from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.messages import Field
@@ -40,6 +40,9 @@ class Spectator:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""
 
     def on_peer(self, peer: Peer, change: str, reason: str) -> None:
+        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+
+    def on_clock(self, change: Followed) -> None:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""
 
     def on_event(self, event: Event) -> None:
