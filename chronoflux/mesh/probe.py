@@ -8,6 +8,7 @@ from typing import Any
 
 from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.gossip import Event
+from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.messages import Field
 from chronoflux.mesh.peer import Peer
 from chronoflux.mesh.room import Room
@@ -64,5 +65,5 @@ def visit(room: str, url: str, spectator: Spectator, *, token: str | None = None
         secret=os.urandom(16),
         token=token,
         metadata=spectator.metadata(),
-        ice_servers=None,
+        ice=Ice(),
     )
