@@ -19,7 +19,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from chronoflux.signal.limits import Limits
-from chronoflux.signal.server import UNREAD, SignalServer
+from chronoflux.signal.server import SignalServer
+from chronoflux.signal.socket import UNREAD
 from tests.fuzz import mutants
 from tests.old_client import old_client
 from tests.processes import free_port, signaling

@@ -16,7 +16,7 @@ from itertools import cycle
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from chronoflux.bench_mesh.clients import LightClient, chatter, enter
 from chronoflux.errors import ChronofluxError
@@ -30,6 +30,8 @@ SETTLING = 3.0
 """Seconds from when all links are up to the first event."""
 ARRIVAL = 5.0
 """Seconds waited for the last event."""
+TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+"""A second in the system's account of processor time."""
 
 
 @dataclass(frozen=True)
@@ -115,13 +117,33 @@ def _memory(pid: int) -> int | None:
         return None
 
 
-def _processor_time(pid: int) -> float | None:
-    """Seconds of processor time a process has used, where the system tells."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+class Stopwatch:
+    """How many cores some processes keep busy, between entering and leaving; None where nobody tells."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self.cores: float | None = None
+        self._pids = pids
+
+    def __enter__(self) -> Self:
+        self._before, self._begun = self._used(), time.perf_counter()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        after, took = self._used(), time.perf_counter() - self._begun
+        if after is not None and self._before is not None:
+            self.cores = (after - self._before) / took
+
+    def __str__(self) -> str:
+        return "" if self.cores is None else f"{self.cores:.2f} cores busy"
+
+    def _used(self) -> float | None:
+        """Seconds of processor time, all processes together."""
+        try:
+            stats = [Path(f"/proc/{pid}/stat").read_text() for pid in self._pids]
+        except OSError:
+            return None
+        fields = [stat.rpartition(")")[2].split() for stat in stats]
+        return sum(int(user) + int(kernel) for *_, user, kernel in (some[:13] for some in fields)) / TICKS
 
 
 # --- nodes --------------------------------------------------------------------------------------
@@ -168,16 +190,17 @@ async def events(
         ]
         degree = await _linked(workers, nodes)
         await asyncio.sleep(SETTLING)
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
         turns = cycle((worker, index) for index in range(share) for worker in workers)
-        for number in range(count):
-            await asyncio.sleep(max(0.0, begun + number / rate - loop.time()))
-            worker, index = next(turns)
-            _tell(worker, f"fire {index}")
+        with Stopwatch([worker.pid for worker in workers]) as watch:
+            loop = asyncio.get_running_loop()
+            begun = loop.time()
+            for number in range(count):
+                await asyncio.sleep(max(0.0, begun + number / rate - loop.time()))
+                worker, index = next(turns)
+                _tell(worker, f"fire {index}")
         await asyncio.sleep(ARRIVAL)
         reports = [await _ask(worker, "report") for worker in workers]
-    return _arrivals(reports, nodes, degree, target)
+    return _arrivals(reports, nodes, degree, target, str(watch))
 
 
 async def _linked(workers: list[asyncio.subprocess.Process], nodes: int) -> float:
@@ -193,7 +216,7 @@ async def _linked(workers: list[asyncio.subprocess.Process], nodes: int) -> floa
                 return known / nodes
 
 
-def _arrivals(reports: list[Any], nodes: int, degree: float, target: float) -> list[Figure]:
+def _arrivals(reports: list[Any], nodes: int, degree: float, target: float, watch: str) -> list[Figure]:
     fired = {key: at for report in reports for node in report["fired"] for key, at in node}
     heard: dict[str, list[int]] = {key: [] for key in fired}
     repeats = 0
@@ -208,7 +231,7 @@ def _arrivals(reports: list[Any], nodes: int, degree: float, target: float) -> l
     case = f"{nodes} nodes, {degree:.1f} links each"
     note = (
         f"p50 {percentile(last, 0.5):.1f} ms; "
-        f"to each p50 {percentile(each, 0.5):.1f}, p99 {percentile(each, 0.99):.1f} ms"
+        f"to each p50 {percentile(each, 0.5):.1f}, p99 {percentile(each, 0.99):.1f} ms; {watch}"
     )
     return [
         Figure(f"{case}: event to the last node, p99", percentile(last, 0.99), "ms", target, note),
@@ -221,9 +244,10 @@ def _arrivals(reports: list[Any], nodes: int, degree: float, target: float) -> l
 
 async def relay(seconds: float) -> list[Figure]:
     """A room of 100 that sends telemetry at 5 Hz, and signals."""
-    async with signaling() as (url, _):
+    async with signaling() as (url, pid):
         clients = await enter(url, ["bench"] * 100)
-        sent = await chatter(clients, seconds, 5.0, 200)
+        with Stopwatch([pid]) as watch:
+            sent = await chatter(clients, seconds, 5.0, 200)
         await asyncio.sleep(1)
         delays = [delay for client in clients for delay in client.delays]
         signals = sum(client.signals for client in clients)
@@ -231,7 +255,7 @@ async def relay(seconds: float) -> list[Figure]:
         expected = 99 * 100 * int(seconds * 5)
         _close(clients)
     share = f"{len(delays) / expected:.1%} of what was to come"
-    note = f"p50 {percentile(delays, 0.5):.1f} ms, {len(delays) / seconds:,.0f} messages/s, {share}"
+    note = f"p50 {percentile(delays, 0.5):.1f} ms, {len(delays) / seconds:,.0f} messages/s, {share}; {watch}"
     return [
         Figure("room of 100, telemetry at 5 Hz, p99", percentile(delays, 0.99), "ms", 25, note),
         Figure(f"the same: of {sent} signals lost", sent - signals + lost, "signals", 0),
@@ -261,12 +285,11 @@ async def idle(seconds: float) -> Figure:
     async with signaling() as (url, pid):
         clients = await enter(url, [f"room{n % 200}" for n in range(2000)])
         await asyncio.sleep(2)
-        before, begun = _processor_time(pid), time.perf_counter()
-        await asyncio.sleep(seconds)
-        after, took = _processor_time(pid), time.perf_counter() - begun
+        with Stopwatch([pid]) as watch:
+            await asyncio.sleep(seconds)
         lost = sum(client.lost for client in clients)
         _close(clients)
-    share = None if before is None or after is None else 100 * (after - before) / took
+    share = None if watch.cores is None else 100 * watch.cores
     return Figure(f"2,000 idle connections for {seconds:g} s", share, "% of a core", 5, f"{lost} lost")
 
 

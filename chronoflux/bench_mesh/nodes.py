@@ -54,9 +54,10 @@ class Listener(Spectator):
     async def talk(self, rate: float, phase: float) -> None:
         """Fields at a rate, telemetry once a second."""
         mesh, loop = self.room.mesh, asyncio.get_running_loop()
-        begun, every = loop.time() + phase / rate, max(1, round(rate))
+        due, every = loop.time() + phase / rate, max(1, round(rate))
         for count in itertools.count():
-            await asyncio.sleep(max(0.0, begun + count / rate - loop.time()))
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            due = max(due + 1 / rate, loop.time())  # what was missed is not made up for
             psi = math.remainder(count * 0.7, math.tau)
             mesh.send_field(Field(at=mesh.clock.now(), R=0.5, psi=psi, omega=7.5, n=220))
             if count % every == 0:

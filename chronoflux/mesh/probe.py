@@ -9,7 +9,7 @@ from typing import Any
 from chronoflux.mesh.clock import Followed, MeshClock
 from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.ice import Ice
-from chronoflux.mesh.messages import Field
+from chronoflux.mesh.messages import FEATURES, Field
 from chronoflux.mesh.peer import Peer
 from chronoflux.mesh.room import Room
 from chronoflux.model.events import World
@@ -30,7 +30,7 @@ class Spectator:
 
     def hello(self) -> Mapping[str, Any]:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        return {"version": VERSION, "nodeId": self.name, "kind": self.kind, "features": []}
+        return {"version": VERSION, "nodeId": self.name, "kind": self.kind, "features": FEATURES}
 
     def greeting(self) -> Mapping[str, Any]:
         """See :class:`~chronoflux.mesh.mesh.Participant`: no swarm, nothing to take over."""

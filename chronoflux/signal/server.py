@@ -9,19 +9,16 @@ import json
 import logging
 import ssl
 import time
-import weakref
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, ClassVar, Self, cast
+from typing import Any, Self, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import DATA_OPCODES, Frame
 from websockets.http11 import Request, Response
-from websockets.protocol import Event
 
 from chronoflux.errors import SignalingError, UsageError
 from chronoflux.signal import network
@@ -31,6 +28,7 @@ from chronoflux.signal.lobby import Action, Lobby
 from chronoflux.signal.protocol import Telemetry, clean, encode_bytes, kind_of
 from chronoflux.signal.room import Send
 from chronoflux.signal.session import CLOSING, Outbox, Session, text_frame
+from chronoflux.signal.socket import Socket
 from chronoflux.signal.topology import Topology
 from chronoflux.signal.turn import Turn
 from chronoflux.version import VERSION
@@ -48,54 +46,6 @@ FAIRNESS = 32
 """Messages read from one socket before everybody else gets a turn."""
 CUT_FACTOR = 4
 """Messages longer than this many times the limit are not even read: their socket is closed."""
-
-
-PIECES = 1024
-"""Frames in which a message may come."""
-UNREAD = 1 << 20
-"""Bytes of the library's own answers (pongs) that may wait for a client which reads none."""
-
-
-class Socket(ServerConnection):
-    """A connection that can be found, and is counted, from when it is accepted, before its handshake.
-
-    It is cut when its client has the library keep things without bound: pings whose answers it never
-    reads, or a message in frames without end. ``cut_for`` then says which.
-    """
-
-    accepted: ClassVar[weakref.WeakSet[Socket]] = weakref.WeakSet()
-    cut_for = ""
-    _pieces = 0
-
-    def __init__(self, *arguments: Any, hall: SignalServer, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._hall = hall
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        Socket.accepted.add(self)
-        super().connection_made(transport)
-        self._hall.knock(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._hall.door.leave(self)
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        unread = self.transport.get_write_buffer_size()
-        super().data_received(data)
-        if self.transport.get_write_buffer_size() > max(unread, UNREAD):
-            self._cut("slow")
-
-    def process_event(self, event: Event) -> None:
-        super().process_event(event)
-        if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
-            self._pieces = 0 if event.fin else self._pieces + 1
-            if self._pieces > PIECES:
-                self._cut("pieces")
-
-    def _cut(self, code: str) -> None:
-        self.cut_for = self.cut_for or code
-        self.transport.abort()
 
 
 class SignalServer:
