@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import platform
@@ -20,6 +21,7 @@ from typing import Any
 import click
 import numpy as np
 
+from chronoflux import bench_mesh
 from chronoflux.model import threads
 from chronoflux.model.field import pressure_grid
 from chronoflux.model.params import Params
@@ -316,19 +318,23 @@ def line(row: Row) -> str:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("what", default="engine", type=click.Choice(["engine", "mesh"]))
 @click.option("--quick", is_flag=True, help="Fewer repeats and smaller swarms: under a minute.")
 @click.option(
     "--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows here too."
 )
 @click.option("--scale", default=1.0, type=click.FloatRange(min=0, min_open=True), hidden=True)
-def main(quick: bool, path: Path | None, scale: float) -> None:
-    """Measure the engine on this machine, in medians of repeated runs after a warm-up.
+def main(what: str, quick: bool, path: Path | None, scale: float) -> None:
+    """Measure the engine, or the mesh and its server, on this machine, in medians of repeated runs.
 
     classic: the defaults, where hardly anything moves. lively: velocities of N(0, 0.5) px a frame and no
     drag. Both with 8 neighbours, three pulses every 150 steps, and a world as dense as the default one,
     unless said. Beside each value what was aimed at, and how many times as good as that it is.
     """
     where = machine()
+    if what == "mesh":
+        asyncio.run(bench_mesh.bench(quick, scale, where, path))
+        return
     click.echo(", ".join(f"{name} {value}" for name, value in where.items()))
     rows = []
     for row in measure(quick, scale):

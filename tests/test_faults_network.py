@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from chronoflux.mesh import link as link_module
+from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.link import Link
 from chronoflux.mesh.messages import to_object
 from chronoflux.signal.turn import LIFETIME, Turn
@@ -129,7 +130,7 @@ async def test_expired_turn_credentials_are_refused_and_said(
                 on_open=lambda link: None,
                 on_message=lambda link, data: None,
                 on_closed=lambda link, ended=ended: ended.append(link.reason),
-                ice_servers=servers,
+                ice=Ice(servers),
             )
             link.start()
             await until(lambda ended=ended: ended, 10, "nobody answers")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+HELLO_DEADLINE = 2.0  # s
 LIVE, GONE = 2.0, 15.0  # s without a word: quiet after the first, gone after the second
 RELAY_AFTER = 1.5  # s without a link before the server's relay carries more than events
 BACKOFF = (2.0, 60.0)  # s, first and longest wait before a link is dialled again
@@ -39,7 +40,7 @@ Light = Literal["linked", "relay", "server", "alone"]
 FRESH = 2_000.0  # ms, the age from which a mean field is not used any more
 PEER_COLUMNS = (
     *("name", "kind", "state", "via", "n", "H", "dpsi"),
-    *("rtt_ms", "offset_ms", "uncertainty_ms", "reason", "id"),
+    *("rtt_ms", "offset_ms", "uncertainty_ms", "refused", "dropped", "reason", "id"),
 )
 
 
@@ -73,6 +74,7 @@ class Peer:
     refused: Counter[str] = field(default_factory=Counter)
     dialled: float = -1e9
     left_at: float = -1e9
+    doubted: float | None = None  # when this node woke from a stall, until the link is known to live
     relayed_telemetry: float = -1e9
     offers: Bucket = field(default_factory=lambda: Bucket(*OFFERS, time.monotonic()))
     greetings: Bucket = field(default_factory=lambda: Bucket(*GREETINGS, time.monotonic()))
@@ -110,6 +112,19 @@ class Peer:
         if now - self.heard_relay < LIVE:
             return "relay" if self.ours else "server"
         return ""
+
+    def why(self, now: float) -> str:
+        """Why the way is not direct, or what else is odd about the peer; empty when all is well."""
+        if self.linked and self.ours and not self.direct(now):
+            return f"nothing heard over the link for {now - max(self.heard_direct, self.opened):.0f} s"
+        if self.link is not None and not self.linked:
+            return f"connecting again, after: {self.reason}" if self.reason else "connecting"
+        if self.link is None and self.redial_at is not None:
+            wait = max(0.0, self.redial_at - now)
+            return f"{self.reason or 'no link'}; next try in {wait:.0f} s"
+        if self.linked and not self.ours and now - self.opened > HELLO_DEADLINE:
+            return self.reason or "an old client: it says no hello"
+        return self.reason or ("" if self.linked else "no link: it has not called yet")
 
     def silence(self, now: float) -> float:
         """Seconds since anything was heard of it, or since it came."""
@@ -153,8 +168,10 @@ class Peer:
     def row(self, own: Field | None, at: float) -> dict[str, Any]:
         """The peer as a row of ``node.peers``."""
         pairing = self.pairing(own, at)
-        facts = {"name": self.name, "kind": self.kind, "state": self.state, "reason": self.reason}
-        return pairing | facts | {"n": self.field_.n if self.field_ else None, "H": pairing["R"]}
+        facts = {"name": self.name, "kind": self.kind, "state": self.state, "H": pairing["R"]}
+        counts = {"refused": self.refused.total(), "dropped": self.link.dropped if self.link else 0}
+        why = {"reason": self.why(time.monotonic())}
+        return pairing | facts | counts | why | {"n": self.field_.n if self.field_ else None}
 
     def allows_event(self, origin: str, at: float, now: float) -> bool:
         """Whether one more event of this origin over this link, fired at mesh time `at`, is within the rate.

@@ -99,6 +99,7 @@ class SignalClient:
         self.peer_id: str | None = None
         self.server: ServerInfo | None = None
         self.malformed = 0
+        self.joins = 0  # how often this client was let in: the first room-peers after each is complete
         if len(secret) != 16:
             raise UsageError(f"the secret has {len(secret)} bytes: it must have 16")
         try:
@@ -321,6 +322,7 @@ class SignalClient:
         while self._outbox.pop() is not None:
             pass  # left over from the connection before
         self.peer_id = own_id
+        self.joins += 1
         self._joined_at = asyncio.get_running_loop().time()
         self._set("joined", f"joined {clean(self._join.room)} on {self.url}")
 

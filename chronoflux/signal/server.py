@@ -12,9 +12,10 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -24,10 +25,13 @@ from websockets.protocol import Event
 
 from chronoflux.errors import SignalingError, UsageError
 from chronoflux.signal import network
+from chronoflux.signal.door import Door
 from chronoflux.signal.limits import Limits
-from chronoflux.signal.lobby import Action, Lobby, Send
+from chronoflux.signal.lobby import Action, Lobby
 from chronoflux.signal.protocol import Telemetry, clean, encode_bytes, kind_of
-from chronoflux.signal.session import CLOSING, Outbox, Session
+from chronoflux.signal.room import Send
+from chronoflux.signal.session import CLOSING, Outbox, Session, text_frame
+from chronoflux.signal.topology import Topology
 from chronoflux.signal.turn import Turn
 from chronoflux.version import VERSION
 
@@ -53,7 +57,7 @@ UNREAD = 1 << 20
 
 
 class Socket(ServerConnection):
-    """A connection that can be found from when it is accepted, before its handshake.
+    """A connection that can be found, and is counted, from when it is accepted, before its handshake.
 
     It is cut when its client has the library keep things without bound: pings whose answers it never
     reads, or a message in frames without end. ``cut_for`` then says which.
@@ -63,9 +67,18 @@ class Socket(ServerConnection):
     cut_for = ""
     _pieces = 0
 
+    def __init__(self, *arguments: Any, hall: SignalServer, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._hall = hall
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         Socket.accepted.add(self)
         super().connection_made(transport)
+        self._hall.knock(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._hall.door.leave(self)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         unread = self.transport.get_write_buffer_size()
@@ -89,8 +102,9 @@ class SignalServer:
     """A signaling server in the running event loop: ``async with SignalServer() as server: …``.
 
     Port 0 takes any free one. Without a `token` everybody may join. Pages of other `origins` than this
-    machine's are refused. `tls` makes it ``wss``, `turn` hands out TURN credentials, and behind
-    `trusted_proxies` (addresses or networks) clients are told apart by their forwarded address.
+    machine's are refused. `tls` makes it ``wss``, `turn` hands out TURN credentials, `topology` says who is
+    linked with whom, and behind `trusted_proxies` (addresses or networks) clients are told apart by their
+    forwarded address.
 
     Raises
     ------
@@ -109,6 +123,7 @@ class SignalServer:
         origins: Sequence[str] = (),
         tls: ssl.SSLContext | None = None,
         turn: Turn | None = None,
+        topology: Topology | None = None,
         trusted_proxies: Sequence[str] = (),
         limits: Limits | None = None,
     ) -> None:
@@ -118,7 +133,7 @@ class SignalServer:
             raise UsageError(f"port {port} is none: give 0 to 65535")
         self.host, self._port = host, port
         self.limits = limits or Limits()
-        self.lobby = Lobby(self.limits, token=token, turn=turn)
+        self.lobby = Lobby(self.limits, token=token, turn=turn, topology=topology)
         self.has_token = token is not None
         self.sent: Counter[str] = Counter()
         self.sent_bytes: Counter[str] = Counter()
@@ -126,6 +141,7 @@ class SignalServer:
         self.lag = 0.0
         self._tls, self._origins = tls, frozenset(map(network.check_origin, origins))
         self._trusted = network.parse_networks(trusted_proxies)
+        self.door: Door[ServerConnection] = Door(self.limits.connections, self.limits.per_address)
         self._numbers = itertools.count(1)
         self._sessions: dict[int, Session] = {}
         self._server: Server | None = None
@@ -145,7 +161,7 @@ class SignalServer:
                 self.host,
                 self._port,
                 compression=None,
-                create_connection=Socket,
+                create_connection=cast("type[ServerConnection]", partial(Socket, hall=self)),
                 process_request=self._http,
                 server_header=None,
                 open_timeout=self.limits.join,
@@ -232,8 +248,16 @@ class SignalServer:
 
     # --- sockets --------------------------------------------------------------------------------
 
+    def knock(self, socket: Socket) -> None:
+        """A socket was accepted; its handshake comes now. With too many under way the oldest is cut."""
+        goes = self.door.enter(socket, self._address(socket))
+        if goes is not None:
+            self.lobby.counts.refused["half-open"] += 1
+            goes.transport.abort()
+
     async def _serve(self, socket: ServerConnection) -> None:
         """One client, from handshake to end."""
+        self.door.leave(socket)
         number = next(self._numbers)
         outbox = Outbox(self.limits.queue_messages, self.limits.queue_bytes)
         session = self._sessions[number] = Session(socket, outbox)
@@ -274,12 +298,12 @@ class SignalServer:
 
     def _send(self, action: Send) -> None:
         data, kind = encode_bytes(action.message), kind_of(action.message)
-        droppable = isinstance(action.message, Telemetry)
+        frame, droppable = text_frame(data), isinstance(action.message, Telemetry)
         for number in action.to:
             session = self._sessions.get(number)
             if session is None:
                 continue
-            fate = session.send(data, droppable=droppable)
+            fate = session.send(data, frame, droppable=droppable)
             if fate == "queued":
                 self.sent[kind] += 1
                 self.sent_bytes[kind] += len(data)
@@ -361,6 +385,7 @@ class SignalServer:
 
     def _address(self, socket: ServerConnection) -> str:
         remote = socket.remote_address
+        # Before its handshake a socket has no request, and behind a proxy no address but the proxy's.
         forwarded = socket.request.headers.get_all("X-Forwarded-For") if socket.request else []
         return network.client_address(remote[0] if remote else "", forwarded, self._trusted)
 
