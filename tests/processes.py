@@ -19,6 +19,7 @@ import chronoflux as cf
 from tests.support import until
 
 ROOT = Path(__file__).parent.parent
+CHATTY = '[[entry]]\nevery = "1s"\nevent = "intent"\n'  # so that there are events to look for
 SETTLE = 3.0  # s before the end of a run in which events may still be on their way
 
 
@@ -60,7 +61,7 @@ class Process:
         )
         self = cls(started)
         try:
-            await until(lambda: self._has_said(ready), 60, f"{arguments[0]} says {ready!r}")
+            await until(lambda: self._has_said(ready), 120, f"{arguments[0]} says {ready!r}")
         except BaseException:
             self.signal(signal.SIGKILL)
             await self.end()
@@ -155,6 +156,14 @@ class Log:
         ]
 
 
+def chatty_schedule(folder: Path) -> Path:
+    """A file with a schedule that fires an intent every second."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "chatty.toml"
+    path.write_text(CHATTY)
+    return path
+
+
 @contextlib.asynccontextmanager
 async def chatty(
     name: str, url: str, logs: Path, *options: str, prefix: Sequence[str] = ()
@@ -162,8 +171,8 @@ async def chatty(
     """A headless node of 60 oscillators that fires an intent every second, and its log."""
     folder = logs / name
     arguments = (
-        *("tests.chatty", "room1", "60", name, "--server", url, "--log-dir", str(folder)),
-        *("--schedule", "chatty", "--neighbours", "8", *options),
+        *("chronoflux.headless", "room1", "60", name, "--server", url, "--log-dir", str(folder)),
+        *("--schedule", str(chatty_schedule(logs)), *options),
     )
     async with process(*arguments, ready="oscillators", prefix=prefix) as running:
         (path,) = folder.iterdir()

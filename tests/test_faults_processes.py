@@ -20,6 +20,7 @@ from tests.processes import (
     Log,
     Process,
     chatty,
+    chatty_schedule,
     coupled,
     free_port,
     linked,
@@ -137,9 +138,9 @@ async def test_a_kernel_blocked_by_a_long_cell_comes_back(tmp_path: Path) -> Non
         folder = tmp_path / "notebook"
         await cell(
             client,
-            "import sys, time; sys.path.insert(0, '.'); import tests.chatty, chronoflux as cf\n"
+            "import time; import chronoflux as cf\n"
             f"node = await cf.join('room1', server={url!r}, node_id='notebook', log_dir={str(folder)!r},\n"
-            "    params=cf.Params(oscillators=60, neighbours=8), schedule='chatty')",
+            f"    params=cf.Params(oscillators=60), schedule={str(chatty_schedule(tmp_path))!r})",
         )
         (path,) = folder.iterdir()
         logs = [*(log for _, log in nodes), Log(path)]

@@ -40,7 +40,7 @@ aioice.ice.CONSENT_FAILURES = 30
 
 CONNECT_DEADLINE = 20.0  # s; under heavy loss connecting takes up to 11 s
 TEAR_DOWN = 3.0  # s
-MOST_CANDIDATES = 64  # in one description
+MOST_CANDIDATES = 64  # in one description, and as many that come one by one
 END_OF_CANDIDATES = 5.0  # s after the last one; simple-peer never says that it has no more
 HIGH_WATER = 64 * 1024  # bytes buffered above which what may be dropped is dropped
 RT_HIGH_WATER = 2 * 1024  # the same for the channel without retransmission: a second or so of it
@@ -98,6 +98,7 @@ class Link:
         self._pace = Bucket(*RT_PACE, now)
         self._messages, self._bytes = Bucket(*FLOOD_MESSAGES, now), Bucket(*FLOOD_BYTES, now)
         self._inbox: asyncio.Queue[dict[str, Any] | str | None] = asyncio.Queue(INBOX)
+        self._candidates = 0
         self._end_timer: asyncio.TimerHandle | None = None
         self._opened = asyncio.Event()
         self._ended = asyncio.Event()
@@ -261,6 +262,9 @@ class Link:
         text = fields.get("candidate") if isinstance(fields, dict) else None
         if not isinstance(text, str) or not text.strip():
             return  # an empty one means that there are no more; the timer says so
+        self._candidates += 1
+        if self._candidates > MOST_CANDIDATES:
+            return  # each is tried from every address of ours: without end, they would keep us busy
         candidate = candidate_from_sdp(text.removeprefix("candidate:"))
         mid, index = fields.get("sdpMid"), fields.get("sdpMLineIndex")
         candidate.sdpMid = mid if isinstance(mid, str) else None
