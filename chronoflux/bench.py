@@ -26,6 +26,7 @@ from chronoflux.model.params import Params
 from chronoflux.model.raster import FIELD_COLOURS, add_dots, field_image, phase_colours
 from chronoflux.model.simulation import Simulation
 from chronoflux.model.swarm import Floats, State, World
+from chronoflux.roofline import bandwidth, freeze, sines
 from chronoflux.version import VERSION
 
 FIRED_EVERY = 150
@@ -38,11 +39,18 @@ BYTES = 176
 """What a calm oscillator-step at k = 8 reads and writes: positions, velocities, phase (80),
 frequency (8), neighbours (32), list times (8), sine and cosine read, and written to lines that are fetched
 first (48)."""
+MOVING, RESTING = 120, 56
+"""The same with global coupling, in motion and at rest."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One case measured: `value` in `unit`, to be at least `target`, or at most where `least`."""
+    """One case measured: median and best in `unit`, to be at least `target`, or at most where `least`.
+
+    ``bound``: what this machine allows at most, measured in the same run by a loop that does less; see
+    :mod:`chronoflux.roofline`. ``processors``: how many of them this process had meanwhile, on average; less
+    than it has threads to use means that others were using them.
+    """
 
     case: str
     value: float | None
@@ -50,13 +58,50 @@ class Row:
     target: float | None = None
     least: bool = False
     note: str = ""
+    best: float | None = None
+    bound: float | None = None
+    processors: float | None = None
 
     @property
     def ratio(self) -> float | None:
         """How many times as good as the target."""
-        if self.value is None or self.target is None or self.value == 0:
+        return self._better_than(self.target)
+
+    @property
+    def of_bound(self) -> float | None:
+        """Which part of the bound is reached."""
+        return self._better_than(self.bound)
+
+    def _better_than(self, other: float | None) -> float | None:
+        if self.value is None or other is None or self.value == 0:
             return None
-        return self.target / self.value if self.least else self.value / self.target
+        return other / self.value if self.least else self.value / other
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds that something took, repeatedly, and processors it had on average."""
+
+    median: float
+    best: float
+    processors: float
+
+    @classmethod
+    def of(cls, work: Callable[[], Any], repeats: int) -> Times:
+        """Of `work`, after one run to warm up."""
+        return cls.alternating([work], repeats)[0]
+
+    @classmethod
+    def alternating(cls, works: list[Callable[[], Any]], repeats: int) -> list[Times]:
+        """Of all `works`, which take turns, after a first round to warm up."""
+        taken: list[list[tuple[float, float]]] = [[] for _ in works]
+        for _ in range(repeats + 1):
+            for work, times in zip(works, taken, strict=True):
+                wall, used = time.perf_counter(), time.process_time()
+                work()
+                times.append((time.perf_counter() - wall, time.process_time() - used))
+        warm = [list(zip(*times[1:], strict=True)) for times in taken]
+        return [cls(median(wall), min(wall), sum(used) / sum(wall)) for wall, used in warm]
 
 
 def world_for(n: int) -> World:
@@ -82,45 +127,78 @@ def pulses(world: World) -> Iterator[tuple[float, float]]:
         yield rng.random() * world[0], rng.random() * world[1]
 
 
-def speed(sim: Simulation, ticks: int, repeats: int) -> tuple[float, float]:
-    """Median oscillator-steps a second, pulses being fired, and the share of lists looked at a step."""
-    places, n, times = pulses(sim.params.world), sim.params.oscillators, []
-
-    def go(count: int) -> None:
-        while count:
-            if sim.tick % FIRED_EVERY == 0:
-                for _ in range(3):
-                    x, y = next(places)
-                    sim.intent(x=x, y=y)
-            now = min(count, FIRED_EVERY - sim.tick % FIRED_EVERY)
-            sim.advance(now)
-            count -= now
-
-    go(3)
-    before = sim.looks
-    for _ in range(repeats):
-        start = time.perf_counter()
-        go(ticks)
-        times.append(time.perf_counter() - start)
-    return n * ticks / median(times), (sim.looks - before) / (n * ticks * repeats)
+def fire(sim: Simulation, places: Iterator[tuple[float, float]]) -> None:
+    """Fire three pulses at the next places."""
+    for _ in range(3):
+        x, y = next(places)
+        sim.intent(x=x, y=y)
 
 
-def rate_row(case: str, target: float, sim: Simulation, ticks: int, repeats: int) -> Row:
-    """A row of millions of oscillator-steps a second."""
-    rate, share = speed(sim, ticks, repeats)
-    note = f"{share:.1%} of lists looked at a step" if sim.looks else ""
-    return Row(case, rate / 1e6, "M steps/s", target, note=note)
+def go(sim: Simulation, places: Iterator[tuple[float, float]], ticks: int) -> None:
+    """Advance, pulses being fired at their ticks."""
+    while ticks:
+        if sim.tick % FIRED_EVERY == 0:
+            fire(sim, places)
+        now = min(ticks, FIRED_EVERY - sim.tick % FIRED_EVERY)
+        sim.advance(now)
+        ticks -= now
+
+
+def rate_row(
+    case: str, target: float, make: Callable[[], Simulation], ticks: int, repeats: int, most: float
+) -> Row:
+    """A row of millions of oscillator-steps a second. `most`: what memory or sines allow, a second.
+
+    Steps with kept and with frozen lists take turns, so that both have the same machine.
+    """
+    sim = make()
+    places = pulses(sim.params.world)
+    n, knn = sim.params.oscillators, sim.params.coupling == "knn"
+    go(sim, places, 3)
+    works: list[Callable[[], Any]] = [partial(go, sim, places, ticks)]
+    if knn:
+        other = make()
+        go(other, places, 3)
+        freeze(other)
+        works.append(partial(other.advance, ticks))
+    before, since = sim.looks, sim.tick
+    times, *frozen = Times.alternating(works, repeats)
+    share = (sim.looks - before) / (n * (sim.tick - since))
+    note, million = "", n * ticks / 1e6
+    if frozen:
+        most = min(most, n * ticks / frozen[0].best)
+        spent = max(0.0, times.median - frozen[0].median) / (n * ticks)
+        step = times.median / n / ticks
+        note = f"{share:.2%} of lists looked at a step, {spent * 1e9:.1f} ns of {step * 1e9:.1f}"
+    return Row(
+        case,
+        million / times.median,
+        "M steps/s",
+        target,
+        note=note,
+        best=million / times.best,
+        bound=most / 1e6,
+        processors=times.processors,
+    )
 
 
 def seconds(work: Callable[[], Any], repeats: int) -> float:
     """Median time of `work`, after one run to warm up."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return median(times)
+    return Times.of(work, repeats).median
+
+
+def least_row(case: str, times: Times, scale: float, unit: str, target: float, **more: Any) -> Row:
+    """A row of something that should take little time; seconds times `scale` are in `unit`."""
+    return Row(
+        case,
+        times.median * scale,
+        unit,
+        target,
+        True,
+        best=times.best * scale,
+        processors=times.processors,
+        **more,
+    )
 
 
 def small_swarm(ticks: int, repeats: int) -> Row:
@@ -132,8 +210,20 @@ def small_swarm(ticks: int, repeats: int) -> Row:
             sim.advance(SECOND)
             sim.metrics()
 
-    took = seconds(work, repeats) / (max(1, ticks // SECOND) * SECOND)
-    return Row("n = 220, metrics once a second", took * 1e6, "µs/step", 12, True)
+    steps = max(1, ticks // SECOND) * SECOND
+    bare = swarm(220)
+    bare.advance()
+    freeze(bare)
+    times, frozen = Times.alternating([work, partial(bare.advance, steps)], repeats)
+    return least_row(
+        "n = 220, metrics once a second",
+        times,
+        1e6 / steps,
+        "µs/step",
+        12,
+        bound=frozen.best * 1e6 / steps,
+        note="bound: no metrics either",
+    )
 
 
 def night(ticks: int) -> Row:
@@ -161,9 +251,10 @@ def pictures(dots: int, repeats: int) -> list[Row]:
     def both() -> None:
         add_dots(field(), x, y, phase_colours(phi))
 
+    case = "field as an 800 × 600 RGB picture"
     return [
-        Row("field as an 800 × 600 RGB picture", seconds(field, repeats) * 1e3, "ms", 1.5, True),
-        Row(f"field and {dots:,} dots", seconds(both, repeats) * 1e3, "ms", 4, True),
+        least_row(case, Times.of(field, repeats), 1e3, "ms", 1.5),
+        least_row(f"field and {dots:,} dots", Times.of(both, repeats), 1e3, "ms", 4),
     ]
 
 
@@ -193,8 +284,10 @@ def python(code: str, *arguments: str, pycache: str = "") -> str:
 def processes(n: int, repeats: int) -> list[Row]:
     """What is measured in processes of their own: the start, and memory."""
     with TemporaryDirectory() as folder:
-        cold = seconds(partial(python, _COLD, pycache=folder), repeats)
-    rows = [Row("cold start to the first step, cache warm", cold, "s", 1.5, True)]
+        cold = Times.of(partial(python, _COLD, pycache=folder), repeats)
+        bare = Times.of(partial(python, "import numpy, numba, msgspec", pycache=folder), repeats)
+    case, note = "cold start to the first step, cache warm", "bound: importing numba and NumPy alone"
+    rows = [Row(case, cold.median, "s", 1.5, True, note, cold.best, bare.best)]
     if sys.platform == "linux":
         taken = float(python(_MEMORY, str(n))) / n
         rows.append(Row(f"memory at n = {n:,}", taken, "B/oscillator", 250, True, "peak, start included"))
@@ -244,18 +337,6 @@ def _slope(x: Floats, y: Floats, t: float, world: World) -> tuple[Floats, Floats
     return gx, gy
 
 
-def bandwidth(n: int, repeats: int) -> Row:
-    """Bytes read and written a second when arrays are copied on all threads."""
-    a, b = np.zeros(n), np.ones(n)
-
-    def copy() -> None:
-        threads.over(threads.ranges(n, 1), lambda first, end: np.copyto(a[first:end], b[first:end]))
-
-    rate = 3 * a.nbytes / seconds(copy, repeats)  # a line is fetched before it is written
-    note = f"allows {rate / BYTES / 1e6:.0f} M calm steps/s at {BYTES} B a step"
-    return Row("memory bandwidth, copying", rate / 1e9, "GB/s", note=note)
-
-
 def measure(quick: bool, scale: float) -> Iterator[Row]:
     """All rows, one after another; `quick` with fewer repeats and a tenth of the largest swarms."""
 
@@ -265,27 +346,35 @@ def measure(quick: bool, scale: float) -> Iterator[Row]:
     def count(ticks: int) -> int:
         return max(1, int(ticks * min(scale, 1) * (0.3 if quick else 1)))
 
+    copied = bandwidth(max(1000, int(2e7 * min(scale, 1))), 3 if quick else 7)
+    turned = sines(3 if quick else 7)
+    yield Row("memory bandwidth, copying, at best", copied / 1e9, "GB/s", note=f"{BYTES} B a calm step")
+    yield Row("sine and cosine on all threads, at best", turned / 1e6, "M pairs/s", note="in the caches")
     large, repeats = (200_000, 3) if quick else (1_000_000, 5)
     for lively, targets in ((False, (60, 60, 50)), (True, (12, 12, 12))):
         name = "lively" if lively else "classic"
         for n, target, ticks in zip((large, 100_000, 5000), targets, (40, 150, 3000), strict=True):
             n, ticks = size(n), count(ticks // 4 if lively else ticks)
-            yield rate_row(f"{name}, n = {n:,}", target, swarm(n, lively=lively), ticks, repeats)
+            yield rate_row(
+                f"{name}, n = {n:,}", target, partial(swarm, n, lively=lively), ticks, repeats, copied / BYTES
+            )
     n = size(large)
-    crowded = swarm(n, world=(800.0, 600.0))
-    yield rate_row(f"classic, n = {n:,} in 800 × 600 px", 15, crowded, count(20), repeats)
-    moving = swarm(n, coupling="global")
-    yield rate_row(f"global, n = {n:,}, with motion", 100, moving, count(60), repeats)
-    still = swarm(n, coupling="global", gamma=0.0)
-    yield rate_row(f"global, n = {n:,}, phases only", 300, still, count(60), repeats)
-    del crowded, moving, still
+    crowded = partial(swarm, n, world=(800.0, 600.0))
+    yield rate_row(f"classic, n = {n:,} in 800 × 600 px", 15, crowded, count(20), repeats, copied / BYTES)
+    moving = partial(swarm, n, coupling="global")
+    yield rate_row(
+        f"global, n = {n:,}, with motion", 100, moving, count(60), repeats, min(turned, copied / MOVING)
+    )
+    still = partial(swarm, n, coupling="global", gamma=0.0)
+    yield rate_row(
+        f"global, n = {n:,}, phases only", 300, still, count(60), repeats, min(turned, copied / RESTING)
+    )
     yield small_swarm(count(1000), 3 * repeats)
     yield night(count(NIGHT) // (40 if quick else 1))
     yield from pictures(size(100_000), 5 * repeats)
     yield from processes(n, repeats)
     for n in (size(5000), size(large)):
         yield without_the_engine(n, 3)
-    yield bandwidth(max(1000, int(2e7 * min(scale, 1))), repeats)
 
 
 def machine() -> dict[str, Any]:
@@ -307,12 +396,26 @@ def machine() -> dict[str, Any]:
     }
 
 
+def number(value: float | None, form: str = "{:.3g}") -> str:
+    return "" if value is None else form.format(value)
+
+
 def line(row: Row) -> str:
     """A row of the table as text."""
-    value = "–" if row.value is None else f"{row.value:.3g}"
-    target = "" if row.target is None else f"{'≤' if row.least else '≥'} {row.target:g}"
-    ratio = "" if row.ratio is None else f"× {row.ratio:.2f}"
-    return f"{row.case:46} {value:>8} {row.unit:12} {target:>7} {ratio:>8}  {row.note}".rstrip()
+    value = "–" if row.value is None else number(row.value)
+    target = number(row.target, ("≤" if row.least else "≥") + " {:g}")
+    ratio, part = number(row.ratio, "× {:.2f}"), number(row.of_bound, "{:.0%}")
+    columns = f"{row.case:46} {value:>7} {number(row.best):>7} {row.unit:12} {target:>6} {ratio:>7}"
+    columns += f" {number(row.bound):>7} {part:>5} {number(row.processors, '{:.1f}'):>5}  {row.note}"
+    return columns.rstrip()
+
+
+def head() -> str:
+    """What the columns of :func:`line` are."""
+    return (
+        f"{'case':46} {'median':>7} {'best':>7} {'unit':12} {'target':>6} {'of it':>7}"
+        f" {'bound':>7} {'of it':>5} {'procs':>5}  note"
+    )
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -326,16 +429,19 @@ def main(quick: bool, path: Path | None, scale: float) -> None:
 
     classic: the defaults, where hardly anything moves. lively: velocities of N(0, 0.5) px a frame and no
     drag. Both with 8 neighbours, three pulses every 150 steps, and a world as dense as the default one,
-    unless said. Beside each value what was aimed at, and how many times as good as that it is.
+    unless said. Beside each value: what was aimed at, and how many times as good as that it is; what
+    this machine allows at most, measured in the same run (a step with frozen neighbour lists, memory's
+    bandwidth, sines alone), and which part of it is reached; how many processors there were for it.
     """
     where = machine()
     click.echo(", ".join(f"{name} {value}" for name, value in where.items()))
+    click.echo(head())
     rows = []
     for row in measure(quick, scale):
         rows.append(row)
         click.echo(line(row))
     if path is not None:
-        table = [asdict(row) | {"ratio": row.ratio} for row in rows]
+        table = [asdict(row) | {"ratio": row.ratio, "of_bound": row.of_bound} for row in rows]
         path.write_text(json.dumps({**where, "quick": quick, "rows": table}, indent=1, ensure_ascii=False))
 
 

@@ -28,7 +28,7 @@ from chronoflux.model.engine import (
 from chronoflux.model.field import pulse_slope, steepest
 from chronoflux.model.lists import JOLTED, SPEED, STEEP, UNSEEN, WIDE, Lists, disturb, travel
 from chronoflux.model.neighbours import Grid, Indices, nearest, shape_of, sort_into_cells
-from chronoflux.model.phases import KNN, Graph, circle, whole
+from chronoflux.model.phases import GLOBAL, KNN, Graph, circle, whole
 from chronoflux.model.swarm import Floats
 
 Arrays = dict[str, Floats]
@@ -39,7 +39,7 @@ SHARED = 50_000
 """From this many oscillators on, threads take less time than they cost."""
 SORTED = 2_000
 """From this many on, the order in memory pays."""
-EXTRA = 16
+EXTRA = 10
 """Candidates kept beside half as many as there are neighbours."""
 SPARE = 2.0
 """The steepest gradient foreseen is so many times that of now, so that few pulses exceed it."""
@@ -96,7 +96,10 @@ class Flock:
         self._lists.way[STEEP] = self._steep
         self._lists.way[WIDE] = BROAD * math.sqrt(law.world[0] * law.world[1] * (k + m + 1) / (math.pi * n))
         self._strayed, self._fresh = 0.0, False
-        self._circle, self._spare = (Circle(np.empty(n), np.empty(n)) for _ in range(2))
+        self._circle = Circle(np.empty(n), np.empty(n))
+        # Who reads no other's sine and cosine writes its own over them: less memory to go through.
+        alone = law.coupling.kind == GLOBAL
+        self._spare = self._circle if alone else Circle(np.empty(n), np.empty(n))
         self._mean: Mean | None = None
 
     # -- seen and changed from outside ----------------------------------------------------------------
