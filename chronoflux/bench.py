@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -25,8 +24,9 @@ from chronoflux.model.field import pressure_grid
 from chronoflux.model.params import Params
 from chronoflux.model.raster import FIELD_COLOURS, add_dots, field_image, phase_colours
 from chronoflux.model.simulation import Simulation
-from chronoflux.model.swarm import Floats, State, World
-from chronoflux.roofline import bandwidth, freeze, sines
+from chronoflux.model.swarm import State, World
+from chronoflux.plain import plain_step
+from chronoflux.roofline import Load, Times, copying, freeze, turning
 from chronoflux.version import VERSION
 
 FIRED_EVERY = 150
@@ -78,32 +78,6 @@ class Row:
         return other / self.value if self.least else self.value / other
 
 
-@dataclass(frozen=True)
-class Times:
-    """Seconds that something took, repeatedly, and processors it had on average."""
-
-    median: float
-    best: float
-    processors: float
-
-    @classmethod
-    def of(cls, work: Callable[[], Any], repeats: int) -> Times:
-        """Of `work`, after one run to warm up."""
-        return cls.alternating([work], repeats)[0]
-
-    @classmethod
-    def alternating(cls, works: list[Callable[[], Any]], repeats: int) -> list[Times]:
-        """Of all `works`, which take turns, after a first round to warm up."""
-        taken: list[list[tuple[float, float]]] = [[] for _ in works]
-        for _ in range(repeats + 1):
-            for work, times in zip(works, taken, strict=True):
-                wall, used = time.perf_counter(), time.process_time()
-                work()
-                times.append((time.perf_counter() - wall, time.process_time() - used))
-        warm = [list(zip(*times[1:], strict=True)) for times in taken]
-        return [cls(median(wall), min(wall), sum(used) / sum(wall)) for wall, used in warm]
-
-
 def world_for(n: int) -> World:
     """The world in which n oscillators are as dense as 220 in 800 × 600 px."""
     return 800 * (n / 220) ** 0.5, 600 * (n / 220) ** 0.5
@@ -145,29 +119,28 @@ def go(sim: Simulation, places: Iterator[tuple[float, float]], ticks: int) -> No
 
 
 def rate_row(
-    case: str, target: float, make: Callable[[], Simulation], ticks: int, repeats: int, most: float
+    case: str, target: float, make: Callable[[], Simulation], ticks: int, repeats: int, loads: list[Load]
 ) -> Row:
-    """A row of millions of oscillator-steps a second. `most`: what memory or sines allow, a second.
+    """A row of millions of oscillator-steps a second. `loads`: work, and for how many of them it is a part.
 
-    Steps with kept and with frozen lists take turns, so that both have the same machine.
+    The case, its loads, and the same with frozen lists take turns, so that all have the same machine.
     """
     sim = make()
     places = pulses(sim.params.world)
     n, knn = sim.params.oscillators, sim.params.coupling == "knn"
     go(sim, places, 3)
-    works: list[Callable[[], Any]] = [partial(go, sim, places, ticks)]
     if knn:
         other = make()
         go(other, places, 3)
         freeze(other)
-        works.append(partial(other.advance, ticks))
+        loads = [(partial(other.advance, ticks), n * ticks), *loads]
     before, since = sim.looks, sim.tick
-    times, *frozen = Times.alternating(works, repeats)
+    times, *rest = Times.alternating([partial(go, sim, places, ticks), *(work for work, _ in loads)], repeats)
+    most = min(size / load.best for load, (_, size) in zip(rest, loads, strict=True))
     share = (sim.looks - before) / (n * (sim.tick - since))
     note, million = "", n * ticks / 1e6
-    if frozen:
-        most = min(most, n * ticks / frozen[0].best)
-        spent = max(0.0, times.median - frozen[0].median) / (n * ticks)
+    if knn:
+        spent = max(0.0, times.median - rest[0].median) / (n * ticks)
         step = times.median / n / ticks
         note = f"{share:.2%} of lists looked at a step, {spent * 1e9:.1f} ns of {step * 1e9:.1f}"
     return Row(
@@ -180,11 +153,6 @@ def rate_row(
         bound=most / 1e6,
         processors=times.processors,
     )
-
-
-def seconds(work: Callable[[], Any], repeats: int) -> float:
-    """Median time of `work`, after one run to warm up."""
-    return Times.of(work, repeats).median
 
 
 def least_row(case: str, times: Times, scale: float, unit: str, target: float, **more: Any) -> Row:
@@ -298,43 +266,13 @@ def without_the_engine(n: int, repeats: int) -> Row:
     """The same step in NumPy, with SciPy's periodic tree for the neighbours."""
     case = f"NumPy and cKDTree, n = {n:,}"
     try:
-        from scipy.spatial import cKDTree
+        step = plain_step(swarm(n))
     except ImportError:
         return Row(case, None, "M steps/s", note="not measured: scipy is not installed")
-    p, s = swarm(n).params, swarm(n).state
-    x, y, phi = s.x.copy(), s.y.copy(), s.phi.copy()
-    vx, vy, world, tick = np.zeros(n), np.zeros(n), p.world, 0
-
-    def step() -> None:
-        nonlocal x, y, vx, vy, phi, tick
-        gx, gy = _slope(x, y, tick * p.dt, world)
-        vx += (-p.gamma * gx - p.eta * vx) * p.dt
-        vy += (-p.gamma * gy - p.eta * vy) * p.dt
-        x, y = (x + 60 * vx * p.dt) % world[0], (y + 60 * vy * p.dt) % world[1]
-        points = np.column_stack([x, y])
-        near = cKDTree(points, boxsize=world).query(points, k=p.neighbours + 1, workers=-1)[1][:, 1:]
-        pull = np.sin(phi[near] - phi[:, None]).mean(axis=1)
-        phi = (phi + p.dt * (2 * np.pi * p.frequency + p.kappa * pull)) % (2 * np.pi)
-        tick += 1
-
-    return Row(case, n / seconds(step, repeats) / 1e6, "M steps/s", note="what one would write without it")
-
-
-def _slope(x: Floats, y: Floats, t: float, world: World) -> tuple[Floats, Floats]:
-    """The jet's gradient and that of three pulses, as one writes it in NumPy."""
-    s = (x - 0.2 * world[0]) * np.cos(0.35) + (y - 0.78 * world[1]) * np.sin(0.35)
-    d = -(x - 0.2 * world[0]) * np.sin(0.35) + (y - 0.78 * world[1]) * np.cos(0.35)
-    wave, width = 2 * np.pi / 140, 0.33 * 140
-    envelope = 0.45 * np.exp(-(d**2) / (2 * width**2))
-    along, across = envelope * wave * np.cos(wave * s - 3.08 * t), -envelope * d / width**2
-    across *= np.sin(wave * s - 3.08 * t)
-    gx, gy = along * np.cos(0.35) - across * np.sin(0.35), along * np.sin(0.35) + across * np.cos(0.35)
-    for part in (0.2, 0.5, 0.8):
-        dx, dy = x - part * world[0], y - part * world[1]
-        dx, dy = dx - world[0] * np.rint(dx / world[0]), dy - world[1] * np.rint(dy / world[1])
-        bell = 0.2 * np.exp(-(dx**2 + dy**2) / (2 * 80**2)) / 80**2
-        gx, gy = gx - bell * dx, gy - bell * dy
-    return gx, gy
+    times = Times.of(step, repeats)
+    million, note = n / 1e6, "what one would write without it"
+    rates = million / times.median, million / times.best
+    return Row(case, rates[0], "M steps/s", note=note, best=rates[1], processors=times.processors)
 
 
 def measure(quick: bool, scale: float) -> Iterator[Row]:
@@ -346,29 +284,31 @@ def measure(quick: bool, scale: float) -> Iterator[Row]:
     def count(ticks: int) -> int:
         return max(1, int(ticks * min(scale, 1) * (0.3 if quick else 1)))
 
-    copied = bandwidth(max(1000, int(2e7 * min(scale, 1))), 3 if quick else 7)
-    turned = sines(3 if quick else 7)
-    yield Row("memory bandwidth, copying, at best", copied / 1e9, "GB/s", note=f"{BYTES} B a calm step")
-    yield Row("sine and cosine on all threads, at best", turned / 1e6, "M pairs/s", note="in the caches")
+    (copy, copied), (turn, turned) = copying(max(1000, int(2e7 * min(scale, 1)))), turning()
+    for case, load, unit in (
+        ("memory bandwidth, copying", (copy, copied / 1e9), "GB/s"),
+        ("sine and cosine, in the caches", (turn, turned / 1e6), "M pairs/s"),
+    ):
+        times = Times.of(load[0], 7)
+        yield Row(case, load[1] / times.median, unit, best=load[1] / times.best, processors=times.processors)
     large, repeats = (200_000, 3) if quick else (1_000_000, 5)
+    memory = [(copy, copied / BYTES)]
     for lively, targets in ((False, (60, 60, 50)), (True, (12, 12, 12))):
         name = "lively" if lively else "classic"
         for n, target, ticks in zip((large, 100_000, 5000), targets, (40, 150, 3000), strict=True):
             n, ticks = size(n), count(ticks // 4 if lively else ticks)
-            yield rate_row(
-                f"{name}, n = {n:,}", target, partial(swarm, n, lively=lively), ticks, repeats, copied / BYTES
-            )
+            make = partial(swarm, n, lively=lively)
+            yield rate_row(f"{name}, n = {n:,}", target, make, ticks, repeats, memory)
     n = size(large)
     crowded = partial(swarm, n, world=(800.0, 600.0))
-    yield rate_row(f"classic, n = {n:,} in 800 × 600 px", 15, crowded, count(20), repeats, copied / BYTES)
-    moving = partial(swarm, n, coupling="global")
-    yield rate_row(
-        f"global, n = {n:,}, with motion", 100, moving, count(60), repeats, min(turned, copied / MOVING)
-    )
-    still = partial(swarm, n, coupling="global", gamma=0.0)
-    yield rate_row(
-        f"global, n = {n:,}, phases only", 300, still, count(60), repeats, min(turned, copied / RESTING)
-    )
+    yield rate_row(f"classic, n = {n:,} in 800 × 600 px", 15, crowded, count(20), repeats, memory)
+    for name, target, bytes_, gamma in (
+        ("with motion", 100, MOVING, 0.55),
+        ("phases only", 300, RESTING, 0.0),
+    ):
+        make = partial(swarm, n, coupling="global", gamma=gamma)
+        loads = [(copy, copied / bytes_), (turn, turned)]
+        yield rate_row(f"global, n = {n:,}, {name}", target, make, count(60), repeats, loads)
     yield small_swarm(count(1000), 3 * repeats)
     yield night(count(NIGHT) // (40 if quick else 1))
     yield from pictures(size(100_000), 5 * repeats)

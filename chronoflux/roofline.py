@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -20,25 +22,44 @@ from chronoflux.model.swarm import Floats
 NEVER = np.iinfo(np.int64).max
 
 
-def timed(work: Callable[[], Any], repeats: int) -> list[float]:
-    """Seconds that `work` takes, each time, after one run to warm up."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return times
+@dataclass(frozen=True)
+class Times:
+    """Seconds that something took, repeatedly, and processors it had on average."""
+
+    median: float
+    best: float
+    processors: float
+
+    @classmethod
+    def of(cls, work: Callable[[], Any], repeats: int) -> Times:
+        """Of `work`, after one run to warm up."""
+        return cls.alternating([work], repeats)[0]
+
+    @classmethod
+    def alternating(cls, works: list[Callable[[], Any]], repeats: int) -> list[Times]:
+        """Of all `works`, which take turns, after a first round to warm up."""
+        taken: list[list[tuple[float, float]]] = [[] for _ in works]
+        for _ in range(repeats + 1):
+            for work, times in zip(works, taken, strict=True):
+                wall, used = time.perf_counter(), time.process_time()
+                work()
+                times.append((time.perf_counter() - wall, time.process_time() - used))
+        warm = [list(zip(*times[1:], strict=True)) for times in taken]
+        return [cls(median(wall), min(wall), sum(used) / sum(wall)) for wall, used in warm]
 
 
-def bandwidth(n: int, repeats: int) -> float:
-    """Bytes read and written a second when n floats are copied on all threads; the best of all repeats."""
+Load = tuple[Callable[[], Any], float]
+"""Work, and how much of it: bytes, or pairs of sine and cosine."""
+
+
+def copying(n: int) -> Load:
+    """Copying n floats on all threads; the bytes read and written by that."""
     a, b = np.zeros(n), np.ones(n)
 
-    def copy() -> None:
+    def work() -> None:
         threads.over(threads.ranges(n, 1), lambda first, end: np.copyto(a[first:end], b[first:end]))
 
-    return 3 * a.nbytes / min(timed(copy, repeats))  # a line is fetched before it is written
+    return work, 3.0 * a.nbytes  # a line is fetched before it is written
 
 
 def freeze(sim: Simulation) -> None:
@@ -55,15 +76,15 @@ def _circle(first: int, end: int, phi: Floats, s: Floats, c: Floats, times: int)
             s[i], c[i] = sincos(phi[i])
 
 
-def sines(repeats: int) -> float:
-    """Pairs of sine and cosine a second on all threads, at best, of arrays that stay in the caches."""
-    n, times = 1 << 14, 100
+def turning() -> Load:
+    """Sines and cosines on all threads, of arrays that stay in the caches; how many pairs."""
+    size, times = 1 << 13, 100
+    n = size * threads.count
     phi = np.random.default_rng(1).random(n) * 6
     s, c = np.empty(n), np.empty(n)
-    size = n // threads.count
     ranges = [(i * size, (i + 1) * size) for i in range(threads.count)]
 
     def work() -> None:
         threads.over(ranges, lambda first, end: _circle(first, end, phi, s, c, times))
 
-    return size * threads.count * times / min(timed(work, repeats))
+    return work, float(n * times)
