@@ -42,7 +42,7 @@ browser:
 	  echo "no Chromium here: the browser tests will be skipped"
 
 test: setup browser
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist worksteal
 
 test-slow: setup browser
 	@$(BIN)/python -m pytest -m slow

@@ -16,17 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from chronoflux.envoy import Envoy
 from chronoflux.errors import UsageError, shorten
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock
-from chronoflux.mesh.gossip import Event, new_id
-from chronoflux.mesh.messages import Field
-from chronoflux.mesh.peer import PEER_COLUMNS, Light, Peer, own_order
-from chronoflux.model.events import EVENTS, EventKind, World
+from chronoflux.mesh.gossip import new_id
+from chronoflux.mesh.ice import Ice, Policy
+from chronoflux.mesh.peer import PEER_COLUMNS, Light
+from chronoflux.model.events import EVENTS, World
 from chronoflux.model.params import Params
-from chronoflux.model.schedule import Schedule
 from chronoflux.model.simulation import Simulation, Snapshot
 from chronoflux.runner import Runner, warm_up
+from chronoflux.schedules import open_schedule
 from chronoflux.signal.checks import room_name, server_url
 from chronoflux.signal.limits import Bucket
 from chronoflux.telemetry import RunLog
@@ -40,8 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 PATIENCE = 5.0  # s before a word is said about what takes so long
-PULSE_LIFE = 5.0  # s; a pulse of the strongest kind has faded by then
-LIVE_PULSES = 256
+NOT_STARTED = "the node has not started: await node.start(), or use cf.join(…)"
 EVENT_RATE = (20.0, 2.0)  # events/s, and how many seconds' worth at once
 
 
@@ -72,11 +72,13 @@ class Node:
         seed: int | None = None,
         node_id: str | None = None,
         token: str | None = None,
-        schedule: str | None = None,
+        schedule: str | Path | None = None,
+        schedule_start: str | None = None,
         log_dir: str | Path = "logs",
         kind: str | None = None,
         speed: float = 1.0,
         ice_servers: Sequence[Mapping[str, Any]] | None = None,
+        ice_transport_policy: Policy = "all",
     ) -> None:
         self.kind = kind or ("notebook" if in_notebook() else "headless")
         self.room, self.node_id = room_name(room), _node_id(node_id, self.kind)
@@ -88,8 +90,10 @@ class Node:
             raise UsageError(f"seed = {shorten(seed)}: give a whole number >= 0, or none")
         self._first_params = params or Params()
         self.seed = random.SystemRandom().getrandbits(63) if seed is None else seed
-        self._schedule = Schedule(schedule or "none", self.seed)
-        self._speed, self._ice_servers = speed, ice_servers
+        self._schedule, self._schedule_text = open_schedule(
+            schedule, self.seed, self._first_params, start=schedule_start
+        )
+        self._speed, self._ice = speed, Ice.wanted(ice_servers, ice_transport_policy)
         self._secret = os.urandom(16)
         self._places = random.Random(self.seed ^ 0x5EED)
         self.clock = MeshClock()
@@ -97,6 +101,7 @@ class Node:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="chronoflux")
         self._runner: Runner | None = None
+        self._envoy: Envoy | None = None
         self._joined: Room | None = None
         self._log: RunLog | None = None
         self._main: asyncio.Task[None] | None = None
@@ -105,10 +110,8 @@ class Node:
         self._started = asyncio.Event()
         self._rate = Bucket(*EVENT_RATE, time.monotonic())
         self._reason = "left"
-        self._pulses: list[Event] = []
         self._problem: str | None = None
         self._close_callbacks: list[Callable[[], None]] = []
-        self.sent = self.received = 0
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -131,17 +134,26 @@ class Node:
                 log.warning("loading the kernels, or compiling them (once on this machine): up to a minute")
             simulation = await building
             assert self._log is not None
-            self._runner = Runner(
+            self._envoy = Envoy(
+                self.node_id,
+                self.kind,
+                self.clock,
+                self._log,
+                world=lambda: self.world,
+                fire=self.fire,
+                change=self._change,
+            )
+            self._runner = self._envoy.runner = Runner(
                 simulation,
                 self._log,
                 self.clock,
-                self,
+                self._envoy,
                 self._worker,
                 schedule=self._schedule,
                 speed=self._speed,
             )
             if self.server is not None:
-                await self._enter()
+                await self._enter(self._envoy)
             self._runner.begin()
             self._main = asyncio.create_task(self._live(), name=f"node {self.node_id}")
             if self._joined is not None:
@@ -165,6 +177,7 @@ class Node:
             params=self._first_params,
             seed=self.seed,
             schedule=self._schedule.name,
+            extra={} if self._schedule_text is None else {"schedule_text": self._schedule_text},
         )
 
     def _build(self) -> Simulation:
@@ -173,7 +186,7 @@ class Node:
         warm_up(self._first_params)
         return Simulation(self._first_params, seed=self.seed)
 
-    async def _enter(self) -> None:
+    async def _enter(self, envoy: Envoy) -> None:
         """Make this node's part in the room; with ``server="auto"`` also the server if nobody has one."""
         # Half a second of imports (aiortc, PyAV) that a node on its own never needs, off the loop.
         module = await asyncio.to_thread(importlib.import_module, "chronoflux.mesh.room")
@@ -181,13 +194,14 @@ class Node:
         self._joined = module.Room(
             self.room,
             self.server,
-            self,
+            envoy,
             self.clock,
             secret=self._secret,
             token=self.token,
             metadata=messages.metadata(self.node_id, self.kind, self._first_params, VERSION),
-            ice_servers=self._ice_servers,
+            ice=self._ice,
         )
+        envoy.mesh = self._joined.mesh
         await self._joined.enter()
 
     async def _live(self) -> None:
@@ -295,7 +309,7 @@ class Node:
                 f"{name} was not fired: more than 20 events a second, which peers would not take"
             )
         key = new_id()
-        self._call(self._publish, kind, whole, key)
+        self._call(self._speaking.publish, kind, whole, key)
         return key
 
     def intent(self, x: float | None = None, y: float | None = None, **more: float) -> str:
@@ -345,6 +359,9 @@ class Node:
 
     _wanted: Params | None = None
 
+    def _change(self, values: Mapping[str, Any]) -> None:
+        self.params = self.params.replace(**values)
+
     @property
     def world(self) -> World:
         """Width and height in px."""
@@ -353,13 +370,23 @@ class Node:
     @property
     def peer_id(self) -> str:
         """This node's id in the room; its own name as long as there is none."""
-        return (self._joined.mesh.id if self._joined else "") or self.node_id
+        return self._envoy.peer_id if self._envoy else self.node_id
+
+    @property
+    def sent(self) -> int:
+        """Events fired here."""
+        return self._envoy.sent if self._envoy else 0
+
+    @property
+    def received(self) -> int:
+        """Events of peers applied here."""
+        return self._envoy.received if self._envoy else 0
 
     @property
     def path(self) -> Path:
         """The run's folder."""
         if self._log is None:
-            raise UsageError("the node has not started: await node.start(), or use cf.join(…)")
+            raise UsageError(NOT_STARTED)
         return self._log.path
 
     @property
@@ -377,12 +404,13 @@ class Node:
 
         ``name, kind, state`` (connecting, live, quiet, gone), ``via`` (direct, relay, server), ``n``, ``H``,
         ``dpsi`` (phase difference to us, rad), ``rtt_ms``, ``offset_ms``, ``uncertainty_ms`` (missing until
-        the mesh has a clock of its own), ``reason`` (why not direct), ``id``.
+        the mesh has a clock of its own), ``refused`` (messages of it), ``dropped`` (messages for it that
+        would have come late), ``reason`` (why not direct, and what else is odd), ``id``.
         """
         import pandas as pd
 
         own = self._runner.field if self._runner else None
-        rows = [peer.row(own, self.clock.now()) for peer in self._peers]
+        rows = [peer.row(own, self.clock.now()) for peer in self._envoy.peers] if self._envoy else []
         return pd.DataFrame(rows, columns=list(PEER_COLUMNS))
 
     def telemetry(self) -> pd.DataFrame:
@@ -421,8 +449,14 @@ class Node:
     @property
     def _running(self) -> Runner:
         if self._runner is None:
-            raise UsageError("the node has not started: await node.start(), or use cf.join(…)")
+            raise UsageError(NOT_STARTED)
         return self._runner
+
+    @property
+    def _speaking(self) -> Envoy:
+        if self._envoy is None:
+            raise UsageError(NOT_STARTED)
+        return self._envoy
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
         """Have a function called on the node's loop, from any thread."""
@@ -436,130 +470,6 @@ class Node:
             function(*arguments)
         else:
             self._loop.call_soon_threadsafe(function, *arguments)
-
-    def _time_for(self, kind: EventKind) -> float:
-        """Mesh time for an event fired now; a standing one comes after the one it replaces."""
-        now = self.clock.now()
-        held = self._joined.mesh.gossip.standing(kind.name, now) if self._joined else None
-        return now if held is None else max(now, held.at + 0.001)
-
-    def _publish(self, kind: EventKind, data: Mapping[str, Any], key: str) -> None:
-        event = Event(kind, data, key, self.peer_id, self._time_for(kind))
-        self.sent += 1
-        self._apply(event, own=True)
-        if self._joined is not None:
-            self._joined.mesh.publish(event)
-
-    def _apply(self, event: Event, *, own: bool) -> None:
-        self._running.fire(event, own=own)
-        if event.kind.name == "intent":
-            self._pulses = [*self._alive(), event]
-
-    def _alive(self) -> list[Event]:
-        """The intents whose pulses have not faded yet."""
-        now = self.clock.now()
-        return [pulse for pulse in self._pulses if now - pulse.at < PULSE_LIFE * 1000]
-
-    @property
-    def _peers(self) -> list[Peer]:
-        return list(self._joined.mesh.peers.values()) if self._joined else []
-
-    # -- what the runner and the mesh tell -------------------------------------------------------------
-
-    def hello(self) -> Mapping[str, Any]:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        return {"version": VERSION, "nodeId": self.node_id, "kind": self.kind, "features": []}
-
-    def _gate(self) -> Event | None:
-        """The lion gate that holds in the room."""
-        return self._joined.mesh.gossip.standing("lion_gate", self.clock.now()) if self._joined else None
-
-    def greeting(self) -> Mapping[str, Any]:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        gate = self._gate()
-        snapshot = self._running.snapshot()
-        pulses = [
-            {**event.data, "id": event.id, "origin": event.origin, "at": event.at} for event in self._alive()
-        ]
-        return {
-            "nodes": self.params.oscillators,
-            "portal": bool(gate.data["on"]) if gate else snapshot.portal,
-            "t": snapshot.t,
-            "portalAt": gate.at if gate else None,
-            "portalOrigin": gate.origin if gate else None,
-            "intents": pulses,
-            "world": list(self.world),
-        }
-
-    def on_event(self, event: Event) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        if event.kind.name == "intent" and len(self._alive()) >= LIVE_PULSES:
-            log.debug("%s: an intent was refused: there are %d live pulses", self.node_id, LIVE_PULSES)
-            return
-        self.received += 1
-        self._apply(event, own=False)
-
-    def on_field(self, peer: str, field: Field) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        R = min(field.R, 1.0)
-        self._running.put(lambda simulation: simulation.hear(peer, field.at, R, field.psi, field.omega))
-
-    def on_joined(self, peer_id: str) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        if self._log is not None:
-            self._log.update(peer_id=peer_id)
-
-    def on_peer(self, peer: Peer, change: str, reason: str) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        runner, facts = self._running, {"id": peer.id, "name": peer.name, "change": change, "reason": reason}
-        log.info("%s: %s %s%s", self.node_id, peer.name, change, f" ({reason})" if reason else "")
-
-        def apply(simulation: Simulation) -> None:
-            if change == "gone":
-                simulation.forget(peer.id)
-            runner.note("peer", data=facts)
-
-        runner.put(apply)
-
-    def on_mean_field(self, field: Field) -> None:
-        """See :class:`~chronoflux.runner.Listener`."""
-        if self._joined is not None:
-            self._joined.mesh.send_field(field)
-
-    def on_scheduled(self, name: str, data: Mapping[str, Any]) -> None:
-        """See :class:`~chronoflux.runner.Listener`."""
-        self.fire(name, **data)
-
-    def surroundings(self, at: float, own: Field) -> dict[str, Any]:
-        """See :class:`~chronoflux.runner.Listener`: `H_mesh`, the number of live peers, the pairs."""
-        live = [peer for peer in self._peers if peer.state == "live"]
-        total, weight = own_order(own) * own.n, own.n
-        for peer in live:
-            theirs = peer.order(at)
-            if theirs is not None and peer.field_ is not None:
-                total += peer.field_.n * theirs
-                weight += peer.field_.n
-        peerings = [peer.pairing(own, at) for peer in live if peer.order(at) is not None]
-        return {"metrics": {"peers": len(live), "H_mesh": abs(total) / weight}, "peerings": peerings}
-
-    def on_record(self, metrics: Mapping[str, Any]) -> None:
-        """See :class:`~chronoflux.runner.Listener`."""
-        if self._joined is None:
-            return
-        pulses = [event.data for event in self._alive()]
-        intents = [{"x": pulse["x"], "y": pulse["y"], "E": pulse["E"]} for pulse in pulses[-3:]]
-        shown = {name: value for name, value in metrics.items() if value == value}
-        telemetry = {**shown, "t": self._running.snapshot().t, "intents": intents}
-        gate = self._gate()
-        self._joined.mesh.send_telemetry(
-            messages.Telemetry(
-                telemetry,
-                at=self.clock.now(),
-                portal=bool(gate and gate.data["on"]),
-                portal_at=gate.at if gate else None,
-                portal_origin=gate.origin if gate else None,
-            )
-        )
 
 
 class _Left(Exception):

@@ -21,7 +21,7 @@ from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.messages import FIELD_LIMIT, Field
 from chronoflux.model.params import Params
-from chronoflux.model.schedule import Schedule, first_tick
+from chronoflux.model.schedule import Action, Schedule, first_tick
 from chronoflux.model.simulation import Simulation, Snapshot
 from chronoflux.telemetry import RunLog
 
@@ -50,8 +50,8 @@ class Listener(Protocol):
     def surroundings(self, at: float, own: Field) -> dict[str, Any]:
         """What a record says of the peers: ``metrics`` to add, and ``peerings``."""
 
-    def on_scheduled(self, name: str, data: Mapping[str, Any]) -> None:
-        """The schedule wants this event fired."""
+    def on_scheduled(self, action: Action) -> None:
+        """The schedule wants this done."""
 
 
 class Runner:
@@ -189,8 +189,7 @@ class Runner:
                 metrics = await loop.run_in_executor(self._worker, self._work)
                 if metrics is not None:
                     self._record(metrics)
-                for name, data in self._schedule.due(self.tick, self.params.dt):
-                    self._listener.on_scheduled(name, data)
+                self._follow_schedule()
             elif not self._moving and time.monotonic() - self._recorded >= RECORD_PERIOD:
                 self._record(await loop.run_in_executor(self._worker, self._measured))
             self._tell_field()
@@ -254,8 +253,25 @@ class Runner:
             self._anchor("clock set back")
             return 0
         ticks = int(late // self._tick_ms)
-        stops = (self._next_record, self._schedule.next_tick(simulation.params.dt))
-        return max(0, min(ticks, MAX_BATCH, *(max(1, stop - simulation.tick) for stop in stops)))
+        pace = simulation.params.dt / (1.0 if self._schedule.start is None else self._speed)
+        to_schedule = min(self._schedule.next - self._schedule_time(), MAX_BATCH * pace)
+        stops = (self._next_record - simulation.tick, first_tick(to_schedule, pace))
+        return max(0, min(ticks, MAX_BATCH, *(max(1, stop) for stop in stops)))
+
+    def _schedule_time(self) -> float:
+        """Second of the schedule now: simulated time; with a start on mesh time, what has passed since."""
+        simulation, start = self._simulation, self._schedule.start
+        seconds = simulation.t if start is None else (simulation.mesh_time() - start) / 1000
+        return round(seconds, 9)  # tick · dt may be a rounding short of the second it stands for
+
+    def _follow_schedule(self) -> None:
+        """Have done what is due. On mesh time it may be long under way: then take it up where it is."""
+        now = self._schedule_time()
+        late = now - self._schedule.next > STALL / 1000
+        if self._schedule.start is not None and late and (changes := self._schedule.seek(now)):
+            self._listener.on_scheduled(Action(now, None, changes))
+        for action in self._schedule.due(now, self.params.world):
+            self._listener.on_scheduled(action)
 
     @property
     def _tick_ms(self) -> float:

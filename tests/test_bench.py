@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 
+import pytest
 from click.testing import CliRunner
 
 from chronoflux import bench
 
 
+@pytest.mark.slow
 def test_all_rows_in_table_and_json(tmp_path):
     """At a tiny size every case of the table is there, with a value, its target and their ratio."""
     path = tmp_path / "bench.json"

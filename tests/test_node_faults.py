@@ -16,6 +16,7 @@ import chronoflux as cf
 from chronoflux import node as node_module
 from chronoflux.errors import UsageError
 from chronoflux.mesh import room as room_module
+from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.link import Link
 from chronoflux.signal.server import SignalServer
 from tests.conftest import Joiner
@@ -189,7 +190,7 @@ async def test_a_link_that_cannot_begin_says_so() -> None:
         on_open=lambda link: None,
         on_message=lambda link, data: None,
         on_closed=ended.append,
-        ice_servers=[{"url": "stun:x"}],
+        ice=Ice(servers=[{"url": "stun:x"}]),
     )
     link.start()
     await until(lambda: ended)

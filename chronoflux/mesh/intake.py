@@ -13,6 +13,8 @@ from chronoflux.mesh.messages import EventMessage, Field
 from chronoflux.mesh.peer import Peer
 from chronoflux.model.events import EVENTS, World
 
+APART = "its clock and ours are"
+
 
 class Listener(Protocol):
     """Whoever applies what is let in."""
@@ -53,8 +55,10 @@ class Intake:
             case Field():
                 late = self._clock.now() - message.at
                 if abs(late) > FUTURE:
-                    peer.reason = f"its clock and ours are {abs(late) / 1000:.0f} s apart"
+                    peer.reason = f"{APART} {abs(late) / 1000:.0f} s apart"
                     raise ProtocolError("field", peer.reason)
+                if peer.reason.startswith(APART):
+                    peer.reason = ""  # that one was only late: one of us had been asleep
                 if peer.field_ is None or message.at > peer.field_.at:
                     peer.field_ = message
                     self._listener.on_field(peer.id, message)
@@ -74,12 +78,12 @@ class Intake:
         origin = envelope.origin if envelope.origin and passed_on else peer.id
         if origin == self.id or (envelope.id and self._gossip.seen(envelope.id)):
             return
-        if not told and not peer.allows_event(origin, time.monotonic()):
-            raise ProtocolError(message.kind.wire, "more than 20 events/s")
         now = self._clock.now()
+        at = now if envelope.at is None else envelope.at
+        if not told and not peer.allows_event(origin, at, now):
+            raise ProtocolError(message.kind.wire, "more than 20 events/s")
         data = self._fit(peer, message)
-        key = envelope.id or old_id(peer.id, message.kind, data)
-        event = Event(message.kind, data, key, origin, now if envelope.at is None else envelope.at)
+        event = Event(message.kind, data, envelope.id or old_id(peer.id, message.kind, data), origin, at)
         if self._gossip.accept(event, now):
             self._listener.on_event(event)
 
@@ -95,7 +99,11 @@ class Intake:
             return
         at, origin = at or 0.0, origin or peer.id
         event = Event(EVENTS["lion_gate"], {"on": on}, f"state:{origin[:32]}:{at:.3f}", origin, at)
-        if origin != self.id and self._gossip.accept(event, self._clock.now(), lasting=True):
+        if origin == self.id or self._gossip.seen(event.id):
+            return
+        if not peer.gates.take(1, time.monotonic()):
+            raise ProtocolError("portal", "changed more than once a second; it will be told again")
+        if self._gossip.accept(event, self._clock.now(), lasting=True):
             self._listener.on_event(event)
 
     def _greeting(self, peer: Peer, state: messages.Greeting) -> None:

@@ -122,6 +122,8 @@ FIXED: dict[str, type[Struct]] = {
     str(kind.__struct_config__.tag): kind for kind in (Hello, Greeting, Telemetry, Field, Bye, ByeAck)
 }
 FIELD_LIMIT = 200.0  # rad/s
+RT_CHANNEL = "chronoflux-rt"  # label of the channel without retransmission, and the feature's name
+FEATURES = [RT_CHANNEL]
 
 
 def decode(raw: str | bytes) -> Message:

@@ -18,7 +18,9 @@ from typing import Any, ClassVar, Self
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import DATA_OPCODES, Frame
 from websockets.http11 import Request, Response
+from websockets.protocol import Event
 
 from chronoflux.errors import SignalingError, UsageError
 from chronoflux.signal import network
@@ -44,14 +46,43 @@ CUT_FACTOR = 4
 """Messages longer than this many times the limit are not even read: their socket is closed."""
 
 
+PIECES = 1024
+"""Frames in which a message may come."""
+UNREAD = 1 << 20
+"""Bytes of the library's own answers (pongs) that may wait for a client which reads none."""
+
+
 class Socket(ServerConnection):
-    """A connection that can be found from when it is accepted, before its handshake."""
+    """A connection that can be found from when it is accepted, before its handshake.
+
+    It is cut when its client has the library keep things without bound: pings whose answers it never
+    reads, or a message in frames without end. ``cut_for`` then says which.
+    """
 
     accepted: ClassVar[weakref.WeakSet[Socket]] = weakref.WeakSet()
+    cut_for = ""
+    _pieces = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         Socket.accepted.add(self)
         super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        unread = self.transport.get_write_buffer_size()
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > max(unread, UNREAD):
+            self._cut("slow")
+
+    def process_event(self, event: Event) -> None:
+        super().process_event(event)
+        if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
+            self._pieces = 0 if event.fin else self._pieces + 1
+            if self._pieces > PIECES:
+                self._cut("pieces")
+
+    def _cut(self, code: str) -> None:
+        self.cut_for = self.cut_for or code
+        self.transport.abort()
 
 
 class SignalServer:
@@ -214,6 +245,8 @@ class SignalServer:
         finally:
             del self._sessions[number]
             self._dropped += outbox.dropped
+            if isinstance(socket, Socket) and socket.cut_for:
+                self.lobby.counts.refused[socket.cut_for] += 1
             self._act(self.lobby.disconnect(number, self._now(), clean=in_order))
             writer.cancel()
             await asyncio.wait([writer])
