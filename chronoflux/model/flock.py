@@ -27,9 +27,10 @@ from chronoflux.model.engine import (
 )
 from chronoflux.model.field import pulse_slope, steepest
 from chronoflux.model.lists import JOLTED, SPEED, STEEP, UNSEEN, WIDE, Lists, disturb, travel
+from chronoflux.model.motion import FASTEST
 from chronoflux.model.neighbours import Grid, Indices, nearest, shape_of, sort_into_cells
-from chronoflux.model.phases import GLOBAL, KNN, Graph, circle, whole
-from chronoflux.model.swarm import Floats
+from chronoflux.model.phases import GLOBAL, KNN, TAU, Graph, circle, whole
+from chronoflux.model.swarm import Floats, World
 
 Arrays = dict[str, Floats]
 Mean = tuple[float, float]
@@ -240,3 +241,14 @@ def _spread(values: Floats) -> NDArray[np.uint32]:
     for shift, mask in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
         bits = (bits | bits << np.uint32(shift)) & np.uint32(mask)
     return bits
+
+
+def in_range(arrays: Arrays, world: World) -> Arrays:
+    """`arrays` brought back into range in place, after a change from outside."""
+    for name in ("vx", "vy"):
+        np.clip(arrays[name], -FASTEST, FASTEST, out=arrays[name])
+    for name, period in (("x", world[0]), ("y", world[1]), ("phi", TAU)):
+        values = arrays[name]
+        np.mod(values, period, out=values)
+        values[values >= period] = 0.0  # np.mod rounds −tiny up to the period itself
+    return arrays
