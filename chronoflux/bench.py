@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -28,6 +29,8 @@ from chronoflux.model.simulation import Simulation
 from chronoflux.model.swarm import Floats, State, World
 from chronoflux.version import VERSION
 
+PARTS = {"telemetry": "chronoflux.bench_telemetry"}
+"""What can be measured besides the engine: a module with a function ``measure(quick, scale)`` of rows."""
 FIRED_EVERY = 150
 """Ticks from one three pulses to the next."""
 NIGHT = 1_800_000
@@ -316,22 +319,24 @@ def line(row: Row) -> str:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--quick", is_flag=True, help="Fewer repeats and smaller swarms: under a minute.")
+@click.argument("part", type=click.Choice(["engine", *PARTS]), default="engine")
+@click.option("--quick", is_flag=True, help="Fewer repeats and smaller cases: under a minute.")
 @click.option(
     "--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows here too."
 )
 @click.option("--scale", default=1.0, type=click.FloatRange(min=0, min_open=True), hidden=True)
-def main(quick: bool, path: Path | None, scale: float) -> None:
-    """Measure the engine on this machine, in medians of repeated runs after a warm-up.
+def main(part: str, quick: bool, path: Path | None, scale: float) -> None:
+    """Measure a PART on this machine: the engine, or what else is named; medians of repeated runs.
 
-    classic: the defaults, where hardly anything moves. lively: velocities of N(0, 0.5) px a frame and no
-    drag. Both with 8 neighbours, three pulses every 150 steps, and a world as dense as the default one,
-    unless said. Beside each value what was aimed at, and how many times as good as that it is.
+    engine, classic: the defaults, where hardly anything moves. lively: velocities of N(0, 0.5) px a frame
+    and no drag. Both with 8 neighbours, three pulses every 150 steps, and a world as dense as the default
+    one, unless said. Beside each value what was aimed at, and how many times as good as that it is.
     """
     where = machine()
     click.echo(", ".join(f"{name} {value}" for name, value in where.items()))
     rows = []
-    for row in measure(quick, scale):
+    rows_of = import_module(PARTS[part]).measure if part in PARTS else measure
+    for row in rows_of(quick, scale):
         rows.append(row)
         click.echo(line(row))
     if path is not None:
