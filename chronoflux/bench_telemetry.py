@@ -23,12 +23,14 @@ START = 1_800_000_000_000
 NIGHT = 43_200
 """Seconds of twelve hours, a record each."""
 _NIGHT_READ = """
-import resource, sys, time
+import re, sys, time
 from chronoflux.telemetry import load
 load(sys.argv[1])
 start = time.perf_counter()
 frame = load(sys.argv[2])
-print(len(frame), time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+took = time.perf_counter() - start
+peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read()) if sys.platform == "linux" else None
+print(len(frame), took, 1024 * int(peak[1]) if peak else 0)
 """
 
 

@@ -88,6 +88,9 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
     show_default=True,
     help="where the run's folder is made",
 )
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
+              help="go on where the run of this folder ended, also after a crash: its room, name, seed, "
+                   "parameters and schedule hold")  # fmt: skip
 @click.option(
     "--token-file", type=click.Path(path_type=Path, dir_okay=False), help="file with the room's token"
 )
@@ -118,6 +121,7 @@ async def _run(
     seed: int | None,
     schedule: str,
     log_dir: Path,
+    resume: Path | None,
     token_file: Path | None,
     **parameters: Any,
 ) -> None:
@@ -132,15 +136,17 @@ async def _run(
     node = await join(
         room,
         server=None if offline else server or SERVER,
-        params=params,
+        params=params if resume is None or given else None,
         seed=seed,
         node_id=node_id,
         token=_token(token_file),
-        schedule=schedule,
+        schedule=schedule if resume is None else None,
         log_dir=log_dir,
+        resume=resume,
         kind="headless",
     )
-    click.echo(f"{node.node_id} in {room}: {oscillators} oscillators, seed {node.seed}, log {node.path}")
+    size = node.params.oscillators
+    click.echo(f"{node.node_id} in {node.room}: {size} oscillators, seed {node.seed}, log {node.path}")
     started = time.monotonic()
     try:
         await _watch(node, stop, None if duration is None else started + duration)

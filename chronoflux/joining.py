@@ -28,6 +28,7 @@ async def join(
     token: str | None = None,
     schedule: str | None = None,
     log_dir: str | Path = "logs",
+    resume: str | Path | None = None,
     background: bool = False,
     kind: str | None = None,
     speed: float = 1.0,
@@ -53,6 +54,9 @@ async def join(
         ``"classic"`` or ``"none"`` (default): what the node fires by itself.
     log_dir
         Where the run's folder is made.
+    resume
+        The folder of a run to go on with, bit for bit when it was alone: room, name, seed, parameters and
+        schedule are its own.
     background
         Run node and network in a thread of their own, so that a long blocking cell does not hold them up.
     speed
@@ -74,6 +78,7 @@ async def join(
         token=token,
         schedule=schedule,
         log_dir=log_dir,
+        resume=resume,
         kind=kind,
         speed=speed,
         ice_servers=ice_servers,

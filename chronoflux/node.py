@@ -24,8 +24,10 @@ from chronoflux.mesh.messages import Field
 from chronoflux.mesh.peer import PEER_COLUMNS, Light, Peer, own_order
 from chronoflux.model.events import EVENTS, EventKind, World
 from chronoflux.model.params import Params
-from chronoflux.model.schedule import Schedule
+from chronoflux.model.schedule import Fired, Schedule
 from chronoflux.model.simulation import Simulation, Snapshot
+from chronoflux.recompute import Continuation
+from chronoflux.replay import Replay
 from chronoflux.runner import Runner, warm_up
 from chronoflux.signal.checks import room_name, server_url
 from chronoflux.signal.limits import Bucket
@@ -74,10 +76,17 @@ class Node:
         token: str | None = None,
         schedule: str | None = None,
         log_dir: str | Path = "logs",
+        resume: str | Path | None = None,
         kind: str | None = None,
         speed: float = 1.0,
         ice_servers: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
+        self._past = None if resume is None else Replay(resume)
+        if self._past is not None:
+            _refuse_with_resume(params=params, seed=seed, schedule=schedule)
+            facts = self._past.facts
+            params, seed, schedule = self._past.params, self._past.seed, facts.get("schedule")
+            room, node_id, kind = facts.get("room", room), facts.get("node", node_id), facts.get("kind", kind)
         self.kind = kind or ("notebook" if in_notebook() else "headless")
         self.room, self.node_id = room_name(room), _node_id(node_id, self.kind)
         self.server = server if server in (None, "auto") else server_url(server)
@@ -109,6 +118,8 @@ class Node:
         self._problem: str | None = None
         self._close_callbacks: list[Callable[[], None]] = []
         self.sent = self.received = 0
+        self._continuation: Continuation | None = None
+        self._left: list[Fired] = []
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -125,11 +136,13 @@ class Node:
         self._loop = loop = asyncio.get_running_loop()
         self._starting = asyncio.current_task()
         try:
-            await loop.run_in_executor(self._worker, self._open_log)
+            if self._past is None:
+                await loop.run_in_executor(self._worker, self._open_log)
             building = loop.run_in_executor(self._worker, self._build)
             if not (await asyncio.wait([building], timeout=PATIENCE))[0]:
                 log.warning("loading the kernels, or compiling them (once on this machine): up to a minute")
             simulation = await building
+            resumed = await loop.run_in_executor(self._worker, self._go_on) if self._past else None
             assert self._log is not None
             self._runner = Runner(
                 simulation,
@@ -142,7 +155,9 @@ class Node:
             )
             if self.server is not None:
                 await self._enter()
-            self._runner.begin()
+            self._runner.begin(resumed)
+            for name, data in self._left:
+                self.on_scheduled(name, data)
             self._main = asyncio.create_task(self._live(), name=f"node {self.node_id}")
             if self._joined is not None:
                 await self._joined.first_word()
@@ -171,7 +186,22 @@ class Node:
         """Everything that takes long, away from the event loop."""
         importlib.import_module("pandas")  # for `peers` and `telemetry`, which are asked for on the loop
         warm_up(self._first_params)
-        return Simulation(self._first_params, seed=self.seed)
+        if self._past is None:
+            return Simulation(self._first_params, seed=self.seed)
+        self._continuation = self._past.continuation()
+        return self._continuation.simulation
+
+    def _go_on(self) -> dict[str, Any]:
+        """Open the log of the run that goes on, and find what its schedule has left for this tick."""
+        past, found = self._past, self._continuation
+        assert past is not None
+        assert found is not None
+        simulation = found.simulation
+        self._first_params, dt, world = simulation.params, simulation.params.dt, simulation.params.world
+        self._log = RunLog.resume(past.path, past.facts, seq=found.seq, inputs=found.inputs)
+        self._left = self._schedule.resume(simulation.tick, dt, world, found.done)
+        gap = None if found.t_wall is None else round(time.time() - found.t_wall / 1000, 3)
+        return found.facts | {"gap_s": gap, "torn_bytes": self._log.torn}
 
     async def _enter(self) -> None:
         """Make this node's part in the room; with ``server="auto"`` also the server if nobody has one."""
@@ -501,8 +531,7 @@ class Node:
 
     def on_field(self, peer: str, field: Field) -> None:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        R = min(field.R, 1.0)
-        self._running.put(lambda simulation: simulation.hear(peer, field.at, R, field.psi, field.omega))
+        self._running.hear(peer, field)
 
     def on_joined(self, peer_id: str) -> None:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""
@@ -514,12 +543,9 @@ class Node:
         runner, facts = self._running, {"id": peer.id, "name": peer.name, "change": change, "reason": reason}
         log.info("%s: %s %s%s", self.node_id, peer.name, change, f" ({reason})" if reason else "")
 
-        def apply(simulation: Simulation) -> None:
-            if change == "gone":
-                simulation.forget(peer.id)
-            runner.note("peer", data=facts)
-
-        runner.put(apply)
+        if change == "gone":
+            runner.forget(peer.id)
+        runner.put(lambda simulation: runner.note("peer", data=facts))
 
     def on_mean_field(self, field: Field) -> None:
         """See :class:`~chronoflux.runner.Listener`."""
@@ -575,6 +601,12 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and hasattr(shell, "kernel")
+
+
+def _refuse_with_resume(**given: object) -> None:
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise UsageError(f"resume goes on with what the run began with: leave out {', '.join(names)}")
 
 
 _OWN_SUFFIX = os.urandom(2).hex()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from chronoflux.errors import ParameterError
+from chronoflux.model.events import EVENTS, World
 
 Fired = tuple[str, dict[str, Any]]
 
@@ -43,20 +44,42 @@ class Schedule:
     def __init__(self, name: str, seed: int) -> None:
         if name not in SCHEDULES:
             raise ParameterError("schedule", name, "one of " + ", ".join(SCHEDULES))
-        self.name, self.rng = name, random.Random(seed)
+        self.name, self.rng, self._seed = name, random.Random(seed), seed
         self._second = 1
 
     def next_tick(self, dt: float) -> int:
         """The first tick, of `dt` s, at or after the next second that was not asked for."""
         return first_tick(self._second, dt)
 
-    def due(self, tick: int, dt: float) -> list[Fired]:
-        """The events of every second up to this tick; positions not given are to be drawn."""
+    def due(self, tick: int, dt: float, world: World | None = None) -> list[Fired]:
+        """The events of every second up to this tick; in a `world` complete, with positions drawn.
+
+        These are drawn by a generator for each second, so that they do not depend on the world's past.
+        """
         fired: list[Fired] = []
         while self.next_tick(dt) <= tick:
-            fired.extend(SCHEDULES[self.name](self._second, self.rng))
+            places = random.Random(f"{self._seed}:{self._second}")
+            for name, data in SCHEDULES[self.name](self._second, self.rng):
+                fired.append((name, data if world is None else _whole(name, data, world, places)))
             self._second += 1
         return fired
+
+    def resume(self, tick: int, dt: float, world: World, done: Sequence[Fired]) -> list[Fired]:
+        """Go on at `tick`; what is due at it and not among the events `done` at it already."""
+        self.due(tick - 1, dt)
+        left = list(done)
+        due = []
+        for fired in self.due(tick, dt, world):
+            if fired in left:
+                left.remove(fired)
+            else:
+                due.append(fired)
+        return due
+
+
+def _whole(name: str, data: dict[str, Any], world: World, places: random.Random) -> dict[str, Any]:
+    kind = EVENTS[name]
+    return kind.check(kind.place(data, world, places), world)
 
 
 def first_tick(second: int, dt: float) -> int:
