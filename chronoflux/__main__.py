@@ -9,6 +9,7 @@ from chronoflux.version import VERSION
 FACES = {
     "chronoflux.signal": "the signaling server, where nodes meet",
     "chronoflux.headless": "a node without a notebook",
+    "chronoflux.logs": "what run folders hold, and whether they are whole",
     "chronoflux.demo": "the whole way once, on this machine",
     "chronoflux.bench": "how fast the engine is here",
 }
