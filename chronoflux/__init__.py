@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from chronoflux.model.simulation import Simulation, Snapshot
     from chronoflux.model.swarm import Pulse, State
     from chronoflux.node import Node
+    from chronoflux.replay import Replay
     from chronoflux.telemetry import (
         load,
         load_peerings,
@@ -35,6 +36,7 @@ _HOMES = {
     "Snapshot": "model.simulation",
     "Node": "node",
     "join": "joining",
+    "Replay": "replay",
     "load": "telemetry",
     "load_peerings": "telemetry",
     "load_phases": "telemetry",
@@ -74,6 +76,7 @@ __all__ = [
     "Node",
     "Params",
     "Pulse",
+    "Replay",
     "Simulation",
     "Snapshot",
     "State",

@@ -10,6 +10,7 @@ FACES = {
     "chronoflux.signal": "the signaling server, where nodes meet",
     "chronoflux.headless": "a node without a notebook",
     "chronoflux.mesh": "check ROOM: who is in a room, how each is reached, and why not",
+    "chronoflux.logs": "what run folders hold, and whether they are whole",
     "chronoflux.demo": "the whole way once, on this machine",
     "chronoflux.bench": "how fast the engine is here",
 }

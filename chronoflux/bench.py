@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +32,8 @@ from chronoflux.plain import plain_step
 from chronoflux.roofline import Load, Times, copying, freeze, turning
 from chronoflux.version import VERSION
 
+PARTS = {"telemetry": "chronoflux.bench_telemetry"}
+"""What can be measured besides the engine: a module with a function ``measure(quick, scale)`` of rows."""
 FIRED_EVERY = 150
 """Ticks from one three pulses to the next."""
 NIGHT = 1_800_000
@@ -361,18 +364,18 @@ def head() -> str:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("what", default="engine", type=click.Choice(["engine", "mesh"]))
-@click.option("--quick", is_flag=True, help="Fewer repeats and smaller swarms: under a minute.")
+@click.argument("what", default="engine", type=click.Choice(["engine", "mesh", *PARTS]))
+@click.option("--quick", is_flag=True, help="Fewer repeats and smaller cases: under a minute.")
 @click.option(
     "--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows here too."
 )
 @click.option("--scale", default=1.0, type=click.FloatRange(min=0, min_open=True), hidden=True)
 def main(what: str, quick: bool, path: Path | None, scale: float) -> None:
-    """Measure the engine, or the mesh and its server, on this machine, in medians of repeated runs.
+    """Measure the engine, the mesh and its server, or the telemetry, in medians of repeated runs.
 
-    classic: the defaults, where hardly anything moves. lively: velocities of N(0, 0.5) px a frame and no
-    drag. Both with 8 neighbours, three pulses every 150 steps, and a world as dense as the default one,
-    unless said. Beside each value: what was aimed at, and how many times as good as that it is; what
+    engine, classic: the defaults, where hardly anything moves. lively: velocities of N(0, 0.5) px a frame
+    and no drag. Both with 8 neighbours, three pulses every 150 steps, and a world as dense as the default
+    one, unless said. Beside each value: what was aimed at, and how many times as good as that it is; what
     this machine allows at most, measured in the same run (a step with frozen neighbour lists, memory's
     bandwidth, sines alone), and which part of it is reached; how many processors there were for it.
     """
@@ -383,7 +386,8 @@ def main(what: str, quick: bool, path: Path | None, scale: float) -> None:
     click.echo(", ".join(f"{name} {value}" for name, value in where.items()))
     click.echo(head())
     rows = []
-    for row in measure(quick, scale):
+    rows_of = import_module(PARTS[what]).measure if what in PARTS else measure
+    for row in rows_of(quick, scale):
         rows.append(row)
         click.echo(line(row))
     if path is not None:

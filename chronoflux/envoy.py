@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chronoflux.errors import ChronofluxError
@@ -16,7 +15,6 @@ from chronoflux.mesh.messages import Field
 from chronoflux.mesh.peer import Peer, own_order
 from chronoflux.model.events import EventKind, World
 from chronoflux.model.schedule import Action
-from chronoflux.model.simulation import Simulation
 from chronoflux.runner import Runner
 from chronoflux.telemetry import RunLog
 from chronoflux.version import VERSION
@@ -135,8 +133,7 @@ class Envoy:
 
     def on_field(self, peer: str, field: Field) -> None:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        R = min(field.R, 1.0)
-        self.runner.put(lambda simulation: simulation.hear(peer, field.at, R, field.psi, field.omega))
+        self.runner.hear(peer, field)
 
     def on_joined(self, peer_id: str) -> None:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""
@@ -147,12 +144,9 @@ class Envoy:
         runner, facts = self.runner, {"id": peer.id, "name": peer.name, "change": change, "reason": reason}
         log.info("%s: %s %s%s", self._node_id, peer.name, change, f" ({reason})" if reason else "")
 
-        def apply(simulation: Simulation) -> None:
-            if change == "gone":
-                simulation.forget(peer.id)
-            runner.note("peer", data=facts)
-
-        runner.put(apply)
+        if change == "gone":
+            runner.forget(peer.id)
+        runner.put(lambda simulation: runner.note("peer", data=facts))
 
     def on_clock(self, change: Followed) -> None:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""
@@ -160,7 +154,7 @@ class Envoy:
             by = change.step
             self._pulses = [replace(pulse, at=pulse.at + by) for pulse in self._pulses]
             for peer in self.peers:
-                self.runner.put(partial(_forget, peer.id))
+                self.runner.forget(peer.id)
         moved = "" if change.step is None else f", moved by {change.step:+.3f} ms"
         log.info("%s: mesh time follows %s%s", self._node_id, change.reference[:8], moved)
         self.runner.put(lambda simulation: self.runner.follow(change))
@@ -210,7 +204,3 @@ class Envoy:
                 portal_origin=gate.origin if gate else None,
             )
         )
-
-
-def _forget(peer: str, simulation: Simulation) -> None:
-    simulation.forget(peer)

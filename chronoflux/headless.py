@@ -109,6 +109,9 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
     show_default=True,
     help="where the run's folder is made",
 )
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
+              help="go on where the run of this folder ended, also after a crash: its room, name, seed, "
+                   "parameters and schedule hold")  # fmt: skip
 @click.option(
     "--token-file", type=click.Path(path_type=Path, dir_okay=False), help="file with the room's token"
 )
@@ -161,6 +164,7 @@ async def _run(
     dry_run: bool,
     params_file: Path | None,
     log_dir: Path,
+    resume: Path | None,
     token_file: Path | None,
     token: str | None,
     ice_servers: Path | None,
@@ -178,7 +182,7 @@ async def _run(
     if dry_run:
         if seed is None:
             seed = random.SystemRandom().getrandbits(63)
-        coming, _ = open_schedule(schedule, seed, params, start=schedule_start)
+        coming = open_schedule(schedule, seed, params, start=schedule_start)
         _show_coming(coming, duration or COMING, params, seed)
         return
     stop = asyncio.Event()
@@ -186,18 +190,20 @@ async def _run(
     node = await join(
         room,
         server=None if offline else server or SERVER,
-        params=params,
+        params=params if resume is None or given else None,
         seed=seed,
         node_id=node_id,
         token=token or read_token(token_file),
-        schedule=schedule,
+        schedule=schedule if resume is None else None,
         schedule_start=schedule_start,
         log_dir=log_dir,
+        resume=resume,
         kind="headless",
         ice_servers=_ice_servers(ice_servers),
         ice_transport_policy=ice_transport_policy,
     )
-    click.echo(f"{node.node_id} in {room}: {oscillators} oscillators, seed {node.seed}, log {node.path}")
+    size = node.params.oscillators
+    click.echo(f"{node.node_id} in {node.room}: {size} oscillators, seed {node.seed}, log {node.path}")
     started = time.monotonic()
     try:
         await _watch(node, stop, None if duration is None else started + duration)

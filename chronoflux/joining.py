@@ -30,6 +30,7 @@ async def join(
     schedule: str | Path | None = None,
     schedule_start: str | None = None,
     log_dir: str | Path = "logs",
+    resume: str | Path | None = None,
     background: bool = False,
     kind: str | None = None,
     speed: float = 1.0,
@@ -59,6 +60,9 @@ async def join(
         node that has it, however late each joined. By default second 0 is the run's begin.
     log_dir
         Where the run's folder is made.
+    resume
+        The folder of a run to go on with, bit for bit when it was alone: room, name, seed, parameters and
+        schedule are its own.
     background
         Run node and network in a thread of their own, so that a long blocking cell does not hold them up.
     speed
@@ -83,6 +87,7 @@ async def join(
         schedule=schedule,
         schedule_start=schedule_start,
         log_dir=log_dir,
+        resume=resume,
         kind=kind,
         speed=speed,
         ice_servers=ice_servers,

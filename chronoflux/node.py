@@ -25,9 +25,12 @@ from chronoflux.mesh.ice import Ice, Policy
 from chronoflux.mesh.peer import PEER_COLUMNS, Light
 from chronoflux.model.events import EVENTS, World
 from chronoflux.model.params import Params
+from chronoflux.model.schedule import Action
 from chronoflux.model.simulation import Simulation, Snapshot
+from chronoflux.recompute import Continuation
+from chronoflux.replay import Replay
 from chronoflux.runner import Runner, warm_up
-from chronoflux.schedules import open_schedule
+from chronoflux.schedules import facts_of, open_schedule, recall_schedule
 from chronoflux.signal.checks import room_name, server_url
 from chronoflux.signal.limits import Bucket
 from chronoflux.telemetry import RunLog
@@ -75,11 +78,18 @@ class Node:
         schedule: str | Path | None = None,
         schedule_start: str | None = None,
         log_dir: str | Path = "logs",
+        resume: str | Path | None = None,
         kind: str | None = None,
         speed: float = 1.0,
         ice_servers: Sequence[Mapping[str, Any]] | None = None,
         ice_transport_policy: Policy = "all",
     ) -> None:
+        self._past = None if resume is None else Replay(resume)
+        if self._past is not None:
+            _refuse_with_resume(params=params, seed=seed, schedule=schedule, schedule_start=schedule_start)
+            facts = self._past.facts
+            params, seed = self._past.params, self._past.seed
+            room, node_id, kind = facts.get("room", room), facts.get("node", node_id), facts.get("kind", kind)
         self.kind = kind or ("notebook" if in_notebook() else "headless")
         self.room, self.node_id = room_name(room), _node_id(node_id, self.kind)
         self.server = server if server in (None, "auto") else server_url(server)
@@ -90,9 +100,10 @@ class Node:
             raise UsageError(f"seed = {shorten(seed)}: give a whole number >= 0, or none")
         self._first_params = params or Params()
         self.seed = random.SystemRandom().getrandbits(63) if seed is None else seed
-        self._schedule, self._schedule_text = open_schedule(
-            schedule, self.seed, self._first_params, start=schedule_start
-        )
+        if self._past is None:
+            self._schedule = open_schedule(schedule, self.seed, self._first_params, start=schedule_start)
+        else:
+            self._schedule = recall_schedule(self._past.facts, self.seed, self._first_params)
         self._speed, self._ice = speed, Ice.wanted(ice_servers, ice_transport_policy)
         self._secret = os.urandom(16)
         self._places = random.Random(self.seed ^ 0x5EED)
@@ -112,6 +123,8 @@ class Node:
         self._reason = "left"
         self._problem: str | None = None
         self._close_callbacks: list[Callable[[], None]] = []
+        self._continuation: Continuation | None = None
+        self._left: list[Action] = []
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -128,11 +141,13 @@ class Node:
         self._loop = loop = asyncio.get_running_loop()
         self._starting = asyncio.current_task()
         try:
-            await loop.run_in_executor(self._worker, self._open_log)
+            if self._past is None:
+                await loop.run_in_executor(self._worker, self._open_log)
             building = loop.run_in_executor(self._worker, self._build)
             if not (await asyncio.wait([building], timeout=PATIENCE))[0]:
                 log.warning("loading the kernels, or compiling them (once on this machine): up to a minute")
             simulation = await building
+            resumed = await loop.run_in_executor(self._worker, self._go_on) if self._past else None
             assert self._log is not None
             self._envoy = Envoy(
                 self.node_id,
@@ -154,7 +169,9 @@ class Node:
             )
             if self.server is not None:
                 await self._enter(self._envoy)
-            self._runner.begin()
+            self._runner.begin(resumed)
+            for action in self._left:
+                self._envoy.on_scheduled(action)
             self._main = asyncio.create_task(self._live(), name=f"node {self.node_id}")
             if self._joined is not None:
                 await self._joined.first_word()
@@ -177,14 +194,31 @@ class Node:
             params=self._first_params,
             seed=self.seed,
             schedule=self._schedule.name,
-            extra={} if self._schedule_text is None else {"schedule_text": self._schedule_text},
+            extra=facts_of(self._schedule),
         )
 
     def _build(self) -> Simulation:
         """Everything that takes long, away from the event loop."""
         importlib.import_module("pandas")  # for `peers` and `telemetry`, which are asked for on the loop
         warm_up(self._first_params)
-        return Simulation(self._first_params, seed=self.seed)
+        if self._past is None:
+            return Simulation(self._first_params, seed=self.seed)
+        self._continuation = self._past.continuation()
+        return self._continuation.simulation
+
+    def _go_on(self) -> dict[str, Any]:
+        """Open the log of the run that goes on, and find what its schedule has left for this tick."""
+        past, found = self._past, self._continuation
+        assert past is not None
+        assert found is not None
+        simulation = found.simulation
+        self._first_params, dt, world = simulation.params, simulation.params.dt, simulation.params.world
+        self._log = RunLog.resume(past.path, past.facts, seq=found.seq, inputs=found.inputs)
+        now = round(simulation.t, 9)
+        if self._schedule.start is None:  # else it is taken up where mesh time has it
+            self._left = self._schedule.resume(now - dt / 2, now, world, found.done)
+        gap = None if found.t_wall is None else round(time.time() - found.t_wall / 1000, 3)
+        return found.facts | {"gap_s": gap, "torn_bytes": self._log.torn}
 
     async def _enter(self, envoy: Envoy) -> None:
         """Make this node's part in the room; with ``server="auto"`` also the server if nobody has one."""
@@ -486,6 +520,12 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and hasattr(shell, "kernel")
+
+
+def _refuse_with_resume(**given: object) -> None:
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise UsageError(f"resume goes on with what the run began with: leave out {', '.join(names)}")
 
 
 _OWN_SUFFIX = os.urandom(2).hex()

@@ -24,6 +24,9 @@ from chronoflux.model.params import Params
 from chronoflux.model.schedule import Action, Schedule, first_tick
 from chronoflux.model.simulation import Simulation, Snapshot
 from chronoflux.telemetry import RunLog
+from chronoflux.telemetry.folder import CHECKPOINT, KEYFRAMES
+from chronoflux.telemetry.inputs import single, widened
+from chronoflux.telemetry.saved import pack_simulation
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,8 @@ RECORD_PERIOD = 1.0  # s between records: simulated while playing, real while pa
 WAITING = 1_000  # events kept while the swarm is paused
 LARGE = 5_000  # oscillators from which events are recorded with the last second's slow metrics
 STALL = 5_000.0  # ms late after which the lost time is given up instead of caught up
+CHECKPOINT_PERIOD = 60.0  # real s between checkpoints
+KEYFRAME_PERIOD = 300  # simulated s between keyframes
 AHEAD = 250.0  # ms ahead of mesh time (a clock set back) after which the anchor is moved
 
 Input = Callable[[Simulation], None]
@@ -80,7 +85,9 @@ class Runner:
         self._busy = threading.Lock()
         self._snapshot = simulation.snapshot()
         self._told_field = self._recorded = -1e9
-        self._next_record = first_tick(1, simulation.params.dt)
+        self._next_record = self._next(RECORD_PERIOD)
+        self._next_keyframe = self._next(KEYFRAME_PERIOD)
+        self._kept = time.monotonic()
         self._surroundings: dict[str, Any] = {}
         self._moment: tuple[int, Params] | None = None
         self._metrics: dict[str, float] = {}
@@ -109,6 +116,12 @@ class Runner:
                 self._busy.release()
         return self._snapshot
 
+    def _next(self, period: float) -> int:
+        """The first tick after this one at a whole number of periods of simulated seconds."""
+        simulation = self._simulation
+        done = int((simulation.t + 1e-9) // period)
+        return first_tick(round((done + 1) * period), simulation.params.dt)
+
     # -- inputs ----------------------------------------------------------------------------------------
 
     def fire(self, event: Event, *, own: bool) -> None:
@@ -127,10 +140,32 @@ class Runner:
         kind = event.kind.name if own else f"remote_{event.kind.name}"
         self.note(kind, data=dict(event.data), id=event.id, origin=event.origin, at=event.at)
 
+    def hear(self, peer: str, field: Field) -> None:
+        """A peer's mean field, rounded to what is put on record: float32, and its time to a µs."""
+        values = {"R": min(field.R, 1.0), "psi": field.psi, "omega": field.omega}
+        short = {name: single(value) for name, value in values.items()}
+        at = round(field.at, 3)
+
+        def apply(simulation: Simulation) -> None:
+            simulation.hear(peer, at, **{name: widened(value) for name, value in short.items()})
+            self._log.write_input(simulation.tick, peer=peer, at=at, **short)
+
+        self.put(apply)
+
+    def forget(self, peer: str) -> None:
+        """A peer is gone: its field pulls no more."""
+
+        def apply(simulation: Simulation) -> None:
+            simulation.forget(peer)
+            self._log.write_input(simulation.tick, peer=peer)
+
+        self.put(apply)
+
     def end(self, reason: str) -> None:
-        """The run's last record; events that still waited are put on record before it."""
+        """The run's last record and checkpoint; events that still waited go with both."""
         while self._events:
-            self._note_event(*self._events.popleft())
+            self._guarded(self._apply, *self._events.popleft())
+        self._keep(CHECKPOINT)
         self.note("end", data={"reason": reason})
 
     def note(
@@ -178,9 +213,11 @@ class Runner:
 
     # -- the loop --------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Tie tick 0 to mesh time; the first record of the run says so."""
-        self._anchor("start")
+    def begin(self, resumed: Mapping[str, Any] | None = None) -> None:
+        """Tie the first tick to mesh time, on record; before that what is `resumed`, if anything is."""
+        if resumed is not None:
+            self.note("resume", data=resumed)
+        self._anchor("start" if resumed is None else "resume")
 
     async def run(self) -> None:
         """Keep the swarm in step with mesh time until cancelled."""
@@ -207,10 +244,25 @@ class Runner:
                 self._guarded(self._apply, *self._events.popleft())
             if ticks:
                 simulation.advance(ticks)
+                self._keep_due()
             if simulation.tick < self._next_record:
                 return None
-            self._next_record = first_tick(int(simulation.t + 1e-9) + 1, simulation.params.dt)
+            self._next_record = self._next(RECORD_PERIOD)
             return self._measured()
+
+    def _keep_due(self) -> None:
+        """On the worker: keep the swarm as keyframe and as checkpoint when it is time."""
+        tick = self._simulation.tick
+        if tick >= self._next_keyframe:
+            self._next_keyframe = self._next(KEYFRAME_PERIOD)
+            self._keep(f"{KEYFRAMES}/{tick}.npz")
+        if time.monotonic() - self._kept >= CHECKPOINT_PERIOD:
+            self._keep(CHECKPOINT)
+
+    def _keep(self, name: str) -> None:
+        if name == CHECKPOINT:
+            self._kept = time.monotonic()
+        self._log.keep(name, pack_simulation(self._simulation, self._log.position))
 
     @staticmethod
     def _guarded(change: Callable[..., None], *arguments: Any) -> None:
@@ -258,8 +310,8 @@ class Runner:
         ticks = int(late // self._tick_ms)
         pace = simulation.params.dt / (1.0 if self._schedule.start is None else self._speed)
         to_schedule = min(self._schedule.next - self._schedule_time(), MAX_BATCH * pace)
-        stops = (self._next_record - simulation.tick, first_tick(to_schedule, pace))
-        return max(0, min(ticks, MAX_BATCH, *(max(1, stop) for stop in stops)))
+        to_keep = min(self._next_record, self._next_keyframe) - simulation.tick
+        return max(0, min(ticks, MAX_BATCH, max(1, to_keep), max(1, first_tick(to_schedule, pace))))
 
     def _schedule_time(self) -> float:
         """Second of the schedule now: simulated time; with a start on mesh time, what has passed since."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from chronoflux.errors import UsageError
 from chronoflux.model import schedule_file
@@ -12,8 +14,8 @@ from chronoflux.model.schedule import SCHEDULES, Schedule
 
 def open_schedule(
     given: str | Path | None, seed: int, params: Params, *, start: str | None = None
-) -> tuple[Schedule, str | None]:
-    """The schedule called `given`, none, or that of the TOML file `given`; and the file's text.
+) -> Schedule:
+    """The schedule called `given`, none, or that of the TOML file `given`.
 
     `start` (ISO 8601 with offset) is the mesh time of its second 0 in place of what the file says.
 
@@ -24,15 +26,37 @@ def open_schedule(
     ParameterError
         When `start` is no such time.
     """
-    name, text = str(given or "none"), None
+    name = str(given or "none")
     if name in SCHEDULES:
         schedule = Schedule(name, SCHEDULES[name], seed, params=params)
     else:
-        text = _read(Path(name))
-        schedule = schedule_file.parse(text, Path(name).name, seed, params)
+        schedule = schedule_file.parse(_read(Path(name)), Path(name).name, seed, params)
     if start is not None:
         schedule.start = schedule_file.moment(start)
-    return schedule, text
+    return schedule
+
+
+def facts_of(schedule: Schedule) -> dict[str, Any]:
+    """What a run's manifest has to say of its schedule besides the name, to recall it."""
+    facts = {"schedule_text": schedule.text, "schedule_start": schedule.start}
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def recall_schedule(facts: Mapping[str, Any], seed: int, params: Params) -> Schedule:
+    """The schedule of a run from its manifest; the file it may have come from is not needed any more.
+
+    Raises
+    ------
+    UsageError
+        When the manifest's schedule is none.
+    """
+    name, text = str(facts.get("schedule") or "none"), facts.get("schedule_text")
+    if text is None:
+        schedule = open_schedule(name, seed, params)
+    else:
+        schedule = schedule_file.parse(str(text), name, seed, params)
+    schedule.start = facts.get("schedule_start")
+    return schedule
 
 
 def _read(path: Path) -> str:

@@ -37,6 +37,14 @@ def test_all_rows_in_table_and_json(tmp_path):
     assert "of lists looked at" in done.output
 
 
+def test_telemetry_rows(tmp_path):
+    """`bench telemetry` measures reading beside pandas, a night of many nodes, its memory, and writing."""
+    done = CliRunner().invoke(bench.main, ["telemetry", "--scale", "0.001"])
+    assert done.exit_code == 0, done.output
+    for word in ("last line cut", "json_normalize", "beside", "20 nodes", "memory", "writing"):
+        assert word in done.output
+
+
 def test_missing_scipy_is_said(monkeypatch):
     """Without SciPy its rows say so, and have no value."""
     monkeypatch.setitem(__import__("sys").modules, "scipy.spatial", None)

@@ -343,7 +343,7 @@ def test_a_disk_that_stays_full_is_told_at_the_end(tmp_path: Path, disk: Disk) -
         log.write("telemetry", tick=tick, t=0.0)
     log.close()
     assert log.problem is not None
-    with pytest.warns(UserWarning, match="gap in seq"):
+    with pytest.warns(UserWarning, match="gaps? in seq"):
         frame = load(log.path)
     assert frame.seq.tolist() == list(range(len(frame)))
     assert frame.attrs["report"]["missing"] == 20 - len(frame)

@@ -103,6 +103,10 @@ class Entry:
         params.replace(**self.at(math.inf))
 
 
+Fired = tuple[str, Mapping[str, Any]]
+"""An event's name and its data."""
+
+
 @dataclass(frozen=True)
 class Action:
     """One thing due at ``t`` s: an ``event`` with its data; without one, ``data`` are parameters to set."""
@@ -116,7 +120,7 @@ class Schedule:
     """Entries as they run, from the seed.
 
     ``start``: mesh time in ms at which second 0 is; None: it is where the run begins. ``name`` is kept in
-    the run's manifest.
+    the run's manifest, and ``text``, if it came from a file.
 
     Raises
     ------
@@ -125,11 +129,18 @@ class Schedule:
     """
 
     def __init__(
-        self, name: str, entries: Sequence[Entry], seed: int, *, params: Params, start: float | None = None
+        self,
+        name: str,
+        entries: Sequence[Entry],
+        seed: int,
+        *,
+        params: Params,
+        start: float | None = None,
+        text: str | None = None,
     ) -> None:
         for entry in entries:
             entry.check(params)
-        self.name, self.start = name, start
+        self.name, self.start, self.text = name, start, text
         self._entries, self._seed = tuple(entries), seed
         self._begin()
 
@@ -157,6 +168,19 @@ class Schedule:
                 changes |= entry.at(due)
         return changes
 
+    def resume(self, before: float, now: float, world: World, done: Sequence[Fired]) -> list[Action]:
+        """Go on with a run at second `now`: what is due after `before` and not among the events `done`."""
+        self.seek(before)
+        left = list(done)
+        due = []
+        for action in self.due(now, world):
+            known = [one for one in left if action.event == one[0] and _within(action.data, one[1])]
+            if known:
+                left.remove(known[0])
+            else:
+                due.append(action)
+        return due
+
     def _begin(self) -> None:
         self._waiting: list[tuple[float, int, int]] = []
         self._times = [enumerate(entry.occurrences()) for entry in self._entries]
@@ -182,6 +206,10 @@ class Schedule:
 
     def _rng(self, index: int, k: int) -> random.Random:
         return random.Random(f"{self._seed} {index} {k}")
+
+
+def _within(data: Mapping[str, Any], whole: Mapping[str, Any]) -> bool:
+    return all(whole.get(name) == value for name, value in data.items())
 
 
 SCHEDULES: dict[str, tuple[Entry, ...]] = {

@@ -65,7 +65,7 @@ def parse(text: str, name: str, seed: int, params: Params) -> Schedule:
             entries[-1].check(params)
         except ParameterError as error:
             raise UsageError(f"{name}:{_line_of(error.name, text, line)}: {error}") from None
-    return Schedule(name, entries, seed, params=params, start=start)
+    return Schedule(name, entries, seed, params=params, start=start, text=text)
 
 
 def moment(text: str) -> float:

@@ -20,6 +20,9 @@ SCHEMA = 1
 """Version of the layout of run folders and records."""
 MANIFEST = "run.json"
 LOG = "telemetry.jsonl"
+INPUTS = "inputs.jsonl"
+CHECKPOINT = "checkpoint.npz"
+KEYFRAMES = "keyframes"
 
 _SLUG_LENGTH = 40
 _BLOCK = 1 << 16
@@ -96,6 +99,28 @@ def open_log(path: Path) -> FileIO:
         file.close()
         raise
     return file
+
+
+def cut_torn(path: Path) -> int:
+    """Cut a torn last line off a log, if there is one; how many bytes it had. Raises OSError."""
+    if not path.exists():
+        return 0
+    before = path.stat().st_size
+    open_log(path).close()
+    return before - path.stat().st_size
+
+
+def is_running(pid: object) -> bool:
+    """Whether a process of this machine has that number, other than this one."""
+    if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0 or pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _whole_lines(file: FileIO, end: int) -> int:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chronoflux.errors import LogError
+from chronoflux.telemetry.columns import FLOATS, Coded, Masked, Table
 from chronoflux.telemetry.records import REFUSALS, Peering, parse_peerings
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.sources import LOOKED_FOR, Source, find_runs
-from chronoflux.telemetry.table import FLOATS, Coded, Ints, Masked, Table, current_rows, read_table
+from chronoflux.telemetry.table import current_rows, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,8 @@ PEERING_COLUMNS = (
     *("time", "at", "node", "run", "peer", "R", "dpsi", "rtt_ms", "offset_ms", "uncertainty_ms", "via"),
 )
 """The columns of `load_peerings`."""
+
+Rows: TypeAlias = NDArray[np.intp] | slice
 
 
 def load(source: Source, *, strict: bool = False) -> pd.DataFrame:
@@ -85,11 +88,11 @@ def load_peerings(source: Source, *, strict: bool = False) -> pd.DataFrame:
     found: list[Peering] = []
     first = 0
     for table, kept in tables:
-        for position, row in enumerate(kept.tolist()):
+        for position, row in enumerate(np.arange(len(table))[kept].tolist()):
             for peering in _peerings_of(table, row, report):
                 rows.append(first + position)
                 found.append(peering)
-        first += len(kept)
+        first += _count(table, kept)
     frame = _frame(tables)[["time", "at", "node", "run"]].take(rows).reset_index(drop=True)
     for name in ("R", "dpsi", "rtt_ms", "offset_ms", "uncertainty_ms"):
         frame[name] = np.array([getattr(peering, name) for peering in found], dtype=np.float64)
@@ -101,20 +104,22 @@ def load_peerings(source: Source, *, strict: bool = False) -> pd.DataFrame:
     return frame
 
 
-def _read(
-    source: Source, *, strict: bool, peerings: bool
-) -> tuple[list[tuple[Table, NDArray[np.intp]]], Report]:
+def _read(source: Source, *, strict: bool, peerings: bool) -> tuple[list[tuple[Table, Rows]], Report]:
     report = Report(strict=strict)
     tables = []
     for run in find_runs(source):
         table = read_table(run, report, peerings=peerings)
         kept = current_rows(table)
-        report.superseded += len(table) - len(kept)
+        report.superseded += len(table) - _count(table, kept)
         tables.append((table, kept))
     if not report.records:
         name = source if isinstance(source, str) else repr(source)
         raise LogError(name, f"holds no record{_because(report)}; looked for {LOOKED_FOR}")
     return tables, report
+
+
+def _count(table: Table, kept: Rows) -> int:
+    return len(table) if isinstance(kept, slice) else len(kept)
 
 
 def _because(report: Report) -> str:
@@ -138,7 +143,7 @@ def _peerings_of(table: Table, row: int, report: Report) -> Sequence[Peering]:
         return ()
 
 
-def _frame(tables: Sequence[tuple[Table, NDArray[np.intp]]]) -> pd.DataFrame:
+def _frame(tables: Sequence[tuple[Table, Rows]]) -> pd.DataFrame:
     import pandas as pd
 
     def whole(name: str) -> Masked:
@@ -154,18 +159,22 @@ def _frame(tables: Sequence[tuple[Table, NDArray[np.intp]]]) -> pd.DataFrame:
         *_taken([(table.logic["portal"], kept) for table, kept in tables])
     )
     for name in (*FLOATS, *further):
-        columns[name] = np.concatenate([_floats(table, name)[kept] for table, kept in tables])
+        columns[name] = _joined([_floats(table, name)[kept] for table, kept in tables])
     for name in ("node", "room", "run", "type"):
         codes, texts = _merged((table.texts[name], kept) for table, kept in tables)
         columns[name] = pd.array(texts, dtype="str").take(codes, allow_fill=True)
     columns["data"] = _objects(tables)
-    return pd.DataFrame({name: columns[name] for name in (*COLUMNS, *further, "data")})
+    return pd.DataFrame({name: columns[name] for name in (*COLUMNS, *further, "data")}, copy=False)
 
 
-def _taken(parts: Sequence[tuple[Masked, NDArray[np.intp]]]) -> Masked:
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _taken(parts: Sequence[tuple[Masked, Rows]]) -> Masked:
     return Masked(
-        np.concatenate([column.values[kept] for column, kept in parts]),
-        np.concatenate([column.missing[kept] for column, kept in parts]),
+        _joined([column.values[kept] for column, kept in parts]),
+        _joined([column.missing[kept] for column, kept in parts]),
     )
 
 
@@ -174,21 +183,23 @@ def _floats(table: Table, name: str) -> NDArray[np.float64]:
     return np.full(len(table), np.nan) if found is None else found
 
 
-def _merged(parts: Iterable[tuple[Coded, NDArray[np.intp]]]) -> tuple[Ints, list[str]]:
+def _merged(parts: Iterable[tuple[Coded, Rows]]) -> tuple[NDArray[np.int32], list[str]]:
     """Codes of several tables as codes of one list of texts."""
     index: dict[str, int] = {}
     codes = []
     for column, kept in parts:
         places = [index.setdefault(text, len(index)) for text in column.texts]
-        codes.append(np.array([*places, -1], dtype=np.int64)[column.codes[kept]])  # −1 takes the last
-    return np.concatenate(codes), list(index)
+        same = places == list(range(len(places)))
+        kept_codes = column.codes[kept]
+        codes.append(kept_codes if same else np.array([*places, -1], kept_codes.dtype)[kept_codes])
+    return _joined(codes), list(index)  # where several texts change places, −1 takes the last
 
 
-def _objects(tables: Sequence[tuple[Table, NDArray[np.intp]]]) -> NDArray[np.object_]:
+def _objects(tables: Sequence[tuple[Table, Rows]]) -> NDArray[np.object_]:
     parts = []
     for table, kept in tables:
         column = np.full(len(table), None, dtype=object)
         for row, value in table.data.items():
             column[row] = value
         parts.append(column[kept])
-    return np.concatenate(parts)
+    return _joined(parts)

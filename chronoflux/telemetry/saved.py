@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from chronoflux.model.simulation import Simulation
 
 ENTRY = "simulation"
+POSITION = "log"
 _DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError)
 """What zipfile and NumPy raise where bytes are not what they should be."""
 
@@ -39,18 +40,25 @@ def save_simulation(simulation: Simulation, path: str | os.PathLike[str]) -> Pat
     LogError
         When it cannot be written.
     """
-    saved = simulation.save()
-    arrays = {name: value for name, value in saved.items() if isinstance(value, np.ndarray)}
-    rest = {name: value for name, value in saved.items() if name not in arrays}
-    text = json.dumps({"chronoflux": VERSION} | rest, allow_nan=False).encode()
-    content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **arrays, **{ENTRY: np.frombuffer(text, np.uint8)})
     target = Path(path)
     try:
-        replace_file(target, content.getbuffer())
+        replace_file(target, pack_simulation(simulation))
     except OSError as error:
         raise LogError(target, f"cannot be written ({error.strerror or error})") from error
     return target
+
+
+def pack_simulation(simulation: Simulation, position: dict[str, int] | None = None) -> memoryview:
+    """What is in such a file; `position`: how far a run's log is at this moment, ``seq`` and ``inputs``."""
+    saved = simulation.save()
+    arrays = {name: value for name, value in saved.items() if isinstance(value, np.ndarray)}
+    rest = {name: value for name, value in saved.items() if name not in arrays}
+    if position is not None:
+        rest[POSITION] = position
+    text = json.dumps({"chronoflux": VERSION} | rest, allow_nan=False).encode()
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **arrays, **{ENTRY: np.frombuffer(text, np.uint8)})
+    return content.getbuffer()
 
 
 def load_simulation(path: str | os.PathLike[str]) -> Simulation:
@@ -61,13 +69,18 @@ def load_simulation(path: str | os.PathLike[str]) -> Simulation:
     LogError
         When the file cannot be read, is none of these, is damaged, or comes from a newer ChronoFlux.
     """
+    return load_moment(path)[0]
+
+
+def load_moment(path: str | os.PathLike[str]) -> tuple[Simulation, dict[str, int] | None]:
+    """The simulation, and how far its run's log was, where that was noted; raises as the above."""
     from chronoflux.model.simulation import FORMAT, Simulation  # loads numba: not for those who read logs
 
     source = Path(path)
     entries = _read(source)
     try:
         saved = json.loads(entries.pop(ENTRY).tobytes())
-        version, made_by = saved["format"], saved.pop("chronoflux")
+        version, made_by, position = saved["format"], saved.pop("chronoflux"), saved.pop(POSITION, None)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise LogError(source, "is no simulation saved by ChronoFlux") from error
     if isinstance(version, int) and version > FORMAT:
@@ -77,9 +90,13 @@ def load_simulation(path: str | os.PathLike[str]) -> Simulation:
             "update ChronoFlux to load it",
         )
     try:
-        return Simulation.load(saved | entries)
+        return Simulation.load(saved | entries), None if position is None else _position(position)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise LogError(source, f"holds no sound simulation ({type(error).__name__}: {error})") from error
+
+
+def _position(noted: Any) -> dict[str, int]:
+    return {name: int(noted[name]) for name in ("seq", "inputs")}
 
 
 def _read(source: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import gzip
 import json
@@ -25,7 +26,7 @@ Source: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 LOOKED_FOR = f"a run folder ({MANIFEST}, {LOG}), a folder of them, or a .jsonl or .json file, also .gz"
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 _NO_LOGS = (MANIFEST, "inputs.jsonl", "inputs.jsonl.gz")
-_CHUNK = 1 << 20
+_CHUNK = 1 << 22
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -38,6 +39,15 @@ class RunFiles:
     folder: Path | None = None
     whole: bool = False
 
+    @property
+    def size(self) -> int:
+        """Bytes in the files; those that are gone by now do not count."""
+        sizes = 0
+        for file in self.files:
+            with contextlib.suppress(OSError):
+                sizes += file.stat().st_size
+        return sizes
+
 
 class Lines(NamedTuple):
     """Some consecutive records as bytes, their line numbers; or, `torn`, one that may be cut short."""
@@ -45,6 +55,19 @@ class Lines(NamedTuple):
     lines: list[bytes]
     numbers: Sequence[int]
     torn: bool = False
+
+
+class Block(NamedTuple):
+    """Whole lines of a file, each with its newline, and the number of the first."""
+
+    content: bytes
+    number: int
+
+    def split(self) -> Lines:
+        """The same as lines without their newlines."""
+        lines = self.content.split(b"\n")
+        lines.pop()
+        return Lines(lines, range(self.number, self.number + len(lines)))
 
 
 @dataclass
@@ -144,6 +167,12 @@ def read_manifest(run: RunFiles, report: Report) -> dict[str, Any]:
 
 
 def read_lines(path: Path, report: Report) -> Iterator[Lines]:
+    """The records of a log file, one by one; see :func:`read_blocks`."""
+    for block in read_blocks(path, report):
+        yield block if isinstance(block, Lines) else block.split()
+
+
+def read_blocks(path: Path, report: Report) -> Iterator[Block | Lines]:
     """The records of a log file as bytes: of JSON Lines or of a JSON array, plain or gzip.
 
     Damage to the file itself is noted in `report`; the records are not looked into.
@@ -180,19 +209,17 @@ def _chunks(path: Path, zipped: bool) -> Iterator[bytes]:
         raise LogError(path, f"cannot be read ({error.strerror})") from error
 
 
-def _split_lines(path: Path, chunks: Iterator[bytes], report: Report) -> Iterator[Lines]:
+def _split_lines(path: Path, chunks: Iterator[bytes], report: Report) -> Iterator[Block | Lines]:
     number, tail, damage = 1, [b""], None
     try:
         for chunk in chunks:
-            cut = chunk.rfind(b"\n")
-            if cut < 0:
+            cut = chunk.rfind(b"\n") + 1
+            if not cut:
                 tail.append(chunk)
                 continue
-            lines = b"".join((*tail, chunk[:cut])).split(b"\n")
-            if number == 1:
-                lines[0] = lines[0].removeprefix(_BOM)
-            yield Lines(lines, range(number, number + len(lines)))
-            number, tail = number + len(lines), [chunk[cut + 1 :]]
+            content = b"".join((*tail, chunk[:cut]))
+            yield Block(content.removeprefix(_BOM) if number == 1 else content, number)
+            number, tail = number + content.count(b"\n"), [chunk[cut:]]
     except _Damage as error:
         damage = error
     if last := b"".join(tail):

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,14 +23,19 @@ from typing import Any, Self
 from chronoflux.errors import LogError
 from chronoflux.model.params import Params
 from chronoflux.telemetry.folder import (
+    INPUTS,
     LOG,
     SCHEMA,
+    cut_torn,
+    is_running,
     make_run_folder,
     open_log,
     versions,
     write_manifest,
 )
+from chronoflux.telemetry.keeper import Content, Keeper
 from chronoflux.telemetry.records import rounded, to_json
+from chronoflux.telemetry.stream import Stream
 
 FLUSH_EVERY = 0.25
 """Seconds that a record waits for others before it is written."""
@@ -95,22 +99,58 @@ class RunLog:
             "seed": seed,
             "schedule": schedule,
             "versions": versions(),
-            "host": _valid_text(socket.gethostname()),
+            "host": _host(),
             "pid": os.getpid(),
             "start": start.isoformat(timespec="milliseconds"),
             "status": "running",
             "last_tick": None,
         }
         _check(log_dir, facts)
-        self.path = make_run_folder(log_dir, room, node, start)
-        self._facts = {"schema": SCHEMA, "run": self.path.name} | facts
+        path = make_run_folder(log_dir, room, node, start)
+        self._open(path, {"schema": SCHEMA, "run": path.name} | facts, queue_bytes)
+
+    @classmethod
+    def resume(
+        cls,
+        path: str | Path,
+        facts: Mapping[str, Any],
+        *,
+        seq: int,
+        inputs: int,
+        queue_bytes: int = QUEUE_BYTES,
+    ) -> Self:
+        """Go on with the log of a run that ended or was interrupted.
+
+        `facts` are those of its manifest, `seq` and `inputs` the numbers of the next record and input. A
+        torn last line is cut off first; :attr:`torn` says how many bytes that were.
+
+        Raises
+        ------
+        LogError
+            When the folder cannot be written, or another process is writing it.
+        """
+        path = Path(path)
+        pid = facts.get("pid")
+        if facts.get("status") == "running" and facts.get("host") == _host() and is_running(pid):
+            raise LogError(path, f"is being written by process {pid}: end that first")
+        log = cls.__new__(cls)
+        now = {"status": "running", "pid": os.getpid(), "host": _host(), "versions": versions()}
+        fresh = {name: value for name, value in facts.items() if name != "end"} | now
+        log._open(path, fresh | {"resumed": int(facts.get("resumed", 0)) + 1}, queue_bytes, seq, inputs)
+        return log
+
+    def _open(
+        self, path: Path, facts: dict[str, Any], queue_bytes: int, seq: int = 0, inputs: int = 0
+    ) -> None:
+        self.path = path
+        self._facts = facts
         self._limit = queue_bytes
 
         self._wake = threading.Condition()  # guards everything down to the blank line
-        self._queue: list[bytes] = []
+        self._queues: tuple[list[bytes], list[bytes]] = ([], [])  # inputs, records
         self._accepted = 0  # bytes ever queued
         self._queued = 0  # bytes in the queue and in the thread's hand
-        self._seq = 0
+        self._seq, self._input_seq = seq, inputs
         self._moment: tuple[int | None, float | None] = (None, None)  # newest tick and t
         self._dropped = 0
         self._dropped_since_gap = 0
@@ -119,17 +159,19 @@ class RunLog:
         self._closing = False
         self._flush_wanted = False
 
-        self._unwritten = b""  # from here on the thread's own
-        self._file: FileIO | None = None
+        # From here on the thread's own. Inputs come first: no record may outlive what led to it.
+        self._streams = [Stream(self.path / name, lambda path: open_log(path)) for name in (INPUTS, LOG)]
         self._outage: str | None = None
         self._manifest_problem: str | None = None
         self._synced = self._manifested = time.monotonic()
 
         try:
+            self.torn = sum(cut_torn(stream.path) for stream in self._streams)
             write_manifest(self.path, to_json(self._facts))
-            self._file = open_log(self.path / LOG)
+            self._streams[1].open()
         except OSError as error:
             raise LogError(self.path, f"cannot be written ({error.strerror or error})") from error
+        self._keeper = Keeper(self.path, self.flush)
         self._thread = threading.Thread(target=self._run, name=f"log {self.path.name}", daemon=True)
         self._thread.start()
         atexit.register(self.close, status="interrupted")
@@ -137,7 +179,13 @@ class RunLog:
     @property
     def problem(self) -> str | None:
         """What keeps the log from being written just now, in a line for people; None when all is well."""
-        return self._outage or self._manifest_problem
+        return self._outage or self._manifest_problem or self._keeper.problem
+
+    @property
+    def position(self) -> dict[str, int]:
+        """The ``seq`` of the next record and of the next input."""
+        with self._wake:
+            return {"seq": self._seq, "inputs": self._input_seq}
 
     @property
     def dropped(self) -> int:
@@ -182,6 +230,31 @@ class RunLog:
             if self._queued > self._limit // 2:
                 self._wake.notify_all()
 
+    def write_input(self, tick: int, **fields: Any) -> None:
+        """Add a line to ``inputs.jsonl``: what came from a peer and entered the swarm before `tick` moved.
+
+        As :meth:`write`: numbered, never blocking, dropped and counted where the disk is too slow.
+        """
+        with self._wake:
+            if self._closing:
+                return
+            if self._dropped_since_gap or self._queued >= self._limit:
+                self._drop(tick)
+                return
+            try:
+                line = to_json({"seq": self._input_seq, "tick": tick, **fields}) + b"\n"
+            except (TypeError, ValueError, RecursionError) as error:
+                raise LogError(self.path, f"an input cannot be written: {error}") from error
+            self._input_seq += 1
+            self._enqueue(0, line)
+
+    def keep(self, name: str, content: Content) -> None:
+        """Have a file of this run written in one step, ``checkpoint.npz`` or ``keyframes/18750.npz``.
+
+        It is written by a thread of its own, after the records so far; never blocks. See :class:`Keeper`.
+        """
+        self._keeper.keep(name, content)
+
     def update(self, **facts: Any) -> None:
         """Put facts into ``run.json``: the file is replaced within a second or so.
 
@@ -210,6 +283,7 @@ class RunLog:
         `last_tick` is that of the last record unless given. When the disk does not take it,
         :attr:`problem` says so afterwards.
         """
+        in_time = self._keeper.close(CLOSE_WITHIN)
         with self._wake:
             if not self._closing:
                 self._closing = True
@@ -219,7 +293,7 @@ class RunLog:
                 self._manifest_due = True
                 self._wake.notify_all()
         self._thread.join(CLOSE_WITHIN)
-        if self._thread.is_alive():
+        if self._thread.is_alive() or not in_time:
             self._outage = f"{self.path}: the disk does not answer; the end of the log is not written"
             logger.warning(self._outage)
         atexit.unregister(self.close)
@@ -240,7 +314,10 @@ class RunLog:
         except (TypeError, ValueError, RecursionError) as error:
             raise LogError(self.path, f"a {record['type']} record cannot be written: {error}") from error
         self._seq += 1
-        self._queue.append(line)
+        self._enqueue(1, line)
+
+    def _enqueue(self, stream: int, line: bytes) -> None:
+        self._queues[stream].append(line)
         self._accepted += len(line)
         self._queued += len(line)
 
@@ -261,9 +338,11 @@ class RunLog:
             except OSError as error:
                 self._stop_writing(error)
             self._write_manifest(closing)
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._close_streams()
+
+    def _close_streams(self) -> None:
+        for stream in self._streams:
+            stream.close()
 
     def _pause(self) -> bool:
         """Wait for the next round; True when it is the last one."""
@@ -279,39 +358,40 @@ class RunLog:
         return self._closing or self._flush_wanted or self._queued > self._limit // 2
 
     def _write_log(self, *, sync: bool) -> None:
-        if self._file is None:
-            self._file = open_log(self.path / LOG)
-        elif not os.path.samestat(os.stat(self.path / LOG), os.fstat(self._file.fileno())):
-            raise FileNotFoundError(None, "the file was replaced by another")
+        self._streams[1].open()
+        if self._streams[0].is_open:
+            self._streams[0].open()
         self._write_lines()
         if self._outage is not None or sync or time.monotonic() - self._synced >= SYNC_EVERY:
-            os.fsync(self._file.fileno())
+            self._sync()
             self._synced = time.monotonic()
         if self._end_gap():
             self._write_lines()
-            os.fsync(self._file.fileno())
+            self._sync()
+
+    def _sync(self) -> None:
+        for stream in self._streams:
+            stream.sync()
 
     def _write_lines(self) -> None:
-        """Carry the queue to the file. What fails is kept, from the start of the line it failed in."""
-        assert self._file is not None
-        while self._unwritten or self._take():
-            view, done = memoryview(self._unwritten), 0
-            try:
-                while done < len(view):
-                    done += self._file.write(view[done:])
-            finally:
-                if done < len(view):
-                    done = self._unwritten.rfind(b"\n", 0, done) + 1
-                self._unwritten = self._unwritten[done:]
-                with self._wake:
-                    self._queued -= done
-                    self._wake.notify_all()
+        """Carry the queues to the files; what fails is kept."""
+        while any(stream.unwritten for stream in self._streams) or self._take():
+            for stream in self._streams:
+                if not stream.unwritten:
+                    continue
+                try:
+                    stream.write()
+                finally:
+                    with self._wake:
+                        self._queued -= stream.written
+                        self._wake.notify_all()
 
     def _take(self) -> bool:
         with self._wake:
-            lines, self._queue = self._queue, []
-        self._unwritten = b"".join(lines)
-        return bool(lines)
+            queues, self._queues = self._queues, ([], [])
+        for stream, lines in zip(self._streams, queues, strict=True):
+            stream.unwritten = b"".join(lines)
+        return any(queues)
 
     def _end_gap(self) -> bool:
         """After an outage or drops, with everything written: queue a record that says what is missing."""
@@ -333,9 +413,7 @@ class RunLog:
         return True
 
     def _stop_writing(self, error: OSError) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._close_streams()
         if self._outage is None:
             self._outage = (
                 f"{self.path}: the log cannot be written ({error.strerror or error}); make room or bring the "
@@ -364,6 +442,10 @@ class RunLog:
                     f"{self.path}: run.json cannot be written ({error.strerror or error})"
                 )
                 logger.warning(self._manifest_problem)
+
+
+def _host() -> str:
+    return _valid_text(socket.gethostname())
 
 
 def _valid_text(text: str) -> str:

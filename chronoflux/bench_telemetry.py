@@ -1,0 +1,127 @@
+"""``python -m chronoflux.bench telemetry``: how fast logs are read and written here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from chronoflux.bench import Row
+from chronoflux.model.params import Params
+from chronoflux.roofline import Times
+from chronoflux.telemetry import RunLog, load
+from chronoflux.telemetry.folder import LOG
+from chronoflux.telemetry.records import to_json
+
+START = 1_800_000_000_000
+NIGHT = 43_200
+"""Seconds of twelve hours, a record each."""
+_NIGHT_READ = """
+import re, sys, time
+from chronoflux.telemetry import load
+load(sys.argv[1])
+start = time.perf_counter()
+frame = load(sys.argv[2])
+took = time.perf_counter() - start
+peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read()) if sys.platform == "linux" else None
+print(len(frame), took, 1024 * int(peak[1]) if peak else 0)
+"""
+
+
+def record(seq: int, values: Any) -> dict[str, Any]:
+    """A record as a node writes it; every 20th is an event. `values`: seven numbers from 0 to 1."""
+    names = ("H", "psi", "omega", "tau", "H_local", "H_mesh")
+    metrics = {name: round(float(value), 6) for name, value in zip(names, values[:6], strict=True)}
+    found: dict[str, Any] = {"timestamp": START + 1000 * seq, "t": float(seq), "type": "telemetry"}
+    found["metrics"] = metrics | {"nodes": 220, "intents": 3, "portal": False, "peers": 5}
+    found |= {"tick": round(62.5 * seq), "at": START + 1000 * (seq + float(values[6]))}
+    if seq % 20 == 19:
+        data = {"x": float(800 * values[0]), "y": float(600 * values[1]), "E": 0.35, "sigma": 80.0}
+        found |= {"type": "intent", "data": data, "id": f"{seq:032x}", "origin": "n1"}
+    return found | {"seq": seq, "mono": 10**12 + 10**9 * seq + int(1e6 * values[6])}
+
+
+def write_run(folder: Path, records: int) -> Path:
+    """A run folder of so many records, as if from a node."""
+    folder.mkdir(parents=True)
+    facts = {"schema": 1, "run": folder.name, "room": "bench", "node": folder.name, "status": "running"}
+    (folder / "run.json").write_text(json.dumps(facts))
+    rng = np.random.default_rng(len(folder.name))
+    with open(folder / LOG, "wb") as file:
+        for seq in range(records):
+            file.write(to_json(record(seq, rng.random(7))) + b"\n")
+    return folder
+
+
+def _pandas(path: Path) -> int:
+    """What one would write without `load`; it cannot read a file whose last line is cut."""
+    import pandas as pd
+
+    frame = pd.read_json(path, lines=True)
+    flat = pd.json_normalize(frame["metrics"].tolist())
+    return len(pd.concat([frame.drop(columns="metrics"), flat], axis=1))
+
+
+def reading(folder: Path, records: int, repeats: int) -> Iterator[Row]:
+    """JSON Lines into a frame, beside pandas alone."""
+    import warnings
+
+    run = write_run(folder / "one", records)
+    whole = (run / LOG).read_bytes()
+    load(run)
+    plain = records / Times.of(lambda: _pandas(run / LOG), 1).median
+    (run / LOG).write_bytes(whole[:-50])
+    del whole
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of the torn line
+        rate = records / Times.of(lambda: load(run), repeats).median
+    yield Row(f"load {records:,} records, last line cut", rate / 1e3, "k records/s", 500)
+    yield Row("pandas.read_json and json_normalize", plain / 1e3, "k records/s", note="the whole file")
+    yield Row("load beside these", rate / plain, "times", 5)
+
+
+def night(folder: Path, nodes: int, records: int) -> Iterator[Row]:
+    """A folder of many nodes, read in a process of its own."""
+    for number in range(nodes):
+        write_run(folder / "night" / f"n{number}", records)
+    small = write_run(folder / "small", 100)
+    command = [sys.executable, "-c", _NIGHT_READ, str(small), str(folder / "night")]
+    count, took, peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    case = f"{nodes} nodes, {int(count):,} records, to a frame"
+    yield Row(case, float(took), "s", 2, True)
+    if sys.platform == "linux":
+        yield Row(f"{case}, peak memory", float(peak) / 1e6, "MB", 600, True)
+
+
+def writing(folder: Path, records: int) -> Row:
+    """What the log costs the process that writes it."""
+    rng = np.random.default_rng(5)
+    names = ("H", "psi", "omega", "tau", "H_local", "H_mesh")
+    facts: dict[str, Any] = {"kind": "bench", "seed": 1, "schedule": "none"}
+    log = RunLog(folder, room="bench", node="writer", params=Params(), **facts)
+    with log:
+        values = rng.random((records, 6))
+        start = time.process_time()
+        for tick in range(records):
+            metrics = dict(zip(names, values[tick], strict=True))
+            log.write("telemetry", tick=tick, t=0.016 * tick, at=1.0, metrics=metrics)
+        log.flush(30)
+        took = time.process_time() - start
+    return Row("writing, of a core at 60 records/s", 100 * 60 * took / records, "%", 1, True)
+
+
+def measure(quick: bool, scale: float) -> Iterator[Row]:
+    """All rows, one after another; `quick` with a tenth of the records."""
+    scale *= 0.1 if quick else 1
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        yield from reading(folder, max(100, int(1e6 * scale)), 3)
+        yield from night(folder, 20, max(100, int(NIGHT * scale)))
+        yield writing(folder, max(100, int(2e4 * scale)))

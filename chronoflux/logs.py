@@ -1,0 +1,224 @@
+"""``python -m chronoflux.logs``: what run folders hold, whether they are whole, and in other formats."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from chronoflux.errors import LogError, UsageError
+from chronoflux.faces import run_command, run_face
+from chronoflux.telemetry.folder import KEYFRAMES, LOG
+from chronoflux.telemetry.inspect import check_run, repair_run, status, summary, types
+from chronoflux.telemetry.records import REFUSALS, parse
+from chronoflux.telemetry.report import Report
+from chronoflux.telemetry.sources import RunFiles, find_runs, read_manifest
+from chronoflux.telemetry.table import read_table
+
+PAUSE = 0.2  # s between looks at a log that is followed
+COLUMNS = ("run", "room", "node", "start", "length", "records", "gaps", "status")
+
+
+def face(work: Callable[..., Any]) -> Callable[..., None]:
+    """A command's body: what it refuses is one line and an exit code."""
+
+    def run(debug: bool, **options: Any) -> None:
+        async def go() -> None:
+            found = work(**options)
+            if asyncio.iscoroutine(found):
+                await found
+
+        run_face(go, debug=debug)
+
+    run.__doc__, run.__name__ = work.__doc__, work.__name__
+    return click.option("--debug", is_flag=True, help="show tracebacks")(run)
+
+
+RUNS = click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+RUN = click.argument("run", type=click.Path(path_type=Path))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Look after run folders."""
+
+
+@main.command("ls")
+@click.argument("folder", default="logs", type=click.Path(path_type=Path))
+@face
+def list_runs(folder: Path) -> None:
+    """The runs in FOLDER (default: logs), a line each."""
+    rows: list[tuple[str, ...]] = [COLUMNS]
+    for run in find_runs(folder):
+        try:
+            found = summary(run)
+        except LogError as error:
+            click.echo(str(error), err=True)
+            continue
+        start = f"{found.start:%Y-%m-%d %H:%M:%S}Z" if found.start else "–"
+        numbers = (_length(found.seconds), f"{found.records:,}", str(found.gaps))
+        rows.append((found.run, found.room, found.node, start, *numbers, found.status))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+@main.command()
+@RUN
+@face
+def show(run: Path) -> None:
+    """What RUN was: its facts, its records by type, its files."""
+    for one in find_runs(run):
+        report = Report()
+        facts = read_manifest(one, report)
+        table = read_table(one, report)
+        click.echo(f"{one.name}: {status(facts)}")
+        for name in ("room", "node", "kind", "seed", "schedule", "start", "end", "host", "resumed"):
+            if facts.get(name) is not None:
+                click.echo(f"  {name:10} {facts[name]}")
+        for kind, count in sorted(types(table).items(), key=lambda item: -item[1]):
+            click.echo(f"  {count:>10,} {kind}")
+        if one.folder is not None:
+            keyframes = len(list((one.folder / KEYFRAMES).glob("*.npz")))
+            size = sum(path.stat().st_size for path in one.folder.rglob("*") if path.is_file())
+            click.echo(f"  {keyframes} keyframes, {size / 1e6:.1f} MB in all")
+        if text := report.summary():
+            click.echo(f"  {text}")
+
+
+@main.command()
+@RUNS
+@click.option("--recompute", is_flag=True, help="also compute each run again and compare, bit for bit")
+@face
+def check(runs: tuple[Path, ...], recompute: bool) -> None:
+    """Whether RUNS are whole; leaves with code 1 when something is wrong, a line for each fault."""
+    wrong = 0
+    for run in find_runs(runs):
+        faults = check_run(run)
+        if recompute and run.folder is not None:
+            from chronoflux.replay import Replay
+
+            found = Replay(run.folder).recompute()
+            click.echo(f"{run.name}: {found}")
+            faults += [f"{run.folder}: {text}" for text in found.differences]
+        for fault in faults:
+            click.echo(fault)
+        click.echo(f"{run.name}: {f'{len(faults)} faults' if faults else 'whole'}")
+        wrong += bool(faults)
+    if wrong:
+        raise LogError(runs[0], f"{wrong} runs are not whole: see above; repair mends what can be mended")
+
+
+@main.command()
+@RUNS
+@face
+def repair(runs: tuple[Path, ...]) -> None:
+    """Cut torn tails of RUNS, clear away half-written files, note what was interrupted."""
+    for run in find_runs(runs):
+        done = repair_run(run)
+        for line in done or [f"{run.name}: nothing to repair"]:
+            click.echo(line)
+
+
+def _frame(run: Path) -> Any:
+    from chronoflux.telemetry import load
+
+    return load(run)
+
+
+def _csv(run: Path, path: Path) -> None:
+    _frame(run).to_csv(path, index=False)
+
+
+def _parquet(run: Path, path: Path) -> None:
+    import msgspec
+
+    frame = _frame(run)
+    frame["data"] = [None if data is None else msgspec.json.encode(data).decode() for data in frame["data"]]
+    frame.attrs = {}
+    frame.to_parquet(path, index=False, compression="zstd")
+
+
+def _json(run: Path, path: Path) -> None:
+    from chronoflux.telemetry import export_json
+
+    export_json(run, path)
+
+
+FORMATS: dict[str, Callable[[Path, Path], None]] = {".json": _json, ".csv": _csv, ".parquet": _parquet}
+
+
+@main.command()
+@RUN
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+@face
+def export(run: Path, path: Path) -> None:
+    """Write RUN to PATH: .json (the array of the first ChronoFlux), .csv or .parquet."""
+    if path.suffix not in FORMATS:
+        raise UsageError(f"{path}: name a file that ends in {', '.join(FORMATS)}")
+    try:
+        FORMATS[path.suffix](run, path)
+    except OSError as error:
+        raise LogError(path, f"cannot be written ({error.strerror or error})") from error
+    click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+@main.command()
+@RUN
+@click.option("-n", "count", default=10, show_default=True, type=click.IntRange(0), help="records of before")
+@click.option("--once", is_flag=True, help="do not wait for more")
+@face
+async def tail(run: Path, count: int, once: bool) -> None:
+    """The last records of RUN, and those to come until its end or Ctrl-C."""
+    found = find_runs(run)
+    if len(found) != 1 or found[0].folder is None:
+        raise UsageError(f"{run}: name one run folder")
+    await _follow(found[0], count, once)
+
+
+async def _follow(run: RunFiles, count: int, once: bool) -> None:
+    assert run.folder is not None
+    path = run.folder / LOG
+    try:
+        with _opened(path) as file:
+            lines = file.read().split(b"\n")
+            torn = lines.pop()
+            for line in lines[len(lines) - min(count, len(lines)) :]:
+                _say(line)
+            while not once and status(read_manifest(run, Report())) == "running":
+                await asyncio.sleep(PAUSE)
+                *lines, torn = (torn + file.read()).split(b"\n")
+                for line in lines:
+                    _say(line)
+    except OSError as error:
+        raise LogError(path, f"cannot be read ({error.strerror or error})") from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    return open(path, "rb")
+
+
+def _say(line: bytes) -> None:
+    try:
+        record = parse(line).record
+    except REFUSALS as error:
+        click.echo(f"(a bad line: {error})")
+        return
+    metrics = record.metrics
+    values = {"H": metrics.H, "H_mesh": metrics.H_mesh, "tau": metrics.tau} if metrics else {}
+    numbers = "  ".join(f"{name} {value:.3f}" for name, value in values.items() if value is not None)
+    data = "" if record.data is None else str(record.data)
+    t = "" if record.t is None else f"{record.t:.3f}"
+    click.echo(f"{t:>12} s  {record.type:18} {numbers}  {data}".rstrip())
+
+
+def _length(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}"
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,165 @@
+"""What is in a run's folder, whether it is whole, and how what is torn is mended."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from chronoflux.errors import LogError
+from chronoflux.telemetry.columns import Table
+from chronoflux.telemetry.folder import (
+    CHECKPOINT,
+    INPUTS,
+    KEYFRAMES,
+    LOG,
+    cut_torn,
+    is_running,
+    write_manifest,
+)
+from chronoflux.telemetry.inputs import read_inputs
+from chronoflux.telemetry.records import to_json
+from chronoflux.telemetry.report import Report
+from chronoflux.telemetry.saved import load_moment
+from chronoflux.telemetry.sources import RunFiles, read_manifest
+from chronoflux.telemetry.table import read_table
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run in a line: ``start`` in UTC, ``seconds`` from its first record to its last by the clock."""
+
+    run: str
+    room: str
+    node: str
+    start: datetime | None
+    seconds: float
+    records: int
+    gaps: int
+    status: str
+
+
+def summary(run: RunFiles) -> Summary:
+    """A run in a line; LogError when a file of it cannot be read at all."""
+    report = Report()
+    facts = read_manifest(run, report)
+    table = read_table(run, report)
+    times = table.whole["timestamp"].values
+    begun = datetime.fromtimestamp(times[0] / 1000, UTC) if len(times) else None
+    counts = report.to_dict()
+    return Summary(
+        run=run.name,
+        room=_text(facts.get("room")),
+        node=_text(facts.get("node")),
+        start=begun,
+        seconds=float(times[-1] - times[0]) / 1000 if len(times) else 0.0,
+        records=len(table),
+        gaps=counts["gaps"],
+        status=status(facts),
+    )
+
+
+def status(facts: dict[str, Any]) -> str:
+    """``running``, ``ended`` or ``interrupted``; a run whose process is gone was interrupted."""
+    said = facts.get("status")
+    if said == "running" and facts.get("host") == socket.gethostname():
+        alive = facts.get("pid") == os.getpid() or is_running(facts.get("pid"))
+        return "running" if alive else "interrupted"
+    return said if isinstance(said, str) else "unknown"
+
+
+def types(table: Table) -> dict[str, int]:
+    """How many records there are of each type."""
+    column = table.texts["type"]
+    counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.texts))
+    return dict(zip(column.texts, counts.tolist(), strict=True))
+
+
+def check_run(run: RunFiles) -> list[str]:
+    """Everything that is wrong with a run, in lines that name file and place; empty when it is whole."""
+    report = Report()
+    facts = read_manifest(run, report)
+    found: list[str] = []
+    try:
+        table = read_table(run, report)
+        if not len(table):
+            found.append(f"{run.folder or run.name}: holds no record")
+    except LogError as error:
+        found.append(str(error))
+    found += _check_inputs(run, report) + _check_states(run)
+    if status(facts) == "interrupted" and facts.get("status") == "running":
+        found.append(f"{run.folder}: its process is gone without an end: repair notes it, resume goes on")
+    counts = report.to_dict()
+    told = counts["examples"]
+    # `read_table` has read the manifest once more: what is wrong with it is told once.
+    return list(dict.fromkeys(told)) + found
+
+
+def _check_inputs(run: RunFiles, report: Report) -> list[str]:
+    if run.folder is None:
+        return []
+    found, due = [], 0
+    path = run.folder / INPUTS
+    for given in read_inputs(path, report):
+        if given.seq > due:
+            found.append(f"{path}: inputs {due} to {given.seq - 1} are missing")
+        elif given.seq < due:
+            found.append(f"{path}: input {given.seq} is there twice")
+        due = max(due, given.seq + 1)
+    return found
+
+
+def _check_states(run: RunFiles) -> list[str]:
+    if run.folder is None:
+        return []
+    found = []
+    for path in [run.folder / CHECKPOINT, *sorted((run.folder / KEYFRAMES).glob("*.npz"))]:
+        if path.exists():
+            try:
+                load_moment(path)
+            except LogError as error:
+                found.append(str(error))
+    return found
+
+
+def repair_run(run: RunFiles) -> list[str]:
+    """Cut torn tails, clear away half-written files, and note that an interrupted run is one.
+
+    What is missing stays missing. What was done, in lines; empty when there was nothing to do.
+
+    Raises
+    ------
+    LogError
+        When the run is still being written, or a file cannot be changed.
+    """
+    if run.folder is None:
+        raise LogError(run.files[0], "is no run folder: only these are repaired")
+    report = Report()
+    facts = read_manifest(run, report)
+    if status(facts) == "running":
+        raise LogError(run.folder, f"is being written by process {facts.get('pid')}: end that first")
+    done = []
+    try:
+        for name in (INPUTS, LOG):
+            if torn := cut_torn(run.folder / name):
+                done.append(f"{run.folder / name}: {torn} bytes of a torn last line cut off")
+        for path in sorted(run.folder.rglob(".*.new")):
+            path.unlink()
+            done.append(f"{path}: half written, removed")
+        if facts.get("status") == "running":
+            table = read_table(run, Report())
+            ticks = table.whole["tick"]
+            last = int(ticks.values[~ticks.missing][-1]) if (~ticks.missing).any() else None
+            write_manifest(run.folder, to_json(facts | {"status": "interrupted", "last_tick": last}))
+            done.append(f"{run.folder}: noted as interrupted at tick {last}")
+    except OSError as error:
+        raise LogError(run.folder, f"cannot be repaired ({error.strerror or error})") from error
+    return done
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else "–"

@@ -1,0 +1,88 @@
+"""A run's records one after another, as they happened: for recomputing it, and for going on with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, TypeAlias
+
+from chronoflux.telemetry.folder import INPUTS
+from chronoflux.telemetry.inputs import Input, read_inputs
+from chronoflux.telemetry.records import REFUSALS, Record, parse, parse_exact
+from chronoflux.telemetry.report import Report
+from chronoflux.telemetry.sources import RunFiles, read_lines
+
+_RESUME = re.compile(rb'"type"\s*:\s*"resume"')
+
+
+Range: TypeAlias = tuple[int, int]
+
+
+class Void(NamedTuple):
+    """What each ``resume`` took back: records ``first ≤ seq < end``, and inputs likewise."""
+
+    records: list[Range]
+    inputs: list[Range]
+
+    def covers(self, position: dict[str, int]) -> bool:
+        """Whether a state saved at this place of the log was taken back as well."""
+        place = position["seq"], position["inputs"]
+        for records, inputs in zip(self.records, self.inputs, strict=True):
+            begins, ends = (records[0], inputs[0]), (records[1], inputs[1])
+            if place != begins and all(a <= b <= c for a, b, c in zip(begins, place, ends, strict=True)):
+                return True
+        return False
+
+
+def read_void(run: RunFiles) -> Void:
+    """What the resumes of a run took back."""
+    void = Void([], [])
+    for record in _records(run, Report(), only=_RESUME):
+        match facts_of(record.data):
+            case {"records": [int(a), int(b)], "inputs": [int(c), int(d)]}:
+                void.records.append((a, b))
+                void.inputs.append((c, d))
+    return void
+
+
+def read_records(run: RunFiles, void: Void, report: Report) -> Iterator[Record]:
+    """The records that count, with a seq and a tick; bad lines are noted in `report`."""
+    for record in _records(run, report):
+        if record.seq is not None and record.tick is not None and not _within(record.seq, void.records):
+            yield record
+
+
+def read_run_inputs(run: RunFiles, void: Void, report: Report) -> Iterator[Input]:
+    """The inputs that count."""
+    if run.folder is not None:
+        for given in read_inputs(run.folder / INPUTS, report):
+            if not _within(given.seq, void.inputs):
+                yield given
+
+
+def _records(run: RunFiles, report: Report, only: re.Pattern[bytes] | None = None) -> Iterator[Record]:
+    for path in run.files:
+        for lines in read_lines(path, report):
+            for number, line in zip(lines.numbers, lines.lines, strict=True):
+                if not line.strip() or (only is not None and not only.search(line)):
+                    continue
+                try:
+                    yield _record(line)
+                except REFUSALS as error:
+                    report.fault("torn" if lines.torn else "bad", path, number, f"no record ({error})")
+
+
+def _record(line: bytes) -> Record:
+    try:
+        return parse_exact(line)
+    except REFUSALS:
+        return parse(line).record
+
+
+def _within(seq: int, ranges: Iterable[Range]) -> bool:
+    return any(first <= seq < end for first, end in ranges)
+
+
+def facts_of(value: Any) -> dict[str, Any]:
+    """A record's data, if it is an object."""
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,84 @@
+"""`Keeper`: carries whole files (checkpoints, keyframes, snapshots) to the disk, on a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from chronoflux.telemetry.folder import replace_file
+
+logger = logging.getLogger(__name__)
+
+WAITING, MOST = 256 << 20, 64
+"""Bytes, and files, that may wait for the disk; beyond that a file is left out."""
+Content = bytes | memoryview | Callable[[], bytes]
+
+
+class Keeper:
+    """Writes files into a run's folder, each in one step; of several of one name the newest counts.
+
+    `settle` is called before each: the log must be as far as the file says that it is.
+    """
+
+    def __init__(self, folder: Path, settle: Callable[[], bool]) -> None:
+        self.problem: str | None = None
+        self._folder, self._settle = folder, settle
+        self._wake = threading.Condition()
+        self._files: dict[str, Content] = {}
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def keep(self, name: str, content: Content) -> None:
+        """Have a file written, under a name within the folder; never blocks. `content` may be made there."""
+        with self._wake:
+            waiting = sum(
+                len(held) for other, held in self._files.items() if other != name and not callable(held)
+            )
+            if self._closing or waiting > WAITING or len(self._files) > 64:
+                return
+            self._files[name] = content
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name=f"files {self._folder.name}", daemon=True
+                )
+                self._thread.start()
+            self._wake.notify_all()
+
+    def close(self, timeout: float) -> bool:
+        """Write what waits, within `timeout` seconds; whether that was enough."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify_all()
+        if self._thread is None:
+            return True
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._files or self._closing)
+                if not self._files:
+                    return
+                name = next(iter(self._files))
+                content = self._files.pop(name)
+            self._write(self._folder / name, content)
+
+    def _write(self, path: Path, content: Content) -> None:
+        if not self._settle():
+            return  # the log itself cannot be written, and says so
+        try:
+            if path.parent != self._folder:
+                path.parent.mkdir(exist_ok=True)
+            replace_file(path, content() if callable(content) else content)
+            self.problem = None
+        except OSError as error:
+            if self.problem is None:
+                self.problem = f"{path}: cannot be written ({error.strerror or error})"
+                logger.warning(self.problem)
+
+
+def _size(content: Content) -> int:
+    return 0 if callable(content) else len(content)
