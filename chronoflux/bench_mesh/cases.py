@@ -248,7 +248,7 @@ async def relay(seconds: float) -> list[Figure]:
         clients = await enter(url, ["bench"] * 100)
         with Stopwatch([pid]) as watch:
             sent = await chatter(clients, seconds, 5.0, 200)
-        await asyncio.sleep(1)
+        await _arrived(clients, sent)
         delays = [delay for client in clients for delay in client.delays]
         signals = sum(client.signals for client in clients)
         lost = sum(client.lost for client in clients)
@@ -260,6 +260,17 @@ async def relay(seconds: float) -> list[Figure]:
         Figure("room of 100, telemetry at 5 Hz, p99", percentile(delays, 0.99), "ms", 25, note),
         Figure(f"the same: of {sent} signals lost", sent - signals + lost, "signals", 0),
     ]
+
+
+async def _arrived(clients: list[LightClient], signals: int) -> None:
+    """Wait a second, and longer while signals are still to come and do."""
+    before = -1
+    while True:
+        await asyncio.sleep(1)
+        heard = sum(client.signals for client in clients)
+        if heard >= signals or heard == before:
+            return
+        before = heard
 
 
 async def crowd() -> list[Figure]:
