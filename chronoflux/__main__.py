@@ -9,6 +9,7 @@ from chronoflux.version import VERSION
 FACES = {
     "chronoflux.signal": "the signaling server, where nodes meet",
     "chronoflux.headless": "a node without a notebook",
+    "chronoflux.analyze": "what the logs of a room say, as a summary and a report",
     "chronoflux.demo": "the whole way once, on this machine",
     "chronoflux.bench": "how fast the engine is here",
 }

@@ -56,10 +56,21 @@ def test_the_band_is_the_spread_of_the_mean() -> None:
     assert (found.high - found.low) / error == pytest.approx(2 * 1.96 * np.ones(len(error)), rel=0.12)
 
 
+def test_of_many_events_the_band_is_normal() -> None:
+    """Beyond 2,000 events the band is 1.96 standard errors either side of the mean."""
+    t = np.arange(40_000.0)
+    x = np.random.default_rng(1).normal(size=len(t))
+    found = superposed_epochs(x, t, np.arange(10, 39_900, 15.0), before=2, after=2)
+    error = found.courses.std(axis=0) / math.sqrt(len(found.courses))
+    assert len(found.courses) > 2000
+    assert found.high - found.mean == pytest.approx(1.959964 * error)
+    assert found.mean - found.low == pytest.approx(1.959964 * error)
+
+
 def test_epochs_over_gaps_and_edges_are_left_out() -> None:
     """Events too near an edge, over a gap in time or a missing value are left out and counted."""
     x, t = planted(0.5, 5.0, 0.1, 2)
-    x[500] = np.nan  # within the epochs of the events at 450 − … no: only of 500
+    x[500] = np.nan  # within the epoch of the event at 500 alone
     keep = (t < 1010) | (t > 1020)
     found = superposed_epochs(x[keep], t[keep], [5, *EVENTS, 1990], before=10, after=30)
     assert found.left_out == 4  # at 5, 500, 1000, 1990

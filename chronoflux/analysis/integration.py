@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chronoflux.analysis.checks import Floats, columns, complete, same_length, varying, whole
-from chronoflux.analysis.information import Method, gaussian_information, information
+from chronoflux.analysis.information import SINGULAR, Method, gaussian_information, information
 from chronoflux.analysis.result import Result
 from chronoflux.errors import ParameterError
 
@@ -157,22 +157,12 @@ def emergence_nats(
     (pairs,), masked = complete("samples", np.hstack([state[:-lag], state[lag:]]), least=8)
     if method != "discrete":
         varying("samples", pairs)
-    covariance = np.cov(pairs, rowvar=False) if method == "gaussian" else None
-    part = [np.arange(j * width, (j + 1) * width) for j in range(count)]
-    macro_now = np.arange(count * width, count * width + size)
-    later = state.shape[1]
-
-    def told(a: NDArray[np.intp], b: NDArray[np.intp]) -> float:
-        """``I(a_t; b_{t+lag})`` of columns of the state."""
-        if covariance is not None:
-            return gaussian_information(covariance, a, b + later, np.empty(0, dtype=np.intp))
-        none = np.empty((len(pairs), 0))
-        return information(pairs[:, a], pairs[:, b + later], none, method=method, k=k)[0]
-
-    psi = told(macro_now, macro_now) - sum(told(x, macro_now) for x in part)
-    down = [told(macro_now, x) for x in part]
-    delta = max(down[j] - sum(told(x, part[j]) for x in part) for j in range(count))
-    gamma = max(down)
+    blocks = [np.arange(j * width, (j + 1) * width) for j in range(count)]
+    blocks.append(np.arange(count * width, count * width + size))
+    told = _told_across(pairs, blocks, method, k)
+    psi = float(told[-1, -1] - told[:-1, -1].sum())
+    delta = float((told[-1, :-1] - told[:-1, :-1].sum(axis=0)).max())
+    gamma = float(told[-1, :-1].max())
 
     def result(name: str, value: float, reading: str) -> Result:
         return Result(
@@ -190,6 +180,32 @@ def emergence_nats(
         result("downward causation Δ", delta, _above(delta, "the macro variable acts on a part")),
         result("causal decoupling Γ", gamma, "0, with Ψ above 0, would mean that the macro goes its own way"),
     )
+
+
+def _told_across(pairs: Floats, blocks: list[NDArray[np.intp]], method: Method, k: int) -> Floats:
+    """``I(a_t; b_{t+lag})`` in nats between any two blocks of columns of the state: (blocks, blocks).
+
+    `pairs` (n, 2m) holds the state and, behind it, the later state.
+    """
+    later = pairs.shape[1] // 2
+    if method == "gaussian" and all(len(block) == 1 for block in blocks):
+        scaled = (pairs - pairs.mean(axis=0)) / pairs.std(axis=0)
+        correlation = scaled[:, :later].T @ scaled[:, later:] / len(pairs)
+        if np.abs(correlation).max() ** 2 >= 1 - SINGULAR:
+            raise ParameterError("samples", "linearly dependent", "no linear function of an earlier state")
+        found: Floats = -0.5 * np.log1p(-np.square(correlation))
+        return found
+    none = np.empty(0, dtype=np.intp)
+    if method == "gaussian":
+        covariance = np.cov(pairs, rowvar=False)
+        rows = [[gaussian_information(covariance, a, b + later, none) for b in blocks] for a in blocks]
+    else:
+        empty = np.empty((len(pairs), 0))
+        rows = [
+            [information(pairs[:, a], pairs[:, b + later], empty, method=method, k=k)[0] for b in blocks]
+            for a in blocks
+        ]
+    return np.array(rows)
 
 
 def _above(value: float, words: str) -> str:

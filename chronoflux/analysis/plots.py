@@ -70,7 +70,7 @@ def over_time(
     times = np.asarray(table.index, dtype=np.float64)[::width] / scale
     for (colour, stroke), node in zip(_styles(), table.columns, strict=False):
         grouped = table[node].groupby(bins)
-        axes.plot(times, grouped.mean(), color=colour, ls=stroke, lw=1.3, label=str(node))
+        axes.plot(times, grouped.mean(), color=colour, ls=stroke, lw=1.3, label=_text(node))
         if width > 1:
             axes.fill_between(times, grouped.min(), grouped.max(), color=colour, alpha=0.15, lw=0)
     if oscillators is not None:
@@ -118,8 +118,8 @@ def pair_matrix(
     image = axes.imshow(values, cmap=_map(), vmin=least, vmax=greatest)
     ticks = range(len(matrix))
     axes.set(xlabel="node [name]", ylabel="node [name]", xticks=ticks, yticks=ticks)
-    axes.set_xticklabels(matrix.columns, rotation=60, ha="right")
-    axes.set_yticklabels(matrix.index)
+    axes.set_xticklabels([*map(_text, matrix.columns)], rotation=60, ha="right")
+    axes.set_yticklabels([*map(_text, matrix.index)])
     if len(matrix) <= 12:
         for (i, j), value in np.ndenumerate(values):
             if np.isfinite(value):
@@ -142,7 +142,7 @@ def locked_intervals(locked: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             for start, length in zip(pair["start"], pair["duration"], strict=True)
         ]
         axes.broken_barh(bars, (row - 0.35, 0.7), color=COLOURS[0])
-        names.append(f"{a} – {b}")
+        names.append(f"{_text(a)} – {_text(b)}")
     axes.set(xlabel=f"mesh time [{unit}]", ylabel="locked pair [names]", xlim=(0, None))
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
@@ -262,11 +262,17 @@ def flow(found: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         )
     axes.scatter(places[:, 0], places[:, 1], s=260, color="w", edgecolor="0.2", zorder=3)
     for name, (x, y) in zip(names, 1.2 * places, strict=True):
-        axes.text(x, y, name, ha="center", va="center", fontsize=8)
+        axes.text(x, y, _text(name), ha="center", va="center", fontsize=8)
     axes.set(xlim=(-1.5, 1.5), ylim=(-1.4, 1.4), aspect="equal", xticks=[], yticks=[])
     words = f"widest arrow: {most:.2g} nats a step" if len(arrows) else "no direction beyond chance"
     axes.set_title(f"{len(arrows)} of {len(found)} directions; {words}", fontsize=9)
     return axes
+
+
+def _text(name: object) -> str:
+    """A name as it is: a dollar begins no formula, and an underscore at its beginning hides nothing."""
+    text = str(name).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 def _axes(ax: Axes | None) -> Axes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import ArrayLike
 from chronoflux.analysis.checks import Floats, complete, fraction, same_length, series, whole
 from chronoflux.analysis.result import Result
 from chronoflux.errors import ParameterError
+
+MOST_RESAMPLED = 2000
+"""From more events on the band is the normal one, to which resampling has converged by then."""
 
 
 class Epochs(NamedTuple):
@@ -52,7 +56,8 @@ def superposed_epochs(
 
     Chree, Philosophical Transactions A 212, 75, 1913. The band is of percentiles over events drawn with
     replacement (Efron and Tibshirani, An Introduction to the Bootstrap, 1993); it holds for each moment by
-    itself, not for the whole course, and takes the events as independent of each other.
+    itself, not for the whole course, and takes the events as independent of each other. From more than
+    2,000 events on it is the normal band, to which resampling has converged by then.
 
     Parameters
     ----------
@@ -123,10 +128,14 @@ def superpose(
         courses = courses - courses[:, lag < 0].mean(axis=1, keepdims=True)
     (courses,), left_out = complete("epochs", courses, least=3)
     n = len(courses)
+    mean = courses.mean(axis=0)
+    if n > MOST_RESAMPLED:
+        half = NormalDist().inv_cdf((1 + level) / 2) * courses.std(axis=0) / math.sqrt(n)
+        return Epochs(lag, mean, mean - half, mean + half, courses, left_out)
     rng = np.random.default_rng(seed)
     shares = rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n  # how often each event was drawn
     low, high = np.quantile(shares @ courses, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return Epochs(lag, courses.mean(axis=0), low, high, courses, left_out)
+    return Epochs(lag, mean, low, high, courses, left_out)
 
 
 def _interpolated(values: Floats, times: Floats, at: Floats, longest: float) -> Floats:

@@ -215,7 +215,7 @@ def event_epochs(
     `kind` is a record's type: ``"intent"`` for own ones, ``"remote_intent"`` for those of peers. Other
     arguments as of :func:`chronoflux.analysis.response.superposed_epochs`.
     """
-    records, events = _telemetry(frame, column, room), _of_room(frame, room)
+    records, events = _telemetry(frame, column, room), of_room(frame, room)
     events = events[events["type"] == kind]
     lag = epoch_lags(before, after, step)
     courses = [np.empty((0, len(lag)))]
@@ -245,7 +245,8 @@ def information_flow(
 ) -> pd.DataFrame:
     """Gaussian transfer entropy between every two nodes, both ways, judged together.
 
-    Only the longest stretch in which all nodes are on record enters. In each of `count` surrogates every
+    Only the longest stretch in which all nodes are on record enters, cut to a length that Fourier transforms
+    like. In each of `count` surrogates every
     node is turned round by its own number of steps; the error over all pairs is held by the maximum
     statistic (:func:`chronoflux.analysis.chance.maximum_statistic`).
 
@@ -260,25 +261,21 @@ def information_flow(
     table = side_by_side(frame, column, step=step, room=room)
     if len(table.columns) < 2:
         raise ParameterError("nodes", len(table.columns), "at least 2 in the room")
-    stretch = _longest_stretch(table)
+    stretch = longest_stretch(table)
+    stretch = stretch.iloc[: max(lag, history) + _quick_length(len(stretch) - max(lag, history))]
     index = list(permutations(table.columns, 2))
     node_of = {node: i for i, node in enumerate(table.columns)}
     courses = {node: stretch[node].to_numpy() for node in table.columns}
-    by_shift = [
-        transfer_entropy_by_shift_nats(courses[a], courses[b], lag=lag, history=history) for a, b in index
-    ]
-    steps = len(by_shift[0])
+    steps = len(stretch) - max(lag, history)
     turned = _turns(steps, len(table.columns), count, np.random.default_rng(seed))
-    null = np.stack(
-        [
-            te[(turned[:, node_of[a]] - turned[:, node_of[b]]) % steps]
-            for te, (a, b) in zip(by_shift, index, strict=True)
-        ],
-        axis=1,
-    )
-    family = maximum_statistic([te[0] for te in by_shift], null, level=level)
+    values, null = np.empty(len(index)), np.empty((count, len(index)))
+    for i, (a, b) in enumerate(index):
+        te = transfer_entropy_by_shift_nats(courses[a], courses[b], lag=lag, history=history)
+        values[i] = te[0]
+        null[:, i] = te[(turned[:, node_of[a]] - turned[:, node_of[b]]) % steps]
+    family = maximum_statistic(values, null, level=level)
     found = pd.DataFrame(
-        {"te_nats": [te[0] for te in by_shift], "p": family.p, "found": family.found},
+        {"te_nats": values, "p": family.p, "found": family.found},
         index=pd.MultiIndex.from_tuples(index, names=["source", "target"]),
     )
     found.attrs = {
@@ -297,12 +294,26 @@ def _turns(steps: int, nodes: int, count: int, rng: np.random.Generator) -> NDAr
 
     Any two are apart by a tenth of the circle's share of each at least, drawn evenly under that condition.
     """
+    if steps < nodes:
+        raise ParameterError("samples", steps, f"at least {nodes} in a row with all nodes on record")
     apart = steps // (10 * nodes)
     free = np.sort(rng.integers(0, steps - nodes * apart, (count, nodes)), axis=1)
     return rng.permuted(free + apart * np.arange(nodes), axis=1)
 
 
-def _longest_stretch(table: pd.DataFrame) -> pd.DataFrame:
+def _quick_length(n: int) -> int:
+    """The greatest length up to n without a prime factor above 11."""
+    for length in range(n, 1, -1):
+        rest = length
+        for prime in (2, 3, 5, 7, 11):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return length
+    return max(n, 0)
+
+
+def longest_stretch(table: pd.DataFrame) -> pd.DataFrame:
     spans = runs(table.notna().all(axis=1).to_numpy())
     if not len(spans):
         raise ParameterError("frame", "no moment with all nodes on record", "nodes that ran at the same time")
@@ -321,7 +332,7 @@ def _or_nan(measure: Callable[..., Result], *arrays: Any, **options: Any) -> flo
         return np.nan
 
 
-def _of_room(frame: pd.DataFrame, room: str | None) -> pd.DataFrame:
+def of_room(frame: pd.DataFrame, room: str | None) -> pd.DataFrame:
     rooms = sorted(frame["room"].dropna().unique())
     if room is None and len(rooms) > 1:
         raise ParameterError("room", room, f"one of {', '.join(rooms)}: the frame holds several")
@@ -333,7 +344,8 @@ def _of_room(frame: pd.DataFrame, room: str | None) -> pd.DataFrame:
 def _telemetry(frame: pd.DataFrame, column: str, room: str | None) -> pd.DataFrame:
     if column not in frame or frame[column].dtype.kind not in "fiu":
         raise ParameterError("column", column, "a metric of the frame, such as H, H_local, tau")
-    records = _of_room(frame, room)
+    names = ["time", "node", "room", "type", "at", "omega", column]
+    records = of_room(frame[list(dict.fromkeys(names))], room)
     records = records[(records["type"] == "telemetry") & records[column].notna()]
     records = records.assign(node=records["node"].fillna("unnamed"))
     if not len(records):

@@ -52,20 +52,19 @@ def circular_shifts(
     values = np.asarray(x, dtype=np.float64)
     n = len(values) if values.ndim else 0
     least = max(1, n // 20) if least is None else whole("least", least, 1)
+    whole("count", count, 1)
     choices = n - 2 * least + 1
-    if not 1 <= count <= choices:
-        raise ParameterError("count", count, f"1 to {max(choices, 0)}: so many shifts have {n} samples")
     if together:
+        if count > choices:
+            raise ParameterError("count", count, f"1 to {max(choices, 0)}: so many shifts have {n} samples")
         for steps in rng.permutation(np.arange(least, n - least + 1))[:count]:
             yield np.roll(values, int(steps), axis=0)
         return
     if values.ndim < 2 or values.shape[1] < 2:
         raise ParameterError("x", values.shape, "two columns or more, to turn them against each other")
-    rows = np.arange(n)[:, None]
     for _ in range(count):
-        steps = np.asarray(rng.integers(0, n, size=values.shape[1]))
-        index = (rows - steps) % n
-        yield np.take_along_axis(values, index.reshape(*index.shape, *[1] * (values.ndim - 2)), axis=0)
+        turned = [np.roll(values[:, j], int(rng.integers(n)), axis=0) for j in range(values.shape[1])]
+        yield np.stack(turned, axis=1)
 
 
 def iaaft(x: ArrayLike, count: int, rng: np.random.Generator, *, iterations: int = 200) -> Iterator[Floats]:
