@@ -108,6 +108,13 @@ def test_long_records_are_drawn_as_means_with_their_range() -> None:
     assert axes.get_xlim() == pytest.approx((0, 4), abs=0.01)
 
 
+def test_the_matrix_of_locking_goes_from_0_to_1() -> None:
+    """The scale of phase-locking values ends at 1, whatever they are; with most=None at the greatest."""
+    matrix = pd.DataFrame([[np.nan, 0.02], [0.02, np.nan]], ["a", "b"], ["a", "b"])
+    assert plots.pair_matrix(matrix).images[0].get_clim() == (0, 1)
+    assert plots.pair_matrix(matrix, most=None).images[0].get_clim() == (0, 0.02)
+
+
 def test_only_what_was_found_is_an_arrow() -> None:
     """The graph has an arrow for each direction found, and says so when there is none."""
     axes = every_plot()["flow"]

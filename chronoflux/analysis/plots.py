@@ -80,7 +80,10 @@ def over_time(
         axes.set_ylim(0, 1.03)
     _mark_events(axes, frame, events, table.attrs["start"].timestamp(), scale, room)
     axes.set(xlabel=f"mesh time [{unit}]", ylabel=UNITS.get(column, column), xlim=(0, times[-1]))
-    axes.legend(fontsize=8, loc="lower right", ncols=1 + len(table.columns) // 8)
+    if len(table.columns) > 8:  # beside the lines, which it would cover
+        axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), ncols=1 + len(table.columns) // 14)
+    else:
+        axes.legend(fontsize=8, loc="lower right")
     return axes
 
 
@@ -99,7 +102,11 @@ def _mark_events(
 
 
 def pair_matrix(
-    matrix: pd.DataFrame, *, label: str = "phase-locking value [1]", ax: Axes | None = None
+    matrix: pd.DataFrame,
+    *,
+    label: str = "phase-locking value [1]",
+    most: float | None = 1.0,
+    ax: Axes | None = None,
 ) -> Axes:
     """A measure of every two nodes as a map, with its numbers where there are few enough to be read.
 
@@ -109,12 +116,14 @@ def pair_matrix(
         Rows and columns are nodes, from :func:`chronoflux.analysis.rooms.pair_matrix`; NaN stays blank.
     label
         The measure and its unit, for the scale.
+    most
+        Upper end of the scale; None: the greatest value.
     """
     axes = _axes(ax)
     values = matrix.to_numpy(np.float64)
     if not np.isfinite(values).any():
         raise ParameterError("matrix", "no finite value", "at least one pair that was measured")
-    least, greatest = min(0.0, float(np.nanmin(values))), float(np.nanmax(values))
+    least, greatest = min(0.0, float(np.nanmin(values))), float(np.nanmax(values)) if most is None else most
     image = axes.imshow(values, cmap=_map(), vmin=least, vmax=greatest)
     ticks = range(len(matrix))
     axes.set(xlabel="node [name]", ylabel="node [name]", xticks=ticks, yticks=ticks)
@@ -144,7 +153,8 @@ def locked_intervals(locked: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         axes.broken_barh(bars, (row - 0.35, 0.7), color=COLOURS[0])
         names.append(f"{_text(a)} – {_text(b)}")
     axes.set(xlabel=f"mesh time [{unit}]", ylabel="locked pair [names]", xlim=(0, None))
-    axes.set_yticks(range(len(names)), names)
+    every = 1 + len(names) // 30  # so that names do not lie over each other
+    axes.set_yticks(range(0, len(names), every), names[::every])
     axes.invert_yaxis()
     return axes
 

@@ -215,6 +215,7 @@ def information(study: Study, section: Section) -> None:
         f"n = {facts['n']:,}, {facts['masked']:,} masked)"
     )
     if found["found"].any():
+        section.lines.append("two nodes that listen to a third may give this too, without a way between them")
         section.lines.append(
             f"most: {_best(found['te_nats'], ' → ')}, {found['te_nats'].max():.4f} nats a step"
         )
