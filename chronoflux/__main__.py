@@ -11,6 +11,7 @@ FACES = {
     "chronoflux.headless": "a node without a notebook",
     "chronoflux.mesh": "check ROOM: who is in a room, how each is reached, and why not",
     "chronoflux.logs": "what run folders hold, and whether they are whole",
+    "chronoflux.analyze": "what the logs of a room say, as a summary and a report",
     "chronoflux.demo": "the whole way once, on this machine",
     "chronoflux.bench": "how fast the engine is here",
 }
