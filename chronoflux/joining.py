@@ -13,6 +13,7 @@ from typing import Any
 from chronoflux.errors import ChronofluxError, UsageError
 from chronoflux.model.params import Params
 from chronoflux.node import Node
+from chronoflux.telemetry.snapshots import MOST
 
 _OPEN: dict[tuple[str, str], Node] = {}
 """The running nodes of this process by room and name."""
@@ -32,6 +33,7 @@ async def join(
     background: bool = False,
     kind: str | None = None,
     speed: float = 1.0,
+    snapshots: int = MOST,
     ice_servers: Sequence[Mapping[str, Any]] | None = None,
 ) -> Node:
     """Join a room with a swarm of your own and start to run.
@@ -61,6 +63,8 @@ async def join(
         Run node and network in a thread of their own, so that a long blocking cell does not hold them up.
     speed
         Simulated seconds per second.
+    snapshots
+        How many pictures of the swarm, with its state, the run may keep at lion gates and flips.
     ice_servers
         In place of the server's: ``[{"urls": "turn:…", "username": …, "credential": …}]``.
 
@@ -81,6 +85,7 @@ async def join(
         resume=resume,
         kind=kind,
         speed=speed,
+        snapshots=snapshots,
         ice_servers=ice_servers,
     )
     key = (node.room, node.node_id)

@@ -32,6 +32,7 @@ from chronoflux.runner import Runner, warm_up
 from chronoflux.signal.checks import room_name, server_url
 from chronoflux.signal.limits import Bucket
 from chronoflux.telemetry import RunLog
+from chronoflux.telemetry.snapshots import MOST
 from chronoflux.version import VERSION
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Node:
         resume: str | Path | None = None,
         kind: str | None = None,
         speed: float = 1.0,
+        snapshots: int = MOST,
         ice_servers: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         self._past = None if resume is None else Replay(resume)
@@ -98,7 +100,7 @@ class Node:
         self._first_params = params or Params()
         self.seed = random.SystemRandom().getrandbits(63) if seed is None else seed
         self._schedule = Schedule(schedule or "none", self.seed)
-        self._speed, self._ice_servers = speed, ice_servers
+        self._speed, self._snapshots, self._ice_servers = speed, snapshots, ice_servers
         self._secret = os.urandom(16)
         self._places = random.Random(self.seed ^ 0x5EED)
         self.clock = MeshClock()
@@ -152,10 +154,12 @@ class Node:
                 self._worker,
                 schedule=self._schedule,
                 speed=self._speed,
+                snapshots=self._snapshots,
             )
             if self.server is not None:
                 await self._enter()
-            self._runner.begin(resumed)
+            found = self._continuation
+            self._runner.begin(resumed, owed=found is not None and found.owed)
             for name, data in self._left:
                 self.on_scheduled(name, data)
             self._main = asyncio.create_task(self._live(), name=f"node {self.node_id}")
@@ -345,6 +349,10 @@ class Node:
         """Put a remark of yours into the log."""
         runner = self._running
         runner.put(lambda simulation: runner.note("note", data={"text": str(text)}))
+
+    def take_snapshot(self) -> None:
+        """Keep the swarm and its picture in the run's folder, under ``snapshots/``."""
+        self._running.take_snapshot()
 
     def play(self) -> None:
         """Go on."""
