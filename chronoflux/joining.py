@@ -14,6 +14,7 @@ from chronoflux.errors import ChronofluxError, UsageError
 from chronoflux.mesh.ice import Policy
 from chronoflux.model.params import Params
 from chronoflux.node import Node
+from chronoflux.telemetry.snapshots import MOST
 
 _OPEN: dict[tuple[str, str], Node] = {}
 """The running nodes of this process by room and name."""
@@ -34,6 +35,7 @@ async def join(
     background: bool = False,
     kind: str | None = None,
     speed: float = 1.0,
+    snapshots: int = MOST,
     ice_servers: Sequence[Mapping[str, Any]] | None = None,
     ice_transport_policy: Policy = "all",
 ) -> Node:
@@ -67,6 +69,8 @@ async def join(
         Run node and network in a thread of their own, so that a long blocking cell does not hold them up.
     speed
         Simulated seconds per second.
+    snapshots
+        How many pictures of the swarm, with its state, the run may keep at lion gates and flips.
     ice_servers
         In place of the server's: ``[{"urls": "turn:…", "username": …, "credential": …}]``.
     ice_transport_policy
@@ -90,6 +94,7 @@ async def join(
         resume=resume,
         kind=kind,
         speed=speed,
+        snapshots=snapshots,
         ice_servers=ice_servers,
         ice_transport_policy=ice_transport_policy,
     )

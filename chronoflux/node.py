@@ -34,6 +34,7 @@ from chronoflux.schedules import facts_of, open_schedule, recall_schedule
 from chronoflux.signal.checks import room_name, server_url
 from chronoflux.signal.limits import Bucket
 from chronoflux.telemetry import RunLog
+from chronoflux.telemetry.snapshots import MOST
 from chronoflux.version import VERSION
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Node:
         resume: str | Path | None = None,
         kind: str | None = None,
         speed: float = 1.0,
+        snapshots: int = MOST,
         ice_servers: Sequence[Mapping[str, Any]] | None = None,
         ice_transport_policy: Policy = "all",
     ) -> None:
@@ -104,7 +106,8 @@ class Node:
             self._schedule = open_schedule(schedule, self.seed, self._first_params, start=schedule_start)
         else:
             self._schedule = recall_schedule(self._past.facts, self.seed, self._first_params)
-        self._speed, self._ice = speed, Ice.wanted(ice_servers, ice_transport_policy)
+        self._speed, self._snapshots = speed, snapshots
+        self._ice = Ice.wanted(ice_servers, ice_transport_policy)
         self._secret = os.urandom(16)
         self._places = random.Random(self.seed ^ 0x5EED)
         self.clock = MeshClock()
@@ -166,10 +169,12 @@ class Node:
                 self._worker,
                 schedule=self._schedule,
                 speed=self._speed,
+                snapshots=self._snapshots,
             )
             if self.server is not None:
                 await self._enter(self._envoy)
-            self._runner.begin(resumed)
+            found = self._continuation
+            self._runner.begin(resumed, owed=found is not None and found.owed)
             for action in self._left:
                 self._envoy.on_scheduled(action)
             self._main = asyncio.create_task(self._live(), name=f"node {self.node_id}")
@@ -363,6 +368,10 @@ class Node:
         """Put a remark of yours into the log."""
         runner = self._running
         runner.put(lambda simulation: runner.note("note", data={"text": str(text)}))
+
+    def take_snapshot(self) -> None:
+        """Keep the swarm and its picture in the run's folder, under ``snapshots/``."""
+        self._running.take_snapshot()
 
     def play(self) -> None:
         """Go on."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from chronoflux.errors import ChronofluxError, LogError, ParameterError
 from chronoflux.model.events import EVENTS
-from chronoflux.model.schedule import Fired
+from chronoflux.model.schedule import Fired, first_tick
 from chronoflux.model.simulation import Simulation
 from chronoflux.telemetry.inputs import Input, widened
 from chronoflux.telemetry.journal import Range, Void, facts_of, read_records, read_run_inputs
@@ -78,7 +78,8 @@ class Continuation:
     """Where a run goes on: the swarm as its last record left it, and what the log has to know.
 
     ``seq``, ``inputs``: the next numbers. ``facts``: for the ``resume`` record. ``done``: own events at
-    this tick that are on record. ``t_wall``: of the last record, UTC ms, if there was one.
+    this tick that are on record; ``owed``: whether its telemetry is not. ``t_wall``: of the last record, UTC
+    ms, if there was one.
     """
 
     simulation: Simulation
@@ -86,6 +87,7 @@ class Continuation:
     inputs: int
     facts: dict[str, Any]
     done: list[Fired]
+    owed: bool
     t_wall: int | None
 
 
@@ -113,14 +115,14 @@ class Course:
     ) -> None:
         self.found = Recomputed(simulation)
         self.seq = self.inputs = 0  # the next of each
-        self.tick = simulation.tick  # of the last record
         self._from = position or {"seq": 0, "inputs": 0}
         self._simulation, self._run, self._void = simulation, run, void
         self._speed = 1.0
         self._report = Report()
         self._waiting = self._own_inputs()
         self._next = next(self._waiting, None)
-        self._done: list[Fired] = []
+        self._own: list[tuple[int, int, Fired]] = []  # seq and tick of own events, of the latest tick
+        self._told = -1  # tick of the last telemetry record
         self._wall: int | None = None
         self._used = 0
 
@@ -135,8 +137,19 @@ class Course:
             self._wall = record.timestamp
             if record.type == "clock":
                 self._speed = _number(facts_of(record.data).get("speed"), 1.0)
+            self._look(record)
             if record.seq >= self._from["seq"]:
                 yield record
+
+    def _look(self, record: Record) -> None:
+        """Keep in mind what a run that goes on must not do again."""
+        assert record.seq is not None
+        assert record.tick is not None
+        if record.type == "telemetry":
+            self._told = record.tick
+        if record.id is not None and not record.type.startswith(REMOTE):
+            self._own = [own for own in self._own if own[1] == record.tick]
+            self._own.append((record.seq, record.tick, (record.type, facts_of(record.data))))
 
     def _own_inputs(self) -> Iterator[Input]:
         for given in read_run_inputs(self._run, self._void, self._report):
@@ -162,9 +175,6 @@ class Course:
         if record.tick < self._simulation.tick:
             self.found.differ(f"tick {record.tick} comes after tick {self._simulation.tick}")
             return
-        if record.tick > self.tick:
-            self._done = []
-        self.tick = record.tick
         self._go(record.tick)
         try:
             self._act(record)
@@ -188,8 +198,6 @@ class Course:
                 kind = EVENTS[name.removeprefix(REMOTE)]
                 late = max(0.0, simulation.mesh_time() - (record.at or 0.0)) if remote else 0.0
                 simulation.fire(kind.name, age=late / 1000 * self._speed, **data)
-                if not remote:
-                    self._done.append((kind.name, data))
 
     def _go(self, tick: int, inputs: int = 0) -> None:
         """Advance to `tick` with the inputs of earlier ticks, of this one with those before `inputs`."""
@@ -250,25 +258,24 @@ class Course:
     def continuation(self, source: str | None) -> Continuation:
         """How the run goes on from here."""
         records, inputs = [self.seq, self.seq], [self._used, self.inputs]
-        return self._continuation(self._simulation, source, records, inputs, self._done)
+        return self._continuation(self._simulation, source, records, inputs)
 
     def taken_back(self, moment: Moment) -> Continuation:
         """How it goes on from a saved state, without what came after that."""
         records, inputs = [moment.position["seq"], self.seq], [moment.position["inputs"], self.inputs]
-        found = self._continuation(moment.simulation, moment.path.name, records, inputs, [])
+        found = self._continuation(moment.simulation, moment.path.name, records, inputs)
         found.facts["why"] = self.found.differences[0]
         return found
 
     def _continuation(
-        self,
-        simulation: Simulation,
-        source: str | None,
-        records: list[int],
-        inputs: list[int],
-        done: list[Fired],
+        self, simulation: Simulation, source: str | None, records: list[int], inputs: list[int]
     ) -> Continuation:
+        tick, dt = simulation.tick, simulation.params.dt
         facts = {"from": source or "seed", "records": records, "inputs": inputs}
-        return Continuation(simulation, self.seq, self.inputs, facts, done, self._wall)
+        done = [event for seq, when, event in self._own if when == tick and seq < records[0]]
+        due = tick > 0 and first_tick(int(simulation.t + 1e-9), dt) == tick
+        owed = due and (self._told < tick or records[0] < records[1])
+        return Continuation(simulation, self.seq, self.inputs, facts, done, owed, self._wall)
 
 
 def _unequal(first: dict[str, Any], second: dict[str, Any]) -> list[str]:

@@ -27,6 +27,7 @@ from chronoflux.telemetry import RunLog
 from chronoflux.telemetry.folder import CHECKPOINT, KEYFRAMES
 from chronoflux.telemetry.inputs import single, widened
 from chronoflux.telemetry.saved import pack_simulation
+from chronoflux.telemetry.snapshots import MOST, SNAPSHOTS, Allowance, picture_png
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Runner:
         *,
         schedule: Schedule,
         speed: float = 1.0,
+        snapshots: int = MOST,
     ) -> None:
         self.playing = self._moving = True  # as asked for; as it is between two ticks
         self.metrics: dict[str, Any] = {}
@@ -88,10 +90,11 @@ class Runner:
         self._next_record = self._next(RECORD_PERIOD)
         self._next_keyframe = self._next(KEYFRAME_PERIOD)
         self._kept = time.monotonic()
+        self._allowance = Allowance(log.path / SNAPSHOTS, snapshots)
         self._surroundings: dict[str, Any] = {}
         self._moment: tuple[int, Params] | None = None
         self._metrics: dict[str, float] = {}
-        self._unrecorded: dict[str, Any] | None = None  # measured for a record that is not written yet
+        self._owed: dict[str, Any] | None = None  # measured, and not on record yet
         self.field: Field | None = None
 
     @property
@@ -134,6 +137,8 @@ class Runner:
         late = 0.0 if own else max(0.0, self._simulation.mesh_time() - event.at)
         self._simulation.fire(event.kind.name, age=late / 1000 * self._speed, **event.data)
         self._note_event(event, own)
+        if event.kind.significant and self._allowance.take(time.monotonic(), remote=not own):
+            self._keep_snapshot(event.kind.name if own else f"remote_{event.kind.name}")
         if event.kind.name == "pacemaker_flip":
             self._told_field = -1e9
 
@@ -163,9 +168,9 @@ class Runner:
         self.put(apply)
 
     def end(self, reason: str) -> None:
-        """The run's last record and checkpoint; what was due and events that still waited go with both."""
-        if self._unrecorded is not None:
-            self.note("telemetry", metrics=self._unrecorded)
+        """The run's last record and checkpoint; events that still waited go with both."""
+        if self._owed is not None:
+            self.note("telemetry", metrics=self._owed | self._surroundings.get("metrics", {}))
         while self._events:
             self._guarded(self._apply, *self._events.popleft())
         self._keep(CHECKPOINT)
@@ -186,6 +191,24 @@ class Runner:
         if at is None:
             at = simulation.mesh_time() if self._moving else self._clock.now()
         self._log.write(kind, tick=simulation.tick, t=round(simulation.t, 9), at=at, metrics=metrics, **more)
+
+    def take_snapshot(self) -> None:
+        """Keep the swarm and its picture in the run's folder, on request; from any thread."""
+
+        def apply(simulation: Simulation) -> None:
+            if self._allowance.take(time.monotonic(), remote=False):
+                self._keep_snapshot("request")
+            else:
+                log.warning("no snapshot was kept: this run has as many as it may have")
+
+        self.put(apply)
+
+    def _keep_snapshot(self, event: str) -> None:
+        """Keep the swarm as it is, with the event still to be applied, and have its picture made."""
+        name = f"{SNAPSHOTS}/{self._simulation.tick}-{event}"
+        self._log.keep(f"{name}.npz", pack_simulation(self._simulation, self._log.position))
+        shown = self._simulation.snapshot()
+        self._log.keep(f"{name}.png", lambda: picture_png(shown))
 
     def play(self, playing: bool) -> None:
         """Go on, or hold the swarm; from any thread."""
@@ -216,11 +239,16 @@ class Runner:
 
     # -- the loop --------------------------------------------------------------------------------------
 
-    def begin(self, resumed: Mapping[str, Any] | None = None) -> None:
-        """Tie the first tick to mesh time, on record; before that what is `resumed`, if anything is."""
+    def begin(self, resumed: Mapping[str, Any] | None = None, *, owed: bool = False) -> None:
+        """Tie the first tick to mesh time, on record; before that what is `resumed`, if anything is.
+
+        `owed`: this tick's telemetry is not on record yet.
+        """
         if resumed is not None:
             self.note("resume", data=resumed)
         self._anchor("start" if resumed is None else "resume")
+        if owed:
+            self._record(self._measured())
 
     async def run(self) -> None:
         """Keep the swarm in step with mesh time until cancelled."""
@@ -251,8 +279,8 @@ class Runner:
             if simulation.tick < self._next_record:
                 return None
             self._next_record = self._next(RECORD_PERIOD)
-            self._unrecorded = self._measured()
-            return self._unrecorded
+            self._owed = self._measured()
+            return self._owed
 
     def _keep_due(self) -> None:
         """On the worker: keep the swarm as keyframe and as checkpoint when it is time."""
@@ -364,7 +392,7 @@ class Runner:
         )
 
     def _record(self, metrics: dict[str, Any]) -> None:
-        self._recorded, self._unrecorded = time.monotonic(), None
+        self._recorded, self._owed = time.monotonic(), None
         field = self._mean_field()
         self._surroundings = self._listener.surroundings(field.at, field)
         self.metrics = metrics | self._surroundings["metrics"]

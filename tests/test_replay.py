@@ -213,3 +213,23 @@ async def test_what_cannot_be_gone_on_with(tmp_path: Path) -> None:
     (run / "run.json").write_text("{}")
     with pytest.raises(LogError, match=r"run\.json.*does not say what the run began with"):
         Replay(run)
+
+
+@pytest.mark.usefixtures("quick_keyframes")
+async def test_gone_on_with_at_any_tick(tmp_path: Path) -> None:
+    """A run that is ended again and again, often at a second's tick, says and does everything once."""
+    run = await ran(offline(tmp_path / "b"), 1)
+    for second in range(5, 66, 5):
+        run = await ran(offline(tmp_path, resume=run), second)
+    frame = load(run, strict=True)
+    ticks = frame.query("type == 'telemetry'")["tick"]
+    assert ticks.is_unique
+    assert ticks.tolist() == [-(-second * 1000 // 16) for second in range(1, len(ticks) + 1)]
+    straight = load(await ran(offline(tmp_path / "a"), 66), strict=True)
+    fired = [
+        one[one["type"].isin(["intent", "lion_gate", "pacemaker_flip"]) & (one["tick"] < 4060)]
+        for one in (frame, straight)
+    ]
+    assert fired[0]["tick"].tolist() == fired[1]["tick"].tolist()
+    assert [data["id"] for data in fired[0]["data"]] != [data["id"] for data in fired[1]["data"]]
+    assert Replay(run).recompute()

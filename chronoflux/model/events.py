@@ -63,7 +63,8 @@ class EventKind:
 
     ``name`` is the log record's type, ``wire`` the message's type, ``label`` the button's text.
     ``nested`` names the object the data sits in on the wire (the first ChronoFlux's ``intent``).
-    ``standing`` marks a lasting state of the room, of which only the latest counts.
+    ``standing`` marks a lasting state of the room, of which only the latest counts; ``significant`` events
+    leave a snapshot of the swarm in the run's folder.
     """
 
     effect: Callable[..., None]
@@ -71,6 +72,7 @@ class EventKind:
     label: str
     nested: str | None = None
     standing: bool = False
+    significant: bool = False
     name: str = field(init=False)
     payload: type[msgspec.Struct] = field(init=False, repr=False)
     _places: dict[str, str] = field(init=False, repr=False)
@@ -189,5 +191,5 @@ class Registry:
 
 EVENTS = Registry()
 EVENTS.register(intent, wire="intent", label="+ Intent", nested="intent")
-EVENTS.register(lion_gate, wire="portal", label="Lion Gate", standing=True)
-EVENTS.register(pacemaker_flip, wire="flip", label="Pacemaker Flip")
+EVENTS.register(lion_gate, wire="portal", label="Lion Gate", standing=True, significant=True)
+EVENTS.register(pacemaker_flip, wire="flip", label="Pacemaker Flip", significant=True)

@@ -25,6 +25,7 @@ from chronoflux.telemetry.inputs import read_inputs
 from chronoflux.telemetry.records import to_json
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.saved import load_moment
+from chronoflux.telemetry.snapshots import SNAPSHOTS
 from chronoflux.telemetry.sources import RunFiles, read_manifest
 from chronoflux.telemetry.table import read_table
 
@@ -117,7 +118,8 @@ def _check_states(run: RunFiles) -> list[str]:
     if run.folder is None:
         return []
     found = []
-    for path in [run.folder / CHECKPOINT, *sorted((run.folder / KEYFRAMES).glob("*.npz"))]:
+    states = [path for name in (KEYFRAMES, SNAPSHOTS) for path in sorted((run.folder / name).glob("*.npz"))]
+    for path in [run.folder / CHECKPOINT, *states]:
         if path.exists():
             try:
                 load_moment(path)

@@ -144,10 +144,11 @@ def _peerings_of(table: Table, row: int, report: Report) -> Sequence[Peering]:
 
 
 def _frame(tables: Sequence[tuple[Table, Rows]]) -> pd.DataFrame:
+    """One frame of all; the columns of the tables are let go of as they are used, to save memory."""
     import pandas as pd
 
     def whole(name: str) -> Masked:
-        return _taken([(table.whole[name], kept) for table, kept in tables])
+        return _taken([(table.whole.pop(name), kept) for table, kept in tables])
 
     further = list(dict.fromkeys(name for table, _ in tables for name in table.floats if name not in FLOATS))
     columns: dict[str, Any] = {
@@ -156,12 +157,12 @@ def _frame(tables: Sequence[tuple[Table, Rows]]) -> pd.DataFrame:
     }
     columns["time"] = pd.DatetimeIndex((whole("timestamp").values * 1000).view("M8[us]")).tz_localize("UTC")
     columns["portal"] = pd.arrays.BooleanArray(
-        *_taken([(table.logic["portal"], kept) for table, kept in tables])
+        *_taken([(table.logic.pop("portal"), kept) for table, kept in tables])
     )
     for name in (*FLOATS, *further):
         columns[name] = _joined([_floats(table, name)[kept] for table, kept in tables])
     for name in ("node", "room", "run", "type"):
-        codes, texts = _merged((table.texts[name], kept) for table, kept in tables)
+        codes, texts = _merged((table.texts.pop(name), kept) for table, kept in tables)
         columns[name] = pd.array(texts, dtype="str").take(codes, allow_fill=True)
     columns["data"] = _objects(tables)
     return pd.DataFrame({name: columns[name] for name in (*COLUMNS, *further, "data")}, copy=False)
@@ -179,7 +180,7 @@ def _taken(parts: Sequence[tuple[Masked, Rows]]) -> Masked:
 
 
 def _floats(table: Table, name: str) -> NDArray[np.float64]:
-    found = table.floats.get(name)
+    found = table.floats.pop(name, None)
     return np.full(len(table), np.nan) if found is None else found
 
 

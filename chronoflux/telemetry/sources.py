@@ -26,7 +26,7 @@ Source: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 LOOKED_FOR = f"a run folder ({MANIFEST}, {LOG}), a folder of them, or a .jsonl or .json file, also .gz"
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 _NO_LOGS = (MANIFEST, "inputs.jsonl", "inputs.jsonl.gz")
-_CHUNK = 1 << 22
+_CHUNK = 1 << 21
 _BOM = b"\xef\xbb\xbf"
 
 

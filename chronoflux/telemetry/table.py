@@ -51,14 +51,20 @@ def _text(value: object) -> str | None:
 def current_rows(table: Table) -> NDArray[np.intp] | slice:
     """The rows that no ``resume`` has superseded.
 
-    A run that was resumed at a tick computes what came after that tick once more: records of later
-    ticks directly before its ``resume`` record no longer count.
+    A run that was resumed at a tick computes what came after that tick once more: its ``resume`` record names
+    the seqs that no longer count. Where it does not, records of later ticks directly before it do not.
     """
     types, tick = table.texts["type"], table.whole["tick"]
     if "resume" not in types.texts:
         return slice(0, len(table))
     keep = np.ones(len(table), dtype=np.bool_)
-    for row in np.flatnonzero(types.codes == types.texts.index("resume")):
+    seq = table.whole["seq"]
+    for row in np.flatnonzero(types.codes == types.texts.index("resume")).tolist():
+        match table.data.get(row):
+            case {"records": [int(first), int(end)]}:
+                gone = ~seq.missing[:row] & (first <= seq.values[:row]) & (seq.values[:row] < end)
+                keep[:row] &= ~gone
+                continue
         if not tick.missing[row]:
             valid = ~tick.missing[:row] & (tick.values[:row] <= tick.values[row])
             still = np.flatnonzero(valid)

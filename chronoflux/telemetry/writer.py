@@ -171,7 +171,7 @@ class RunLog:
             self._streams[1].open()
         except OSError as error:
             raise LogError(self.path, f"cannot be written ({error.strerror or error})") from error
-        self._keeper = Keeper(self.path, self.flush)
+        self._keeper = Keeper(self.path, lambda: self._outage is None and self.flush())
         self._thread = threading.Thread(target=self._run, name=f"log {self.path.name}", daemon=True)
         self._thread.start()
         atexit.register(self.close, status="interrupted")
