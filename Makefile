@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo lab test test-slow lint format lock pictures clean browser
+.PHONY: help setup demo lab test test-slow lint format lock pictures clean browser network
 
 help:
 	@echo "make demo       run the whole thing once: a server, two nodes, a notebook, a reading of the logs"
@@ -41,10 +41,17 @@ browser:
 	    apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 	  echo "no Chromium here: the browser tests will be skipped"
 
-test: setup browser
-	@$(BIN)/python -m pytest -m "not slow"
+# What the tests of faults break networks with: namespaces, and a TURN server. They need root.
+network:
+	@command -v ip >/dev/null && command -v turnserver >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    apt-get update -qq && apt-get install -y -qq iproute2 procps coturn >/dev/null; } || \
+	  echo "no ip or turnserver here: the tests of networks will be skipped"
 
-test-slow: setup browser
+test: setup browser
+	@$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist worksteal
+
+test-slow: setup browser network
 	@$(BIN)/python -m pytest -m slow
 
 lint: setup

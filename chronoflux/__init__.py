@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from chronoflux.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from chronoflux import analysis as analysis
     from chronoflux.errors import ChronofluxError
     from chronoflux.joining import join
     from chronoflux.model.params import Params
@@ -47,6 +48,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "analysis":
+        return import_module("chronoflux.analysis")
     if name not in _HOMES:
         raise AttributeError(f"module 'chronoflux' has no attribute {name!r}")
     module = import_module(f"chronoflux.{_HOMES[name]}")
@@ -68,7 +71,7 @@ def _show_nodes(node: Any) -> None:
 
 
 def __dir__() -> list[str]:
-    return sorted([*_HOMES, "__version__"])
+    return sorted([*_HOMES, "__version__", "analysis"])
 
 
 __all__ = [
@@ -81,6 +84,7 @@ __all__ = [
     "Snapshot",
     "State",
     "__version__",
+    "analysis",
     "join",
     "load",
     "load_peerings",

@@ -9,7 +9,9 @@ from chronoflux.version import VERSION
 FACES = {
     "chronoflux.signal": "the signaling server, where nodes meet",
     "chronoflux.headless": "a node without a notebook",
+    "chronoflux.mesh": "check ROOM: who is in a room, how each is reached, and why not",
     "chronoflux.logs": "what run folders hold, and whether they are whole",
+    "chronoflux.analyze": "what the logs of a room say, as a summary and a report",
     "chronoflux.demo": "the whole way once, on this machine",
     "chronoflux.bench": "how fast the engine is here",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import platform
@@ -14,19 +15,21 @@ from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 import numpy as np
 
+from chronoflux import bench_mesh
 from chronoflux.model import threads
 from chronoflux.model.field import pressure_grid
 from chronoflux.model.params import Params
 from chronoflux.model.raster import FIELD_COLOURS, add_dots, field_image, phase_colours
 from chronoflux.model.simulation import Simulation
-from chronoflux.model.swarm import Floats, State, World
+from chronoflux.model.swarm import State, World
+from chronoflux.plain import plain_step
+from chronoflux.roofline import Load, Times, copying, freeze, turning
 from chronoflux.version import VERSION
 
 PARTS = {"telemetry": "chronoflux.bench_telemetry"}
@@ -41,11 +44,18 @@ BYTES = 176
 """What a calm oscillator-step at k = 8 reads and writes: positions, velocities, phase (80),
 frequency (8), neighbours (32), list times (8), sine and cosine read, and written to lines that are fetched
 first (48)."""
+MOVING, RESTING = 120, 56
+"""The same with global coupling, in motion and at rest."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One case measured: `value` in `unit`, to be at least `target`, or at most where `least`."""
+    """One case measured: median and best in `unit`, to be at least `target`, or at most where `least`.
+
+    ``bound``: what this machine allows at most, measured in the same run by a loop that does less; see
+    :mod:`chronoflux.roofline`. ``processors``: how many of them this process had meanwhile, on average; less
+    than it has threads to use means that others were using them.
+    """
 
     case: str
     value: float | None
@@ -53,13 +63,24 @@ class Row:
     target: float | None = None
     least: bool = False
     note: str = ""
+    best: float | None = None
+    bound: float | None = None
+    processors: float | None = None
 
     @property
     def ratio(self) -> float | None:
         """How many times as good as the target."""
-        if self.value is None or self.target is None or self.value == 0:
+        return self._better_than(self.target)
+
+    @property
+    def of_bound(self) -> float | None:
+        """Which part of the bound is reached."""
+        return self._better_than(self.bound)
+
+    def _better_than(self, other: float | None) -> float | None:
+        if self.value is None or other is None or self.value == 0:
             return None
-        return self.target / self.value if self.least else self.value / self.target
+        return other / self.value if self.least else self.value / other
 
 
 def world_for(n: int) -> World:
@@ -85,45 +106,72 @@ def pulses(world: World) -> Iterator[tuple[float, float]]:
         yield rng.random() * world[0], rng.random() * world[1]
 
 
-def speed(sim: Simulation, ticks: int, repeats: int) -> tuple[float, float]:
-    """Median oscillator-steps a second, pulses being fired, and the share of lists looked at a step."""
-    places, n, times = pulses(sim.params.world), sim.params.oscillators, []
-
-    def go(count: int) -> None:
-        while count:
-            if sim.tick % FIRED_EVERY == 0:
-                for _ in range(3):
-                    x, y = next(places)
-                    sim.intent(x=x, y=y)
-            now = min(count, FIRED_EVERY - sim.tick % FIRED_EVERY)
-            sim.advance(now)
-            count -= now
-
-    go(3)
-    before = sim.looks
-    for _ in range(repeats):
-        start = time.perf_counter()
-        go(ticks)
-        times.append(time.perf_counter() - start)
-    return n * ticks / median(times), (sim.looks - before) / (n * ticks * repeats)
+def fire(sim: Simulation, places: Iterator[tuple[float, float]]) -> None:
+    """Fire three pulses at the next places."""
+    for _ in range(3):
+        x, y = next(places)
+        sim.intent(x=x, y=y)
 
 
-def rate_row(case: str, target: float, sim: Simulation, ticks: int, repeats: int) -> Row:
-    """A row of millions of oscillator-steps a second."""
-    rate, share = speed(sim, ticks, repeats)
-    note = f"{share:.1%} of lists looked at a step" if sim.looks else ""
-    return Row(case, rate / 1e6, "M steps/s", target, note=note)
+def go(sim: Simulation, places: Iterator[tuple[float, float]], ticks: int) -> None:
+    """Advance, pulses being fired at their ticks."""
+    while ticks:
+        if sim.tick % FIRED_EVERY == 0:
+            fire(sim, places)
+        now = min(ticks, FIRED_EVERY - sim.tick % FIRED_EVERY)
+        sim.advance(now)
+        ticks -= now
 
 
-def seconds(work: Callable[[], Any], repeats: int) -> float:
-    """Median time of `work`, after one run to warm up."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return median(times)
+def rate_row(
+    case: str, target: float, make: Callable[[], Simulation], ticks: int, repeats: int, loads: list[Load]
+) -> Row:
+    """A row of millions of oscillator-steps a second. `loads`: work, and for how many of them it is a part.
+
+    The case, its loads, and the same with frozen lists take turns, so that all have the same machine.
+    """
+    sim = make()
+    places = pulses(sim.params.world)
+    n, knn = sim.params.oscillators, sim.params.coupling == "knn"
+    go(sim, places, 3)
+    if knn:
+        other = make()
+        go(other, places, 3)
+        freeze(other)
+        loads = [(partial(other.advance, ticks), n * ticks), *loads]
+    before, since = sim.looks, sim.tick
+    times, *rest = Times.alternating([partial(go, sim, places, ticks), *(work for work, _ in loads)], repeats)
+    most = min(size / load.best for load, (_, size) in zip(rest, loads, strict=True))
+    share = (sim.looks - before) / (n * (sim.tick - since))
+    note, million = "", n * ticks / 1e6
+    if knn:
+        spent = max(0.0, times.median - rest[0].median) / (n * ticks)
+        step = times.median / n / ticks
+        note = f"{share:.2%} of lists looked at a step, {spent * 1e9:.1f} ns of {step * 1e9:.1f}"
+    return Row(
+        case,
+        million / times.median,
+        "M steps/s",
+        target,
+        note=note,
+        best=million / times.best,
+        bound=most / 1e6,
+        processors=times.processors,
+    )
+
+
+def least_row(case: str, times: Times, scale: float, unit: str, target: float, **more: Any) -> Row:
+    """A row of something that should take little time; seconds times `scale` are in `unit`."""
+    return Row(
+        case,
+        times.median * scale,
+        unit,
+        target,
+        True,
+        best=times.best * scale,
+        processors=times.processors,
+        **more,
+    )
 
 
 def small_swarm(ticks: int, repeats: int) -> Row:
@@ -135,8 +183,20 @@ def small_swarm(ticks: int, repeats: int) -> Row:
             sim.advance(SECOND)
             sim.metrics()
 
-    took = seconds(work, repeats) / (max(1, ticks // SECOND) * SECOND)
-    return Row("n = 220, metrics once a second", took * 1e6, "µs/step", 12, True)
+    steps = max(1, ticks // SECOND) * SECOND
+    bare = swarm(220)
+    bare.advance()
+    freeze(bare)
+    times, frozen = Times.alternating([work, partial(bare.advance, steps)], repeats)
+    return least_row(
+        "n = 220, metrics once a second",
+        times,
+        1e6 / steps,
+        "µs/step",
+        12,
+        bound=frozen.best * 1e6 / steps,
+        note="bound: no metrics either",
+    )
 
 
 def night(ticks: int) -> Row:
@@ -164,9 +224,10 @@ def pictures(dots: int, repeats: int) -> list[Row]:
     def both() -> None:
         add_dots(field(), x, y, phase_colours(phi))
 
+    case = "field as an 800 × 600 RGB picture"
     return [
-        Row("field as an 800 × 600 RGB picture", seconds(field, repeats) * 1e3, "ms", 1.5, True),
-        Row(f"field and {dots:,} dots", seconds(both, repeats) * 1e3, "ms", 4, True),
+        least_row(case, Times.of(field, repeats), 1e3, "ms", 1.5),
+        least_row(f"field and {dots:,} dots", Times.of(both, repeats), 1e3, "ms", 4),
     ]
 
 
@@ -196,8 +257,10 @@ def python(code: str, *arguments: str, pycache: str = "") -> str:
 def processes(n: int, repeats: int) -> list[Row]:
     """What is measured in processes of their own: the start, and memory."""
     with TemporaryDirectory() as folder:
-        cold = seconds(partial(python, _COLD, pycache=folder), repeats)
-    rows = [Row("cold start to the first step, cache warm", cold, "s", 1.5, True)]
+        cold = Times.of(partial(python, _COLD, pycache=folder), repeats)
+        bare = Times.of(partial(python, "import numpy, numba, msgspec", pycache=folder), repeats)
+    case, note = "cold start to the first step, cache warm", "bound: importing numba and NumPy alone"
+    rows = [Row(case, cold.median, "s", 1.5, True, note, cold.best, bare.best)]
     if sys.platform == "linux":
         taken = float(python(_MEMORY, str(n))) / n
         rows.append(Row(f"memory at n = {n:,}", taken, "B/oscillator", 250, True, "peak, start included"))
@@ -208,55 +271,13 @@ def without_the_engine(n: int, repeats: int) -> Row:
     """The same step in NumPy, with SciPy's periodic tree for the neighbours."""
     case = f"NumPy and cKDTree, n = {n:,}"
     try:
-        from scipy.spatial import cKDTree
+        step = plain_step(swarm(n))
     except ImportError:
         return Row(case, None, "M steps/s", note="not measured: scipy is not installed")
-    p, s = swarm(n).params, swarm(n).state
-    x, y, phi = s.x.copy(), s.y.copy(), s.phi.copy()
-    vx, vy, world, tick = np.zeros(n), np.zeros(n), p.world, 0
-
-    def step() -> None:
-        nonlocal x, y, vx, vy, phi, tick
-        gx, gy = _slope(x, y, tick * p.dt, world)
-        vx += (-p.gamma * gx - p.eta * vx) * p.dt
-        vy += (-p.gamma * gy - p.eta * vy) * p.dt
-        x, y = (x + 60 * vx * p.dt) % world[0], (y + 60 * vy * p.dt) % world[1]
-        points = np.column_stack([x, y])
-        near = cKDTree(points, boxsize=world).query(points, k=p.neighbours + 1, workers=-1)[1][:, 1:]
-        pull = np.sin(phi[near] - phi[:, None]).mean(axis=1)
-        phi = (phi + p.dt * (2 * np.pi * p.frequency + p.kappa * pull)) % (2 * np.pi)
-        tick += 1
-
-    return Row(case, n / seconds(step, repeats) / 1e6, "M steps/s", note="what one would write without it")
-
-
-def _slope(x: Floats, y: Floats, t: float, world: World) -> tuple[Floats, Floats]:
-    """The jet's gradient and that of three pulses, as one writes it in NumPy."""
-    s = (x - 0.2 * world[0]) * np.cos(0.35) + (y - 0.78 * world[1]) * np.sin(0.35)
-    d = -(x - 0.2 * world[0]) * np.sin(0.35) + (y - 0.78 * world[1]) * np.cos(0.35)
-    wave, width = 2 * np.pi / 140, 0.33 * 140
-    envelope = 0.45 * np.exp(-(d**2) / (2 * width**2))
-    along, across = envelope * wave * np.cos(wave * s - 3.08 * t), -envelope * d / width**2
-    across *= np.sin(wave * s - 3.08 * t)
-    gx, gy = along * np.cos(0.35) - across * np.sin(0.35), along * np.sin(0.35) + across * np.cos(0.35)
-    for part in (0.2, 0.5, 0.8):
-        dx, dy = x - part * world[0], y - part * world[1]
-        dx, dy = dx - world[0] * np.rint(dx / world[0]), dy - world[1] * np.rint(dy / world[1])
-        bell = 0.2 * np.exp(-(dx**2 + dy**2) / (2 * 80**2)) / 80**2
-        gx, gy = gx - bell * dx, gy - bell * dy
-    return gx, gy
-
-
-def bandwidth(n: int, repeats: int) -> Row:
-    """Bytes read and written a second when arrays are copied on all threads."""
-    a, b = np.zeros(n), np.ones(n)
-
-    def copy() -> None:
-        threads.over(threads.ranges(n, 1), lambda first, end: np.copyto(a[first:end], b[first:end]))
-
-    rate = 3 * a.nbytes / seconds(copy, repeats)  # a line is fetched before it is written
-    note = f"allows {rate / BYTES / 1e6:.0f} M calm steps/s at {BYTES} B a step"
-    return Row("memory bandwidth, copying", rate / 1e9, "GB/s", note=note)
+    times = Times.of(step, repeats)
+    million, note = n / 1e6, "what one would write without it"
+    rates = million / times.median, million / times.best
+    return Row(case, rates[0], "M steps/s", note=note, best=rates[1], processors=times.processors)
 
 
 def measure(quick: bool, scale: float) -> Iterator[Row]:
@@ -268,27 +289,37 @@ def measure(quick: bool, scale: float) -> Iterator[Row]:
     def count(ticks: int) -> int:
         return max(1, int(ticks * min(scale, 1) * (0.3 if quick else 1)))
 
+    (copy, copied), (turn, turned) = copying(max(1000, int(2e7 * min(scale, 1)))), turning()
+    for case, load, unit in (
+        ("memory bandwidth, copying", (copy, copied / 1e9), "GB/s"),
+        ("sine and cosine, in the caches", (turn, turned / 1e6), "M pairs/s"),
+    ):
+        times = Times.of(load[0], 7)
+        yield Row(case, load[1] / times.median, unit, best=load[1] / times.best, processors=times.processors)
     large, repeats = (200_000, 3) if quick else (1_000_000, 5)
+    memory = [(copy, copied / BYTES)]
     for lively, targets in ((False, (60, 60, 50)), (True, (12, 12, 12))):
         name = "lively" if lively else "classic"
         for n, target, ticks in zip((large, 100_000, 5000), targets, (40, 150, 3000), strict=True):
             n, ticks = size(n), count(ticks // 4 if lively else ticks)
-            yield rate_row(f"{name}, n = {n:,}", target, swarm(n, lively=lively), ticks, repeats)
+            make = partial(swarm, n, lively=lively)
+            yield rate_row(f"{name}, n = {n:,}", target, make, ticks, repeats, memory)
     n = size(large)
-    crowded = swarm(n, world=(800.0, 600.0))
-    yield rate_row(f"classic, n = {n:,} in 800 × 600 px", 15, crowded, count(20), repeats)
-    moving = swarm(n, coupling="global")
-    yield rate_row(f"global, n = {n:,}, with motion", 100, moving, count(60), repeats)
-    still = swarm(n, coupling="global", gamma=0.0)
-    yield rate_row(f"global, n = {n:,}, phases only", 300, still, count(60), repeats)
-    del crowded, moving, still
+    crowded = partial(swarm, n, world=(800.0, 600.0))
+    yield rate_row(f"classic, n = {n:,} in 800 × 600 px", 15, crowded, count(20), repeats, memory)
+    for name, target, bytes_, gamma in (
+        ("with motion", 100, MOVING, 0.55),
+        ("phases only", 300, RESTING, 0.0),
+    ):
+        make = partial(swarm, n, coupling="global", gamma=gamma)
+        loads = [(copy, copied / bytes_), (turn, turned)]
+        yield rate_row(f"global, n = {n:,}, {name}", target, make, count(60), repeats, loads)
     yield small_swarm(count(1000), 3 * repeats)
     yield night(count(NIGHT) // (40 if quick else 1))
     yield from pictures(size(100_000), 5 * repeats)
     yield from processes(n, repeats)
     for n in (size(5000), size(large)):
         yield without_the_engine(n, 3)
-    yield bandwidth(max(1000, int(2e7 * min(scale, 1))), repeats)
 
 
 def machine() -> dict[str, Any]:
@@ -310,37 +341,57 @@ def machine() -> dict[str, Any]:
     }
 
 
+def number(value: float | None, form: str = "{:.3g}") -> str:
+    return "" if value is None else form.format(value)
+
+
 def line(row: Row) -> str:
     """A row of the table as text."""
-    value = "–" if row.value is None else f"{row.value:.3g}"
-    target = "" if row.target is None else f"{'≤' if row.least else '≥'} {row.target:g}"
-    ratio = "" if row.ratio is None else f"× {row.ratio:.2f}"
-    return f"{row.case:46} {value:>8} {row.unit:12} {target:>7} {ratio:>8}  {row.note}".rstrip()
+    value = "–" if row.value is None else number(row.value)
+    target = number(row.target, ("≤" if row.least else "≥") + " {:g}")
+    ratio, part = number(row.ratio, "× {:.2f}"), number(row.of_bound, "{:.0%}")
+    columns = f"{row.case:46} {value:>7} {number(row.best):>7} {row.unit:12} {target:>6} {ratio:>7}"
+    columns += f" {number(row.bound):>7} {part:>5} {number(row.processors, '{:.1f}'):>5}  {row.note}"
+    return columns.rstrip()
+
+
+def head() -> str:
+    """What the columns of :func:`line` are."""
+    return (
+        f"{'case':46} {'median':>7} {'best':>7} {'unit':12} {'target':>6} {'of it':>7}"
+        f" {'bound':>7} {'of it':>5} {'procs':>5}  note"
+    )
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("part", type=click.Choice(["engine", *PARTS]), default="engine")
+@click.argument("what", default="engine", type=click.Choice(["engine", "mesh", *PARTS]))
 @click.option("--quick", is_flag=True, help="Fewer repeats and smaller cases: under a minute.")
 @click.option(
     "--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows here too."
 )
 @click.option("--scale", default=1.0, type=click.FloatRange(min=0, min_open=True), hidden=True)
-def main(part: str, quick: bool, path: Path | None, scale: float) -> None:
-    """Measure a PART on this machine: the engine, or what else is named; medians of repeated runs.
+def main(what: str, quick: bool, path: Path | None, scale: float) -> None:
+    """Measure the engine, the mesh and its server, or the telemetry, in medians of repeated runs.
 
     engine, classic: the defaults, where hardly anything moves. lively: velocities of N(0, 0.5) px a frame
     and no drag. Both with 8 neighbours, three pulses every 150 steps, and a world as dense as the default
-    one, unless said. Beside each value what was aimed at, and how many times as good as that it is.
+    one, unless said. Beside each value: what was aimed at, and how many times as good as that it is; what
+    this machine allows at most, measured in the same run (a step with frozen neighbour lists, memory's
+    bandwidth, sines alone), and which part of it is reached; how many processors there were for it.
     """
     where = machine()
+    if what == "mesh":
+        asyncio.run(bench_mesh.bench(quick, scale, where, path))
+        return
     click.echo(", ".join(f"{name} {value}" for name, value in where.items()))
+    click.echo(head())
     rows = []
-    rows_of = import_module(PARTS[part]).measure if part in PARTS else measure
+    rows_of = import_module(PARTS[what]).measure if what in PARTS else measure
     for row in rows_of(quick, scale):
         rows.append(row)
         click.echo(line(row))
     if path is not None:
-        table = [asdict(row) | {"ratio": row.ratio} for row in rows]
+        table = [asdict(row) | {"ratio": row.ratio, "of_bound": row.of_bound} for row in rows]
         path.write_text(json.dumps({**where, "quick": quick, "rows": table}, indent=1, ensure_ascii=False))
 
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from chronoflux.bench import Row, seconds
+from chronoflux.bench import Row
 from chronoflux.model.params import Params
+from chronoflux.roofline import Times
 from chronoflux.telemetry import RunLog, load
 from chronoflux.telemetry.folder import LOG
 from chronoflux.telemetry.records import to_json
@@ -75,12 +76,12 @@ def reading(folder: Path, records: int, repeats: int) -> Iterator[Row]:
     run = write_run(folder / "one", records)
     whole = (run / LOG).read_bytes()
     load(run)
-    plain = records / seconds(lambda: _pandas(run / LOG), 1)
+    plain = records / Times.of(lambda: _pandas(run / LOG), 1).median
     (run / LOG).write_bytes(whole[:-50])
     del whole
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of the torn line
-        rate = records / seconds(lambda: load(run), repeats)
+        rate = records / Times.of(lambda: load(run), repeats).median
     yield Row(f"load {records:,} records, last line cut", rate / 1e3, "k records/s", 500)
     yield Row("pandas.read_json and json_normalize", plain / 1e3, "k records/s", note="the whole file")
     yield Row("load beside these", rate / plain, "times", 5)

@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -52,6 +53,37 @@ def on_stop_signals(stop: Callable[[], object]) -> None:
             loop.add_signal_handler(number, stop)
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+
+
+def read_token(path: Path | None) -> str | None:
+    """The room's token from the file that an option named, if it did.
+
+    Raises
+    ------
+    UsageError
+        When the file cannot be read or is empty.
+    """
+    if path is None:
+        return None
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise UsageError(f"token file {path}: {error.strerror}; give a readable file") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"token file {path} is not UTF-8 text; put the room's token into it") from None
+    if not token:
+        raise UsageError(f"token file {path} is empty; put the room's token into it")
+    return token
+
+
+def raise_open_files() -> None:
+    """Each connection is an open file; the usual soft limit of 1024 is far below the hard one."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _complain(line: str) -> None:

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-import re
+import random
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from tqdm import tqdm
 
-from chronoflux.errors import ChronofluxError, UsageError
-from chronoflux.faces import on_stop_signals, run_command, run_face
+from chronoflux.errors import ChronofluxError, ParameterError, UsageError
+from chronoflux.faces import on_stop_signals, read_token, run_command, run_face
 from chronoflux.model.params import SPECS, Params
-from chronoflux.model.schedule import SCHEDULES
+from chronoflux.model.schedule import Schedule, duration
 
 if TYPE_CHECKING:
+    from chronoflux.mesh.ice import Policy
     from chronoflux.node import Node
 
 log = logging.getLogger(__name__)
 
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 OSCILLATORS = 100
+COMING = 3600.0  # s of the schedule that a dry run shows when it is not told
 SERVER = "ws://localhost:8089"
 
 
@@ -39,10 +43,10 @@ class Duration(click.ParamType[float]):
         """See :meth:`click.ParamType.convert`."""
         if isinstance(value, int | float):
             return float(value)
-        parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", value)
-        if not parts or "".join(number + unit for number, unit in parts) != value:
-            self.fail(f"{value!r}: give seconds, or like 90s, 5m, 2h30m, 1d", param, ctx)
-        seconds = sum(float(number) * UNITS[unit or "s"] for number, unit in parts)
+        try:
+            seconds = duration(value)
+        except ParameterError as error:
+            self.fail(f"{value!r}: give {error.allowed}", param, ctx)
         if seconds <= 0:
             self.fail(f"{value!r}: give more than 0 s", param, ctx)
         return seconds
@@ -70,7 +74,12 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("room", default="chrono-default")
 @click.argument("oscillators", default=OSCILLATORS, type=int)
 @click.argument("node_id", required=False)
-@click.option("--server", help="signaling server, ws:// or wss://  (default ws://localhost:8089)")
+@click.option(
+    "--server",
+    envvar="CHRONOFLUX_SERVER",
+    show_envvar=True,
+    help="signaling server, ws:// or wss://  (default ws://localhost:8089)",
+)
 @click.option("--offline", is_flag=True, help="no server, no peers: this swarm alone")
 @click.option(
     "--duration", type=Duration(), help="end after this long: 90s, 5m, 8h  (default: when interrupted)"
@@ -78,9 +87,21 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--seed", type=click.IntRange(0), help="the run's seed  (default: a fresh one, kept in the log)"
 )
-@click.option("--schedule", type=click.Choice(list(SCHEDULES)), default="classic", show_default=True,
-              help="what the node fires by itself: classic is an intent with probability 0.3 every 5 s, "
-                   "the lion gate at 30 s, a flip at 60 s")  # fmt: skip
+@click.option(
+    "--schedule",
+    default="classic",
+    show_default=True,
+    metavar="classic|none|FILE",
+    help="what the node does by itself: classic is an intent with probability 0.3 every 5 s, the lion gate "
+    "at 30 s, a flip at 60 s; FILE is TOML, see the README",
+)
+@click.option(
+    "--at",
+    "schedule_start",
+    metavar="TIME",
+    help="mesh time at which the schedule begins, as 2026-11-23T22:00:00Z: in step on every node that has it",
+)
+@click.option("--dry-run", is_flag=True, help="print what the schedule is going to do, and end")
 @click.option(
     "--log-dir",
     type=click.Path(path_type=Path),
@@ -93,6 +114,25 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
                    "parameters and schedule hold")  # fmt: skip
 @click.option(
     "--token-file", type=click.Path(path_type=Path, dir_okay=False), help="file with the room's token"
+)
+@click.option(
+    "--ice-servers",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help='file with STUN and TURN servers in place of the signaling server\'s: [{"urls": "turn:…", …}]',
+)
+@click.option(
+    "--ice-transport-policy",
+    type=click.Choice(["all", "relay"]),
+    default="all",
+    show_default=True,
+    help="relay: links only by way of a TURN server",
+)
+@click.option("--token", envvar="CHRONOFLUX_TOKEN", hidden=True, help="only by its environment variable")
+@click.option(
+    "--params",
+    "params_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="TOML file with parameters of the model; options given besides come before it",
 )
 @click.option("--debug", is_flag=True, help="show tracebacks and all log messages")
 @parameter_options
@@ -120,17 +160,31 @@ async def _run(
     duration: float | None,
     seed: int | None,
     schedule: str,
+    schedule_start: str | None,
+    dry_run: bool,
+    params_file: Path | None,
     log_dir: Path,
     resume: Path | None,
     token_file: Path | None,
+    token: str | None,
+    ice_servers: Path | None,
+    ice_transport_policy: Policy,
     **parameters: Any,
 ) -> None:
     from chronoflux.joining import join
+    from chronoflux.schedules import open_schedule
 
     if offline and server:
         raise UsageError("--offline means no server: leave out one of --offline and --server")
     given = {name: value for name, value in parameters.items() if value is not None}
-    params = Params(oscillators=oscillators, **given)
+    base = Params() if params_file is None else _read_params(params_file)
+    params = base.replace(oscillators=oscillators, **given)
+    if dry_run:
+        if seed is None:
+            seed = random.SystemRandom().getrandbits(63)
+        coming = open_schedule(schedule, seed, params, start=schedule_start)
+        _show_coming(coming, duration or COMING, params, seed)
+        return
     stop = asyncio.Event()
     on_stop_signals(stop.set)
     node = await join(
@@ -139,11 +193,14 @@ async def _run(
         params=params if resume is None or given else None,
         seed=seed,
         node_id=node_id,
-        token=_token(token_file),
+        token=token or read_token(token_file),
         schedule=schedule if resume is None else None,
+        schedule_start=schedule_start,
         log_dir=log_dir,
         resume=resume,
         kind="headless",
+        ice_servers=_ice_servers(ice_servers),
+        ice_transport_policy=ice_transport_policy,
     )
     size = node.params.oscillators
     click.echo(f"{node.node_id} in {node.room}: {size} oscillators, seed {node.seed}, log {node.path}")
@@ -213,16 +270,51 @@ def _summary(node: Node, seconds: float) -> None:
         click.echo(f"  events sent {node.sent}, received {node.received}; peers {records['peers'].max():.0f}")
 
 
-def _token(path: Path | None) -> str | None:
+def _read_params(path: Path) -> Params:
+    try:
+        with path.open("rb") as file:
+            return Params.from_dict(tomllib.load(file))
+    except OSError as error:
+        raise UsageError(f"parameters {path}: {error.strerror}; give a readable file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"parameters {path}: not TOML: {error}") from None
+    except ParameterError as error:
+        raise UsageError(f"parameters {path}: {error}") from None
+
+
+def _show_coming(schedule: Schedule, until: float, params: Params, seed: int) -> None:
+    """Print what a schedule does up to second `until`, drawn as a run with this seed would."""
+    origin = "the start of the run"
+    if schedule.start is not None:
+        origin = datetime.fromtimestamp(schedule.start / 1000, UTC).isoformat()
+    actions = schedule.due(until, params.world)
+    click.echo(f"{schedule.name}, seed {seed}: {len(actions)} in {until:g} s from {origin}")
+    for action in actions:
+        facts = ", ".join(
+            f"{name} = {value:.6g}" if isinstance(value, float) else f"{name} = {value}"
+            for name, value in action.data.items()
+        )
+        click.echo(f"{action.t:12.3f} s  {action.event or 'params':16} {facts}")
+
+
+def _ice_servers(path: Path | None) -> list[dict[str, Any]] | None:
     if path is None:
         return None
     try:
-        token = path.read_text().strip()
-    except OSError as error:
-        raise UsageError(f"token file {path}: {error.strerror}; give a readable file") from None
-    if not token:
-        raise UsageError(f"token file {path} is empty; put the room's token into it")
-    return token
+        servers = json.loads(_read(path, "file of ICE servers"))
+    except ValueError as error:
+        raise UsageError(f"file of ICE servers {path}: not JSON ({error})") from None
+    if not isinstance(servers, list):
+        raise UsageError(f'file of ICE servers {path}: give a list, like [{{"urls": "turn:host:3478", …}}]')
+    return servers
+
+
+def _read(path: Path, what: str) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise UsageError(f"{what} {path}: {why}; give a readable file") from None
 
 
 if __name__ == "__main__":

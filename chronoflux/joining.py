@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chronoflux.errors import ChronofluxError, UsageError
+from chronoflux.mesh.ice import Policy
 from chronoflux.model.params import Params
 from chronoflux.node import Node
 from chronoflux.telemetry.snapshots import MOST
@@ -27,7 +28,8 @@ async def join(
     seed: int | None = None,
     node_id: str | None = None,
     token: str | None = None,
-    schedule: str | None = None,
+    schedule: str | Path | None = None,
+    schedule_start: str | None = None,
     log_dir: str | Path = "logs",
     resume: str | Path | None = None,
     background: bool = False,
@@ -35,6 +37,7 @@ async def join(
     speed: float = 1.0,
     snapshots: int = MOST,
     ice_servers: Sequence[Mapping[str, Any]] | None = None,
+    ice_transport_policy: Policy = "all",
 ) -> Node:
     """Join a room with a swarm of your own and start to run.
 
@@ -53,7 +56,10 @@ async def join(
     token
         What the server asks for, if it does.
     schedule
-        ``"classic"`` or ``"none"`` (default): what the node fires by itself.
+        What the node does by itself: ``"classic"``, ``"none"`` (default) or a TOML file's path.
+    schedule_start
+        Mesh time of the schedule's second 0, as ``"2026-11-23T22:00:00Z"``: it then runs in step on every
+        node that has it, however late each joined. By default second 0 is the run's begin.
     log_dir
         Where the run's folder is made.
     resume
@@ -67,6 +73,8 @@ async def join(
         How many pictures of the swarm, with its state, the run may keep at lion gates and flips.
     ice_servers
         In place of the server's: ``[{"urls": "turn:…", "username": …, "credential": …}]``.
+    ice_transport_policy
+        ``"relay"``: links only by way of a TURN server, so that peers do not see this machine's addresses.
 
     Raises
     ------
@@ -81,12 +89,14 @@ async def join(
         node_id=node_id,
         token=token,
         schedule=schedule,
+        schedule_start=schedule_start,
         log_dir=log_dir,
         resume=resume,
         kind=kind,
         speed=speed,
         snapshots=snapshots,
         ice_servers=ice_servers,
+        ice_transport_policy=ice_transport_policy,
     )
     key = (node.room, node.node_id)
     earlier, _OPEN[key] = _OPEN.get(key), node

@@ -16,19 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from chronoflux.envoy import Envoy
 from chronoflux.errors import UsageError, shorten
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock
-from chronoflux.mesh.gossip import Event, new_id
-from chronoflux.mesh.messages import Field
-from chronoflux.mesh.peer import PEER_COLUMNS, Light, Peer, own_order
-from chronoflux.model.events import EVENTS, EventKind, World
+from chronoflux.mesh.gossip import new_id
+from chronoflux.mesh.ice import Ice, Policy
+from chronoflux.mesh.peer import PEER_COLUMNS, Light
+from chronoflux.model.events import EVENTS, World
 from chronoflux.model.params import Params
-from chronoflux.model.schedule import Fired, Schedule
+from chronoflux.model.schedule import Action
 from chronoflux.model.simulation import Simulation, Snapshot
 from chronoflux.recompute import Continuation
 from chronoflux.replay import Replay
 from chronoflux.runner import Runner, warm_up
+from chronoflux.schedules import facts_of, open_schedule, recall_schedule
 from chronoflux.signal.checks import room_name, server_url
 from chronoflux.signal.limits import Bucket
 from chronoflux.telemetry import RunLog
@@ -43,8 +45,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 PATIENCE = 5.0  # s before a word is said about what takes so long
-PULSE_LIFE = 5.0  # s; a pulse of the strongest kind has faded by then
-LIVE_PULSES = 256
+NOT_STARTED = "the node has not started: await node.start(), or use cf.join(…)"
 EVENT_RATE = (20.0, 2.0)  # events/s, and how many seconds' worth at once
 
 
@@ -75,19 +76,21 @@ class Node:
         seed: int | None = None,
         node_id: str | None = None,
         token: str | None = None,
-        schedule: str | None = None,
+        schedule: str | Path | None = None,
+        schedule_start: str | None = None,
         log_dir: str | Path = "logs",
         resume: str | Path | None = None,
         kind: str | None = None,
         speed: float = 1.0,
         snapshots: int = MOST,
         ice_servers: Sequence[Mapping[str, Any]] | None = None,
+        ice_transport_policy: Policy = "all",
     ) -> None:
         self._past = None if resume is None else Replay(resume)
         if self._past is not None:
-            _refuse_with_resume(params=params, seed=seed, schedule=schedule)
+            _refuse_with_resume(params=params, seed=seed, schedule=schedule, schedule_start=schedule_start)
             facts = self._past.facts
-            params, seed, schedule = self._past.params, self._past.seed, facts.get("schedule")
+            params, seed = self._past.params, self._past.seed
             room, node_id, kind = facts.get("room", room), facts.get("node", node_id), facts.get("kind", kind)
         self.kind = kind or ("notebook" if in_notebook() else "headless")
         self.room, self.node_id = room_name(room), _node_id(node_id, self.kind)
@@ -99,8 +102,12 @@ class Node:
             raise UsageError(f"seed = {shorten(seed)}: give a whole number >= 0, or none")
         self._first_params = params or Params()
         self.seed = random.SystemRandom().getrandbits(63) if seed is None else seed
-        self._schedule = Schedule(schedule or "none", self.seed)
-        self._speed, self._snapshots, self._ice_servers = speed, snapshots, ice_servers
+        if self._past is None:
+            self._schedule = open_schedule(schedule, self.seed, self._first_params, start=schedule_start)
+        else:
+            self._schedule = recall_schedule(self._past.facts, self.seed, self._first_params)
+        self._speed, self._snapshots = speed, snapshots
+        self._ice = Ice.wanted(ice_servers, ice_transport_policy)
         self._secret = os.urandom(16)
         self._places = random.Random(self.seed ^ 0x5EED)
         self.clock = MeshClock()
@@ -108,6 +115,7 @@ class Node:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="chronoflux")
         self._runner: Runner | None = None
+        self._envoy: Envoy | None = None
         self._joined: Room | None = None
         self._log: RunLog | None = None
         self._main: asyncio.Task[None] | None = None
@@ -116,12 +124,10 @@ class Node:
         self._started = asyncio.Event()
         self._rate = Bucket(*EVENT_RATE, time.monotonic())
         self._reason = "left"
-        self._pulses: list[Event] = []
         self._problem: str | None = None
         self._close_callbacks: list[Callable[[], None]] = []
-        self.sent = self.received = 0
         self._continuation: Continuation | None = None
-        self._left: list[Fired] = []
+        self._left: list[Action] = []
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -146,22 +152,31 @@ class Node:
             simulation = await building
             resumed = await loop.run_in_executor(self._worker, self._go_on) if self._past else None
             assert self._log is not None
-            self._runner = Runner(
+            self._envoy = Envoy(
+                self.node_id,
+                self.kind,
+                self.clock,
+                self._log,
+                world=lambda: self.world,
+                fire=self.fire,
+                change=self._change,
+            )
+            self._runner = self._envoy.runner = Runner(
                 simulation,
                 self._log,
                 self.clock,
-                self,
+                self._envoy,
                 self._worker,
                 schedule=self._schedule,
                 speed=self._speed,
                 snapshots=self._snapshots,
             )
             if self.server is not None:
-                await self._enter()
+                await self._enter(self._envoy)
             found = self._continuation
             self._runner.begin(resumed, owed=found is not None and found.owed)
-            for name, data in self._left:
-                self.on_scheduled(name, data)
+            for action in self._left:
+                self._envoy.on_scheduled(action)
             self._main = asyncio.create_task(self._live(), name=f"node {self.node_id}")
             if self._joined is not None:
                 await self._joined.first_word()
@@ -184,6 +199,7 @@ class Node:
             params=self._first_params,
             seed=self.seed,
             schedule=self._schedule.name,
+            extra=facts_of(self._schedule),
         )
 
     def _build(self) -> Simulation:
@@ -203,11 +219,13 @@ class Node:
         simulation = found.simulation
         self._first_params, dt, world = simulation.params, simulation.params.dt, simulation.params.world
         self._log = RunLog.resume(past.path, past.facts, seq=found.seq, inputs=found.inputs)
-        self._left = self._schedule.resume(simulation.tick, dt, world, found.done)
+        now = round(simulation.t, 9)
+        if self._schedule.start is None:  # else it is taken up where mesh time has it
+            self._left = self._schedule.resume(now - dt / 2, now, world, found.done)
         gap = None if found.t_wall is None else round(time.time() - found.t_wall / 1000, 3)
         return found.facts | {"gap_s": gap, "torn_bytes": self._log.torn}
 
-    async def _enter(self) -> None:
+    async def _enter(self, envoy: Envoy) -> None:
         """Make this node's part in the room; with ``server="auto"`` also the server if nobody has one."""
         # Half a second of imports (aiortc, PyAV) that a node on its own never needs, off the loop.
         module = await asyncio.to_thread(importlib.import_module, "chronoflux.mesh.room")
@@ -215,13 +233,14 @@ class Node:
         self._joined = module.Room(
             self.room,
             self.server,
-            self,
+            envoy,
             self.clock,
             secret=self._secret,
             token=self.token,
             metadata=messages.metadata(self.node_id, self.kind, self._first_params, VERSION),
-            ice_servers=self._ice_servers,
+            ice=self._ice,
         )
+        envoy.mesh = self._joined.mesh
         await self._joined.enter()
 
     async def _live(self) -> None:
@@ -329,7 +348,7 @@ class Node:
                 f"{name} was not fired: more than 20 events a second, which peers would not take"
             )
         key = new_id()
-        self._call(self._publish, kind, whole, key)
+        self._call(self._speaking.publish, kind, whole, key)
         return key
 
     def intent(self, x: float | None = None, y: float | None = None, **more: float) -> str:
@@ -383,6 +402,9 @@ class Node:
 
     _wanted: Params | None = None
 
+    def _change(self, values: Mapping[str, Any]) -> None:
+        self.params = self.params.replace(**values)
+
     @property
     def world(self) -> World:
         """Width and height in px."""
@@ -391,13 +413,23 @@ class Node:
     @property
     def peer_id(self) -> str:
         """This node's id in the room; its own name as long as there is none."""
-        return (self._joined.mesh.id if self._joined else "") or self.node_id
+        return self._envoy.peer_id if self._envoy else self.node_id
+
+    @property
+    def sent(self) -> int:
+        """Events fired here."""
+        return self._envoy.sent if self._envoy else 0
+
+    @property
+    def received(self) -> int:
+        """Events of peers applied here."""
+        return self._envoy.received if self._envoy else 0
 
     @property
     def path(self) -> Path:
         """The run's folder."""
         if self._log is None:
-            raise UsageError("the node has not started: await node.start(), or use cf.join(…)")
+            raise UsageError(NOT_STARTED)
         return self._log.path
 
     @property
@@ -414,13 +446,15 @@ class Node:
         """Who is in the room: one row a peer.
 
         ``name, kind, state`` (connecting, live, quiet, gone), ``via`` (direct, relay, server), ``n``, ``H``,
-        ``dpsi`` (phase difference to us, rad), ``rtt_ms``, ``offset_ms``, ``uncertainty_ms`` (missing until
-        the mesh has a clock of its own), ``reason`` (why not direct), ``id``.
+        ``dpsi`` (phase difference to us, rad), ``rtt_ms``, ``offset_ms`` and ``uncertainty_ms`` (round trip
+        of the best probe, the peer's mesh time minus ours, what that may be wrong by), ``refused`` (messages
+        of it), ``dropped`` (messages for it that would have come late), ``reason`` (why not direct, and what
+        else is odd), ``id``.
         """
         import pandas as pd
 
         own = self._runner.field if self._runner else None
-        rows = [peer.row(own, self.clock.now()) for peer in self._peers]
+        rows = [peer.row(own, self.clock.now()) for peer in self._envoy.peers] if self._envoy else []
         return pd.DataFrame(rows, columns=list(PEER_COLUMNS))
 
     def telemetry(self) -> pd.DataFrame:
@@ -459,8 +493,14 @@ class Node:
     @property
     def _running(self) -> Runner:
         if self._runner is None:
-            raise UsageError("the node has not started: await node.start(), or use cf.join(…)")
+            raise UsageError(NOT_STARTED)
         return self._runner
+
+    @property
+    def _speaking(self) -> Envoy:
+        if self._envoy is None:
+            raise UsageError(NOT_STARTED)
+        return self._envoy
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
         """Have a function called on the node's loop, from any thread."""
@@ -474,126 +514,6 @@ class Node:
             function(*arguments)
         else:
             self._loop.call_soon_threadsafe(function, *arguments)
-
-    def _time_for(self, kind: EventKind) -> float:
-        """Mesh time for an event fired now; a standing one comes after the one it replaces."""
-        now = self.clock.now()
-        held = self._joined.mesh.gossip.standing(kind.name, now) if self._joined else None
-        return now if held is None else max(now, held.at + 0.001)
-
-    def _publish(self, kind: EventKind, data: Mapping[str, Any], key: str) -> None:
-        event = Event(kind, data, key, self.peer_id, self._time_for(kind))
-        self.sent += 1
-        self._apply(event, own=True)
-        if self._joined is not None:
-            self._joined.mesh.publish(event)
-
-    def _apply(self, event: Event, *, own: bool) -> None:
-        self._running.fire(event, own=own)
-        if event.kind.name == "intent":
-            self._pulses = [*self._alive(), event]
-
-    def _alive(self) -> list[Event]:
-        """The intents whose pulses have not faded yet."""
-        now = self.clock.now()
-        return [pulse for pulse in self._pulses if now - pulse.at < PULSE_LIFE * 1000]
-
-    @property
-    def _peers(self) -> list[Peer]:
-        return list(self._joined.mesh.peers.values()) if self._joined else []
-
-    # -- what the runner and the mesh tell -------------------------------------------------------------
-
-    def hello(self) -> Mapping[str, Any]:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        return {"version": VERSION, "nodeId": self.node_id, "kind": self.kind, "features": []}
-
-    def _gate(self) -> Event | None:
-        """The lion gate that holds in the room."""
-        return self._joined.mesh.gossip.standing("lion_gate", self.clock.now()) if self._joined else None
-
-    def greeting(self) -> Mapping[str, Any]:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        gate = self._gate()
-        snapshot = self._running.snapshot()
-        pulses = [
-            {**event.data, "id": event.id, "origin": event.origin, "at": event.at} for event in self._alive()
-        ]
-        return {
-            "nodes": self.params.oscillators,
-            "portal": bool(gate.data["on"]) if gate else snapshot.portal,
-            "t": snapshot.t,
-            "portalAt": gate.at if gate else None,
-            "portalOrigin": gate.origin if gate else None,
-            "intents": pulses,
-            "world": list(self.world),
-        }
-
-    def on_event(self, event: Event) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        if event.kind.name == "intent" and len(self._alive()) >= LIVE_PULSES:
-            log.debug("%s: an intent was refused: there are %d live pulses", self.node_id, LIVE_PULSES)
-            return
-        self.received += 1
-        self._apply(event, own=False)
-
-    def on_field(self, peer: str, field: Field) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        self._running.hear(peer, field)
-
-    def on_joined(self, peer_id: str) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        if self._log is not None:
-            self._log.update(peer_id=peer_id)
-
-    def on_peer(self, peer: Peer, change: str, reason: str) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
-        runner, facts = self._running, {"id": peer.id, "name": peer.name, "change": change, "reason": reason}
-        log.info("%s: %s %s%s", self.node_id, peer.name, change, f" ({reason})" if reason else "")
-
-        if change == "gone":
-            runner.forget(peer.id)
-        runner.put(lambda simulation: runner.note("peer", data=facts))
-
-    def on_mean_field(self, field: Field) -> None:
-        """See :class:`~chronoflux.runner.Listener`."""
-        if self._joined is not None:
-            self._joined.mesh.send_field(field)
-
-    def on_scheduled(self, name: str, data: Mapping[str, Any]) -> None:
-        """See :class:`~chronoflux.runner.Listener`."""
-        self.fire(name, **data)
-
-    def surroundings(self, at: float, own: Field) -> dict[str, Any]:
-        """See :class:`~chronoflux.runner.Listener`: `H_mesh`, the number of live peers, the pairs."""
-        live = [peer for peer in self._peers if peer.state == "live"]
-        total, weight = own_order(own) * own.n, own.n
-        for peer in live:
-            theirs = peer.order(at)
-            if theirs is not None and peer.field_ is not None:
-                total += peer.field_.n * theirs
-                weight += peer.field_.n
-        peerings = [peer.pairing(own, at) for peer in live if peer.order(at) is not None]
-        return {"metrics": {"peers": len(live), "H_mesh": abs(total) / weight}, "peerings": peerings}
-
-    def on_record(self, metrics: Mapping[str, Any]) -> None:
-        """See :class:`~chronoflux.runner.Listener`."""
-        if self._joined is None:
-            return
-        pulses = [event.data for event in self._alive()]
-        intents = [{"x": pulse["x"], "y": pulse["y"], "E": pulse["E"]} for pulse in pulses[-3:]]
-        shown = {name: value for name, value in metrics.items() if value == value}
-        telemetry = {**shown, "t": self._running.snapshot().t, "intents": intents}
-        gate = self._gate()
-        self._joined.mesh.send_telemetry(
-            messages.Telemetry(
-                telemetry,
-                at=self.clock.now(),
-                portal=bool(gate and gate.data["on"]),
-                portal_at=gate.at if gate else None,
-                portal_origin=gate.origin if gate else None,
-            )
-        )
 
 
 class _Left(Exception):

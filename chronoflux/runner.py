@@ -17,11 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from chronoflux.errors import ChronofluxError
-from chronoflux.mesh.clock import MeshClock
+from chronoflux.mesh.clock import Followed, MeshClock
 from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.messages import FIELD_LIMIT, Field
 from chronoflux.model.params import Params
-from chronoflux.model.schedule import Schedule, first_tick
+from chronoflux.model.schedule import Action, Schedule, first_tick
 from chronoflux.model.simulation import Simulation, Snapshot
 from chronoflux.telemetry import RunLog
 from chronoflux.telemetry.folder import CHECKPOINT, KEYFRAMES
@@ -56,8 +56,8 @@ class Listener(Protocol):
     def surroundings(self, at: float, own: Field) -> dict[str, Any]:
         """What a record says of the peers: ``metrics`` to add, and ``peerings``."""
 
-    def on_scheduled(self, name: str, data: Mapping[str, Any]) -> None:
-        """The schedule wants this event fired."""
+    def on_scheduled(self, action: Action) -> None:
+        """The schedule wants this done."""
 
 
 class Runner:
@@ -81,6 +81,7 @@ class Runner:
         self._simulation, self._log, self._clock = simulation, log, clock
         self._listener, self._worker = listener, worker
         self._schedule, self._speed = schedule, speed
+        self._steps = clock.steps
         self._inputs: deque[Input] = deque()
         self._events: deque[tuple[Event, bool]] = deque(maxlen=WAITING)
         self._busy = threading.Lock()
@@ -93,7 +94,7 @@ class Runner:
         self._surroundings: dict[str, Any] = {}
         self._moment: tuple[int, Params] | None = None
         self._metrics: dict[str, float] = {}
-        self._owed: dict[str, Any] | None = None  # measured, and not on record yet
+        self._unrecorded: dict[str, Any] | None = None  # measured for a record that is not written yet
         self.field: Field | None = None
 
     @property
@@ -167,9 +168,9 @@ class Runner:
         self.put(apply)
 
     def end(self, reason: str) -> None:
-        """The run's last record and checkpoint; events that still waited go with both."""
-        if self._owed is not None:
-            self.note("telemetry", metrics=self._owed | self._surroundings.get("metrics", {}))
+        """The run's last record and checkpoint; what was due and events that still waited go with both."""
+        if self._unrecorded is not None:
+            self.note("telemetry", metrics=self._unrecorded)
         while self._events:
             self._guarded(self._apply, *self._events.popleft())
         self._keep(CHECKPOINT)
@@ -257,8 +258,7 @@ class Runner:
                 metrics = await loop.run_in_executor(self._worker, self._work)
                 if metrics is not None:
                     self._record(metrics)
-                for name, data in self._schedule.due(self.tick, self.params.dt, self.params.world):
-                    self._listener.on_scheduled(name, data)
+                self._follow_schedule()
             elif not self._moving and time.monotonic() - self._recorded >= RECORD_PERIOD:
                 self._record(await loop.run_in_executor(self._worker, self._measured))
             self._tell_field()
@@ -279,8 +279,8 @@ class Runner:
             if simulation.tick < self._next_record:
                 return None
             self._next_record = self._next(RECORD_PERIOD)
-            self._owed = self._measured()
-            return self._owed
+            self._unrecorded = self._measured()
+            return self._unrecorded
 
     def _keep_due(self) -> None:
         """On the worker: keep the swarm as keyframe and as checkpoint when it is time."""
@@ -330,6 +330,8 @@ class Runner:
         """How many ticks to compute now: up to mesh time, the next record or the next scheduled event."""
         simulation = self._simulation
         late = self._clock.now() - simulation.mesh_time()
+        if self._clock.steps != self._steps:
+            return 0  # mesh time was moved; the input that ties the swarm to it again is on its way
         if late > STALL:
             self._anchor("stall")
             self.note("stall", data={"ms": round(late, 3)})
@@ -338,8 +340,25 @@ class Runner:
             self._anchor("clock set back")
             return 0
         ticks = int(late // self._tick_ms)
-        stops = (self._next_record, self._next_keyframe, self._schedule.next_tick(simulation.params.dt))
-        return max(0, min(ticks, MAX_BATCH, *(max(1, stop - simulation.tick) for stop in stops)))
+        pace = simulation.params.dt / (1.0 if self._schedule.start is None else self._speed)
+        to_schedule = min(self._schedule.next - self._schedule_time(), MAX_BATCH * pace)
+        to_keep = min(self._next_record, self._next_keyframe) - simulation.tick
+        return max(0, min(ticks, MAX_BATCH, max(1, to_keep), max(1, first_tick(to_schedule, pace))))
+
+    def _schedule_time(self) -> float:
+        """Second of the schedule now: simulated time; with a start on mesh time, what has passed since."""
+        simulation, start = self._simulation, self._schedule.start
+        seconds = simulation.t if start is None else (simulation.mesh_time() - start) / 1000
+        return round(seconds, 9)  # tick · dt may be a rounding short of the second it stands for
+
+    def _follow_schedule(self) -> None:
+        """Have done what is due. On mesh time it may be long under way: then take it up where it is."""
+        now = self._schedule_time()
+        late = now - self._schedule.next > STALL / 1000
+        if self._schedule.start is not None and late and (changes := self._schedule.seek(now)):
+            self._listener.on_scheduled(Action(now, None, changes))
+        for action in self._schedule.due(now, self.params.world):
+            self._listener.on_scheduled(action)
 
     @property
     def _tick_ms(self) -> float:
@@ -352,14 +371,28 @@ class Runner:
         ahead = self._simulation.mesh_time() + self._tick_ms - self._clock.now()
         return min(max(ahead / 1000, 0.0), 0.1)
 
-    def _anchor(self, why: str) -> None:
-        """Tie the current tick to mesh time."""
-        at = self._clock.now()
-        self._simulation.anchor(at, self._speed)
-        self.note("clock", data={"why": why, "speed": self._speed})
+    def follow(self, change: Followed) -> None:
+        """Mesh time has another reference, or was moved: on record, and tied to it again if it was.
+
+        Otherwise the swarm goes on in the time it has, to the last bit, though the record is an anchor.
+        """
+        if change.step is not None:
+            self._anchor("moved", step_ms=change.step)
+        else:
+            self._anchor("reference", at=self._simulation.mesh_time() if self._moving else None)
+
+    def _anchor(self, why: str, *, at: float | None = None, **more: Any) -> None:
+        """Tie the current tick to mesh time: to `at`, or to now."""
+        self._steps = self._clock.steps
+        self._simulation.anchor(self._clock.now() if at is None else at, self._speed)
+        reference, stratum, _ = self._clock.standing()
+        self.note(
+            "clock",
+            data={"why": why, "speed": self._speed, "reference": reference, "stratum": stratum, **more},
+        )
 
     def _record(self, metrics: dict[str, Any]) -> None:
-        self._recorded, self._owed = time.monotonic(), None
+        self._recorded, self._unrecorded = time.monotonic(), None
         field = self._mean_field()
         self._surroundings = self._listener.surroundings(field.at, field)
         self.metrics = metrics | self._surroundings["metrics"]
@@ -377,6 +410,8 @@ class Runner:
         now = time.monotonic()
         if now - self._told_field < FIELD_PERIOD or self._simulation.tick == 0:
             return
+        if self._clock.steps != self._steps:
+            return  # the swarm's time is not the room's until it is tied to it again
         self._told_field = now
         self.field = field = self._mean_field()
         if abs(field.omega) <= FIELD_LIMIT:

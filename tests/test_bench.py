@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 
+import pytest
 from click.testing import CliRunner
 
 from chronoflux import bench
 
 
+@pytest.mark.slow
 def test_all_rows_in_table_and_json(tmp_path):
     """At a tiny size every case of the table is there, with a value, its target and their ratio."""
     path = tmp_path / "bench.json"
@@ -28,6 +30,10 @@ def test_all_rows_in_table_and_json(tmp_path):
         if row["target"] is not None:
             better = row["target"] / row["value"] if row["least"] else row["value"] / row["target"]
             assert row["ratio"] == better
+            assert row["processors"] is None or row["processors"] > 0
+    for row in found["rows"]:
+        if any(word in row["case"] for word in ("classic", "lively", "global", "metrics", "cold")):
+            assert row["bound"] > 0, row["case"]
     assert "of lists looked at" in done.output
 
 

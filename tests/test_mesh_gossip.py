@@ -70,8 +70,20 @@ def test_equal_events_of_an_old_client_are_one_within_a_second() -> None:
     assert (
         key == old_id("peer", EVENTS["pacemaker_flip"], {}) != old_id("other", EVENTS["pacemaker_flip"], {})
     )
-    flip = event("pacemaker_flip", key=key)
-    assert [gossip.accept(flip, NOW + later) for later in (0, 500, 2_000)] == [True, False, True]
+    heard = [
+        gossip.accept(event("pacemaker_flip", key=key, at=NOW + later), NOW + later)
+        for later in (0, 500, 2_000)
+    ]
+    assert heard == [True, False, True]
+
+
+def test_what_an_old_client_did_once_comes_late_on_another_way_and_is_not_new() -> None:
+    """An old client's event that a third node passes on seconds later is told by its time, which travels with
+    it."""
+    gossip = Gossip()
+    key = old_id("peer", EVENTS["pacemaker_flip"], {})
+    assert gossip.accept(event("pacemaker_flip", key=key), NOW)
+    assert not gossip.accept(event("pacemaker_flip", key=key, at=NOW + 30), NOW + 5_000)
 
 
 def test_memory_is_bounded() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from chronoflux.mesh import link as link_module
+from chronoflux.mesh import reassembly
+from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.link import Link
 from tests.support import until
 
@@ -150,10 +153,127 @@ async def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_message_over_the_limit_ends_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who sends a message over the limit is cut off."""
-    monkeypatch.setattr(link_module, "MAX_MESSAGE", 1000)
+    monkeypatch.setattr(reassembly, "MAX_MESSAGE", 1000)
     async with pair() as (a, b):
         await opened(a, b)
         a.link.send("x" * 1001)
         await until(lambda: b.closed)
         assert "1000 are allowed" in b.link.reason
         assert b.got == []
+
+
+async def test_the_second_channel_opens_when_asked_and_takes_what_is_perishable() -> None:
+    """Only after `open_rt`, by the dialler, is there a channel without retransmission; perishable messages
+    take it both ways, others keep their order on the first, and neither is heard twice."""
+    async with pair() as (a, b):
+        await opened(a, b)
+        a.link.send("first")
+        await until(lambda: b.got == ["first"])
+        b.link.open_rt()  # the answerer's word opens nothing
+        assert a.link._rt is b.link._rt is None
+        assert a.link.send("before", perishable=True)
+        a.link.open_rt()
+        await until(lambda: b.link._rt is not None and b.link._rt.readyState == "open")
+        rt = b.link._rt
+        assert rt is not None
+        assert (rt.label, rt.ordered, rt.maxRetransmits) == ("chronoflux-rt", False, 0)
+        await until(lambda: a.link._rt is not None and a.link._rt.readyState == "open")
+        sent = [f"{i}" for i in range(20)]
+        for word in sent:
+            assert a.link.send(word, perishable=True)
+            assert b.link.send(word, perishable=True)
+        a.link.send("last")
+        await until(lambda: len(b.got) == 23 and len(a.got) == 20)
+        assert sorted(a.got) == sorted(sent)  # type: ignore[type-var]
+        assert sorted(b.got) == sorted(["first", "before", "last", *sent])  # type: ignore[type-var]
+
+
+async def test_perishable_messages_are_paced_and_dropped_not_queued() -> None:
+    """A flood of perishable messages is cut to the pace and to what may wait; what was dropped is counted,
+    and what is reliable goes on."""
+    async with pair() as (a, b):
+        await opened(a, b)
+        a.link.open_rt()
+        await until(lambda: a.link._rt is not None and a.link._rt.readyState == "open")
+        taken = sum(a.link.send("x" * 100, perishable=True) for _ in range(1000))
+        assert 0 < taken <= link_module.RT_HIGH_WATER / 100 + 1
+        assert a.link.dropped == 1000 - taken
+        assert a.link.send("an event")
+        await until(lambda: "an event" in b.got)
+        assert len(b.got) <= taken + 1  # a perishable one may be lost on its way
+        rate, burst = link_module.RT_PACE
+        taken, begun = 0, time.monotonic()
+        for _ in range(200):  # never much in the channel, but without end
+            taken += a.link.send("y", perishable=True)
+            await asyncio.sleep(0)
+        assert taken <= rate * (burst + time.monotonic() - begun)
+
+
+async def test_a_peer_that_takes_nothing_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a peer stops reading, what may be dropped is dropped, and at last the link is ended."""
+    monkeypatch.setattr(link_module, "MAX_BUFFERED", 200_000)
+    async with pair() as (a, b):
+        await opened(a, b)
+        b.link._connection.sctp._handle_data = lambda data: asyncio.sleep(0)  # type: ignore[union-attr, method-assign, assignment]
+        while a.link.state == "open":
+            a.link.send("x" * 10_000)
+            if a.link._channel.bufferedAmount > link_module.HIGH_WATER:  # type: ignore[union-attr]
+                assert not a.link.send("news of the second", droppable=True)
+        assert "takes nothing any more" in a.link.reason
+        assert a.link.dropped
+
+
+async def test_without_an_address_a_link_says_so_at_once() -> None:
+    """Where no candidate can be had a link ends at once instead of at its deadline, and names the cause."""
+    end = End(True, lambda payload: None)
+    end.link._ice = Ice(relay_only=True)
+    end.link.start()
+    await until(lambda: end.closed, timeout=5)
+    assert end.link.reason.startswith("no candidates: only a TURN server")
+
+
+async def test_who_is_not_who_was_signalled_is_refused() -> None:
+    """A peer whose certificate is not the one in its description is refused, and the reason says so."""
+
+    def forged(payload: Payload) -> list[Payload]:
+        return [payload | {"sdp": re.sub(r"(fingerprint:\S+ )\S\S:\S\S", r"\g<1>00:00", payload["sdp"])}]
+
+    async with pair(forged) as (_, b):
+        await until(lambda: b.closed)
+        assert b.link.reason.startswith("refused: the peer is not the one that was signalled")
+
+
+async def test_no_route_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When no packet finds its way between the two, the link ends at its deadline and says so."""
+    monkeypatch.setattr(link_module, "CONNECT_DEADLINE", 1.0)
+
+    def nowhere(payload: Payload) -> list[Payload]:
+        elsewhere = r"\g<1>192.0.2.1 9 typ"  # an address for documentation: nobody answers there
+        sdp = re.sub(r"(a=candidate:\S+ 1 udp \d+ )\S+ \d+ typ", elsewhere, payload["sdp"])
+        return [payload | {"sdp": sdp}]
+
+    def one_way(payload: Payload) -> None:
+        dialler.link.feed(nowhere(payload)[0])
+
+    dialler = End(True, lambda payload: answerer.link.feed(nowhere(payload)[0]))
+    answerer = End(False, one_way)
+    for end in (dialler, answerer):
+        end.link.start()
+    await until(lambda: dialler.closed and answerer.closed)
+    for end in (dialler, answerer):
+        assert end.link.reason.startswith("timed out")
+        assert "no route between the addresses" in end.link.reason
+
+
+@pytest.mark.parametrize("limit", ["FLOOD_MESSAGES", "FLOOD_BYTES"])
+async def test_a_flood_ends_the_link(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sends more messages or bytes than are read costs its link, not the node's time."""
+    monkeypatch.setattr(link_module, limit, (100.0, 1.0))
+    async with pair() as (a, b):
+        await opened(a, b)
+        for _ in range(100):
+            a.link.send("x" * 100)
+            a.link.send("y")
+        await until(lambda: b.closed)
+        assert "a second" in b.link.reason
+        assert len(b.got) < 200

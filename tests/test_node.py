@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,7 @@ import chronoflux as cf
 from chronoflux.analysis.synchrony import phase_locking
 from chronoflux.errors import LogError, ParameterError, SignalingError, UsageError
 from chronoflux.mesh import room as room_module
+from chronoflux.mesh.link import Link
 from chronoflux.model.events import EVENTS
 from chronoflux.node import Node
 from chronoflux.signal.server import SignalServer
@@ -158,6 +160,34 @@ async def test_auto_hosts_the_server_and_somebody_takes_it_over(
     await until(lambda: b._joined._hosted is not None, timeout=20)  # type: ignore[union-attr]
     c = await joined(params=QUICK)
     await linked(b, c)
+
+
+async def test_fields_take_the_channel_without_retransmission(server: SignalServer, joined: Joiner) -> None:
+    """Between nodes of ours mean fields and probes travel over the second channel, the rest over the first;
+    with an older node, whose `hello` does not name it, there is only the first."""
+    old = await joined(server=server.url, params=QUICK)
+    old._envoy.hello = lambda: {"version": "0.1.0", "nodeId": "old", "kind": "page"}  # type: ignore[union-attr, method-assign]
+    a, b = [await joined(server=server.url, params=QUICK) for _ in range(2)]
+    await linked(a, b, old)
+
+    def link(node: Node, other: Node) -> Link:
+        return node._joined.mesh.peers[other.peer_id].link  # type: ignore[union-attr, return-value]
+
+    await until(lambda: link(a, b)._rt is not None and link(b, a)._rt is not None)
+    sent: list[str] = []
+    for way in (link(a, b)._rt, link(a, b)._channel):
+        assert way is not None
+        send = way.send
+        way.send = lambda text, way=way, send=send: (  # type: ignore[method-assign, assignment, misc]
+            sent.append(f"{way.label} {json.loads(text)['type']}"),
+            send(text),
+        )
+    a.intent()
+    await until(lambda: {kind.split()[1] for kind in sent} >= {"field", "telemetry", "intent"})
+    probes = {"chronoflux-rt probe", "chronoflux-rt probe-reply"}
+    assert set(sent) - probes == {"chronoflux-rt field", "chronoflux telemetry", "chronoflux intent"}
+    assert link(a, old)._rt is link(old, a)._rt is None
+    await until(lambda: a.peers["H"].notna().all() and old.peers["H"].notna().all())
 
 
 async def test_joining_again_closes_the_earlier_node(server: SignalServer, joined: Joiner) -> None:

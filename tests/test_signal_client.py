@@ -174,6 +174,25 @@ async def test_a_broken_line_is_mended_unnoticed(quick: None, server: SignalServ
         assert watcher.heard == before
 
 
+async def test_a_doubted_server_proves_itself_or_is_left(
+    quick: None, server: SignalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In doubt, a server that answers keeps its client; a line on which nothing comes back is given up for a
+    new one within seconds."""
+    monkeypatch.setattr(client_module, "PROOF", 0.5)
+    async with running(server.url) as ours:
+        await joined(ours)
+        (socket,) = (socket for socket in Socket.accepted if socket.server is server._server)
+        ours.client.doubt()
+        await until(lambda: not ours.client._doubted.is_set())
+        assert len(ours.of(p.RoomPeers)) == 1
+        socket.transport.pause_reading()
+        ours.client.doubt()
+        await until(lambda: len(ours.of(p.RoomPeers)) == 2)
+        assert ours.client.state == "joined"
+        socket.transport.abort()
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -270,6 +270,37 @@ def test_turn_credentials_are_what_coturn_computes() -> None:
             Turn(urls, secret)
 
 
+def test_a_large_room_is_a_partial_mesh() -> None:
+    """In a room of 20 each newcomer is told a few neighbours and a hop limit; signals and broadcasts still
+    reach everybody; and when a neighbour's time to come back is over, its place is filled."""
+    hall = Hall()
+    secrets = [bytes([n]) * 16 for n in range(20)]
+    numbers = [hall.joined(secret=secret) for secret in secrets]
+    [peers] = hall.of(numbers[-1], p.RoomPeers)
+    assert 2 <= len(peers.peers) <= 6
+    assert peers.hops >= 4
+    hall.say(numbers[-1], p.SendBroadcast(data={"x": 1}))
+    assert all(hall.of(number, p.Broadcast) for number in numbers[:-1])
+    told = {other: len(hall.heard[other]) for other in numbers}
+    hall.drop(numbers[-1])
+    hall.wait(15)
+    left = [number for number in numbers[:-1] if hall.of(number, p.PeerLeft)]
+    assert len(left) == len(peers.peers)
+    new = [type(message) for number in left for message in hall.heard[number][told[number] :]]
+    assert {p.RoomPeers, p.PeerJoinedRoom} <= set(new)
+
+
+def test_an_event_broadcast_by_two_is_passed_on_once() -> None:
+    """Of an event that two nodes broadcast the second is dropped and counted."""
+    hall = Hall()
+    a, b, ear = hall.joined(), hall.joined(), hall.joined()
+    event = {"type": "flip", "id": "e1", "origin": "o", "at": 1.0, "hops": 1}
+    hall.say(a, p.SendBroadcast(data=event))
+    hall.say(b, p.SendBroadcast(data={**event, "hops": 2}))
+    assert len(hall.of(ear, p.Broadcast)) == 1
+    assert hall.lobby.counts.refused["repeated"] == 1
+
+
 # --- limits -------------------------------------------------------------------------------------
 
 

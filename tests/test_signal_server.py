@@ -24,6 +24,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chronoflux.errors import SignalingError, UsageError
+from chronoflux.signal.door import Door
 from chronoflux.signal.limits import Limits
 from chronoflux.signal.network import (
     client_address,
@@ -269,6 +270,34 @@ def test_an_outbox_drops_the_oldest_telemetry_first() -> None:
     assert box.push(b"x" * 101, droppable=False) == "full"
 
 
+def test_at_the_door_the_oldest_goes() -> None:
+    """With too many of one address, or in all, the one that has waited longest goes; whoever is through does
+    not count, and leaving twice changes nothing."""
+    door: Door[str] = Door(4, 2)
+    assert [door.enter(who, who[0]) for who in ("a1", "a2", "a3", "b1", "c1", "d1")] == [
+        *(None, None, "a1", None, None, "a2"),
+    ]
+    door.leave("a3")
+    door.leave("a3")
+    assert (door.enter("a4", "a"), door.enter("e1", "e"), len(door)) == (None, "b1", 4)
+
+
+async def test_half_open_connections_keep_nobody_out() -> None:
+    """An address that opens sockets and never finishes a handshake has at most its number of connections open
+    so, and others, even from there, come in."""
+    async with SignalServer(port=0, limits=Limits(per_address=5)) as server:
+        half = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(20)]
+        await until(lambda: server.lobby.counts.refused["half-open"] == 15)
+        async with room_of(2, server.url) as (a, _):
+            assert a.of("room-peers")
+        assert len(server.door) <= 5
+        for reader, writer in half:
+            writer.transport.abort()
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+        await until(lambda: len(server.door) == 0)
+
+
 async def test_a_slow_receiver_loses_telemetry_then_its_connection() -> None:
     """Who reads nothing loses telemetry, never signals; when even signals fill the queue it is cut off. The
     others hear everything all the while."""
@@ -293,6 +322,25 @@ async def test_a_slow_receiver_loses_telemetry_then_its_connection() -> None:
         assert not b.of("error")
         slow.transport.abort()
         await slow.wait_closed()
+
+
+async def test_messages_arrive_whole_and_in_order() -> None:
+    """Of many messages of all sizes, some sent while the receiver does not read for a while, each arrives
+    whole, in the order in which they were sent."""
+    generous = Limits(messages=1e6, bytes=1e9, queue_messages=10_000, queue_bytes=100_000_000)
+    async with SignalServer(port=0, limits=generous) as server, room_of(2, server.url) as (a, b):
+        sizes = [0, 100, 125, 126, 127, 1_000, 16_000, 60_000]
+        for count in range(400):
+            if count == 100:
+                b.socket.transport.pause_reading()
+            data = {"n": count, "pad": "y" * sizes[count % len(sizes)]}
+            await a.send(type="signal", to=b.id, signal=data)
+        await until(lambda: server.lobby.counts.received["signal"] == 400)
+        b.socket.transport.resume_reading()
+        await until(lambda: len(b.of("signal")) == 400)
+        heard = [message["signal"] for message in b.of("signal")]
+        assert [data["n"] for data in heard] == list(range(400))
+        assert all(len(data["pad"]) == sizes[data["n"] % len(sizes)] for data in heard)
 
 
 async def test_a_port_that_is_taken_is_named(server: SignalServer) -> None:

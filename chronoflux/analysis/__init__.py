@@ -1,1 +1,149 @@
-"""Analysis: what the records say. Functions on arrays, with units, sources and closed-form checks."""
+"""Analysis: what the records say. Functions on arrays, with units, sources and closed-form checks.
+
+Everything loads on first use; SciPy, ruptures and powerlaw, which some measures need, come with the extra
+``analysis``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chronoflux.analysis.chance import (
+        assess,
+        false_discovery,
+        maximum_statistic,
+        null_band,
+        p_value,
+    )
+    from chronoflux.analysis.complexity import detrended_fluctuation, lempel_ziv, permutation_entropy
+    from chronoflux.analysis.criticality import (
+        avalanches,
+        change_points,
+        early_warnings,
+        power_law_tail,
+        variance_and_lag1,
+    )
+    from chronoflux.analysis.information import (
+        active_storage_nats,
+        mutual_information_nats,
+        transfer_entropy_by_shift_nats,
+        transfer_entropy_nats,
+    )
+    from chronoflux.analysis.integration import emergence_nats, o_information_nats, phi_r_nats, phi_wms_nats
+    from chronoflux.analysis.response import dose_response, recovery_time, spread, superposed_epochs
+    from chronoflux.analysis.result import Result
+    from chronoflux.analysis.rooms import (
+        event_epochs,
+        information_flow,
+        locked,
+        pair_matrix,
+        pairs,
+        side_by_side,
+        times_to_sync,
+    )
+    from chronoflux.analysis.surrogates import block_shuffles, circular_shifts, event_shuffles, iaaft
+    from chronoflux.analysis.synchrony import (
+        chimera_index,
+        frequency_difference,
+        local_order,
+        locked_intervals,
+        metastability,
+        order_parameter,
+        phase_lag_index,
+        phase_locking,
+        phase_locking_value,
+        time_to_sync,
+        weighted_phase_lag_index,
+    )
+
+_ROOMS = {
+    "chance": ("assess", "false_discovery", "maximum_statistic", "null_band", "p_value"),
+    "complexity": ("detrended_fluctuation", "lempel_ziv", "permutation_entropy"),
+    "criticality": ("avalanches", "change_points", "early_warnings", "power_law_tail", "variance_and_lag1"),
+    "information": (
+        *("active_storage_nats", "mutual_information_nats", "transfer_entropy_nats"),
+        "transfer_entropy_by_shift_nats",
+    ),
+    "integration": ("emergence_nats", "o_information_nats", "phi_r_nats", "phi_wms_nats"),
+    "response": ("dose_response", "recovery_time", "spread", "superposed_epochs"),
+    "result": ("Result",),
+    "rooms": (
+        *("event_epochs", "information_flow", "locked", "pair_matrix", "pairs", "side_by_side"),
+        "times_to_sync",
+    ),
+    "surrogates": ("block_shuffles", "circular_shifts", "event_shuffles", "iaaft"),
+    "synchrony": (
+        *("chimera_index", "frequency_difference", "local_order", "locked_intervals", "metastability"),
+        *("order_parameter", "phase_lag_index", "phase_locking", "phase_locking_value", "time_to_sync"),
+        "weighted_phase_lag_index",
+    ),
+}
+_HOMES = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "plots":
+        return import_module("chronoflux.analysis.plots")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'chronoflux.analysis' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"chronoflux.analysis.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+__all__ = [
+    "Result",
+    "active_storage_nats",
+    "assess",
+    "avalanches",
+    "block_shuffles",
+    "change_points",
+    "chimera_index",
+    "circular_shifts",
+    "detrended_fluctuation",
+    "dose_response",
+    "early_warnings",
+    "emergence_nats",
+    "event_epochs",
+    "event_shuffles",
+    "false_discovery",
+    "frequency_difference",
+    "iaaft",
+    "information_flow",
+    "lempel_ziv",
+    "local_order",
+    "locked",
+    "locked_intervals",
+    "maximum_statistic",
+    "metastability",
+    "mutual_information_nats",
+    "null_band",
+    "o_information_nats",
+    "order_parameter",
+    "p_value",
+    "pair_matrix",
+    "pairs",
+    "permutation_entropy",
+    "phase_lag_index",
+    "phase_locking",
+    "phase_locking_value",
+    "phi_r_nats",
+    "phi_wms_nats",
+    "plots",
+    "power_law_tail",
+    "recovery_time",
+    "side_by_side",
+    "spread",
+    "superposed_epochs",
+    "time_to_sync",
+    "times_to_sync",
+    "transfer_entropy_by_shift_nats",
+    "transfer_entropy_nats",
+    "variance_and_lag1",
+    "weighted_phase_lag_index",
+]

@@ -1,14 +1,18 @@
-"""Synchrony between phases."""
+"""Synchrony: of many phases at one moment, and between two over time."""
 
 from __future__ import annotations
 
 import cmath
+import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from chronoflux.analysis.checks import Floats, complete, fraction, same_length, series, whole
+from chronoflux.analysis.result import Result
 from chronoflux.errors import ParameterError
+from chronoflux.model.metrics import local_orders
 
 
 class Locking(NamedTuple):
@@ -42,3 +46,299 @@ def phase_locking(differences: ArrayLike) -> Locking:
         raise ParameterError("differences", f"{len(values)} finite values", "at least 2")
     mean = complex(np.exp(1j * values).mean())
     return Locking(abs(mean), cmath.phase(mean), len(values))
+
+
+def phase_locking_value(phi: ArrayLike, other: ArrayLike = 0.0) -> Result:
+    """:func:`phase_locking` of two series of phases (n,), in rad, as a result; dimensionless, 0 to 1.
+
+    Moments at which either is not finite are left out and counted. `phi` may be differences already.
+    """
+    differences, masked = _differences(phi, other)
+    plv, mean, n = phase_locking(differences)
+    return Result(
+        name="phase-locking value",
+        value=plv,
+        unit="1",
+        n=n,
+        masked=masked,
+        reading=f"the phases keep a mean difference of {mean:+.2f} rad; unrelated ones would give "
+        f"{math.sqrt(math.pi / (4 * n)):.2f}",
+        source="Lachaux, Rodriguez, Martinerie, Varela, Human Brain Mapping 8, 194, 1999",
+    )
+
+
+def phase_lag_index(phi: ArrayLike, other: ArrayLike = 0.0) -> Result:
+    """``PLI = |⟨sgn sin Δφ⟩|``: how lopsided the phase differences are; dimensionless, 0 to 1.
+
+    Blind to locking at exactly 0 or π, so what a common source adds to both does not raise it (Stam, Nolte,
+    Daffertshofer, Human Brain Mapping 28, 1178, 2007). Arguments as of :func:`phase_locking_value`.
+    """
+    differences, masked = _differences(phi, other)
+    value = abs(float(np.sign(_sines(differences)).mean()))
+    return Result(
+        name="phase lag index",
+        value=value,
+        unit="1",
+        n=len(differences),
+        masked=masked,
+        reading=f"in {(1 + value) / 2:.0%} of the moments the same one leads",
+        source="Stam, Nolte, Daffertshofer, Human Brain Mapping 28, 1178, 2007",
+    )
+
+
+def weighted_phase_lag_index(phi: ArrayLike, other: ArrayLike = 0.0, *, weights: ArrayLike = 1.0) -> Result:
+    """``wPLI = |⟨A sin Δφ⟩| / ⟨|A sin Δφ|⟩``; dimensionless, 0 to 1.
+
+    Differences near 0 and π, whose sign noise may turn, count little (Vinck and others, NeuroImage 55,
+    1548, 2011). `weights` are the products of the amplitudes A (for mean fields ``R₁R₂``), shape (n,);
+    other arguments as of :func:`phase_locking_value`.
+
+    Raises
+    ------
+    ParameterError
+        Also when all differences are 0 or π, for which it is not defined.
+    """
+    differences, masked = _differences(phi, other, weights)
+    amplitude, angle = differences.T
+    imaginary = amplitude * _sines(angle)
+    size = float(np.abs(imaginary).mean())
+    if size == 0:
+        raise ParameterError("phase differences", "all 0 or π", "some in between")
+    return Result(
+        name="weighted phase lag index",
+        value=abs(float(imaginary.mean())) / size,
+        unit="1",
+        n=len(imaginary),
+        masked=masked,
+        reading="1: the same one always leads; 0: each leads as much as the other",
+        source="Vinck, Oostenveld, van Wingerden, Battaglia, Pennartz, NeuroImage 55, 1548, 2011",
+    )
+
+
+def _sines(angles: Floats) -> Floats:
+    """Sines, those within rounding of 0 and π being exactly 0: equal phases are led by nobody."""
+    sines: Floats = np.sin(angles)
+    return np.where(np.abs(sines) < 1e-12, 0.0, sines)
+
+
+def _differences(phi: ArrayLike, other: ArrayLike, weights: ArrayLike | None = None) -> tuple[Floats, int]:
+    """Finite differences, with weights as columns (weight, difference); and the number left out."""
+    try:
+        given = [np.asarray(values, dtype=np.float64) for values in (phi, other)]
+        difference = given[0] - given[1]
+        factor = None if weights is None else np.broadcast_to(np.asarray(weights, float), difference.shape)
+    except ValueError as error:
+        raise ParameterError("phases", f"({error})", "two series of numbers of one length") from error
+    if difference.ndim != 1:
+        raise ParameterError("phases", difference.shape, "shape (n,)")
+    rows = difference if factor is None else np.stack([factor, difference], axis=1)
+    [kept], masked = complete("phase differences", rows, least=2)
+    return kept, masked
+
+
+def order_parameter(phi: ArrayLike, m: int = 1) -> NDArray[np.complex128]:
+    """``Z_m = ⟨exp(imφ)⟩`` over the last axis: ``|Z₁|`` is Kuramoto's order, ``|Z_m|`` that of m clusters.
+
+    Daido, Physica D 91, 24, 1996. Phases spread like a wrapped Cauchy distribution have ``Z_m = Z₁^m`` (Ott
+    and Antonsen, Chaos 18, 037113, 2008).
+
+    Parameters
+    ----------
+    phi
+        Phases in rad, shape (…, n).
+    m
+        Which harmonic, from 1.
+
+    Returns
+    -------
+    complex128, shape (…); dimensionless. ``abs`` is the order, ``np.angle`` m times the mean phase.
+    """
+    whole("m", m, 1)
+    values = np.asarray(phi, dtype=np.float64)
+    if not values.ndim or not values.shape[-1]:
+        raise ParameterError("phi", values.shape, "shape (…, n) with n ≥ 1")
+    if gaps := int(np.count_nonzero(~np.isfinite(values))):
+        raise ParameterError("phi", f"{gaps} phases not finite", "finite phases: leave such moments out")
+    found: NDArray[np.complex128] = np.exp(1j * m * values).mean(axis=-1)
+    return found
+
+
+def local_order(phi: ArrayLike, neighbours: ArrayLike) -> Floats:
+    """The order among each oscillator and its neighbours, from 0 to 1: float64, shape (…, n).
+
+    See :func:`chronoflux.model.metrics.local_orders`, which has it from Kuramoto and Battogtokh, 2002.
+
+    Parameters
+    ----------
+    phi
+        Phases in rad, shape (…, n).
+    neighbours
+        For each oscillator the indices of k others, shape (n, k), the same at every moment.
+    """
+    values = np.ascontiguousarray(phi, dtype=np.float64)
+    near = np.asarray(neighbours)
+    n = values.shape[-1] if values.ndim else 0
+    if near.ndim != 2 or len(near) != n or not np.issubdtype(near.dtype, np.integer):
+        raise ParameterError("neighbours", (near.dtype, near.shape), f"whole numbers of shape ({n}, k)")
+    if near.size and not (near.min() >= 0 and near.max() < n):
+        raise ParameterError("neighbours", (int(near.min()), int(near.max())), f"indices from 0 to {n - 1}")
+    if not np.isfinite(values).all():
+        raise ParameterError("phi", "some phases not finite", "finite phases: leave such moments out")
+    starts = np.arange(n + 1, dtype=np.int64) * near.shape[1]
+    flat = np.ascontiguousarray(near, dtype=np.int32).ravel()
+    rows = [local_orders(row, starts, flat) for row in values.reshape(-1, n)]
+    return np.array(rows).reshape(values.shape)
+
+
+def metastability(orders: ArrayLike) -> Result:
+    """The variance over time of the order parameter, averaged over communities; dimensionless, 0 to 1/4.
+
+    Shanahan, Chaos 20, 013108, 2010 (variances with n − 1). Orders spread uniformly over 0 to 1 give 1/12.
+
+    Parameters
+    ----------
+    orders
+        Order parameters R, shape (time,) or (time, communities); moments with NaN are left out and counted.
+    """
+    values, masked = _orders(orders, communities=1)
+    return Result(
+        name="metastability",
+        value=float(values.var(axis=0, ddof=1).mean()),
+        unit="1",
+        n=len(values),
+        masked=masked,
+        reading="0: order never changes; 1/12: every degree of order is as frequent",
+        source="Shanahan, Chaos 20, 013108, 2010",
+    )
+
+
+def chimera_index(orders: ArrayLike) -> Result:
+    """The variance over communities of the order parameter, averaged over time; dimensionless, 0 to 1/2.
+
+    Shanahan, Chaos 20, 013108, 2010 (variances with n − 1): large when some communities are ordered while
+    others are not. Arguments as of :func:`metastability`, with at least two communities.
+    """
+    values, masked = _orders(orders, communities=2)
+    return Result(
+        name="chimera index",
+        value=float(values.var(axis=1, ddof=1).mean()),
+        unit="1",
+        n=len(values),
+        masked=masked,
+        reading="0: at every moment all communities are equally ordered",
+        source="Shanahan, Chaos 20, 013108, 2010",
+    )
+
+
+def _orders(orders: ArrayLike, *, communities: int) -> tuple[Floats, int]:
+    values = np.asarray(orders, dtype=np.float64)
+    values = values[:, None] if values.ndim == 1 else values
+    if values.ndim != 2 or values.shape[1] < communities:
+        raise ParameterError("orders", values.shape, f"(time, communities), {communities} or more of them")
+    [kept], masked = complete("orders", values, least=2)
+    if kept.min() < 0 or kept.max() > 1 + 1e-9:
+        raise ParameterError("orders", (float(kept.min()), float(kept.max())), "between 0 and 1")
+    return kept, masked
+
+
+def frequency_difference(phi: ArrayLike, other: ArrayLike, t: ArrayLike) -> Result:
+    """The mean rate at which one phase runs ahead of another, in Hz.
+
+    The steps of ``Δφ`` from sample to sample, each taken within ±π, summed and divided by 2π and the time
+    they span: so a true difference must stay below half the sampling rate. Steps over a missing value are
+    left out and counted. The uncertainty is the standard error of the steps if they were unrelated.
+
+    Parameters
+    ----------
+    phi, other
+        Phases in rad, shape (n,).
+    t
+        Times in s, growing, shape (n,).
+    """
+    a, b, times = (np.asarray(values, dtype=np.float64) for values in (phi, other, t))
+    same_length(phi=a, other=b, t=times)
+    steps = np.angle(np.exp(1j * np.diff(a - b)))
+    spans = np.diff(times)
+    (steps, spans), masked = complete("steps", steps, spans, least=2)
+    if spans.min() <= 0:
+        raise ParameterError("t", "not growing", "growing times in s")
+    value = float(steps.sum() / spans.sum()) / (2 * math.pi)
+    rest = steps - 2 * math.pi * value * spans
+    error = float(rest.std(ddof=1)) * math.sqrt(len(rest)) / float(spans.sum()) / (2 * math.pi)
+    return Result(
+        name="frequency difference",
+        value=value,
+        unit="Hz",
+        n=len(steps),
+        masked=masked,
+        uncertainty=error,
+        reading="the first one is faster" if value > 0 else "the second one is faster" if value else "equal",
+        source="mean rate of the unwrapped phase difference",
+    )
+
+
+def locked_intervals(
+    differences: ArrayLike, t: ArrayLike, *, window: int = 30, threshold: float = 0.9
+) -> Floats:
+    """When two phases were locked: start and end in s, float64 of shape (intervals, 2).
+
+    Every `window` samples in a row whose phase-locking value reaches `threshold` belong to an interval;
+    windows that touch a missing value belong to none, and windows that overlap are one interval. Unrelated
+    phases reach a threshold r in a window of w samples with probability ``exp(−w r²)`` (Rayleigh).
+
+    Parameters
+    ----------
+    differences
+        Phase differences in rad, shape (n,); NaN where there is none.
+    t
+        Times in s, growing, shape (n,).
+    """
+    values, times = np.asarray(differences, dtype=np.float64), series("t", t)
+    same_length(differences=values, t=times)
+    whole("window", window, 2, len(values))
+    fraction("threshold", threshold)
+    plv = windowed_locking(values, window)
+    member = np.zeros(len(values) + 1, dtype=np.int64)
+    starts = np.flatnonzero(plv >= threshold)
+    np.add.at(member, starts, 1)
+    np.add.at(member, starts + window, -1)
+    return times[runs(np.cumsum(member[:-1]) > 0)]
+
+
+def windowed_locking(differences: ArrayLike, window: int) -> Floats:
+    """The phase-locking value of every `window` samples in a row, (n − window + 1,); NaN over a gap."""
+    turn = np.exp(1j * np.asarray(differences, dtype=np.float64))
+    known = np.isfinite(turn)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(known, turn, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(known)])
+    plv: Floats = np.abs(sums[window:] - sums[:-window]) / window
+    return np.where(counts[window:] - counts[:-window] == window, plv, np.nan)
+
+
+def runs(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """First and last index of every stretch of True in a row, shape (stretches, 2)."""
+    edges = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
+    return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1], axis=1)
+
+
+def time_to_sync(
+    orders: ArrayLike, t: ArrayLike, *, threshold: float = 0.9, hold: float = 10.0
+) -> float | None:
+    """The time in s from the first sample until order stays at `threshold` or above for `hold` s; or None.
+
+    Parameters
+    ----------
+    orders
+        Order parameters R, shape (n,); a missing value ends a stretch.
+    t
+        Times in s, growing, shape (n,).
+    hold
+        How long it must stay there, in s; a stretch that the record's end cuts shorter does not count.
+    """
+    values, times = np.asarray(orders, dtype=np.float64), series("t", t)
+    same_length(orders=values, t=times)
+    fraction("threshold", threshold)
+    for first, last in runs(values >= threshold):
+        if times[last] - times[first] >= hold:
+            return float(times[first] - times[0])
+    return None

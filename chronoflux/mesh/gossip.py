@@ -6,12 +6,13 @@ import hashlib
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from chronoflux.errors import ProtocolError
+from chronoflux.mesh.messages import event_message
 from chronoflux.model.events import EventKind
 
 FUTURE, PAST = 2_000.0, 90_000.0  # ms, how far an event's `at` may lie from now
@@ -34,6 +35,10 @@ class Event:
     def rank(self) -> tuple[float, str]:
         """Order among standing events of a kind: the latest wins, ties by origin."""
         return (self.at, self.origin)
+
+    def message(self, hops: int) -> dict[str, Any]:
+        """The event as it goes over the wire, passed on so often."""
+        return event_message(self.kind, self.data, id=self.id, origin=self.origin, at=self.at, hops=hops)
 
 
 def new_id() -> str:
@@ -75,15 +80,25 @@ class Gossip:
         ProtocolError
             When its time is too far from `now`.
         """
-        age = now - event.at
+        return self.news(event.kind.wire, event.id, event.at, now, lasting=lasting) and self._stand(
+            event, now
+        )
+
+    def news(self, kind: str, key: str, at: float, now: float, *, lasting: bool = False) -> bool:
+        """Whether an event of any kind, also one not known here, is heard for the first time; see `accept`.
+
+        What an old client does again is told from what comes on another way by when it was first heard of:
+        that time travels with it.
+        """
+        age = now - at
         if age < -FUTURE or (age > PAST and not lasting):
-            raise ProtocolError(event.kind.wire, f"its time is {-age / 1000:+.1f} s from now")
-        before = self._seen.get(event.id)
-        again = before is not None and event.id.startswith("old:") and now - before > OLD_REPEAT
+            raise ProtocolError(kind, f"its time is {-age / 1000:+.1f} s from now")
+        before = self._seen.get(key)
+        again = before is not None and key.startswith("old:") and at - before > OLD_REPEAT
         if before is not None and not again:
             return False
-        self._remember(event.id, now)
-        return self._stand(event, now)
+        self._remember(key, at)
+        return True
 
     def recent(self, now: float) -> Iterator[Event]:
         """Own events of the last minute, to be told on a new path."""
@@ -98,6 +113,12 @@ class Gossip:
         """
         held = self._standing.get(name)
         return None if held is None or held.at > now + FUTURE else held
+
+    def shift(self, by: float) -> None:
+        """Mesh time was moved by so many ms: what is remembered moves along."""
+        self._seen = OrderedDict((key, when + by) for key, when in self._seen.items())
+        self._own = deque((replace(event, at=event.at + by) for event in self._own), maxlen=SEEN)
+        self._standing = {name: replace(held, at=held.at + by) for name, held in self._standing.items()}
 
     def _stand(self, event: Event, now: float) -> bool:
         if not event.kind.standing:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.gossip import FUTURE, Event, Gossip, old_id
-from chronoflux.mesh.messages import EventMessage, Field
+from chronoflux.mesh.messages import Envelope, EventMessage, Field, UnknownEvent
 from chronoflux.mesh.peer import Peer
 from chronoflux.model.events import EVENTS, World
 
@@ -32,11 +33,19 @@ class Intake:
     """See the module.
 
     ``id`` is this node's own: what comes back from it is not news. ``hops`` is the server's limit: with 0,
-    a full mesh, nobody passes on what others fired.
+    a full mesh, nobody passes on what others fired; with more, `spread` is called with what is to be told
+    to everybody but the peer it came from and its origin.
     """
 
-    def __init__(self, listener: Listener, gossip: Gossip, clock: MeshClock) -> None:
+    def __init__(
+        self,
+        listener: Listener,
+        gossip: Gossip,
+        clock: MeshClock,
+        spread: Callable[[dict[str, Any], Peer, str], None],
+    ) -> None:
         self.id, self.hops = "", 0
+        self._spread = spread
         self._listener, self._gossip, self._clock = listener, gossip, clock
 
     def take(self, peer: Peer, message: messages.Message) -> None:
@@ -50,11 +59,17 @@ class Intake:
         match message:
             case EventMessage():
                 self._event(peer, message)
+            case UnknownEvent():
+                self._unknown_event(peer, message)
             case Field():
+                if objection := self._clock.objection(peer.id):
+                    peer.doubt = objection
+                    raise ProtocolError("field", objection)
                 late = self._clock.now() - message.at
                 if abs(late) > FUTURE:
-                    peer.reason = f"its clock and ours are {abs(late) / 1000:.0f} s apart"
-                    raise ProtocolError("field", peer.reason)
+                    peer.doubt = f"its clock and ours are {abs(late) / 1000:.0f} s apart"
+                    raise ProtocolError("field", peer.doubt)
+                peer.doubt = ""
                 if peer.field_ is None or message.at > peer.field_.at:
                     peer.field_ = message
                     self._listener.on_field(peer.id, message)
@@ -62,7 +77,7 @@ class Intake:
                 peer.metrics = message.telemetry
                 self._portal(peer, message.portal, message.portal_at, message.portal_origin)
             case messages.Hello():
-                peer.ours = True
+                peer.ours, peer.features = True, frozenset(message.features)
                 peer.describe({"nodeId": message.node_id, "kind": message.kind})
             case messages.Greeting():
                 self._greeting(peer, message)
@@ -70,18 +85,45 @@ class Intake:
     def _event(self, peer: Peer, message: EventMessage, *, told: bool = False) -> None:
         """Check an event and hand it on; `told` as part of a greeting, so by others than its origin."""
         envelope = message.envelope
-        passed_on = told or (envelope.hops > 0 and self.hops > 0)
-        origin = envelope.origin if envelope.origin and passed_on else peer.id
+        origin = self._origin(peer, envelope, told=told)
         if origin == self.id or (envelope.id and self._gossip.seen(envelope.id)):
             return
-        if not told and not peer.allows_event(origin, time.monotonic()):
-            raise ProtocolError(message.kind.wire, "more than 20 events/s")
         now = self._clock.now()
+        at = now if envelope.at is None else envelope.at
+        if not told and not peer.allows_event(origin, at, now):
+            raise ProtocolError(message.kind.wire, "more than 20 events/s")
         data = self._fit(peer, message)
-        key = envelope.id or old_id(peer.id, message.kind, data)
-        event = Event(message.kind, data, key, origin, now if envelope.at is None else envelope.at)
+        event = Event(message.kind, data, envelope.id or old_id(peer.id, message.kind, data), origin, at)
         if self._gossip.accept(event, now):
             self._listener.on_event(event)
+            if not told:
+                self._pass_on(peer, event.message(envelope.hops + 1), origin)
+
+    def _origin(self, peer: Peer, envelope: Envelope, *, told: bool = False) -> str:
+        """Who fired it: the peer itself, unless it is told or passed on, which happens in a partial mesh."""
+        passed_on = told or (envelope.hops > 0 and self.hops > 0)
+        return envelope.origin if envelope.origin and passed_on else peer.id
+
+    def _unknown_event(self, peer: Peer, message: UnknownEvent) -> None:
+        """Nothing to apply here, but others may know it."""
+        envelope = message.envelope
+        origin, key, now = self._origin(peer, envelope), envelope.id or "", self._clock.now()
+        if not self.hops or origin == self.id or self._gossip.seen(key):
+            return
+        at = now if envelope.at is None else envelope.at
+        if not peer.allows_event(origin, at, now):
+            raise ProtocolError(message.type, "more than 20 events/s")
+        if self._gossip.news(message.type, key, at, now):
+            more = {"origin": origin, "at": at, "hops": envelope.hops + 1}
+            self._pass_on(peer, {**message.message, **more}, origin)
+
+    def _pass_on(self, peer: Peer, message: dict[str, Any], origin: str) -> None:
+        """Tell the other neighbours, within the hop limit.
+
+        What somebody who is no neighbour broadcast, everybody heard already.
+        """
+        if message["hops"] <= self.hops and (peer.in_room or peer.linked):
+            self._spread(message, peer, origin)
 
     def _fit(self, peer: Peer, message: EventMessage) -> dict[str, Any]:
         """The event's data in px of this node's world, checked."""
@@ -95,7 +137,11 @@ class Intake:
             return
         at, origin = at or 0.0, origin or peer.id
         event = Event(EVENTS["lion_gate"], {"on": on}, f"state:{origin[:32]}:{at:.3f}", origin, at)
-        if origin != self.id and self._gossip.accept(event, self._clock.now(), lasting=True):
+        if origin == self.id or self._gossip.seen(event.id):
+            return
+        if not peer.gates.take(1, time.monotonic()):
+            raise ProtocolError("portal", "changed more than once a second; it will be told again")
+        if self._gossip.accept(event, self._clock.now(), lasting=True):
             self._listener.on_event(event)
 
     def _greeting(self, peer: Peer, state: messages.Greeting) -> None:

@@ -1,4 +1,4 @@
-"""`Link`: one WebRTC data channel to one peer. The only file that knows aiortc.
+"""`Link`: one WebRTC connection to one peer. Only this file and `reassembly.py` know aiortc.
 
 aiortc has no ICE restart and no rollback, so a link lives once: whoever dials offers, the other side
 answers, and a link that broke is replaced by a new one. It gathers all its candidates before it offers
@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -19,12 +20,17 @@ from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
     RTCIceServer,
+    RTCIceTransportPolicy,
     RTCPeerConnection,
     RTCSessionDescription,
 )
 from aiortc.sdp import candidate_from_sdp
 
 from chronoflux.errors import LinkError
+from chronoflux.mesh import reassembly
+from chronoflux.mesh.ice import Ice
+from chronoflux.mesh.messages import RT_CHANNEL
+from chronoflux.signal.limits import Bucket
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +40,19 @@ aioice.ice.CONSENT_FAILURES = 30
 
 CONNECT_DEADLINE = 20.0  # s; under heavy loss connecting takes up to 11 s
 TEAR_DOWN = 3.0  # s
-MOST_CANDIDATES = 64  # in one description
+MOST_CANDIDATES = 64  # in one description, and as many that come one by one
 END_OF_CANDIDATES = 5.0  # s after the last one; simple-peer never says that it has no more
-MAX_MESSAGE = 256 * 1024  # bytes
-HIGH_WATER = 256 * 1024  # bytes buffered in a channel above which perishable messages are dropped
+HIGH_WATER = 64 * 1024  # bytes buffered above which what may be dropped is dropped
+RT_HIGH_WATER = 2 * 1024  # the same for the channel without retransmission: a second or so of it
+MAX_BUFFERED = 4 * 1024 * 1024  # bytes buffered for a peer that takes nothing, after which the link ends
+RT_PACE = (100.0, 0.5)  # messages/s, and seconds' worth at once: flooded, that channel collapses
+FLOOD_MESSAGES = (1000.0, 5.0)  # a second of a peer, and seconds' worth at once: so much waits after a cut
+FLOOD_BYTES = (2.0**20, 8.0)
 INBOX = 64  # signals waiting for the owner task
 CHANNEL = "chronoflux"
-RT_CHANNEL = "chronoflux-rt"
 
+NO_TURN = "the TURN server gives no address: not reached, or its credentials are wrong or expired"
+DIRECT = Ice()
 State = Literal["connecting", "open", "closed"]
 
 
@@ -57,8 +68,10 @@ class Link:
     on_open, on_message, on_closed
         Called on the event loop: when the channel opened, for each message (text or bytes), and once at
         the end. An exception in one of them is logged and goes no further.
-    ice_servers
-        Dictionaries with ``urls`` and, for TURN, ``username`` and ``credential``.
+    ice
+        STUN and TURN servers; by default none.
+
+    ``dropped`` counts the messages that would have come late and were not sent.
     """
 
     def __init__(
@@ -69,16 +82,23 @@ class Link:
         on_open: Callable[[Link], object],
         on_message: Callable[[Link, str | bytes], object],
         on_closed: Callable[[Link], object],
-        ice_servers: Sequence[Mapping[str, Any]] = (),
+        ice: Ice = DIRECT,
     ) -> None:
         self.dials = dials
+        self.dropped = 0
         self.state: State = "connecting"
         self.reason = ""
         self._send_signal, self._on_open = send_signal, on_open
         self._on_message, self._on_closed = on_message, on_closed
-        self._ice_servers = ice_servers
+        self._ice = ice
+        self._connection: RTCPeerConnection | None = None
         self._channel: RTCDataChannel | None = None
+        self._rt: RTCDataChannel | None = None
+        now = time.monotonic()
+        self._pace = Bucket(*RT_PACE, now)
+        self._messages, self._bytes = Bucket(*FLOOD_MESSAGES, now), Bucket(*FLOOD_BYTES, now)
         self._inbox: asyncio.Queue[dict[str, Any] | str | None] = asyncio.Queue(INBOX)
+        self._candidates = 0
         self._end_timer: asyncio.TimerHandle | None = None
         self._opened = asyncio.Event()
         self._ended = asyncio.Event()
@@ -95,12 +115,34 @@ class Link:
         except asyncio.QueueFull:
             log.debug("link: a signal more than %d is waiting; dropped", INBOX)
 
-    def send(self, text: str, *, perishable: bool = False) -> bool:
-        """Send a message; False when the channel is not open, or full and the message worthless if late."""
-        channel = self._channel
+    def open_rt(self) -> None:
+        """As the dialler, open the channel without retransmission; the peer's ``hello`` must have named it.
+
+        simple-peer would take a second channel for its own, so it must not come unasked for.
+        """
+        if self.dials and self._rt is None and self.state == "open" and self._connection is not None:
+            channel = self._connection.createDataChannel(RT_CHANNEL, ordered=False, maxRetransmits=0)
+            self._adopt_rt(channel)
+
+    def send(self, text: str, *, perishable: bool = False, droppable: bool = False) -> bool:
+        """Send a message; False when it was not taken: not open, or it may be dropped and would be late.
+
+        What is `perishable`, worthless when late, goes over the channel without retransmission where there
+        is one. What is `droppable` is left out when much is waiting already.
+        """
+        channel, high = self._channel, HIGH_WATER
+        if perishable and self._rt is not None and self._rt.readyState == "open":
+            channel, high = self._rt, RT_HIGH_WATER
         if self.state != "open" or channel is None or channel.readyState != "open":
             return False
-        if perishable and channel.bufferedAmount > HIGH_WATER:
+        if (perishable or droppable) and channel.bufferedAmount > high:
+            self.dropped += 1
+            return False
+        if channel is self._rt and not self._pace.take(1, time.monotonic()):
+            self.dropped += 1
+            return False
+        if channel.bufferedAmount > MAX_BUFFERED:
+            self._end(f"the peer takes nothing any more: {MAX_BUFFERED >> 20} MiB are waiting for it")
             return False
         try:
             channel.send(text)
@@ -121,8 +163,10 @@ class Link:
         connection: RTCPeerConnection | None = None
         signals: asyncio.Task[None] | None = None
         try:
-            servers = [RTCIceServer(**server) for server in self._ice_servers]
-            connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+            servers = [RTCIceServer(**server) for server in self._ice.servers]
+            policy = RTCIceTransportPolicy.RELAY if self._ice.relay_only else RTCIceTransportPolicy.ALL
+            connection = RTCPeerConnection(RTCConfiguration(servers, policy))
+            self._connection = connection
             connection.on("connectionstatechange", partial(self._watch, connection))
             connection.on("datachannel", self._adopt)
             signals = asyncio.create_task(self._signals(connection), name="link signals")
@@ -131,7 +175,7 @@ class Link:
                 async with asyncio.timeout(CONNECT_DEADLINE):
                     await self._first(self._opened, self._ended)
             except TimeoutError:
-                self._end(f"timed out: no connection after {CONNECT_DEADLINE:g} s{self._hint(connection)}")
+                self._end(f"timed out: no connection after {CONNECT_DEADLINE:g} s ({self._hint(connection)})")
             await self._ended.wait()
         except (TypeError, ValueError) as error:
             self._end(f"could not begin: {error}")
@@ -169,6 +213,7 @@ class Link:
         """Do the offer and answer, then take the peer's signals one after the other."""
         if self.dials:
             self._adopt(connection.createDataChannel(CHANNEL))
+            self._bound(connection)
             await connection.setLocalDescription(await connection.createOffer())
             self._say(connection)
         while True:
@@ -190,6 +235,7 @@ class Link:
         match payload.get("type"):
             case "offer" if not self.dials and connection.signalingState == "stable":
                 await connection.setRemoteDescription(self._description(payload))
+                self._bound(connection)
                 await connection.setLocalDescription(await connection.createAnswer())
                 self._say(connection)
                 self._await_candidates()
@@ -216,6 +262,9 @@ class Link:
         text = fields.get("candidate") if isinstance(fields, dict) else None
         if not isinstance(text, str) or not text.strip():
             return  # an empty one means that there are no more; the timer says so
+        self._candidates += 1
+        if self._candidates > MOST_CANDIDATES:
+            return  # each is tried from every address of ours: without end, they would keep us busy
         candidate = candidate_from_sdp(text.removeprefix("candidate:"))
         mid, index = fields.get("sdpMid"), fields.get("sdpMLineIndex")
         candidate.sdpMid = mid if isinstance(mid, str) else None
@@ -233,15 +282,23 @@ class Link:
         if self.state == "connecting" and not self._inbox.full():
             self._inbox.put_nowait(None)
 
+    def _bound(self, connection: RTCPeerConnection) -> None:
+        assert connection.sctp is not None
+        reassembly.bound(connection.sctp, self._end)
+
     def _say(self, connection: RTCPeerConnection) -> None:
         description = connection.localDescription
+        if "a=candidate" not in description.sdp:
+            raise LinkError(f"no candidates: {self._hint(connection)}")
         self._send_signal({"type": description.type, "sdp": description.sdp})
 
     # -- what aiortc tells us ------------------------------------------------------------------------
 
     def _adopt(self, channel: RTCDataChannel) -> None:
         """Take the peer's (or our own) channel; listen at once, or its first messages are lost."""
-        if self._channel is not None or channel.label == RT_CHANNEL:
+        if channel.label == RT_CHANNEL and self._channel is not None and self._rt is None:
+            self._adopt_rt(channel)
+        if channel.label == RT_CHANNEL or self._channel is not None:
             return
         self._channel = channel
         channel.on("message", self._message)
@@ -250,6 +307,11 @@ class Link:
         channel.on("open", self._open)
         if channel.readyState == "open":
             self._open()
+
+    def _adopt_rt(self, channel: RTCDataChannel) -> None:
+        self._rt = channel
+        channel.on("message", self._message)
+        channel.on("error", lambda error: log.debug("link: channel error %r", error))
 
     def _open(self) -> None:
         if self.state == "connecting":
@@ -260,32 +322,47 @@ class Link:
     def _message(self, data: str | bytes) -> None:
         if self.state == "closed":
             return
-        if len(data) > MAX_MESSAGE:
-            self._end(f"the peer sent a message of {len(data)} bytes; {MAX_MESSAGE} are allowed")
+        now = time.monotonic()
+        if not (self._messages.take(1, now) and self._bytes.take(len(data), now)):
+            limits = f"{FLOOD_MESSAGES[0]:g} messages or {FLOOD_BYTES[0]:.0f} bytes a second"
+            self._end(f"the peer sends more than {limits}")
             return
         self._guard(self._on_message, self, data)
 
     def _watch(self, connection: RTCPeerConnection) -> None:
         match connection.connectionState:
-            case "failed":
-                self._end(f"no route: no pair of addresses connected{self._hint(connection)}")
-            case "closed":
+            case "failed" if self.state == "connecting" and connection.iceConnectionState == "completed":
+                self._end("refused: the peer is not the one that was signalled, or speaks no DTLS")
+            case "failed" if self.state == "connecting":
+                self._end(f"no route: no pair of addresses connected ({self._hint(connection)})")
+            case "failed" | "closed":
                 self._end("the connection was lost")
 
     def _signals_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._end(str(error) if isinstance(error, LinkError) else f"could not connect: {error!r}")
 
-    @staticmethod
-    def _hint(connection: RTCPeerConnection) -> str:
+    def _hint(self, connection: RTCPeerConnection) -> str:
         """What is odd about the candidates, for a person who asks why."""
-        for description, whose in (
-            (connection.localDescription, "this machine has no network address"),
-            (connection.remoteDescription, "the peer did not answer or has no network address"),
-        ):
-            if description is None or "a=candidate" not in description.sdp:
-                return f" ({whose})"
-        return " (no path between the addresses of both sides)"
+        ours, theirs = (
+            None if description is None else description.sdp
+            for description in (connection.localDescription, connection.remoteDescription)
+        )
+        turn = "turn" in str([server["urls"] for server in self._ice.servers])
+        if self._ice.relay_only and not turn:
+            return "only a TURN server may connect the two, and none is known"
+        refused = turn and ours is not None and "typ relay" not in ours
+        if self._ice.relay_only and refused:
+            return NO_TURN
+        if ours is None or "a=candidate" not in ours:
+            odd = "this machine has no network address"
+        elif theirs is None:
+            odd = "the peer did not answer"
+        elif "a=candidate" not in theirs:
+            odd = "the peer has no network address"
+        else:
+            odd = "no route between the addresses of both sides"
+        return f"{odd}; {NO_TURN}" if refused else odd
 
     def _end(self, reason: str) -> None:
         if self.state != "closed":

@@ -11,32 +11,33 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
-from chronoflux.mesh.clock import MeshClock
+from chronoflux.mesh.clock import Followed, Judged, MeshClock
+from chronoflux.mesh.dialling import Dialling
 from chronoflux.mesh.gossip import RESEND, Event, Gossip
+from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.intake import Intake, Listener
 from chronoflux.mesh.link import Link
-from chronoflux.mesh.messages import Field
-from chronoflux.mesh.peer import EARLY, RELAY_AFTER, Peer
+from chronoflux.mesh.messages import RT_CHANNEL, Field
+from chronoflux.mesh.peer import RELAY_AFTER, Peer
+from chronoflux.mesh.probing import Probing
 from chronoflux.signal import protocol
 from chronoflux.signal.client import SignalClient
 
 log = logging.getLogger(__name__)
 
 WATCH = 0.1  # s between looks at the peers; also the pace at which old events are told again
-HELLO_DEADLINE = 2.0  # s
-SILENT_LINK = 10.0  # s without a word over an open link after which its dialler replaces it
 RELAY_FIELD = 0.5  # s between fields over the relay
 RELAY_FIELDS, RELAY_TELEMETRIES = 20.0, 10.0  # messages/s over the relay at most, of the server's 60
-MAX_LINKS = 32
 BYE_DEADLINE = 1.0  # s
-CROSSING = 3.0  # s in which an offer that crossed ours is taken for one made at the same time
-STEADY = 10.0  # s open after which a link's earlier failures are forgotten
-FORGOTTEN = 15.0  # s without a link or a plan for one after which somebody has to begin anew
+HELD = 128  # messages with a time kept until this node knows the room's
+STRANGERS = 256  # old clients of a partial mesh, no neighbours, whose broadcasts are told apart
 LATE = 1.0  # s by which the watch itself must be late before what it sees is not held against peers
+STALL = 5.0  # s late after which links may be dead unnoticed
 
 
 class Participant(Listener, Protocol):
@@ -52,7 +53,11 @@ class Participant(Listener, Protocol):
         """This node is in the room, under this id."""
 
     def on_peer(self, peer: Peer, change: str, reason: str) -> None:
-        """A peer changed: ``linked``, ``unlinked``, ``relayed``, ``quiet``, ``live`` or ``gone``."""
+        """A peer changed: ``linked``, ``unlinked``, ``relayed``, ``quiet``, ``live``, ``gone``; or its clock
+        is ``distrusted``, or ``trusted`` again."""
+
+    def on_clock(self, change: Followed) -> None:
+        """Mesh time has another reference, or was moved."""
 
 
 class Mesh:
@@ -63,20 +68,27 @@ class Mesh:
         client: SignalClient,
         node: Participant,
         clock: MeshClock,
-        *,
-        ice_servers: Sequence[Mapping[str, Any]] | None = None,
+        ice: Ice,
     ) -> None:
         self.client, self.clock = client, clock
         self.peers: dict[str, Peer] = {}
         self.gossip = Gossip()
         self._node = node
-        self._intake = Intake(node, self.gossip, clock)
-        self._fixed_ice = ice_servers is not None
-        self._ice_servers: Sequence[Mapping[str, Any]] = ice_servers or ()
-        self._retired: set[asyncio.Task[None]] = set()
+        self._intake = Intake(node, self.gossip, clock, self._pass_on)
+        self._probing = Probing(clock, self.peers, self._send_perishable, self._on_clock)
+        self._held: deque[tuple[Peer, messages.Message]] = deque(maxlen=HELD)
+        self._untold: deque[str] = deque(maxlen=HELD)
+        self._dialling = Dialling(
+            self,
+            lambda to, signal: client.send(protocol.SendSignal(to=to, signal=signal)),
+            ice,
+        )
         self._acks: dict[str, asyncio.Event] = {}
         self._leaving = False
         self._may_greet = True
+        self._joins = 0
+        self._recorded = False
+        self._strangers: dict[str, Peer] = {}
 
     @property
     def id(self) -> str:
@@ -91,8 +103,9 @@ class Mesh:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.client.run(), name="signaling")
                 tasks.create_task(self._watch(), name="mesh watch")
+                tasks.create_task(self._probing.run(), name="mesh probing")
         finally:
-            await self._close_links("this node ended")
+            await self._dialling.close("this node ended")
 
     async def leave(self, reason: str = "left") -> None:
         """Say goodbye to every peer, wait for their answer for at most a second, leave the room."""
@@ -109,30 +122,34 @@ class Mesh:
             _, late = await asyncio.wait(waits, timeout=BYE_DEADLINE)
             for task in late:
                 task.cancel()
-        await self._close_links(reason)
+        await self._dialling.close(reason)
         await self.client.close()
-
-    async def _close_links(self, reason: str) -> None:
-        for peer in self.peers.values():
-            self._retire(peer, reason)
-        while self._retired:
-            await asyncio.wait(tuple(self._retired))
 
     # -- what the node sends ---------------------------------------------------------------------------
 
     def publish(self, event: Event) -> None:
-        """Tell the room of an event fired here."""
+        """Tell the room of an event fired here; a newcomer does when it knows the room's time."""
         self.gossip.own(event)
-        message = messages.event_message(
-            event.kind, event.data, id=event.id, origin=event.origin, at=event.at, hops=0
-        )
-        unreached = [peer for peer in self._present() if not self._send(peer, message)]
+        if self.clock.settled:
+            self._tell(event.message(0), self._present())
+        else:
+            self._untold.append(event.id)
+
+    def _pass_on(self, message: dict[str, Any], sender: Peer, origin: str) -> None:
+        """Tell what a peer told to the other neighbours: see :class:`Intake`."""
+        self._tell(message, [peer for peer in self._present() if peer is not sender and peer.id != origin])
+
+    def _tell(self, message: dict[str, Any], peers: Sequence[Peer]) -> None:
+        text = messages.encode(message)
+        unreached = [peer for peer in peers if not self._send(peer, message, text)]
         if unreached:
             # The first ChronoFlux's runner, and anybody on a server without relay, hears events only so.
             self.client.send(protocol.SendBroadcast(data=message))
 
     def send_field(self, field: Field) -> None:
         """Tell our mean field; dropped where it would come late."""
+        if not self.clock.settled:
+            return
         now, text = time.monotonic(), messages.encode(field)
         period = max(RELAY_FIELD, self._relayed(now) / RELAY_FIELDS)
         for peer in self._present():
@@ -145,20 +162,26 @@ class Mesh:
                 self._send_relay(peer, field)
 
     def send_telemetry(self, message: messages.Telemetry) -> None:
-        """Tell the second's telemetry; also through the server when an old client has no link."""
+        """Tell the second's telemetry; through the server too, for recorders and old clients without link."""
         now = time.monotonic()
         period = self._relayed(now) / RELAY_TELEMETRIES
         old_ears = False
         for peer in self._present():
             if peer.linked:
-                self._send_direct(peer, messages.encode(message), perishable=True)
+                self._send_direct(peer, messages.encode(message), droppable=True)
             late = now - peer.relayed_telemetry >= period
             if late and peer.ours and not peer.direct(now) and self._relaying(peer, now):
                 peer.relayed_telemetry = now
                 self._send_relay(peer, message)
             old_ears |= not peer.ours and not peer.linked
-        if old_ears:
+        if old_ears or self._recorded:
             self.client.send(protocol.SendTelemetry(telemetry=message.telemetry))
+
+    def keep_alive(self) -> None:
+        """Be heard, as a participant without a swarm, which has nothing to tell; by peers of ours only."""
+        for peer in self._present():
+            if peer.ours:
+                self._send(peer, messages.Telemetry({}))
 
     def _relayed(self, now: float) -> int:
         """How many peers hear us through the server only; they share what it takes from one connection."""
@@ -174,15 +197,23 @@ class Mesh:
     def _can_relay(self, peer: Peer) -> bool:
         return peer.ours and peer.in_room and self.client.state == "joined" and self.client.server is not None
 
-    def _send(self, peer: Peer, message: messages.Outgoing) -> bool:
-        """Send over every way that may work; True when one took it."""
-        taken = peer.linked and self._send_direct(peer, messages.encode(message))
+    def _send(self, peer: Peer, message: messages.Outgoing, text: str = "") -> bool:
+        """Send over every way that may work; True when one took it. `text`: the message encoded, if it is."""
+        taken = peer.linked and self._send_direct(peer, text or messages.encode(message))
         if not peer.direct(time.monotonic()) and self._can_relay(peer):
             taken |= self._send_relay(peer, message)
         return taken
 
-    def _send_direct(self, peer: Peer, text: str, *, perishable: bool = False) -> bool:
-        return peer.link is not None and peer.link.send(text, perishable=perishable)
+    def _send_perishable(self, peer: Peer, message: messages.Outgoing) -> bool:
+        """Send what is worthless when late, over the one way that works."""
+        if peer.direct(now := time.monotonic()):
+            return self._send_direct(peer, messages.encode(message), perishable=True)
+        return self._relaying(peer, now) and self._send_relay(peer, message)
+
+    def _send_direct(
+        self, peer: Peer, text: str, *, perishable: bool = False, droppable: bool = False
+    ) -> bool:
+        return peer.link is not None and peer.link.send(text, perishable=perishable, droppable=droppable)
 
     def _send_relay(self, peer: Peer, message: messages.Outgoing) -> bool:
         return self.client.send(protocol.SendRelay(to=peer.id, data=messages.to_object(message)))
@@ -197,7 +228,7 @@ class Mesh:
             case protocol.RoomPeers():
                 self._on_room(message)
             case protocol.PeerJoinedRoom():
-                self._announce(message.peer_id, message.metadata)
+                self._announce(message.peer_id, message.metadata, message.joined)
             case protocol.PeerLeft():
                 self._on_left(message.peer_id, told=True)
             case protocol.Signal():
@@ -205,45 +236,51 @@ class Mesh:
             case protocol.Relay():
                 self._on_passed(message.from_, message.data)
             case protocol.Broadcast():
-                self._on_passed(message.from_, message.data)
+                if message.from_ in self.peers:
+                    self._on_passed(message.from_, message.data)
+                else:
+                    self._on_stranger(message.from_, message.data)
             case protocol.Telemetry():
                 self._on_passed(message.from_, {"type": "telemetry", "telemetry": message.telemetry})
             case protocol.IceServers():
                 self._take_ice_servers(message.ice_servers)
             case protocol.Unlink():
+                self.clock.unlink(message.peer_id)
                 if (peer := self.peers.get(message.peer_id)) is not None:
-                    self._retire(peer, "not part of the mesh")
+                    self._drop(peer, "no neighbour any more")
 
     def _on_room(self, message: protocol.RoomPeers) -> None:
         mine = message.peer_id or self.client.peer_id or ""
-        self._intake.hops = message.hops
+        self._intake.hops, self._recorded = message.hops, message.recorded is True
+        anew, self._joins = self.client.joins != self._joins, self.client.joins
         if self.id and mine != self.id:
             # A server without memory for secrets gave us a new name: to the others we are somebody new.
             for peer in self.peers.values():
-                self._retire(peer, "joined anew under another id")
+                self._dialling.retire(peer, "joined anew under another id")
         self._intake.id = mine
         self._node.on_joined(mine)
         if message.ice_servers:
             self._take_ice_servers(message.ice_servers)
         present = {entry.id for entry in message.peers}
         for peer in list(self.peers.values()):
-            if peer.id not in present:
+            if anew and peer.id not in present:  # later ones only add
                 self._on_left(peer.id)
         for entry in message.peers:
             if entry.id == self.id:
                 continue
-            peer = self._announce(entry.id, entry.metadata)
+            peer = self._announce(entry.id, entry.metadata, entry.joined)
             peer.dials = peer.dials or peer.link is None
             if not peer.direct(time.monotonic()):
-                self._dial(peer)
+                self._dialling.dial(peer)
+        self._probing.enter(self.id, message.joined)
 
-    def _announce(self, peer_id: str, metadata: Mapping[str, Any]) -> Peer:
+    def _announce(self, peer_id: str, metadata: Mapping[str, Any], joined: int | None) -> Peer:
         peer = self.peers.get(peer_id)
         if peer is not None and peer.left:
-            self._retire(peer, "came back")
+            self._dialling.retire(peer, "came back")
         if peer is None or peer.left:
             peer = self.peers[peer_id] = Peer(peer_id, name=peer_id[:8])
-        peer.in_room = True
+        peer.in_room, peer.joined = True, joined
         peer.describe(metadata)
         return peer
 
@@ -261,96 +298,30 @@ class Mesh:
             self._drop(peer, peer.reason or "left the room")
 
     def _take_ice_servers(self, servers: Sequence[protocol.IceServer]) -> None:
-        if not self._fixed_ice:
-            self._ice_servers = [messages.to_object(server) for server in servers]
+        self._dialling.take_ice_servers([messages.to_object(server) for server in servers])
 
     def _on_signal(self, sender: str, payload: Mapping[str, Any]) -> None:
         peer = self.peers.get(sender)
         if peer is None:
             log.debug("mesh: a signal from %s, who is not in the room", sender[:8])
             return
-        signal = dict(payload)
-        if signal.get("type") == "offer":
-            try:
-                self._on_offer(peer, signal)
-            except ProtocolError as error:
-                peer.refuse(error)
-        elif peer.link is not None and peer.link.state == "connecting":
-            peer.link.feed(signal)
-        elif signal.get("type") == "candidate" and len(peer.early) < EARLY:
-            peer.early.append(signal)
-
-    def _on_offer(self, peer: Peer, offer: dict[str, Any]) -> None:
-        now = time.monotonic()
-        if not peer.offers.take(1, now):
-            raise ProtocolError("offer", "more than one every 2 s")
-        pending = peer.link is not None and peer.link.dials and peer.link.state == "connecting"
-        if pending and self.id < peer.id and now - peer.dialled < CROSSING:
-            return  # offers crossed: the smaller id's stands
-        if self._full(peer):
-            peer.reason = f"this node has {MAX_LINKS} links already"
-            return
-        self._retire(peer, "replaced by a new offer")
-        peer.dials = False
-        self._connect(peer).feed(offer)
-        for candidate in peer.early:
-            assert peer.link is not None
-            peer.link.feed(candidate)
-        peer.early.clear()
-
-    def _full(self, peer: Peer) -> bool:
-        others = (other for other in self.peers.values() if other is not peer)
-        return sum(other.link is not None for other in others) >= MAX_LINKS
-
-    def _dial(self, peer: Peer) -> None:
-        peer.dials, peer.dialled = True, time.monotonic()
-        if self._full(peer):
-            peer.reason = f"this node has {MAX_LINKS} links already"
-            peer.plan_redial(peer.dialled)
-            return
-        self._retire(peer, "dialled anew")
-        peer.early.clear()
-        self._connect(peer)
-
-    def _connect(self, peer: Peer) -> Link:
-        def signal(payload: dict[str, Any]) -> None:
-            self.client.send(protocol.SendSignal(to=peer.id, signal=payload))
-
-        peer.redial_at = None
-        peer.link = Link(
-            dials=peer.dials,
-            send_signal=signal,
-            on_open=lambda link: self._on_open(peer, link),
-            on_message=lambda link, data: self._on_message(peer, link, data),
-            on_closed=lambda link: self._on_closed(peer, link),
-            ice_servers=self._ice_servers,
-        )
-        peer.link.start()
-        return peer.link
-
-    def _retire(self, peer: Peer, reason: str) -> None:
-        """Take the link off a peer and close it in a task that is waited for."""
-        link, peer.link = peer.link, None
-        if link is not None:
-            task = asyncio.create_task(link.close(reason), name="link closing")
-            self._retired.add(task)
-            task.add_done_callback(self._retired.discard)
+        try:
+            self._dialling.on_signal(peer, dict(payload), self.id)
+        except ProtocolError as error:
+            peer.refuse(error)
 
     # -- what a link says ------------------------------------------------------------------------------
 
-    def _on_open(self, peer: Peer, link: Link) -> None:
-        if peer.link is not link:
-            return
+    def on_open(self, peer: Peer, link: Link) -> None:
+        """See :class:`~chronoflux.mesh.dialling.Listener`: greet."""
         peer.opened, peer.reason = time.monotonic(), ""
         self._send_direct(peer, messages.encode({"type": "hello", **self._node.hello()}))
         self._send_direct(peer, messages.encode({"type": "state", **self._node.greeting()}))
         peer.backlog = deque(self.gossip.recent(self.clock.now()))
         self._node.on_peer(peer, "linked", "")
 
-    def _on_closed(self, peer: Peer, link: Link) -> None:
-        if peer.link is not link:
-            return
-        peer.link = None
+    def on_closed(self, peer: Peer, link: Link) -> None:
+        """See :class:`~chronoflux.mesh.dialling.Listener`: plan the next one."""
         if not peer.left:
             peer.reason = link.reason
             self._node.on_peer(peer, "unlinked", link.reason)
@@ -359,10 +330,10 @@ class Mesh:
         elif peer.dials and not self._leaving:
             peer.plan_redial(time.monotonic())
 
-    def _on_message(self, peer: Peer, link: Link, data: str | bytes) -> None:
-        if peer.link is link:
-            peer.heard_direct = time.monotonic()
-            self._hear(peer, lambda: messages.decode(data))
+    def on_message(self, peer: Peer, data: str | bytes) -> None:
+        """See :class:`~chronoflux.mesh.dialling.Listener`: hear it."""
+        peer.heard_direct = time.monotonic()
+        self._hear(peer, lambda: messages.decode(data))
 
     def _on_passed(self, sender: str, data: Mapping[str, Any]) -> None:
         peer = self.peers.get(sender)
@@ -371,6 +342,23 @@ class Mesh:
             if data.get("type") == "hello":  # it came back, and may have missed what we said since
                 peer.backlog = deque(self.gossip.recent(self.clock.now()))
             self._hear(peer, lambda: messages.parse(dict(data)))
+
+    def _on_stranger(self, sender: str, data: Mapping[str, Any]) -> None:
+        """Somebody of a partial mesh who is no neighbour broadcast something.
+
+        Events of old clients, which come in no other way, are heard; ours come from neighbours too.
+        """
+        if not self._intake.hops:
+            return
+        if sender not in self._strangers and len(self._strangers) >= STRANGERS:
+            del self._strangers[next(iter(self._strangers))]
+        stranger = self._strangers.setdefault(sender, Peer(sender, in_room=False))
+        try:
+            message = messages.parse(dict(data))
+            if isinstance(message, messages.EventMessage) and not message.envelope.id:
+                self._intake.take(stranger, message)
+        except (ProtocolError, ParameterError) as error:
+            stranger.refuse(error)
 
     def _hear(self, peer: Peer, decode: Callable[[], messages.Message]) -> None:
         """Take a message; what is refused is counted and goes no further."""
@@ -388,53 +376,86 @@ class Mesh:
                 case messages.ByeAck():
                     if peer.id in self._acks:
                         self._acks[peer.id].set()
+                case messages.Probe():
+                    self._probing.answer(peer, message)
+                case messages.ProbeReply():
+                    self._probing.hear(peer, message)
+                case messages.EventMessage() | messages.Greeting() if not self.clock.settled:
+                    self._held.append((peer, message))
+                case messages.Field() if not self.clock.settled:
+                    pass  # the next is good enough
+                case messages.Hello():
+                    self._intake.take(peer, message)
+                    self._probing.begin(peer)
+                    if peer.link is not None and RT_CHANNEL in message.features:
+                        peer.link.open_rt()
                 case _:
                     self._intake.take(peer, message)
         except (ProtocolError, ParameterError) as error:
             peer.refuse(error)
 
+    # -- mesh time -------------------------------------------------------------------------------------
+
+    def _on_clock(self, changes: Sequence[Followed | Judged]) -> None:
+        """Draw the consequences of a change of the room's time; once it is known, make up for the wait."""
+        for change in changes:
+            if isinstance(change, Judged):
+                if (peer := self.peers.get(change.peer)) is not None:
+                    peer.doubt = change.reason
+                    self._node.on_peer(peer, "trusted" if change.trusted else "distrusted", change.reason)
+                continue
+            if change.step is not None:
+                self._shift(change.step)
+            self._node.on_clock(change)
+        if self.clock.settled and (self._untold or self._held):
+            for event in self.gossip.recent(self.clock.now()):
+                if event.id in self._untold:
+                    self._tell(event.message(0), self._present())
+            self._untold.clear()
+            held, self._held = self._held, deque(maxlen=HELD)
+            for peer, message in held:
+                self._hear(peer, partial(_given, message))
+
+    def _shift(self, by: float) -> None:
+        """Mesh time was moved by so many ms: what is kept with a time moves along, or is no good any more."""
+        self.gossip.shift(by)
+        for peer in self.peers.values():
+            peer.field_ = None
+            if peer.backlog:
+                peer.backlog = deque(self.gossip.recent(self.clock.now()))
+
     # -- the watch -------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
         """Judge the peers, dial again what broke, greet over the relay, tell late events."""
-        last = time.monotonic()
+        last = _uptime()
         while not self._leaving:
-            now = time.monotonic()
-            if now - last > WATCH + LATE:
-                self._excuse(now)
-            last = now
+            now, late = time.monotonic(), _uptime() - last - WATCH
+            last += late + WATCH
+            if late > LATE:
+                self._excuse(now, stalled=late > STALL)
             self._may_greet = True
             for peer in list(self.peers.values()):
                 self._look(peer, now)
             await asyncio.sleep(WATCH)
 
-    def _excuse(self, now: float) -> None:
-        """This node slept or its loop was blocked: what peers said meanwhile is still to be read."""
+    def _excuse(self, now: float, *, stalled: bool) -> None:
+        """This node slept or its loop was blocked: what peers said meanwhile is still to be read.
+
+        After a long stall links may be dead without showing it: they are checked soon, not in their time.
+        """
+        self.client.doubt()
         for peer in self.peers.values():
             if peer.linked:
                 peer.opened = now
+                if stalled:
+                    peer.doubted = now
 
     def _look(self, peer: Peer, now: float) -> None:
         if peer.left and now - peer.left_at > BYE_DEADLINE:
             self._drop(peer, peer.reason)
             return
-        if peer.linked and now - peer.opened > STEADY:
-            peer.failures = 0
-        idle = peer.link is None and peer.redial_at is None and peer.in_room and peer.ours
-        patience = FORGOTTEN if self.id < peer.id else 2 * FORGOTTEN
-        if idle and now - max(peer.since, peer.dialled, peer.opened) > patience:
-            peer.plan_redial(now)
-        if peer.linked and not peer.ours and now - peer.opened > HELLO_DEADLINE and not peer.reason:
-            peer.reason = "an old client: it says no hello"
-        silent = now - max(peer.heard_direct, peer.opened)
-        if (
-            peer.linked
-            and peer.ours
-            and peer.dials
-            and silent > SILENT_LINK
-            and self.client.state == "joined"
-        ) or (peer.redial_at is not None and now >= peer.redial_at and self.client.state == "joined"):
-            self._dial(peer)
+        self._dialling.look(peer, now, self.id, joined=self.client.state == "joined")
         relaying = not peer.direct(now) and self._relaying(peer, now)
         if relaying and not peer.greeted_relay and self._may_greet:
             self._may_greet = False  # one at a time: greetings are long, and the server counts bytes
@@ -445,7 +466,7 @@ class Mesh:
             peer.greeted_relay = True
         elif not relaying:
             peer.greeted_relay = False
-        if peer.backlog:
+        if peer.backlog and self.clock.settled:
             self._retell(peer)
         self._judge(peer, now)
 
@@ -454,10 +475,7 @@ class Mesh:
         if self.clock.now() - event.at > RESEND:
             peer.backlog.popleft()
             return
-        message = messages.event_message(
-            event.kind, event.data, id=event.id, origin=event.origin, at=event.at, hops=0
-        )
-        if not peer.ours or self._send(peer, message):
+        if not peer.ours or self._send(peer, event.message(0)):
             peer.backlog.popleft()
 
     def _judge(self, peer: Peer, now: float) -> None:
@@ -469,13 +487,24 @@ class Mesh:
             if not peer.in_room:
                 self._drop(peer, peer.reason)
         elif before != "connecting" or peer.state != "live":
+            if peer.state == "quiet":
+                self.client.doubt()  # perhaps it is our own network that is gone
             self._node.on_peer(peer, peer.state, peer.reason)
 
     def _drop(self, peer: Peer, reason: str) -> None:
         """Forget a peer that left the room."""
-        self._retire(peer, reason)
+        self._dialling.retire(peer, reason)
         if self.peers.get(peer.id) is peer:
             del self.peers[peer.id]
             if peer.state != "gone":
                 peer.state = "gone"
                 self._node.on_peer(peer, "gone", reason)
+
+
+def _given(message: messages.Message) -> messages.Message:
+    return message
+
+
+def _uptime() -> float:
+    """Seconds on a clock that, where there is one, goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

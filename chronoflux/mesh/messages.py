@@ -16,6 +16,8 @@ from msgspec import Meta, Struct
 from chronoflux.errors import ProtocolError
 from chronoflux.model.events import EVENTS, EventKind
 from chronoflux.model.params import Params
+from chronoflux.signal.checks import is_plain
+from chronoflux.signal.protocol import MAX_HOPS
 
 Short = Annotated[str, Meta(max_length=64)]
 Time = Annotated[float, Meta(ge=0, le=1e14)]
@@ -91,13 +93,33 @@ class ByeAck(Struct, tag_field="type", tag="bye-ack"):
     """The goodbye arrived."""
 
 
+class Probe(Struct, tag_field="type", tag="probe"):
+    """What time is it with you? `t0` is the asker's mesh time and comes back as it is."""
+
+    t0: Time
+
+
+class ProbeReply(Struct, tag_field="type", tag="probe-reply"):
+    """Heard at `t1`, answered at `t2`, on the peer's mesh time; whom that follows, over how many others.
+
+    `joined` is when the reference joined by the server's word (ms), for who is not its neighbour.
+    """
+
+    t0: Time
+    t1: Time
+    t2: Time
+    ref: Short = ""
+    stratum: Annotated[int, Meta(ge=0, le=16)] = 16
+    joined: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+
+
 class Envelope(Struct):
     """What travels with every event; old clients send none of it."""
 
     id: Short | None = None
     origin: Short | None = None
     at: Time | None = None
-    hops: Annotated[int, Meta(ge=0, le=64)] = 0
+    hops: Annotated[int, Meta(ge=0, le=MAX_HOPS)] = 0
 
 
 @dataclass(frozen=True)
@@ -110,18 +132,35 @@ class EventMessage:
 
 
 @dataclass(frozen=True)
+class UnknownEvent:
+    """An event of a kind that is not known here: passed on as it is, to those who may know it."""
+
+    type: str
+    envelope: Envelope
+    message: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Unknown:
     """A type we do not know: ignored."""
 
     type: str
 
 
-Message = Hello | Greeting | Telemetry | Field | Bye | ByeAck | EventMessage | Unknown
+Clocked = Probe | ProbeReply
+Message = (
+    Hello | Greeting | Telemetry | Field | Bye | ByeAck | Clocked | EventMessage | UnknownEvent | Unknown
+)
 Outgoing = Struct | Mapping[str, Any]
 FIXED: dict[str, type[Struct]] = {
-    str(kind.__struct_config__.tag): kind for kind in (Hello, Greeting, Telemetry, Field, Bye, ByeAck)
+    str(kind.__struct_config__.tag): kind
+    for kind in (Hello, Greeting, Telemetry, Field, Bye, ByeAck, Probe, ProbeReply)
 }
 FIELD_LIMIT = 200.0  # rad/s
+RT_CHANNEL = "chronoflux-rt"  # label of the channel without retransmission, and the feature's name
+CLOCK = "clock"  # the feature: answers probes
+FEATURES = [RT_CHANNEL, CLOCK]
+UNKNOWN_BYTES = 16_384  # of an event of unknown kind that is passed on
 
 
 def decode(raw: str | bytes) -> Message:
@@ -153,7 +192,19 @@ def parse(value: Any) -> Message:
             raise ProtocolError(name, f"no object {kind.nested!r}")
         own = {key: data[key] for key in kind.payload.__struct_fields__ if key in data}
         return EventMessage(kind, _convert(value, Envelope, name), own)
-    return Unknown(name[:64])
+    return _unknown(name, value)
+
+
+def _unknown(name: str, value: dict[str, Any]) -> Message:
+    """Something of an unknown type; an event, if it has an event's envelope."""
+    if not {"id", "origin", "hops"} <= value.keys():
+        return Unknown(name[:64])
+    envelope: Envelope = _convert(value, Envelope, name[:64])
+    if not envelope.id or not envelope.origin:
+        return Unknown(name[:64])
+    if not is_plain(value) or len(msgspec.json.encode(value)) > UNKNOWN_BYTES:
+        raise ProtocolError(name[:64], "too long or too deep to be passed on")
+    return UnknownEvent(name[:64], envelope, value)
 
 
 def _convert(value: Any, kind: type[Struct], name: str) -> Any:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from chronoflux.errors import ParameterError, ProtocolError
-from chronoflux.mesh.gossip import Event
+from chronoflux.mesh.clock import Offset
+from chronoflux.mesh.gossip import FUTURE, PAST, Event
 from chronoflux.mesh.messages import Field
 from chronoflux.signal.limits import Bucket
 
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+HELLO_DEADLINE = 2.0  # s
 LIVE, GONE = 2.0, 15.0  # s without a word: quiet after the first, gone after the second
 RELAY_AFTER = 1.5  # s without a link before the server's relay carries more than events
 BACKOFF = (2.0, 60.0)  # s, first and longest wait before a link is dialled again
 EVENTS = (20.0, 2.0)  # a second of one link and origin, and how many seconds' worth at once
+SLOT = 10_000.0  # ms of mesh time in which an origin's events are counted together
+SLOTS = 1024  # such counts kept for each link: many origins, each over the last minute and a half
+GATES = (1.0, 5.0)  # changes of the standing state told by state and telemetry, which repeat it
 GREETINGS = (0.2, 10.0)
 OFFERS = (0.5, 16.0)
-ORIGINS = 64  # told apart for each link
 EARLY = 32  # candidates kept for a peer whose offer has not come yet
 
 PeerState = Literal["connecting", "live", "quiet", "gone"]
@@ -37,7 +41,7 @@ Light = Literal["linked", "relay", "server", "alone"]
 FRESH = 2_000.0  # ms, the age from which a mean field is not used any more
 PEER_COLUMNS = (
     *("name", "kind", "state", "via", "n", "H", "dpsi"),
-    *("rtt_ms", "offset_ms", "uncertainty_ms", "reason", "id"),
+    *("rtt_ms", "offset_ms", "uncertainty_ms", "refused", "dropped", "reason", "id"),
 )
 
 
@@ -49,6 +53,10 @@ class Peer:
     name: str = ""
     kind: str = "page"
     ours: bool = False
+    features: frozenset[str] | None = None
+    joined: int | None = None
+    offset: Offset | None = None
+    doubt: str = ""
     in_room: bool = True
     link: Link | None = None
     dials: bool = False
@@ -71,10 +79,12 @@ class Peer:
     refused: Counter[str] = field(default_factory=Counter)
     dialled: float = -1e9
     left_at: float = -1e9
+    doubted: float | None = None  # when this node woke from a stall, until the link is known to live
     relayed_telemetry: float = -1e9
     offers: Bucket = field(default_factory=lambda: Bucket(*OFFERS, time.monotonic()))
     greetings: Bucket = field(default_factory=lambda: Bucket(*GREETINGS, time.monotonic()))
-    _buckets: dict[str, Bucket] = field(default_factory=dict)
+    gates: Bucket = field(default_factory=lambda: Bucket(*GATES, time.monotonic()))
+    _fired: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def describe(self, metadata: Mapping[str, Any]) -> None:
         """Take over what the server or a ``hello`` says; only short printable text counts."""
@@ -107,6 +117,19 @@ class Peer:
         if now - self.heard_relay < LIVE:
             return "relay" if self.ours else "server"
         return ""
+
+    def why(self, now: float) -> str:
+        """Why the way is not direct, or what else is odd about the peer; empty when all is well."""
+        if self.linked and self.ours and not self.direct(now):
+            return f"nothing heard over the link for {now - max(self.heard_direct, self.opened):.0f} s"
+        if self.link is not None and not self.linked:
+            return f"connecting again, after: {self.reason}" if self.reason else "connecting"
+        if self.link is None and self.redial_at is not None:
+            wait = max(0.0, self.redial_at - now)
+            return f"{self.reason or 'no link'}; next try in {wait:.0f} s"
+        if self.linked and not self.ours and now - self.opened > HELLO_DEADLINE:
+            return self.reason or "an old client: it says no hello"
+        return self.reason or self.doubt or ("" if self.linked else "no link: it has not called yet")
 
     def silence(self, now: float) -> float:
         """Seconds since anything was heard of it, or since it came."""
@@ -141,23 +164,38 @@ class Peer:
             "id": self.id,
             "R": None if theirs is None else abs(theirs),
             "dpsi": dpsi,
-            "rtt_ms": None,
-            "offset_ms": None,
-            "uncertainty_ms": None,
+            "rtt_ms": self.offset and self.offset.rtt_ms,
+            "offset_ms": self.offset and self.offset.offset_ms,
+            "uncertainty_ms": self.offset and self.offset.uncertainty_ms,
             "via": self.via(time.monotonic()),
         }
 
     def row(self, own: Field | None, at: float) -> dict[str, Any]:
         """The peer as a row of ``node.peers``."""
         pairing = self.pairing(own, at)
-        facts = {"name": self.name, "kind": self.kind, "state": self.state, "reason": self.reason}
-        return pairing | facts | {"n": self.field_.n if self.field_ else None, "H": pairing["R"]}
+        facts = {"name": self.name, "kind": self.kind, "state": self.state, "H": pairing["R"]}
+        counts = {"refused": self.refused.total(), "dropped": self.link.dropped if self.link else 0}
+        why = {"reason": self.why(time.monotonic())}
+        return pairing | facts | counts | why | {"n": self.field_.n if self.field_ else None}
 
-    def allows_event(self, origin: str, now: float) -> bool:
-        """Whether one more event of this origin over this link is within the rate."""
-        if origin not in self._buckets and len(self._buckets) >= ORIGINS:
-            self._buckets.pop(next(iter(self._buckets)))
-        return self._buckets.setdefault(origin, Bucket(*EVENTS, now)).take(1, now)
+    def allows_event(self, origin: str, at: float, now: float) -> bool:
+        """Whether one more event of this origin over this link, fired at mesh time `at`, is within the rate.
+
+        Counted by when they were fired: by when they arrive would not do, as after a cut or a sleep those of
+        a whole minute come at once, and what is refused here is lost.
+        """
+        key = (origin, int(at // SLOT))
+        if key not in self._fired and len(self._fired) >= SLOTS:
+            first, last = (now - PAST) // SLOT, (now + FUTURE) // SLOT
+            kept = {slot: count for slot, count in self._fired.items() if first <= slot[1] <= last}
+            self._fired = Counter(kept)
+            if len(kept) >= SLOTS:
+                return False
+        rate, burst = EVENTS
+        if self._fired[key] >= rate * (burst + SLOT / 1000):
+            return False
+        self._fired[key] += 1
+        return True
 
     def refuse(self, error: ProtocolError | ParameterError) -> None:
         """Count something of this peer's that was refused."""

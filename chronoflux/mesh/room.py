@@ -7,11 +7,11 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chronoflux.errors import SignalingError
 from chronoflux.mesh.clock import MeshClock
+from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.mesh import Mesh, Participant
 from chronoflux.mesh.peer import Light
 from chronoflux.signal.client import SignalClient
@@ -37,7 +37,7 @@ class Room:
         secret: bytes,
         token: str | None,
         metadata: dict[str, Any],
-        ice_servers: Sequence[Mapping[str, Any]] | None,
+        ice: Ice,
     ) -> None:
         self._auto, self._token = server == AUTO, token
         self._hosted: SignalServer | None = None
@@ -52,7 +52,7 @@ class Room:
             on_message=lambda message: self.mesh.on_signaling(message),
             on_state=lambda client: self._changed.set(),
         )
-        self.mesh = Mesh(self.client, participant, clock, ice_servers=ice_servers)
+        self.mesh = Mesh(self.client, participant, clock, ice)
 
     async def enter(self) -> None:
         """With ``server="auto"``, start the server in this process unless somebody here answers."""

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chronoflux.model.field import decay, steepest
+from chronoflux.model.field import decay
 from chronoflux.model.jit import kernel
-from chronoflux.model.lists import Lists, Space, renew, travel
+from chronoflux.model.lists import STEEP, Lists, Space, renew, travel
 from chronoflux.model.motion import FRAMES, move
 from chronoflux.model.periodic import wrap
 from chronoflux.model.phases import (
@@ -94,12 +94,13 @@ def mesh_time(clock: Clock, tick: int, dt: float) -> float:
 
 
 @kernel
-def space_of(body: Body, law: Law, fired: Floats) -> Space:
+def space_of(body: Body, law: Law, lists: Lists, fired: Floats) -> Space:
     """What the lists need to know of the motion, `fired` being all pulses there are."""
     step = FRAMES * law.dt
-    pull = step * law.dt * abs(law.gamma) * steepest(law.portal, fired)
+    pull, steep = step * law.dt * abs(law.gamma), lists.way[STEEP]
     x, y, vx, vy, _, _ = body
-    return Space(x, y, vx, vy, law.world, law.plane, step, pull, law.eta * law.dt)
+    world, plane, portal, drag = law.world, law.plane, law.portal, law.eta * law.dt
+    return Space(x, y, vx, vy, world, plane, step, pull, steep, drag, portal, fired)
 
 
 @kernel
@@ -151,7 +152,7 @@ def turn(
     numbers by names, float64 (n,), or none. Returns the sums of ``then`` as whole numbers, see
     :func:`~chronoflux.model.phases.whole`, and how many lists were renewed.
     """
-    space = space_of(body, law, others.fired)
+    space = space_of(body, law, lists, others.fired)
     slope = np.empty(BLOCK)
     T = mesh_time(others.clock, tick, law.dt)
     peers = peers_pull(others.fields, T, 0.0)
@@ -221,7 +222,7 @@ def run(
     lists were renewed.
     """
     n, renewed = len(body.phi), 0
-    space, size = space_of(body, law, others.fired), whole(n) * n
+    space, size = space_of(body, law, lists, others.fired), whole(n) * n
     for step in range(ticks):
         speed2, crossed = drift(0, n, tick + step, body, law, others.fired)
         travel(lists, space, speed2, crossed)

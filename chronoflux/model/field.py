@@ -34,6 +34,8 @@ JET_OMEGA = 1.4 * 2.2
 """Angular frequency of the jet in rad/s: 1.4 times the Mach number 2.2."""
 JET_WIDTH = 0.33 * 140.0
 """σⱼ, standard deviation of the jet's cross-section, px."""
+FAR = 7.0
+"""Beyond so many standard deviations bounds are not made smaller."""
 FAINT = 0.02
 """A pulse of this strength or less is over."""
 UNFELT = 40.0
@@ -186,7 +188,7 @@ def _away(
     return felt != 0
 
 
-@part
+@kernel
 def steepest(portal: bool, pulses: Floats) -> float:
     """No gradient anywhere, now or later, exceeds this (1/px), as long as no pulse is added.
 
@@ -196,6 +198,22 @@ def steepest(portal: bool, pulses: Floats) -> float:
     for k in range(len(pulses)):
         bound += abs(pulses[k, 2]) / (pulses[k, 3] * math.sqrt(math.e))
     return bound
+
+
+@part
+def jet_slope(x: float, y: float, radius: float, world: World) -> float:
+    """The jet's gradient nowhere exceeds this (1/px) within `radius` px of ``x, y``."""
+    d = abs((y - JET_FROM[1] * world[1]) * COS - (x - JET_FROM[0] * world[0]) * SIN) - radius
+    u = min(max(d / JET_WIDTH, 0.0), FAR)
+    slope = max(u, 1.0) / JET_WIDTH  # of the envelope; beyond its width the product falls
+    return JET_STRENGTH * math.exp(-0.5 * u * u) * math.sqrt(WAVENUMBER * WAVENUMBER + slope * slope)
+
+
+@part
+def pulse_slope(E: float, sigma: float, distance: float) -> float:
+    """A pulse's gradient nowhere exceeds this (1/px) at `distance` px from its centre or farther."""
+    u = min(max(distance / sigma, 1.0), FAR)
+    return abs(E) / sigma * u * math.exp(-0.5 * u * u)
 
 
 @kernel

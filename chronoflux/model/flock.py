@@ -7,6 +7,8 @@ over neighbours go by ascending index, and sums over all are taken in whole numb
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,10 +25,12 @@ from chronoflux.model.engine import (
     space_of,
     turn,
 )
-from chronoflux.model.lists import SPEED, Lists, travel
+from chronoflux.model.field import pulse_slope, steepest
+from chronoflux.model.lists import JOLTED, SPEED, STEEP, UNSEEN, WIDE, Lists, disturb, travel
+from chronoflux.model.motion import FASTEST
 from chronoflux.model.neighbours import Grid, Indices, nearest, shape_of, sort_into_cells
-from chronoflux.model.phases import KNN, Graph, circle, whole
-from chronoflux.model.swarm import Floats
+from chronoflux.model.phases import GLOBAL, KNN, TAU, Graph, circle, whole
+from chronoflux.model.swarm import Floats, World
 
 Arrays = dict[str, Floats]
 Mean = tuple[float, float]
@@ -36,8 +40,12 @@ SHARED = 50_000
 """From this many oscillators on, threads take less time than they cost."""
 SORTED = 2_000
 """From this many on, the order in memory pays."""
-EXTRA = 16
+EXTRA = 10
 """Candidates kept beside half as many as there are neighbours."""
+SPARE = 2.0
+"""The steepest gradient foreseen is so many times that of now, so that few pulses exceed it."""
+BROAD = 2.0
+"""Candidates are mostly within so many times their mean distance."""
 STRAY = 20.0
 """Cells the fastest may go until the order in memory is made anew."""
 
@@ -50,8 +58,10 @@ class Flock:
 
     def __init__(self, arrays: Arrays, omega: Floats, law: Law) -> None:
         self._law = law
-        self._foreseen = (0.0, 0.0)
-        """Pull and drag that the lists' times were told with; see :class:`~chronoflux.model.lists.Space`."""
+        self._foreseen, self._steep = (0.0, 0.0), 0.0
+        """Pull and drag, and the steepest gradient, that the lists' times were told with; see
+        :class:`~chronoflux.model.lists.Space`."""
+        self._pulses: set[tuple[float, ...]] = set()
         self.looks = 0
         """Neighbour lists looked at again so far."""
         self._settle(arrays, omega)
@@ -82,10 +92,15 @@ class Flock:
             reach=np.full(n if k else 0, -np.inf),
             names=self._names,
             grid=grid,
-            way=np.zeros(3),
+            way=np.zeros(6),
         )
+        self._lists.way[STEEP] = self._steep
+        self._lists.way[WIDE] = BROAD * math.sqrt(law.world[0] * law.world[1] * (k + m + 1) / (math.pi * n))
         self._strayed, self._fresh = 0.0, False
-        self._circle, self._spare = (Circle(np.empty(n), np.empty(n)) for _ in range(2))
+        self._circle = Circle(np.empty(n), np.empty(n))
+        # Who reads no other's sine and cosine writes its own over them: less memory to go through.
+        alone = law.coupling.kind == GLOBAL
+        self._spare = self._circle if alone else Circle(np.empty(n), np.empty(n))
         self._mean: Mean | None = None
 
     # -- seen and changed from outside ----------------------------------------------------------------
@@ -107,7 +122,7 @@ class Flock:
             if name == "phi":
                 self._mean = None
             else:
-                self._lists.until[:] = 0
+                self._jolt()
 
     def obey(self, law: Law, omega: Floats, fired: Floats) -> None:
         """Go on by `law`, with natural frequencies `omega` by index and the pulses `fired`."""
@@ -115,10 +130,34 @@ class Flock:
         if (old.coupling.kind, old.neighbours) != (law.coupling.kind, law.neighbours):
             self._settle(self.arrays(), omega)
         self._body.omega[:] = omega[self._names]
-        space = space_of(self._body, law, fired)
-        if space.pull > self._foreseen[0] or space.drag > self._foreseen[1]:
-            self._lists.until[:] = 0  # for how long they hold was told with less to be expected
+        self._foresee(old, fired)
+
+    def _foresee(self, old: Law, fired: Floats) -> None:
+        """Have lists looked at again whose times were told when less was to be expected of the field."""
+        law, lists, pulses = self._law, self._lists, {tuple(row) for row in fired}
+        new, self._pulses = pulses - self._pulses, pulses
+        steep, space = steepest(law.portal, fired), space_of(self._body, law, lists, fired)
+        if not steep <= self._steep <= SPARE**2 * steep:
+            lists.way[STEEP] = self._steep = SPARE * steep
+        far = sum(pulse_slope(pulse[2], pulse[3], math.inf) for pulse in pulses)
+        more = (
+            self._steep > space.steep
+            or (space.pull, space.drag) != self._foreseen
+            or old.portal != law.portal
+            or far > UNSEEN
+        )
         self._foreseen = (space.pull, space.drag)
+        if more:
+            self._jolt()
+        elif new:
+            lists.way[JOLTED] = 1.0
+            for pulse in new:
+                disturb(lists, space, np.array(pulse))
+
+    def _jolt(self) -> None:
+        """Have all lists looked at again after the next tick."""
+        self._lists.until[:] = 0
+        self._lists.way[JOLTED] = 1.0
 
     def phases(self) -> Floats:
         """The phases, in no particular order; not to be changed."""
@@ -177,7 +216,7 @@ class Flock:
         body, law, lists, n = self._body, self._law, self._lists, len(self._names)
         now, then, ranges = self._circle, self._spare, threads.ranges(n, BLOCK)
         moved = threads.over(ranges, lambda a, b: drift(a, b, tick, body, law, others.fired))
-        space = space_of(body, law, others.fired)
+        space = space_of(body, law, lists, others.fired)
         travel(lists, space, max(speed2 for speed2, _ in moved), any(crossed for _, crossed in moved))
         turned = threads.over(
             ranges,
@@ -202,3 +241,14 @@ def _spread(values: Floats) -> NDArray[np.uint32]:
     for shift, mask in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
         bits = (bits | bits << np.uint32(shift)) & np.uint32(mask)
     return bits
+
+
+def in_range(arrays: Arrays, world: World) -> Arrays:
+    """`arrays` brought back into range in place, after a change from outside."""
+    for name in ("vx", "vy"):
+        np.clip(arrays[name], -FASTEST, FASTEST, out=arrays[name])
+    for name, period in (("x", world[0]), ("y", world[1]), ("phi", TAU)):
+        values = arrays[name]
+        np.mod(values, period, out=values)
+        values[values >= period] = 0.0  # np.mod rounds −tiny up to the period itself
+    return arrays

@@ -1,15 +1,16 @@
 """Neighbour lists kept from tick to tick, and renewed one by one only when they may have changed.
 
 For each oscillator its k neighbours are kept, and m further candidates. No other oscillator was nearer
-than ``reach`` when they were searched, and since then has come nearer by no more than twice the way of
-the fastest. As long as that leaves the reach beyond the k-th candidate, the neighbours are the nearest k of
+than ``reach`` when they were searched, and since then has come nearer by no more than the way of the fastest
+and its own. As long as that leaves the reach beyond the k-th candidate, the neighbours are the nearest k of
 the candidates; and they are the same k as before until a tick that can be told in advance.
 
 Every candidate is taken to go on in a straight line, relative to the oscillator, with its velocity of now.
-No oscillator strays further than ``A s(s + 1)/2`` px from its line in s ticks if no velocity changes by more
-than A px a tick a tick. So the set cannot change before, on these lines, the farthest of the k and the
-nearest of the rest come within ``2 A s(s + 1)`` px of each other. Bounds are widened by more than rounding
-can do. What is kept only saves work: the sets are those of a search at every tick.
+It strays from that line by no more than ``A s(s + 1)/2`` px in s ticks if no relative velocity changes by
+more than A px a tick a tick; how steep the field can be near by bounds A. So the set cannot change before, on
+these lines, the farthest of the k and the nearest of the rest come within ``A s(s + 1)`` px of each other.
+Bounds are widened by more than rounding can do. What is kept only saves work: the sets are those of a search
+at every tick.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from chronoflux.model.field import FAR, jet_slope, offset, pulse_slope
 from chronoflux.model.jit import kernel, part
 from chronoflux.model.neighbours import (
     Grid,
@@ -31,19 +33,23 @@ from chronoflux.model.neighbours import (
 )
 from chronoflux.model.swarm import Floats, Longs, World
 
-HORIZON = 128
-"""Most ticks looked ahead: the further, the larger A may become by the drag on what gets faster."""
+HORIZON = 512
+"""Most ticks looked ahead."""
+UNSEEN = 1e-9
+"""Gradient (1/px) that all pulses too far off to be minded may come to."""
+LOCAL = 0.1
+"""Part of the gap that the steepest field there is may take until the field near by is worth a look."""
 SLACK = 1e-12
 """Allowance for rounding within the horizon, in parts of the world's half circumference."""
 STALE = 0.1
 """The grid is filled anew when the fastest may have gone this part of a cell."""
-FAR = 100.0
+ROUNDS = 100.0
 """The way of the fastest is counted from 0 again when it is this many half circumferences."""
 NOBODY = -1
 LOOKS = 3
 """Most ticks at which it is looked whether the candidates still stand as they do."""
 TINY = 1e-300
-TRAVELLED, FILLED, SPEED = 0, 1, 2
+TRAVELLED, FILLED, SPEED, JOLTED, STEEP, WIDE = 0, 1, 2, 3, 4, 5
 """Places in ``Lists.way``."""
 
 
@@ -52,9 +58,11 @@ class Lists(NamedTuple):
 
     ``near``: int32 (n, k), slots of the neighbours, by ascending name. ``rest``: int32 (n, m), slots of the
     other candidates, then NOBODY. ``until``: int64 (n,), the first tick that needs a look. ``reach``:
-    float64 (n,), px, plus twice the way travelled when searched. ``names``: int32 (n,), the index of the
-    oscillator in each slot, by which ties are decided. ``way``: float64 (3,): px that the fastest may have
-    travelled in all, that when the grid was filled, and px a tick of the fastest now.
+    float64 (n,), px, plus the way travelled then, less that of its own until the next look. ``names``: int32
+    (n,), the index of the oscillator in each slot, by which ties are decided. ``way``: float64 (6,): px that
+    the fastest may have travelled in all, that when the grid was filled, px a tick of the fastest now,
+    whether velocities may change in the next tick by more than was foreseen, the steepest gradient (1/px)
+    foreseen, and the distance (px) of candidates up to which it is asked how steep it is near by.
     """
 
     near: Indices
@@ -69,8 +77,9 @@ class Lists(NamedTuple):
 class Space(NamedTuple):
     """Where things are and go: all that a renewal needs to know of motion.
 
-    ``step``: px a tick of a velocity of 1. ``pull``: the most that a velocity's change a tick can come to, in
-    px a tick, drag aside; ``drag``: the part of a velocity that a tick takes.
+    ``step``: px a tick of a velocity of 1. ``pull``: px a tick that a gradient of 1 changes a velocity by in
+    a tick; ``steep``: no gradient exceeds it; ``drag``: the part of a velocity that a tick takes. ``portal``,
+    ``fired``: what the field is made of.
     """
 
     x: Floats
@@ -81,7 +90,10 @@ class Space(NamedTuple):
     plane: bool
     step: float
     pull: float
+    steep: float
     drag: float
+    portal: bool
+    fired: Floats
 
 
 class Desk(NamedTuple):
@@ -112,9 +124,13 @@ def travel(lists: Lists, space: Space, speed2: float, crossed: bool) -> None:
     if crossed and space.plane:
         for i in range(len(lists.until)):
             lists.until[i] = 0
-    if lists.way[TRAVELLED] > FAR * around:
+    if lists.way[JOLTED] > 0.0:
         for i in range(len(lists.reach)):
-            lists.reach[i] -= 2 * lists.way[TRAVELLED]
+            lists.reach[i] -= way
+        lists.way[JOLTED] = 0.0
+    if lists.way[TRAVELLED] > ROUNDS * around:
+        for i in range(len(lists.reach)):
+            lists.reach[i] -= lists.way[TRAVELLED]
         lists.way[FILLED] -= lists.way[TRAVELLED]
         lists.way[TRAVELLED] = 0.0
     columns, rows = lists.grid.shape
@@ -122,6 +138,23 @@ def travel(lists: Lists, space: Space, speed2: float, crossed: bool) -> None:
     if lists.way[TRAVELLED] - lists.way[FILLED] > STALE * cell and lists.rest.shape[1] > 0:
         sort_into_cells(space.x, space.y, space.world, lists.grid)
         lists.way[FILLED] = lists.way[TRAVELLED]
+
+
+@part
+def ahead(fastest: float, pull: float) -> float:
+    """px that nobody goes further within the horizon, velocities changing by `pull` px a tick at most."""
+    return HORIZON * (fastest + HORIZON * pull)
+
+
+@kernel
+def disturb(lists: Lists, space: Space, pulse: Floats) -> None:
+    """Have those looked at again for whom a new pulse (x, y, E, sigma, …) may matter within the horizon."""
+    radius = FAR * pulse[3] + lists.way[WIDE] + 2 * ahead(lists.way[SPEED], space.pull * space.steep)
+    for i in range(len(lists.until)):
+        dx = abs(offset(space.x[i], pulse[0], space.world[0], False))
+        dy = abs(offset(space.y[i], pulse[1], space.world[1], False))
+        if not dx * dx + dy * dy > radius * radius:
+            lists.until[i] = 0
 
 
 @part
@@ -148,7 +181,7 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space) -> int:
         while C - k < m and rest[i, C - k] != NOBODY:
             desk.slots[C] = rest[i, C - k]
             C += 1
-        reach = reaches[i] - 2 * way[TRAVELLED]
+        reach = reaches[i] - way[TRAVELLED]
         searched, changed = False, False
         while True:
             if not reach > slack:  # look round anew
@@ -167,7 +200,6 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space) -> int:
                     desk.squares,
                     desk.slots,
                 )
-                reaches[i] = reach + 2 * way[TRAVELLED]
                 select(k, C, names, desk.squares, desk.slots)
                 searched = True
             _look(i, C, space, desk)
@@ -180,14 +212,16 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space) -> int:
             put_ascending(desk.slots[:k], names, near[i])
             for e in range(m):
                 rest[i, e] = desk.slots[k + e] if k + e < C else NOBODY
-        until[i] = tick + 1 + int(_holds(k, C, inner, outer, slack, reach, way[SPEED], space, desk))
+        held, own = _holds(i, k, C, inner, outer, slack, reach, way[SPEED], way[WIDE], space, desk)
+        until[i] = tick + 1 + int(held)
+        reaches[i] = reach - own + way[TRAVELLED]
     return count
 
 
 @part
 def _look(i: int, C: int, space: Space, desk: Desk) -> None:
     """Fill the desk's numbers for its first C slots."""
-    x, y, vx, vy, world, plane, step, _, _ = space
+    x, y, vx, vy, world, plane, step = space[:7]
     squares, inward, w2, slots = desk
     xi, yi, ui, wi = x[i], y[i], vx[i], vy[i]
     around = math.inf if plane else 1.0
@@ -239,6 +273,7 @@ def _choose(k: int, C: int, names: Indices, desk: Desk) -> tuple[bool, float, fl
 
 @part
 def _holds(
+    i: int,
     k: int,
     C: int,
     inner: float,
@@ -246,36 +281,51 @@ def _holds(
     slack: float,
     reach: float,
     fastest: float,
+    wide: float,
     space: Space,
     desk: Desk,
-) -> float:
+) -> tuple[float, float]:
     """For how many ticks the chosen k stay the nearest, `inner` being the distance of the last of them, and
-    `outer` of the next after them."""
-    gap = outer - inner - 4 * slack
+    `outer` of the next after them, `wide` as in ``Lists.way``; and how far the i-th can go until the tick
+    after those, px."""
+    own = math.sqrt(space.vx[i] * space.vx[i] + space.vy[i] * space.vy[i]) * space.step
+    pull = space.pull * space.steep
+    others = reach
+    if not space.plane:  # other images than the nearest on the torus are as others
+        others = min(others, min(space.world[0], space.world[1]) / 2)
+    gap = min(outer, others) - inner - 4 * slack
     if not gap > 0.0 or space.drag > 1.0:
-        return 0.0
-    most = float(HORIZON)
-    if not space.plane:  # until then nobody's other image on the torus can have come that near
-        most = min(most, (min(space.world[0], space.world[1]) / 2 - outer) / (2 * fastest + TINY))
-    bend = 2 * (space.pull + space.drag * (fastest + HORIZON * space.pull)) + TINY
-    pace = 0.0
+        return 0.0, (own + pull) * (1 + SLACK)
+    pace, widest = 0.0, 0.0
     for e in range(C):
         pace += desk.w2[e]
-    pace = math.sqrt(pace / C)
+        widest = desk.w2[e] if desk.w2[e] > widest else widest
+    pace, widest = math.sqrt(pace / C), math.sqrt(widest)
+    near = pull
+    if 2 * pull * gap > LOCAL * pace * pace:  # else it is the velocities that set the time
+        farthest = 0.0
+        for e in range(C):
+            farthest = desk.squares[e] if desk.squares[e] > farthest else farthest
+        if farthest <= wide * wide:
+            near = space.pull * _steepest_near(i, math.sqrt(farthest) + ahead(fastest, pull), space)
+    # Others can have come half the gap too near by then; and the gap cannot last longer than it would by
+    # what the field alone may do.
+    most = min(float(HORIZON), 1 + math.sqrt(gap / (2 * near + TINY)))
+    most = np.floor(min(most, _last(others - inner - gap / 2, fastest + own, pull + near)))
+    bend = 2 * near + space.drag * (widest + 2 * most * near) + TINY
     for e in range(k, C):
         desk.squares[e] = math.sqrt(desk.squares[e])
         desk.inward[e] /= desk.squares[e] + TINY
     # The overlap is convex in time. So where it is below 0 it has always been; and between a tick where it is
     # and one where it is not, it is still at least until the chord crosses 0.
     held, spare, end, excess = 0.0, gap, math.inf, 0.0
-    tick = np.floor(2 * gap / (pace + math.sqrt(pace * pace + 4 * bend * gap))) + 1
+    tick = np.floor(_last(gap, pace, bend)) + 1
     for _ in range(LOOKS):
-        tick = min(tick, np.floor(most))
+        tick = min(tick, most)
         if not held < tick < end:
             break
-        overlap = (
-            _overlap(k, C, tick, reach - 2 * fastest * tick, desk) + bend * tick * (tick + 1) + 4 * slack
-        )
+        around = others - tick * (fastest + own) - (pull + near) * tick * (tick + 1)
+        overlap = _overlap(k, C, tick, around, desk) + bend * tick * (tick + 1) + 4 * slack
         if overlap <= 0.0:
             held, spare = tick, -overlap
         else:
@@ -287,7 +337,34 @@ def _holds(
             if sure > held:
                 held, spare = sure, spare - (sure - held) * (spare + excess) / (end - held)
             tick = held + 1
-    return held
+    return held, (held + 1) * (own + near * (held + 2) / 2) * (1 + SLACK)
+
+
+@part
+def _last(gap: float, pace: float, bend: float) -> float:
+    """The time s at which ``pace · s + bend · s(s + 1)`` comes to `gap`, about."""
+    pace += bend + TINY
+    return 2 * gap / (pace + math.sqrt(pace * pace + 4 * bend * gap))
+
+
+@part
+def _steepest_near(i: int, radius: float, space: Space) -> float:
+    """No gradient within `radius` px of the i-th oscillator exceeds this (1/px), now or later."""
+    x, y, (width, height) = space.x[i], space.y[i], space.world
+    left, right = x - radius < 0.0, x + radius >= width
+    above, below = y - radius < 0.0, y + radius >= height
+    if (left & right) | (above & below) | (space.plane & (left | right | above | below)):
+        return space.steep
+    bound = UNSEEN
+    if not space.portal:
+        for across in range(-int(right), int(left) + 1):  # what lies beyond a seam comes in at the other side
+            for down in range(-int(below), int(above) + 1):
+                bound = max(bound, jet_slope(x + across * width, y + down * height, radius, space.world))
+    for pulse in space.fired:
+        dx = offset(x, pulse[0], width, space.plane)
+        dy = offset(y, pulse[1], height, space.plane)
+        bound += pulse_slope(pulse[2], pulse[3], math.sqrt(dx * dx + dy * dy) - radius)
+    return min(bound * (1 + SLACK), space.steep)
 
 
 @part

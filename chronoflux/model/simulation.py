@@ -13,19 +13,17 @@ import numpy as np
 from chronoflux.errors import ParameterError
 from chronoflux.model.engine import Law, Others
 from chronoflux.model.events import EVENTS, EventKind
-from chronoflux.model.field import FAINT, decay, pressure, strength
-from chronoflux.model.flock import Arrays, Flock
+from chronoflux.model.field import FAINT, strength
+from chronoflux.model.flock import Flock, in_range
 from chronoflux.model.frequencies import Frequencies
 from chronoflux.model.graph import NO_GRAPH, checked_graph, read_graph
-from chronoflux.model.metrics import local_orders, order, turbulence
-from chronoflux.model.motion import FASTEST
+from chronoflux.model.measured import Measured
 from chronoflux.model.params import Params
-from chronoflux.model.patterns import Vortices, correlation_length, vortices
 from chronoflux.model.peers import Field, Peers
 from chronoflux.model.phases import GLOBAL, GRAPH, KNN, TAU, Coupling, Graph
 from chronoflux.model.recording import ARRAYS, Block, Plan, whole
 from chronoflux.model.snapshot import Snapshot as Snapshot
-from chronoflux.model.swarm import Floats, Pulse, State, Swarm, World, column, length
+from chronoflux.model.swarm import Floats, Pulse, State, Swarm, column, length
 
 OMEGA_WINDOW = 0.5
 """Simulated seconds over which the mean-field frequency is taken."""
@@ -37,7 +35,7 @@ FORMAT = 1
 """Version of what :meth:`Simulation.save` returns."""
 
 
-class Simulation:
+class Simulation(Measured):
     """One swarm. Not for use by two threads at once; hand a :meth:`snapshot` to the other instead.
 
     Parameters
@@ -128,7 +126,7 @@ class Simulation:
         self._turns = np.zeros(max(1, round(OMEGA_WINDOW / p.dt)))
         self._turned = 0
         self._law = self._make_law()
-        self._flock = Flock(_in_range(arrays, p.world), self._frequencies.omega(p, portal), self._law)
+        self._flock = Flock(in_range(arrays, p.world), self._frequencies.omega(p, portal), self._law)
         self._refresh()
 
     def reset(self, seed: int | None = None) -> None:
@@ -189,26 +187,6 @@ class Simulation:
             self._refresh()
 
     @property
-    def tick(self) -> int:
-        """Ticks done."""
-        return self._tick
-
-    @property
-    def t(self) -> float:
-        """Simulated time in s, ``tick · dt``."""
-        return self._tick * self._params.dt
-
-    @property
-    def portal(self) -> bool:
-        """Whether portal mode is on."""
-        return self._portal
-
-    @property
-    def pulses(self) -> Floats:
-        """The pulses alive now, as in a :class:`Snapshot`: float64 (P, 4) of ``x, y, E(t), sigma``."""
-        return self._alive()
-
-    @property
     def looks(self) -> int:
         """How many oscillators' neighbours had to be looked at again so far; since the last reset."""
         return self._flock.looks
@@ -217,76 +195,6 @@ class Simulation:
     def state(self) -> State:
         """A copy of positions, velocities and phases."""
         return State(**self._flock.arrays())
-
-    def snapshot(self) -> Snapshot:
-        """The swarm as it is now, frozen."""
-        law, pulses, arrays = self._law, self._alive(), dict[str, Any](self._flock.arrays())
-        arrays["pressure"] = pressure(
-            arrays["x"], arrays["y"], law.world, law.plane, self.t, law.portal, pulses
-        )
-        arrays["pulses"] = pulses
-        for array in arrays.values():
-            array.flags.writeable = False
-        return Snapshot(
-            **{name: arrays[name] for name in ("x", "y", "vx", "vy", "phi", "pressure", "pulses")},
-            portal=self.portal,
-            tick=self.tick,
-            t=self.t,
-            params=self._params,
-            seed=self.seed,
-        )
-
-    def _alive(self) -> Floats:
-        alive = np.empty((len(self._fired), 4))
-        return alive[: decay(self._fired, self.t, alive)].copy()
-
-    # -- measures -------------------------------------------------------------------------------------
-
-    def mean_field(self) -> tuple[float, float, float]:
-        """``R``, ``psi`` (rad) and ``omega`` (rad/s; NaN before the first tick) of the mean field; O(n)."""
-        kept = min(self._turned, len(self._turns))
-        omega = float(np.sum(self._turns[:kept])) / (kept * self._params.dt) if kept else math.nan
-        return (*order(self._flock.phases()), omega)
-
-    def metrics(self) -> dict[str, float]:
-        """``H, psi, omega, tau, H_local`` as defined in the model; ``omega`` is NaN before the first tick."""
-        R, psi, omega = self.mean_field()
-        law = self._law
-        tau = turbulence(law.world, law.plane, self.t, law.portal, self._alive())
-        everywhere = self._graph is None and self._params.coupling == "global"
-        local = R if everywhere else float(self.local_order().mean())
-        return {"H": R, "psi": psi, "omega": omega, "tau": tau, "H_local": local}
-
-    def _arrays(self, names: Sequence[str]) -> dict[str, Floats]:
-        """These arrays of the oscillators, by name and by index; not to be written to."""
-        return {name: self._flock.array(name) for name in names}
-
-    def _where(self) -> tuple[Floats, Floats, Floats, World, bool]:
-        """What patterns in space are measured on."""
-        x, y, phi = self._arrays(("x", "y", "phi")).values()
-        return x, y, phi, self._law.world, self._law.plane
-
-    def local_order(self) -> Floats:
-        """Order of each oscillator and its coupling set, float64 (n,), from 0 to 1; ``H_local`` is its mean.
-
-        See :func:`~chronoflux.model.metrics.local_orders`.
-        """
-        phi = self._flock.array("phi")
-        n = len(phi)
-        if self._graph is not None:
-            return local_orders(phi, self._graph.indptr, self._graph.indices)
-        if self._params.coupling == "global":
-            return np.full(n, order(phi)[0])
-        near = self._flock.neighbours()
-        return local_orders(phi, np.arange(n + 1) * near.shape[1], near.ravel())
-
-    def correlation_length(self) -> float:
-        """How far phases agree in space, px; see :func:`~chronoflux.model.patterns.correlation_length`."""
-        return correlation_length(*self._where())
-
-    def vortices(self) -> Vortices:
-        """Vortices and antivortices of the phase; see :func:`~chronoflux.model.patterns.vortices`."""
-        return vortices(*self._where())
 
     # -- going on -------------------------------------------------------------------------------------
 
@@ -387,7 +295,7 @@ class Simulation:
         for kind, age, data in queue:
             kind.effect(swarm, age, **data)
         self._portal, self._pulses = swarm.portal, swarm.pulses
-        self._flock.put(_in_range({name: getattr(swarm, name) for name in ARRAYS}, p.world))
+        self._flock.put(in_range({name: getattr(swarm, name) for name in ARRAYS}, p.world))
         self._refresh()
 
     # -- others ---------------------------------------------------------------------------------------
@@ -490,14 +398,3 @@ def _size(state: State | None, frequencies: Any, graph: Graph | None) -> int | N
     if frequencies is not None:
         return max(1, length(frequencies))
     return None if graph is None else len(graph.indptr) - 1
-
-
-def _in_range(arrays: Arrays, world: World) -> Arrays:
-    """`arrays` brought back into range in place, after a change from outside."""
-    for name in ("vx", "vy"):
-        np.clip(arrays[name], -FASTEST, FASTEST, out=arrays[name])
-    for name, period in (("x", world[0]), ("y", world[1]), ("phi", TAU)):
-        values = arrays[name]
-        np.mod(values, period, out=values)
-        values[values >= period] = 0.0  # np.mod rounds −tiny up to the period itself
-    return arrays

@@ -9,15 +9,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from chronoflux.errors import UsageError
-from chronoflux.faces import on_stop_signals, run_command, run_face
+from chronoflux.faces import on_stop_signals, raise_open_files, run_command, run_face
 from chronoflux.signal import network
 from chronoflux.signal.limits import Limits
 from chronoflux.signal.server import DEFAULT_PORT, SignalServer, library_log
+from chronoflux.signal.topology import Name, Topology
 from chronoflux.signal.turn import Turn
 from chronoflux.version import VERSION
 
@@ -55,6 +56,14 @@ def _limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--turn-secret-file", type=EXISTING, help="File with the TURN server's shared secret.")
 @click.option("--trusted-proxy", "trusted_proxies", multiple=True, help="Proxy whose X-Forwarded-For counts.")
+@click.option(
+    "--topology",
+    type=click.Choice(get_args(Name)),
+    default="auto",
+    show_default=True,
+    help="Who is linked with whom; auto: full up to 16 nodes, random above.",
+)
+@click.option("--degree", type=int, help="Links of each node, even  (default: random 6, ring 2).")
 @_limit_options
 @click.option("--debug", is_flag=True, help="Log everything, and show tracebacks.")
 def main(debug: bool, **options: Any) -> None:
@@ -79,11 +88,13 @@ async def _run(
     turn_urls: tuple[str, ...],
     turn_secret_file: Path | None,
     trusted_proxies: tuple[str, ...],
+    topology: Name,
+    degree: int | None,
     **limits: Any,
 ) -> None:
     stop = asyncio.Event()
     on_stop_signals(stop.set)
-    _raise_open_files()
+    raise_open_files()
     server = SignalServer(
         host,
         port,
@@ -91,6 +102,7 @@ async def _run(
         origins=origins,
         tls=_tls(tls_cert, tls_key),
         turn=_turn(turn_urls, turn_secret_file),
+        topology=Topology(topology, degree),
         trusted_proxies=trusted_proxies,
         limits=Limits(**{name.removeprefix("limit_"): value for name, value in limits.items()}),
     )
@@ -152,16 +164,6 @@ def _turn(urls: tuple[str, ...], secret_file: Path | None) -> Turn | None:
     if not urls or secret_file is None:
         raise UsageError("--turn and --turn-secret-file go together")
     return Turn(urls, _secret(secret_file))
-
-
-def _raise_open_files() -> None:
-    """Each connection is an open file; the usual soft limit of 1024 is far below the hard one."""
-    try:
-        import resource
-    except ImportError:  # Windows, which has no such limit
-        return
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

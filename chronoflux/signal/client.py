@@ -59,6 +59,8 @@ SETTLED = 10.0
 ANSWER = 10.0
 """Seconds in which the server must answer the handshake, welcome us, and answer the join."""
 PING_EVERY = 20.0
+PROOF = 5.0
+"""Seconds in which a server that is doubted must answer a ping."""
 MAX_MESSAGE = 4 * 2**20
 """Longest message accepted from a server, bytes: room-peers of a full room fits."""
 QUEUE_MESSAGES, QUEUE_BYTES = 512, 2 * 2**20
@@ -97,6 +99,7 @@ class SignalClient:
         self.peer_id: str | None = None
         self.server: ServerInfo | None = None
         self.malformed = 0
+        self.joins = 0  # how often this client was let in: the first room-peers after each is complete
         if len(secret) != 16:
             raise UsageError(f"the secret has {len(secret)} bytes: it must have 16")
         try:
@@ -108,6 +111,7 @@ class SignalClient:
         self._on_message, self._on_state, self._tls = on_message, on_state, tls
         self._outbox = Outbox(QUEUE_MESSAGES, QUEUE_BYTES)
         self._to_send = asyncio.Event()
+        self._doubted = asyncio.Event()
         self._closing = asyncio.Event()
         self._ended = asyncio.Event()
         self._running = False
@@ -161,6 +165,14 @@ class SignalClient:
         self._to_send.set()
         return fate == "queued"
 
+    def doubt(self) -> None:
+        """Something went silent: see at once whether the server still answers, and connect anew if not.
+
+        A socket whose path is gone (another Wi-Fi, a machine that slept) is otherwise found out only by the
+        ping that comes next, after 20 to 40 s.
+        """
+        self._doubted.set()
+
     async def close(self) -> None:
         """Leave the room and close the socket; returns when :meth:`run` has ended. Idempotent."""
         self._closing.set()
@@ -203,15 +215,17 @@ class SignalClient:
             max_size=MAX_MESSAGE,
             logger=library_log,
         )
-        writer: asyncio.Task[None] | None = None
+        helpers: list[asyncio.Task[None]] = []
         try:
             async with asyncio.timeout(ANSWER):
                 await self._enter(line)
-            writer = asyncio.create_task(self._write(line), name="signaling client writes")
+            self._doubted.clear()
+            helpers.append(asyncio.create_task(self._write(line), name="signaling client writes"))
+            helpers.append(asyncio.create_task(self._prove(line), name="signaling client doubts"))
             while True:
                 self._take(await line.recv(decode=False))
         finally:
-            await self._hang_up(line, writer)
+            await self._hang_up(line, helpers)
 
     async def _enter(self, line: ClientConnection) -> None:
         """Be welcomed and send the join; returns once joined."""
@@ -270,11 +284,25 @@ class SignalClient:
         except TimeoutError:
             line.transport.abort()
 
-    async def _hang_up(self, line: ClientConnection, writer: asyncio.Task[None] | None) -> None:
+    async def _prove(self, line: ClientConnection) -> None:
+        """Whenever the server is doubted, ping it; cut the line when it does not answer."""
+        try:
+            while True:
+                await self._doubted.wait()
+                async with asyncio.timeout(PROOF):
+                    await (await line.ping())
+                self._doubted.clear()
+        except ConnectionClosed:
+            pass  # the reader has seen it too, and says why
+        except TimeoutError:
+            line.transport.abort()
+
+    async def _hang_up(self, line: ClientConnection, helpers: list[asyncio.Task[None]]) -> None:
         """Leave in order when the server listens, else cut it."""
-        if writer is not None:
-            writer.cancel()
-            await asyncio.wait([writer])
+        for task in helpers:
+            task.cancel()
+        if helpers:
+            await asyncio.wait(helpers)
         try:
             async with asyncio.timeout(CLOSING):
                 if self.state == "joined" and self._closing.is_set():
@@ -294,6 +322,7 @@ class SignalClient:
         while self._outbox.pop() is not None:
             pass  # left over from the connection before
         self.peer_id = own_id
+        self.joins += 1
         self._joined_at = asyncio.get_running_loop().time()
         self._set("joined", f"joined {clean(self._join.room)} on {self.url}")
 

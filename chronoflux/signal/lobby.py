@@ -26,11 +26,7 @@ from chronoflux.signal.protocol import (
     IceServers,
     JoinRoom,
     LeaveRoom,
-    PeerJoinedRoom,
-    PeerLeft,
     Relay,
-    RoomPeer,
-    RoomPeers,
     SendBroadcast,
     SendRelay,
     SendSignal,
@@ -45,6 +41,8 @@ from chronoflux.signal.protocol import (
     kind_of,
     peer_id,
 )
+from chronoflux.signal.room import Member, Room, Send
+from chronoflux.signal.topology import Topology
 from chronoflux.signal.turn import Turn
 from chronoflux.version import VERSION
 
@@ -56,13 +54,6 @@ LIMITED = frozenset({"message-size", "payload-size", "message-rate", "byte-rate"
 """Refusals that, kept up, end in a disconnection."""
 
 
-class Send(NamedTuple):
-    """Send `message` to each of these connections."""
-
-    to: tuple[int, ...]
-    message: ServerMessage
-
-
 class Close(NamedTuple):
     """Close this connection after what was sent to it."""
 
@@ -72,18 +63,6 @@ class Close(NamedTuple):
 
 
 Action = Send | Close
-
-
-@dataclass(eq=False)
-class Member:
-    """Somebody in a room. ``connection`` is None while a broken connection may still come back."""
-
-    id: str
-    room: str
-    connection: int | None
-    metadata: dict[str, Any]
-    joined: int
-    lasting: bool
 
 
 @dataclass(eq=False)
@@ -112,8 +91,8 @@ class Counts:
 class Lobby:
     """All rooms of one server.
 
-    Without a `token` everybody may join. `turn` makes the credentials handed out on joining.
-    `make_id` makes ids up for clients without a secret.
+    Without a `token` everybody may join. `turn` makes the credentials handed out on joining. `topology`
+    is how rooms are linked. `make_id` makes ids up for clients without a secret.
     """
 
     def __init__(
@@ -122,16 +101,18 @@ class Lobby:
         *,
         token: str | None = None,
         turn: Turn | None = None,
+        topology: Topology | None = None,
         make_id: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         self.limits = limits or Limits()
         self.counts = Counts()
         self._info = ServerInfo(name=SERVER_NAME, version=VERSION, limits=self.limits.announced())
         self._token, self._turn, self._make_id = _digest(token), turn, make_id
+        self._topology = topology or Topology()
         self._connections: dict[int, Connection] = {}
         self._addresses: Counter[str] = Counter()
         self._members: dict[str, Member] = {}
-        self._rooms: dict[str, dict[str, Member]] = {}
+        self._rooms: dict[str, Room] = {}
         self._last_joined = 0
         self._closing = False
         # When each falls due, by key; each delay is constant, so each is in order of time.
@@ -149,7 +130,7 @@ class Lobby:
     @property
     def rooms(self) -> dict[str, list[str]]:
         """The ids in each room, earliest first."""
-        return {name: list(members) for name, members in self._rooms.items()}
+        return {name: list(room.members) for name, room in self._rooms.items()}
 
     def connect(self, connection: int, address: str, now: float) -> list[Action]:
         """A socket opened, from `address`."""
@@ -250,9 +231,10 @@ class Lobby:
             case SendRelay(to=to, data=data):
                 return self._pass_on(client, to, Relay(from_=member.id, data=data), now)
             case SendBroadcast(data=data):
-                return self._tell_others(member, Broadcast(from_=member.id, data=data))
+                return self._broadcast(member, data)
             case SendTelemetry(telemetry=telemetry):
-                return self._tell_others(member, Telemetry(from_=member.id, telemetry=telemetry))
+                told = Telemetry(from_=member.id, telemetry=telemetry)
+                return [*self._rooms[member.room].tell_others(member, told)]
 
     def _join(self, client: Connection, message: JoinRoom, now: float) -> list[Action]:
         if self._closing:
@@ -263,7 +245,8 @@ class Lobby:
         id_ = client.id if message.secret is None else peer_id(bytes.fromhex(message.secret))
         known = self._members.get(id_)
         stays = known is not None and known.room == message.room
-        if not stays and len(self._rooms.get(message.room, ())) >= self.limits.room:
+        room = self._rooms.get(message.room)
+        if not stays and room is not None and len(room.members) >= self.limits.room:
             return self._refuse(client, "room-full", self.limits.text("room-full"), now)
 
         actions: list[Action] = []
@@ -287,8 +270,10 @@ class Lobby:
             client.id, message.room, client.number, message.metadata, self._last_joined, client.lasting
         )
         client.member = self._members[member.id] = member
-        self._rooms.setdefault(member.room, {})[member.id] = member
-        return [self._room_peers(client, member, now), *self._announce(member)]
+        room = self._rooms.get(member.room)
+        if room is None:
+            room = self._rooms[member.room] = Room(member.room, self._topology)
+        return [*room.enter(member, self._credentials(client, now))]
 
     def _return(
         self, client: Connection, member: Member, metadata: dict[str, Any], now: float
@@ -298,7 +283,7 @@ class Lobby:
         client.member, member.connection, member.metadata = member, client.number, metadata
         member.lasting = client.lasting
         self._away.pop(member.id, None)
-        return [self._room_peers(client, member, now), *(self._announce(member) if changed else ())]
+        return [*self._rooms[member.room].back(member, self._credentials(client, now), changed=changed)]
 
     def _replace(self, old: Connection) -> list[Action]:
         """Another socket showed the same secret: the old one loses its place."""
@@ -308,45 +293,25 @@ class Lobby:
 
     def _leave(self, member: Member) -> list[Action]:
         """Out of the room; the others hear it."""
-        others = self._tell_others(member, PeerLeft(peer_id=member.id))
         room = self._rooms[member.room]
-        del room[member.id], self._members[member.id]
-        if not room:
+        del self._members[member.id]
+        others = room.leave(member)
+        if not room.members:
             del self._rooms[member.room]
         self._away.pop(member.id, None)
         client = self._connections.get(member.connection) if member.connection is not None else None
         if client is not None:
             client.member = None
-        return others
+        return [*others]
 
     # --- who hears what -----------------------------------------------------------------------
 
-    def _room_peers(self, client: Connection, member: Member, now: float) -> Send:
-        """Whom a newcomer dials: everybody. (A sparser mesh would choose here, and set ``hops``.)"""
-        peers = [
-            RoomPeer(id=other.id, metadata=other.metadata, joined=other.joined)
-            for other in self._others(member)
-        ]
-        message = RoomPeers(
-            peers=peers,
-            peer_id=member.id,
-            joined=member.joined,
-            ice_servers=self._credentials(client, now),
-            hops=0,
-        )
-        return Send((client.number,), message)
-
-    def _announce(self, member: Member) -> list[Action]:
-        return self._tell_others(
-            member, PeerJoinedRoom(peer_id=member.id, metadata=member.metadata, joined=member.joined)
-        )
-
-    def _others(self, member: Member) -> Iterator[Member]:
-        return (other for other in self._rooms[member.room].values() if other is not member)
-
-    def _tell_others(self, member: Member, message: ServerMessage) -> list[Action]:
-        to = tuple(other.connection for other in self._others(member) if other.connection is not None)
-        return [Send(to, message)] if to else []
+    def _broadcast(self, member: Member, data: dict[str, Any]) -> list[Action]:
+        room = self._rooms[member.room]
+        if room.repeats(data):
+            self.counts.refused["repeated"] += 1
+            return []
+        return [*room.tell_others(member, Broadcast(from_=member.id, data=data))]
 
     def _pass_on(self, client: Connection, to: str, message: ServerMessage, now: float) -> list[Action]:
         sender, other = client.member, self._members.get(to)

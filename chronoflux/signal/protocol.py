@@ -25,6 +25,7 @@ from chronoflux.signal.checks import (
 )
 
 __all__ = [
+    "MAX_HOPS",
     "Broadcast",
     "ClientMessage",
     "ErrorMessage",
@@ -62,6 +63,8 @@ __all__ = [
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH)]
 Payload = dict[str, Any]
+MAX_HOPS = 256
+"""How often an event may be passed on at most: around a ring of a full room."""
 
 # What other peers say of themselves is judged one by one, by `metadata_or_none`: a bad one must not cost
 # the whole message, which is the server's. So any JSON is let through the decoder.
@@ -208,17 +211,19 @@ IceServerList = Annotated[list[IceServer], Meta(max_length=16)]
 
 
 class RoomPeers(Message, frozen=True, tag="room-peers"):
-    """Who is to be dialled by the receiver: after a join everybody, earliest first.
+    """Who is to be dialled by the receiver, earliest first: after a join its neighbours, later additions.
 
-    Ours: the receiver's confirmed ``peer_id`` and ``joined``, ``ice_servers``, and ``hops``, the hop
-    limit for events (0 in a full mesh).
+    Ours: the receiver's confirmed ``peer_id`` and ``joined``, ``ice_servers``; ``hops``, the hop limit for
+    events (0 in a full mesh); and ``recorded``, in a partial mesh: somebody listens to the telemetry that
+    goes through the server.
     """
 
     peers: list[RoomPeer]
     peer_id: Name | None = None
     joined: int | None = None
     ice_servers: IceServerList = field(default_factory=list)
-    hops: Annotated[int, Meta(ge=0, le=64)] = 0
+    hops: Annotated[int, Meta(ge=0, le=MAX_HOPS)] = 0
+    recorded: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class PeerJoinedRoom(Message, frozen=True, tag="peer-joined-room"):

@@ -9,12 +9,12 @@ import json
 import logging
 import ssl
 import time
-import weakref
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, Self, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -22,10 +22,14 @@ from websockets.http11 import Request, Response
 
 from chronoflux.errors import SignalingError, UsageError
 from chronoflux.signal import network
+from chronoflux.signal.door import Door
 from chronoflux.signal.limits import Limits
-from chronoflux.signal.lobby import Action, Lobby, Send
+from chronoflux.signal.lobby import Action, Lobby
 from chronoflux.signal.protocol import Telemetry, clean, encode_bytes, kind_of
-from chronoflux.signal.session import CLOSING, Outbox, Session
+from chronoflux.signal.room import Send
+from chronoflux.signal.session import CLOSING, Outbox, Session, text_frame
+from chronoflux.signal.socket import Socket
+from chronoflux.signal.topology import Topology
 from chronoflux.signal.turn import Turn
 from chronoflux.version import VERSION
 
@@ -44,22 +48,13 @@ CUT_FACTOR = 4
 """Messages longer than this many times the limit are not even read: their socket is closed."""
 
 
-class Socket(ServerConnection):
-    """A connection that can be found from when it is accepted, before its handshake."""
-
-    accepted: ClassVar[weakref.WeakSet[Socket]] = weakref.WeakSet()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        Socket.accepted.add(self)
-        super().connection_made(transport)
-
-
 class SignalServer:
     """A signaling server in the running event loop: ``async with SignalServer() as server: …``.
 
     Port 0 takes any free one. Without a `token` everybody may join. Pages of other `origins` than this
-    machine's are refused. `tls` makes it ``wss``, `turn` hands out TURN credentials, and behind
-    `trusted_proxies` (addresses or networks) clients are told apart by their forwarded address.
+    machine's are refused. `tls` makes it ``wss``, `turn` hands out TURN credentials, `topology` says who is
+    linked with whom, and behind `trusted_proxies` (addresses or networks) clients are told apart by their
+    forwarded address.
 
     Raises
     ------
@@ -78,6 +73,7 @@ class SignalServer:
         origins: Sequence[str] = (),
         tls: ssl.SSLContext | None = None,
         turn: Turn | None = None,
+        topology: Topology | None = None,
         trusted_proxies: Sequence[str] = (),
         limits: Limits | None = None,
     ) -> None:
@@ -87,7 +83,7 @@ class SignalServer:
             raise UsageError(f"port {port} is none: give 0 to 65535")
         self.host, self._port = host, port
         self.limits = limits or Limits()
-        self.lobby = Lobby(self.limits, token=token, turn=turn)
+        self.lobby = Lobby(self.limits, token=token, turn=turn, topology=topology)
         self.has_token = token is not None
         self.sent: Counter[str] = Counter()
         self.sent_bytes: Counter[str] = Counter()
@@ -95,6 +91,7 @@ class SignalServer:
         self.lag = 0.0
         self._tls, self._origins = tls, frozenset(map(network.check_origin, origins))
         self._trusted = network.parse_networks(trusted_proxies)
+        self.door: Door[ServerConnection] = Door(self.limits.connections, self.limits.per_address)
         self._numbers = itertools.count(1)
         self._sessions: dict[int, Session] = {}
         self._server: Server | None = None
@@ -114,7 +111,7 @@ class SignalServer:
                 self.host,
                 self._port,
                 compression=None,
-                create_connection=Socket,
+                create_connection=cast("type[ServerConnection]", partial(Socket, hall=self)),
                 process_request=self._http,
                 server_header=None,
                 open_timeout=self.limits.join,
@@ -201,8 +198,16 @@ class SignalServer:
 
     # --- sockets --------------------------------------------------------------------------------
 
+    def knock(self, socket: Socket) -> None:
+        """A socket was accepted; its handshake comes now. With too many under way the oldest is cut."""
+        goes = self.door.enter(socket, self._address(socket))
+        if goes is not None:
+            self.lobby.counts.refused["half-open"] += 1
+            goes.transport.abort()
+
     async def _serve(self, socket: ServerConnection) -> None:
         """One client, from handshake to end."""
+        self.door.leave(socket)
         number = next(self._numbers)
         outbox = Outbox(self.limits.queue_messages, self.limits.queue_bytes)
         session = self._sessions[number] = Session(socket, outbox)
@@ -214,6 +219,8 @@ class SignalServer:
         finally:
             del self._sessions[number]
             self._dropped += outbox.dropped
+            if isinstance(socket, Socket) and socket.cut_for:
+                self.lobby.counts.refused[socket.cut_for] += 1
             self._act(self.lobby.disconnect(number, self._now(), clean=in_order))
             writer.cancel()
             await asyncio.wait([writer])
@@ -241,12 +248,12 @@ class SignalServer:
 
     def _send(self, action: Send) -> None:
         data, kind = encode_bytes(action.message), kind_of(action.message)
-        droppable = isinstance(action.message, Telemetry)
+        frame, droppable = text_frame(data), isinstance(action.message, Telemetry)
         for number in action.to:
             session = self._sessions.get(number)
             if session is None:
                 continue
-            fate = session.send(data, droppable=droppable)
+            fate = session.send(data, frame, droppable=droppable)
             if fate == "queued":
                 self.sent[kind] += 1
                 self.sent_bytes[kind] += len(data)
@@ -328,6 +335,7 @@ class SignalServer:
 
     def _address(self, socket: ServerConnection) -> str:
         remote = socket.remote_address
+        # Before its handshake a socket has no request, and behind a proxy no address but the proxy's.
         forwarded = socket.request.headers.get_all("X-Forwarded-For") if socket.request else []
         return network.client_address(remote[0] if remote else "", forwarded, self._trusted)
 

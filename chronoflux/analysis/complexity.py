@@ -1,0 +1,139 @@
+"""How regular one series is, and how it scales: Lempel–Ziv, permutation entropy, detrended fluctuations.
+
+antropy has these three too, but compiles for half a minute at each import; here they are a few lines each.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from chronoflux.analysis.checks import series, whole
+from chronoflux.analysis.result import Result
+from chronoflux.errors import ParameterError
+
+
+def lempel_ziv(x: ArrayLike) -> Result:
+    """Lempel–Ziv complexity of a series made binary at its median, ``c(n) · log₂n / n``; dimensionless.
+
+    ``c(n)`` counts the words when each new one is the shortest that has not occurred before (Lempel and
+    Ziv, IEEE Transactions on Information Theory 22, 75, 1976). White noise tends to 1 from above, slowly; a
+    periodic series to 0.
+
+    Parameters
+    ----------
+    x
+        An unbroken, evenly sampled series, shape (n,), n ≥ 100.
+    """
+    values = series("x", x, least=100)
+    symbols = (values > np.median(values)).astype(np.uint8).tobytes()
+    n = len(symbols)
+    value = count_words(symbols) * math.log2(n) / n
+    return Result(
+        name="Lempel–Ziv complexity",
+        value=value,
+        unit="1",
+        n=n,
+        reading="0: wholly repetitive; 1: as much new as in white noise",
+        source="Lempel and Ziv, IEEE Transactions on Information Theory 22, 75, 1976",
+    )
+
+
+def count_words(symbols: bytes) -> int:
+    """Words of the exhaustive history: each the shortest not to be found before its end."""
+    words, start, n = 0, 0, len(symbols)
+    while start < n:
+        length, found = 1, 0
+        while start + length <= n:
+            word = symbols[start : start + length]
+            # A longer word can begin no earlier than the shorter one that it continues.
+            found = symbols.find(word, found, start + length - 1)
+            if found < 0:
+                break
+            length += 1
+        words += 1
+        start += length
+    return words
+
+
+def permutation_entropy(x: ArrayLike, *, order: int = 3, delay: int = 1) -> Result:
+    """Entropy of the orders in which `order` values in a row stand, over ``ln(order!)``; 0 to 1.
+
+    Bandt and Pompe, Physical Review Letters 88, 174102, 2002. White noise has 1, a growing series 0. Equal
+    values count as standing in the order they came.
+
+    Parameters
+    ----------
+    x
+        An unbroken, evenly sampled series, shape (n,), at least 5 · order! values.
+    order, delay
+        Values in a pattern, 2 to 7, and the steps between them.
+    """
+    whole("order", order, 2, 7), whole("delay", delay, 1)
+    patterns = math.factorial(order)
+    values = series("x", x, least=5 * patterns + (order - 1) * delay)
+    n = len(values) - (order - 1) * delay
+    windows = np.stack([values[i * delay : i * delay + n] for i in range(order)], axis=1)
+    code = np.argsort(windows, axis=1, kind="stable") @ order ** np.arange(order)
+    _, counts = np.unique(code, return_counts=True)
+    share = counts / n
+    return Result(
+        name=f"permutation entropy of order {order}",
+        value=abs(float(-(share * np.log(share)).sum() / math.log(patterns))),
+        unit="1",
+        n=n,
+        reading="0: always in the same order; 1: every order as often, as in white noise",
+        source="Bandt and Pompe, Physical Review Letters 88, 174102, 2002",
+    )
+
+
+def detrended_fluctuation(x: ArrayLike) -> Result:
+    """The exponent α of ``F(s) ∝ s^α``, fluctuation about lines over windows of s; dimensionless.
+
+    Peng and others, Physical Review E 49, 1685, 1994. White noise has 0.5, 1/f noise 1, Brownian motion
+    1.5. Windows from 8 to n/8, at most some 20 sizes evenly spaced in ``ln s``; the uncertainty is that of
+    the fitted slope, too small as the sizes share the same data.
+
+    Parameters
+    ----------
+    x
+        An unbroken, evenly sampled series, shape (n,), n ≥ 200.
+    """
+    values = series("x", x, least=200)
+    profile = np.cumsum(values - values.mean())
+    sizes = np.unique(np.geomspace(8, len(values) / 8, 20).astype(np.int64))
+    fluctuation = np.array([_fluctuation(profile, int(size)) for size in sizes])
+    if fluctuation.min() <= 0:
+        raise ParameterError("x", "straight in parts", "a series that fluctuates")
+    (slope, _), covariance = np.polyfit(np.log(sizes), np.log(fluctuation), 1, cov=True)
+    return Result(
+        name="DFA exponent α",
+        value=float(slope),
+        unit="1",
+        n=len(values),
+        uncertainty=float(math.sqrt(covariance[0, 0])),
+        reading=_memory(float(slope)),
+        source="Peng, Buldyrev, Havlin, Simons, Stanley, Goldberger, Physical Review E 49, 1685, 1994",
+    )
+
+
+def _fluctuation(profile: np.ndarray[tuple[int, ...], np.dtype[np.float64]], size: int) -> float:
+    """Root mean square about a straight line in each window; windows laid from both ends."""
+    count = len(profile) // size
+    ends = profile[: count * size], profile[len(profile) - count * size :]
+    windows = np.concatenate([end.reshape(count, size) for end in ends])
+    time = np.arange(size) - (size - 1) / 2
+    level = windows.mean(axis=1, keepdims=True)
+    slope = windows @ time / (time @ time)
+    rest = windows - level - slope[:, None] * time
+    return float(np.sqrt(np.square(rest).mean()))
+
+
+def _memory(alpha: float) -> str:
+    if alpha < 0.45:
+        return "ups tend to be followed by downs"
+    if alpha <= 0.55:
+        return "no long memory"
+    return "long memory" if alpha <= 1.05 else "wanders, like a sum of its steps"

@@ -1,0 +1,310 @@
+"""What follows an event: epochs laid over each other, recovery, dose and response, spread to others."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from chronoflux.analysis.checks import Floats, complete, fraction, same_length, series, whole
+from chronoflux.analysis.result import Result
+from chronoflux.errors import ParameterError
+
+MOST_RESAMPLED = 2000
+"""From more events on the band is the normal one, to which resampling has converged by then."""
+
+
+class Epochs(NamedTuple):
+    """The mean course round events: `lag` in s (m,), `mean`, `low`, `high` (m,), all `courses` (n, m).
+
+    `left_out` counts the events whose epoch is not wholly on record.
+    """
+
+    lag: Floats
+    mean: Floats
+    low: Floats
+    high: Floats
+    courses: Floats
+    left_out: int
+
+
+class Response(NamedTuple):
+    """How a response grows with the dose: the `slope` of a straight line, and the `rank` correlation."""
+
+    slope: Result
+    rank: Result
+
+
+def superposed_epochs(
+    x: ArrayLike,
+    t: ArrayLike,
+    events: ArrayLike,
+    *,
+    before: float = 10.0,
+    after: float = 30.0,
+    step: float = 1.0,
+    gap: float | None = None,
+    baseline: bool = True,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Epochs:
+    """The mean of a quantity round events, with a bootstrap band at each moment.
+
+    Chree, Philosophical Transactions A 212, 75, 1913. The band is of percentiles over events drawn with
+    replacement (Efron and Tibshirani, An Introduction to the Bootstrap, 1993); it holds for each moment by
+    itself, not for the whole course, and takes the events as independent of each other. From more than
+    2,000 events on it is the normal band, to which resampling has converged by then.
+
+    Parameters
+    ----------
+    x, t
+        The quantity and its times in s, growing, shape (n,); values between samples are interpolated.
+    events
+        Moments in s, shape (k,).
+    before, after, step
+        The epoch in s: from `before` s before to `after` s after, every `step` s.
+    gap
+        Longest distance in s between two samples that may be interpolated over; None: 2.5 times the
+        median. Epochs with a longer one, a missing value, or beyond the record are left out and counted.
+    baseline
+        Take off each epoch's mean before the event.
+
+    Raises
+    ------
+    ParameterError
+        When fewer than three epochs are left.
+    """
+    lag = epoch_lags(before, after, step)
+    courses = epoch_courses(x, t, events, lag, gap=gap)
+    return superpose(lag, courses, baseline=baseline, level=level, resamples=resamples, seed=seed)
+
+
+def epoch_lags(before: float, after: float, step: float) -> Floats:
+    """The moments of an epoch, in s from the event, which is one of them: float64 (m,)."""
+    if not (before >= 0 and after > 0 and 0 < step <= before + after):
+        raise ParameterError(
+            "before, after, step", (before, after, step), "s, with 0 < step ≤ before + after"
+        )
+    return step * np.arange(-math.floor(before / step + 1e-9), math.floor(after / step + 1e-9) + 1.0)
+
+
+def epoch_courses(
+    x: ArrayLike, t: ArrayLike, events: ArrayLike, lag: Floats, *, gap: float | None = None
+) -> Floats:
+    """The quantity at each lag from each event, float64 (k, m), NaN where it is not on record.
+
+    Arguments as of :func:`superposed_epochs`; with several records these are stacked and superposed.
+    """
+    values, times = np.asarray(x, dtype=np.float64), series("t", t, least=2)
+    moments = series("events", events, least=0, varies=False)
+    same_length(x=values, t=times)
+    if np.diff(times).min() <= 0:
+        raise ParameterError("t", "not growing", "growing times in s")
+    longest = 2.5 * float(np.median(np.diff(times))) if gap is None else gap
+    return _interpolated(values, times, moments[:, None] + lag, longest)
+
+
+def superpose(
+    lag: Floats,
+    courses: Floats,
+    *,
+    baseline: bool = True,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Epochs:
+    """Courses (k, m) round events laid over each other; those with a missing value are left out and counted.
+
+    See :func:`superposed_epochs`.
+    """
+    fraction("level", level), whole("resamples", resamples, 100)
+    if baseline:
+        if not (lag < 0).any():
+            raise ParameterError("lag", float(lag[0]), "beginning before the event, or baseline=False")
+        courses = courses - courses[:, lag < 0].mean(axis=1, keepdims=True)
+    (courses,), left_out = complete("epochs", courses, least=3)
+    n = len(courses)
+    mean = courses.mean(axis=0)
+    if n > MOST_RESAMPLED:
+        half = NormalDist().inv_cdf((1 + level) / 2) * courses.std(axis=0) / math.sqrt(n)
+        return Epochs(lag, mean, mean - half, mean + half, courses, left_out)
+    rng = np.random.default_rng(seed)
+    shares = rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n  # how often each event was drawn
+    low, high = np.quantile(shares @ courses, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return Epochs(lag, mean, low, high, courses, left_out)
+
+
+def _interpolated(values: Floats, times: Floats, at: Floats, longest: float) -> Floats:
+    """Values at given times, linearly between neighbours; NaN beyond the record or across a gap."""
+    right = np.clip(np.searchsorted(times, at, side="left"), 1, len(times) - 1)
+    span = times[right] - times[right - 1]
+    share = (at - times[right - 1]) / span
+    # A moment on a sample needs only that sample.
+    left_value = np.where(share >= 1, 0.0, values[right - 1])
+    right_value = np.where(share <= 0, 0.0, values[right])
+    found = left_value * (1 - share) + right_value * share
+    within = (at >= times[0]) & (at <= times[-1])
+    return np.where(within & ((span <= longest) | (share <= 0) | (share >= 1)), found, np.nan)
+
+
+def recovery_time(lag: ArrayLike, course: ArrayLike, *, fraction_left: float = 1 / math.e) -> float | None:
+    """The time in s from the greatest deviation after an event until only a fraction of it is left; or None.
+
+    Deviations are from 0, as :func:`superposed_epochs` with a baseline gives them; "until" means for good,
+    within the epoch; between samples on a straight line. An exponential recovery ``e^{−t/τ}`` has τ at the
+    default fraction, 1/e.
+
+    Parameters
+    ----------
+    lag, course
+        Times since the event in s, growing, and the course, shape (n,).
+    """
+    times, values = series("lag", lag, least=3), series("course", course, least=3)
+    same_length(lag=times, course=values)
+    fraction("fraction_left", fraction_left)
+    after = times >= 0
+    if np.count_nonzero(after) < 2:
+        raise ParameterError("lag", float(times[-1]), "two moments or more from the event on")
+    times, size = times[after], np.abs(values[after])
+    top = int(np.argmax(size))
+    limit = fraction_left * size[top]
+    last = int(np.flatnonzero(size > limit)[-1])
+    if last == len(size) - 1:
+        return None
+    part = (size[last] - limit) / (size[last] - size[last + 1])
+    return float(times[last] + part * (times[last + 1] - times[last]) - times[top])
+
+
+def dose_response(
+    dose: ArrayLike,
+    response: ArrayLike,
+    *,
+    unit: str = "response per dose",
+    count: int = 1999,
+    seed: int = 0,
+) -> Response:
+    """How a response grows with the dose: the slope of a straight line, and Spearman's rank correlation.
+
+    The slope is by least squares, its uncertainty the spread over events drawn with replacement. Both
+    p-values, two-sided, come from `count` orders in which the doses are dealt out again: that takes the
+    events as exchangeable, so as far enough apart to have been forgotten.
+
+    Parameters
+    ----------
+    dose, response
+        One of each for every event, shape (k,), k ≥ 5; events with a missing value are left out and counted.
+    unit
+        The unit of the slope, for the reader.
+    """
+    doses, responses = np.asarray(dose, dtype=np.float64), np.asarray(response, dtype=np.float64)
+    if doses.ndim != 1 or doses.shape != responses.shape:
+        raise ParameterError("dose, response", (doses.shape, responses.shape), "two series of one length")
+    (doses, responses), masked = complete("events", doses, responses, least=5)
+    series("dose", doses), series("response", responses)
+    whole("count", count, 199)
+    rng = np.random.default_rng(seed)
+    n = len(doses)
+    orders = rng.permuted(np.tile(np.arange(n), (count, 1)), axis=1)
+
+    def judged(a: Floats, b: Floats) -> tuple[float, float]:
+        a, b = (a - a.mean()) / a.std(), (b - b.mean()) / b.std()
+        value = float(a @ b) / n
+        far = np.count_nonzero(np.abs(a[orders] @ b) / n >= abs(value) - 1e-12)
+        return value, (1 + int(far)) / (count + 1)
+
+    correlation, p = judged(doses, responses)
+    picks = rng.integers(n, size=(count, n))
+    drawn, answered = doses[picks], responses[picks]
+    drawn = drawn - drawn.mean(axis=1, keepdims=True)
+    size = np.square(drawn).sum(axis=1)
+    slopes = (drawn * answered).sum(axis=1)[size > 0] / size[size > 0]
+    slope = Result(
+        name="slope of the response over the dose",
+        value=correlation * float(responses.std() / doses.std()),
+        unit=unit,
+        n=n,
+        masked=masked,
+        uncertainty=float(slopes.std(ddof=1)),
+        p=p,
+        surrogates=count,
+        reading="grows with the dose" if correlation > 0 else "falls with the dose",
+        source="least squares; permutation test: Good, Permutation Tests, 2000",
+    )
+    rank, p = judged(_ranks(doses), _ranks(responses))
+    return Response(
+        slope,
+        Result(
+            name="rank correlation of dose and response (Spearman)",
+            value=rank,
+            unit="1",
+            n=n,
+            masked=masked,
+            p=p,
+            surrogates=count,
+            reading="1: always more with more",
+            source="Spearman, American Journal of Psychology 15, 72, 1904",
+        ),
+    )
+
+
+def _ranks(values: Floats) -> Floats:
+    """Ranks from 0; equal values share the mean of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    ranks: Floats = (ends - (counts + 1) / 2)[inverse]
+    return ranks
+
+
+class Spread(NamedTuple):
+    """How a course passes from one peer to another: its `delay` in s, and the `correlation` there."""
+
+    delay: Result
+    correlation: Result
+
+
+def spread(
+    source: ArrayLike, target: ArrayLike, *, step: float, longest: float, count: int = 199, seed: int = 0
+) -> Spread:
+    """The delay at which a target follows a source most closely, and whether it follows at all.
+
+    The lag from −`longest` to `longest` with the greatest cross-correlation; negative when the target is
+    ahead. Its p-value compares that maximum, over all these lags, with the maxima when the source is turned
+    round by `count` numbers of steps, all at once by Fourier transforms.
+
+    Parameters
+    ----------
+    source, target
+        Unbroken series on the same even steps of `step` s, shape (n,).
+    """
+    x, y = series("source", source, least=20), series("target", target, least=20)
+    same_length(source=x, target=y)
+    if not step > 0:
+        raise ParameterError("step", step, "above 0 s")
+    n, reach = len(x), int(longest / step + 1e-9)
+    if not 1 <= reach < n // 4:
+        raise ParameterError("longest", longest, f"from {step:g} s to a quarter of the record")
+    x, y = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
+    around = np.fft.irfft(np.fft.rfft(y) * np.fft.rfft(x).conj(), n) / n  # at each circular lag
+    lags = np.arange(-reach, reach + 1)
+    value, best = float(around[lags].max()), int(lags[np.argmax(around[lags])])
+    shifts = np.arange(2 * reach + 1, n - 2 * reach)
+    whole("count", count, 19, len(shifts))
+    chosen = np.random.default_rng(seed).permutation(shifts)[:count]
+    null = around[(lags + chosen[:, None]) % n].max(axis=1)
+    p = (1 + int(np.count_nonzero(null >= value))) / (count + 1)
+    follows = f"the target follows after {best * step:g} s" if p <= 0.05 else "it may be chance"
+    delay = Result(
+        name="delay",
+        value=best * step,
+        unit="s",
+        n=n,
+        p=p,
+        surrogates=count,
+        reading=follows,
+        source="cross-correlation; Quian Quiroga and others, Physical Review E 65, 041903, 2002",
+    )
+    return Spread(delay, delay.replace(name="correlation at that delay", value=value, unit="1"))

@@ -1,0 +1,82 @@
+"""What a measure answers: a number with its unit, its uncertainty, its sample size, and a line to read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Result:
+    """One measured value. ``float(result)`` is the value alone; printing it says everything.
+
+    Parameters
+    ----------
+    name
+        What was measured.
+    value, unit
+        The number and its unit; a dimensionless one has the unit ``"1"``.
+    n, masked
+        Samples that entered it, and samples left out because they were missing.
+    uncertainty
+        Standard error, in the same unit; None when it was not asked for.
+    p, surrogates
+        How often chance gives as much, and by how many surrogates that is known; None and 0 when not asked.
+    reading
+        One line in words.
+    source
+        Where the formula is from.
+    """
+
+    name: str
+    value: float
+    unit: str
+    n: int
+    masked: int = 0
+    uncertainty: float | None = None
+    p: float | None = None
+    surrogates: int = 0
+    reading: str = ""
+    source: str = ""
+
+    def __float__(self) -> float:
+        return self.value
+
+    def replace(self, **changes: Any) -> Result:
+        """The same with some fields changed."""
+        return replace(self, **changes)
+
+    def in_bits(self) -> Result:
+        """An amount of information in bits instead of nats (1 bit = ln 2 nats).
+
+        Raises
+        ------
+        ValueError
+            When the unit is not nats.
+        """
+        if self.unit != "nats":
+            raise ValueError(f"{self.name} is measured in {self.unit}, not in nats")
+        nat = 1.4426950408889634
+        spread = None if self.uncertainty is None else self.uncertainty * nat
+        return replace(self, value=self.value * nat, uncertainty=spread, unit="bits")
+
+    def __repr__(self) -> str:
+        unit = "" if self.unit == "1" else f" {self.unit}"
+        spread = "" if self.uncertainty is None else f" ± {self.uncertainty:.2g}"
+        facts = [f"n = {self.n:,}"]
+        if self.masked:
+            facts.append(f"{self.masked:,} masked")
+        if self.p is not None:
+            facts.append(f"p = {self.p:.3g} by {self.surrogates:,} surrogates")
+        reading = f": {self.reading}" if self.reading else ""
+        return f"{self.name} = {self.value:.4g}{spread}{unit} ({', '.join(facts)}){reading}"
+
+    def to_series(self) -> pd.Series[Any]:
+        """A pandas Series of all fields, named after the measure."""
+        import pandas as pd
+
+        facts = ("value", "unit", "uncertainty", "n", "masked", "p", "surrogates", "reading", "source")
+        return pd.Series({fact: getattr(self, fact) for fact in facts}, name=self.name, dtype=object)

@@ -1,0 +1,281 @@
+"""The sections of a report: each a function that measures one thing on the records of a room.
+
+It fills a :class:`Section`, and is a line in :data:`SECTIONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chronoflux.analysis import plots
+from chronoflux.analysis.chance import assess
+from chronoflux.analysis.checks import Floats
+from chronoflux.analysis.criticality import change_points
+from chronoflux.analysis.integration import emergence_nats
+from chronoflux.analysis.response import recovery_time
+from chronoflux.analysis.result import Result
+from chronoflux.analysis.rooms import (
+    event_epochs,
+    information_flow,
+    locked,
+    longest_stretch,
+    pair_matrix,
+    pairs,
+    side_by_side,
+)
+from chronoflux.errors import ParameterError
+from chronoflux.model.events import EVENTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORGETS = 120
+"""Seconds that a segment between change points of H lasts at least."""
+_CIRCULAR = "Quian Quiroga, Kraskov, Kreuz, Grassberger, Physical Review E 65, 041903, 2002"
+FAULTS = ("torn", "bad", "gaps", "missing", "repeats", "clock_steps", "dropped", "superseded")
+"""What of the reader's report is told."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is looked at: the records of one room, and how carefully."""
+
+    frame: pd.DataFrame
+    surrogates: int = 199
+    seed: int = 0
+
+    @property
+    def kinds(self) -> list[str]:
+        """The types of own and remote events on record."""
+        present = set(self.frame["type"].unique())
+        return [kind for event in EVENTS for kind in (event.name, f"remote_{event.name}") if kind in present]
+
+
+@dataclass
+class Section:
+    """One part of the report: lines to read, pictures, tables, and the sources of what was used."""
+
+    title: str
+    lines: list[str] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    tables: list[pd.DataFrame] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+
+
+def overview(study: Study, section: Section) -> None:
+    """Runs, how long they are, and what is missing in them."""
+    import pandas as pd
+
+    table = side_by_side(study.frame, "H")
+    rows = []
+    for (node, run), records in study.frame.groupby(["node", "run"], dropna=False):
+        rows.append(
+            {
+                "node": node,
+                "run": run,
+                "first record (UTC)": f"{records['time'].min():%Y-%m-%d %H:%M:%S}",
+                "hours": round((records["time"].max() - records["time"].min()).total_seconds() / 3600, 3),
+                "records": len(records),
+                "events": int(records["type"].isin(study.kinds).sum()),
+            }
+        )
+    section.tables.append(pd.DataFrame(rows))
+    missing = sum(table.attrs["missing"].values())
+    share = missing / table.size
+    hours = float(table.index[-1]) / 3600
+    section.lines.append(
+        f"{len(rows)} runs of {len(table.columns)} nodes over {hours:.2f} h; "
+        f"{share:.1%} of the node-seconds are not on record"
+    )
+    faults = study.frame.attrs.get("report", {})
+    found = [f"{name.replace('_', ' ')}: {faults[name]}" for name in FAULTS if faults.get(name)]
+    section.lines.append("in the logs: " + ("; ".join(found) or "no damage, no gaps"))
+
+
+def order(study: Study, section: Section) -> None:
+    """H, H_local and H_mesh over the whole time, with events."""
+    columns = [name for name in ("H", "H_local", "H_mesh") if study.frame[name].notna().any()]
+    sizes = study.frame["nodes"].dropna()
+    axes = _subplots(len(columns), 1, height=2.8)
+    for name, ax in zip(columns, axes, strict=True):
+        unrelated = int(sizes.median()) if name == "H" and len(sizes) else None
+        events = study.kinds if name == columns[0] else ()
+        plots.over_time(study.frame, name, events=events, oscillators=unrelated, ax=ax)
+        table = side_by_side(study.frame, name)
+        means = table.mean()
+        between = f"between nodes {means.min():.3f} to {means.max():.3f}"
+        section.lines.append(f"mean {name} {np.nanmean(table):.3f}, {between}")
+    section.figures.append(axes[0].figure)  # type: ignore[arg-type]
+    section.sources += [
+        "order parameter: Kuramoto, Chemical Oscillations, Waves, and Turbulence, 1984",
+        "null band of H: Mardia and Jupp, Directional Statistics, 2000",
+    ]
+
+
+def synchrony(study: Study, section: Section) -> None:
+    """Which nodes were locked to which, how strongly, and when."""
+    table, held = pairs(study.frame), locked(study.frame)
+    section.tables.append(table.reset_index().round(4))
+    section.lines.append(
+        f"phase-locking value of {len(table)} pairs: median {table['plv'].median():.3f}, "
+        f"highest {table['plv'].max():.3f} ({_best(table['plv'])})"
+    )
+    names = held.groupby(["a", "b"]).ngroups
+    total = held["duration"].sum()
+    section.lines.append(
+        f"{len(held)} locked intervals of {names} pairs, {total:.0f} s in all (30 s windows, PLV ≥ 0.9)"
+    )
+    section.lines.append("nodes of equal frequency look locked whatever they do: see the column df, in Hz")
+    axes = _subplots(1, 2 if len(held) else 1, height=4.6)
+    plots.pair_matrix(pair_matrix(study.frame), ax=axes[0])
+    if len(held):
+        plots.locked_intervals(held, ax=axes[1])
+    section.figures.append(axes[0].figure)  # type: ignore[arg-type]
+    section.sources += [
+        "phase-locking value: Lachaux, Rodriguez, Martinerie, Varela, Human Brain Mapping 8, 194, 1999",
+        "phase lag indices: Stam, Nolte, Daffertshofer, Human Brain Mapping 28, 1178, 2007; "
+        "Vinck and others, NeuroImage 55, 1548, 2011",
+    ]
+
+
+def responses(study: Study, section: Section) -> None:
+    """The mean course of H round each kind of event, own and remote."""
+    drawn = []
+    for kind in study.kinds:
+        try:
+            drawn.append((kind, event_epochs(study.frame, kind, seed=study.seed)))
+        except ParameterError as error:
+            section.lines.append(f"{kind}: not measured ({error})")
+    axes = _subplots(-(-len(drawn) // 2), min(2, len(drawn)), height=2.8) if drawn else []
+    for (kind, found), ax in zip(drawn, axes, strict=False):
+        plots.epochs(found, ax=ax).set_title(kind.replace("_", " "), fontsize=9)
+        after = found.lag >= 0
+        top = int(np.argmax(np.abs(np.where(after, found.mean, 0))))
+        back = recovery_time(found.lag, found.mean) if np.ptp(found.mean) else None
+        band = f"[{found.low[top]:+.3f}, {found.high[top]:+.3f}]"
+        recovered = f"back to 1/e in {back:.1f} s" if back is not None else "not back to 1/e within 30 s"
+        section.lines.append(
+            f"{kind}: {len(found.courses)} events ({found.left_out} left out), H changes by "
+            f"{found.mean[top]:+.3f} {band} after {found.lag[top]:.0f} s, {recovered}"
+        )
+    if drawn:
+        section.figures.append(axes[0].figure)  # type: ignore[arg-type]
+    elif not section.lines:
+        section.lines.append("no events on record")
+    section.sources += [
+        "superposed epochs: Chree, Philosophical Transactions A 212, 75, 1913",
+        "bootstrap: Efron and Tibshirani, An Introduction to the Bootstrap, 1993",
+    ]
+
+
+def levels(study: Study, section: Section) -> None:
+    """Where the order of the room steps to another level."""
+    mean, times = _mean_order(study)
+    points = change_points(mean, least=FORGETS)
+    axes = _subplots(1, 1, height=3)
+    plots.change_points(mean, times, points, label="mean H of the nodes [1]", ax=axes[0])
+    section.figures.append(axes[0].figure)  # type: ignore[arg-type]
+    at = ", ".join(f"{times[int(i)] / 60:.1f}" for i in points[:20])
+    where = f", at {at} min{'…' if len(points) > 20 else ''}" if at else ""
+    section.lines.append(f"{len(points)} change points{where}")
+    section.sources.append(
+        "change points (PELT): Killick, Fearnhead, Eckley, Journal of the American Statistical Association "
+        "107, 1590, 2012"
+    )
+
+
+def rhythms(study: Study, section: Section) -> None:
+    """Spectrum and spectrogram of the order of the room."""
+    mean, _ = _mean_order(study)
+    axes = _subplots(1, 2, height=3.4)
+    plots.spectrum(mean, 1.0, ax=axes[0])
+    plots.spectrogram(mean, 1.0, window=min(512, len(mean) // 4), ax=axes[1])
+    section.figures.append(axes[0].figure)  # type: ignore[arg-type]
+    section.lines.append(f"Welch's spectrum of {len(mean):,} s in a row, from {8 / len(mean):.2g} to 0.5 Hz")
+    section.sources.append("spectrum: Welch, IEEE Transactions on Audio and Electroacoustics 15, 70, 1967")
+
+
+def information(study: Study, section: Section) -> None:
+    """Which nodes' H tells of which others' next one."""
+    found = information_flow(study.frame, count=study.surrogates, seed=study.seed)
+    section.tables.append(found.reset_index().sort_values("te_nats", ascending=False).head(40).round(5))
+    axes = _subplots(1, 1, height=5)
+    plots.flow(found, ax=axes[0])
+    section.figures.append(axes[0].figure)  # type: ignore[arg-type]
+    facts = found.attrs
+    section.lines.append(
+        f"{found['found'].sum()} of {len(found)} directions beyond chance (Gaussian transfer entropy of H, "
+        f"lag 1 s, maximum statistic over {study.surrogates} circular shifts, p ≤ {facts['level']}; "
+        f"n = {facts['n']:,}, {facts['masked']:,} masked)"
+    )
+    if found["found"].any():
+        section.lines.append("two nodes that listen to a third may give this too, without a way between them")
+        section.lines.append(
+            f"most: {_best(found['te_nats'], ' → ')}, {found['te_nats'].max():.4f} nats a step"
+        )
+    section.sources += [
+        "transfer entropy: Schreiber, Physical Review Letters 85, 461, 2000; Barnett, Barrett, Seth, "
+        "Physical Review Letters 103, 238701, 2009",
+        "maximum statistic: Nichols and Holmes, Human Brain Mapping 15, 1, 2002",
+        f"circular shifts: {_CIRCULAR}",
+    ]
+
+
+def emergence(study: Study, section: Section) -> None:
+    """Does the room's mean H tell more of its future than the nodes' one by one?"""
+    orders = longest_stretch(side_by_side(study.frame, "H")).to_numpy()
+
+    def psi(micro: Floats) -> Result:
+        return emergence_nats(micro, micro.mean(axis=1)).psi
+
+    if orders.shape[1] < 2:
+        raise ParameterError("nodes", orders.shape[1], "at least 2 in the room")
+    count = min(study.surrogates, 99)
+    judged = assess(psi, orders, together=False, count=count, seed=study.seed)
+    rest = emergence_nats(orders, orders.mean(axis=1))
+    section.lines += [repr(judged), repr(rest.delta), repr(rest.gamma)]
+    section.lines.append(
+        "macro: the mean of H over the nodes; surrogates: each node's H turned by its own shift"
+    )
+    section.sources += [f"causal emergence: {judged.source}", f"circular shifts: {_CIRCULAR}"]
+
+
+SECTIONS: dict[str, Callable[[Study, Section], None]] = {
+    "Runs and gaps": overview,
+    "Order over time": order,
+    "Synchrony between nodes": synchrony,
+    "Response to events": responses,
+    "Change points of the mean H": levels,
+    "Spectrum of the mean H": rhythms,
+    "Information flow between nodes": information,
+    "Causal emergence of the mean H": emergence,
+}
+"""The sections by their titles, in the order of the report."""
+
+
+def _mean_order(
+    study: Study,
+) -> tuple[Floats, Floats]:
+    """The mean H of the nodes and its times in s, over the longest stretch with all of them on record."""
+    stretch = longest_stretch(side_by_side(study.frame, "H"))
+    return stretch.mean(axis=1).to_numpy(np.float64), np.asarray(stretch.index, dtype=np.float64)
+
+
+def _best(values: pd.Series[float], joint: str = " – ") -> str:
+    if values.isna().all():
+        return "none"
+    a, b = values.index[int(np.nanargmax(values))]
+    return f"{a}{joint}{b}"
+
+
+def _subplots(rows: int, columns: int, *, height: float) -> list[Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, height * rows), layout="constrained")
+    return list(figure.subplots(rows, columns, squeeze=False).flat)

@@ -1,0 +1,68 @@
+"""``python -m chronoflux.analyze``: from a folder of logs to a summary and a report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from chronoflux.errors import UsageError
+from chronoflux.faces import run_command, run_face
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("logs", nargs=-1, required=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="write the report as one HTML page"
+)
+@click.option("--room", help="which room, when the logs are of several")
+@click.option(
+    "--surrogates",
+    type=click.IntRange(19, 99_999),
+    default=199,
+    show_default=True,
+    help="surrogates that chance is judged by",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="of the surrogates")
+@click.option("--debug", is_flag=True, help="show tracebacks")
+def main(debug: bool, **options: Any) -> None:
+    """Say what is in LOGS: run folders, a folder of them, files or globs, of one room.
+
+    Runs and gaps, order over time, who was locked with whom and when, responses to events, change points,
+    spectrum, information flow between nodes, emergence: in the terminal, and with --out as an HTML page with
+    pictures and sources.
+    """
+    run_face(lambda: _run(**options), debug=debug)
+
+
+async def _run(logs: tuple[str, ...], out: Path | None, room: str | None, surrogates: int, seed: int) -> None:
+    from chronoflux.analysis.report import study_room
+    from chronoflux.telemetry import load
+
+    if out is not None and not out.parent.is_dir():
+        raise UsageError(f"--out {out}: the folder {out.parent} does not exist")
+    bar: partial[Iterable[Any]] = partial(
+        tqdm, desc="measuring", unit="section", file=sys.stderr, leave=False
+    )
+    frame = load(list(logs))
+    report = study_room(frame, room=room, surrogates=surrogates, seed=seed, progress=bar)
+    click.echo(f"{report.name}\n\n{report.text()}")
+    if out is not None:
+        _write(out, report.html())
+        click.echo(f"\nreport: {out}")
+
+
+def _write(path: Path, page: str) -> None:
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--out {path}: cannot be written ({error.strerror})") from error
+
+
+if __name__ == "__main__":
+    run_command(main)

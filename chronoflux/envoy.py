@@ -1,0 +1,206 @@
+"""`Envoy`: speaks for a swarm in its room, and for the room to the swarm."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from chronoflux.errors import ChronofluxError
+from chronoflux.mesh import messages
+from chronoflux.mesh.clock import Followed, MeshClock
+from chronoflux.mesh.gossip import Event
+from chronoflux.mesh.messages import Field
+from chronoflux.mesh.peer import Peer, own_order
+from chronoflux.model.events import EventKind, World
+from chronoflux.model.schedule import Action
+from chronoflux.runner import Runner
+from chronoflux.telemetry import RunLog
+from chronoflux.version import VERSION
+
+if TYPE_CHECKING:
+    from chronoflux.mesh.mesh import Mesh
+
+log = logging.getLogger(__name__)
+PULSE_LIFE = 5.0  # s; a pulse of the strongest kind has faded by then
+LIVE_PULSES = 256
+
+
+class Envoy:
+    """What a node's runner and mesh tell each other, on the event loop.
+
+    ``runner`` and ``mesh`` are given as soon as they are there; without a room there is no mesh.
+    ``world`` gives the node's width and height in px; ``fire`` and ``change`` do what the schedule says.
+    """
+
+    runner: Runner
+    mesh: Mesh | None = None
+
+    def __init__(
+        self,
+        node_id: str,
+        kind: str,
+        clock: MeshClock,
+        log: RunLog,
+        *,
+        world: Callable[[], World],
+        fire: Callable[..., str],
+        change: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        self.sent = self.received = 0
+        self._node_id, self._kind, self._clock, self._log = node_id, kind, clock, log
+        self._world, self._fire, self._change = world, fire, change
+        self._pulses: list[Event] = []
+
+    @property
+    def world(self) -> World:
+        """Width and height in px."""
+        return self._world()
+
+    @property
+    def peer_id(self) -> str:
+        """The node's id in the room; its own name as long as there is none."""
+        return (self.mesh.id if self.mesh else "") or self._node_id
+
+    @property
+    def peers(self) -> list[Peer]:
+        """Who is in the room."""
+        return list(self.mesh.peers.values()) if self.mesh else []
+
+    # -- events ----------------------------------------------------------------------------------------
+
+    def _time_for(self, kind: EventKind) -> float:
+        """Mesh time for an event fired now; a standing one comes after the one it replaces."""
+        now = self._clock.now()
+        held = self.mesh.gossip.standing(kind.name, now) if self.mesh else None
+        return now if held is None else max(now, held.at + 0.001)
+
+    def publish(self, kind: EventKind, data: Mapping[str, Any], key: str) -> None:
+        """Fire an event here and at every peer."""
+        event = Event(kind, data, key, self.peer_id, self._time_for(kind))
+        self.sent += 1
+        self._apply(event, own=True)
+        if self.mesh is not None:
+            self.mesh.publish(event)
+
+    def _apply(self, event: Event, *, own: bool) -> None:
+        self.runner.fire(event, own=own)
+        if event.kind.name == "intent":
+            self._pulses = [*self._alive(), event]
+
+    def _alive(self) -> list[Event]:
+        """The intents whose pulses have not faded yet."""
+        now = self._clock.now()
+        return [pulse for pulse in self._pulses if now - pulse.at < PULSE_LIFE * 1000]
+
+    # -- what the runner and the mesh tell -------------------------------------------------------------
+
+    def hello(self) -> Mapping[str, Any]:
+        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        who = {"version": VERSION, "nodeId": self._node_id, "kind": self._kind}
+        return {**who, "features": messages.FEATURES}
+
+    def _gate(self) -> Event | None:
+        """The lion gate that holds in the room."""
+        return self.mesh.gossip.standing("lion_gate", self._clock.now()) if self.mesh else None
+
+    def greeting(self) -> Mapping[str, Any]:
+        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        gate, alive = self._gate(), self._alive()
+        snapshot = self.runner.snapshot()
+        portal = bool(gate.data["on"]) if gate else snapshot.portal
+        if not self._clock.settled:  # what has a time is told when the room's is known
+            gate, alive, portal = None, [], False
+        pulses = [{**event.data, "id": event.id, "origin": event.origin, "at": event.at} for event in alive]
+        return {
+            "nodes": self.runner.params.oscillators,
+            "portal": portal,
+            "t": snapshot.t,
+            "portalAt": gate.at if gate else None,
+            "portalOrigin": gate.origin if gate else None,
+            "intents": pulses,
+            "world": list(self.world),
+        }
+
+    def on_event(self, event: Event) -> None:
+        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        if event.kind.name == "intent" and len(self._alive()) >= LIVE_PULSES:
+            log.debug("%s: an intent was refused: there are %d live pulses", self._node_id, LIVE_PULSES)
+            return
+        self.received += 1
+        self._apply(event, own=False)
+
+    def on_field(self, peer: str, field: Field) -> None:
+        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        self.runner.hear(peer, field)
+
+    def on_joined(self, peer_id: str) -> None:
+        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        self._log.update(peer_id=peer_id)
+
+    def on_peer(self, peer: Peer, change: str, reason: str) -> None:
+        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        runner, facts = self.runner, {"id": peer.id, "name": peer.name, "change": change, "reason": reason}
+        log.info("%s: %s %s%s", self._node_id, peer.name, change, f" ({reason})" if reason else "")
+
+        if change == "gone":
+            runner.forget(peer.id)
+        runner.put(lambda simulation: runner.note("peer", data=facts))
+
+    def on_clock(self, change: Followed) -> None:
+        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        if change.step is not None:
+            by = change.step
+            self._pulses = [replace(pulse, at=pulse.at + by) for pulse in self._pulses]
+            for peer in self.peers:
+                self.runner.forget(peer.id)
+        moved = "" if change.step is None else f", moved by {change.step:+.3f} ms"
+        log.info("%s: mesh time follows %s%s", self._node_id, change.reference[:8], moved)
+        self.runner.put(lambda simulation: self.runner.follow(change))
+
+    def on_mean_field(self, field: Field) -> None:
+        """See :class:`~chronoflux.runner.Listener`."""
+        if self.mesh is not None:
+            self.mesh.send_field(field)
+
+    def on_scheduled(self, action: Action) -> None:
+        """See :class:`~chronoflux.runner.Listener`."""
+        try:
+            if action.event is None:
+                self._change(action.data)
+            else:
+                self._fire(action.event, **action.data)
+        except ChronofluxError as error:
+            log.warning("%s: the schedule's entry for %g s was left out: %s", self._node_id, action.t, error)
+
+    def surroundings(self, at: float, own: Field) -> dict[str, Any]:
+        """See :class:`~chronoflux.runner.Listener`: `H_mesh`, the number of live peers, the pairs."""
+        live = [peer for peer in self.peers if peer.state == "live" and peer.kind != "probe"]
+        total, weight = own_order(own) * own.n, own.n
+        for peer in live:
+            theirs = peer.order(at)
+            if theirs is not None and peer.field_ is not None:
+                total += peer.field_.n * theirs
+                weight += peer.field_.n
+        peerings = [peer.pairing(own, at) for peer in live if peer.order(at) is not None]
+        return {"metrics": {"peers": len(live), "H_mesh": abs(total) / weight}, "peerings": peerings}
+
+    def on_record(self, metrics: Mapping[str, Any]) -> None:
+        """See :class:`~chronoflux.runner.Listener`."""
+        if self.mesh is None:
+            return
+        pulses = [event.data for event in self._alive()]
+        intents = [{"x": pulse["x"], "y": pulse["y"], "E": pulse["E"]} for pulse in pulses[-3:]]
+        shown = {name: value for name, value in metrics.items() if value == value}
+        telemetry = {**shown, "t": self.runner.snapshot().t, "intents": intents}
+        gate = self._gate() if self._clock.settled else None
+        self.mesh.send_telemetry(
+            messages.Telemetry(
+                telemetry,
+                at=self._clock.now(),
+                portal=bool(gate and gate.data["on"]),
+                portal_at=gate.at if gate else None,
+                portal_origin=gate.origin if gate else None,
+            )
+        )

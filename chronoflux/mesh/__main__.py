@@ -1,0 +1,146 @@
+"""``python -m chronoflux.mesh check ROOM``: who is in a room, how each is reached, and why not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from chronoflux.errors import ChronofluxError
+from chronoflux.faces import on_stop_signals, read_token, run_command, run_face
+from chronoflux.signal.checks import room_name, server_url
+
+if TYPE_CHECKING:
+    from chronoflux.mesh.peer import Peer
+    from chronoflux.mesh.room import Room
+
+SERVER = "ws://localhost:8089"
+PATIENCE = 25.0
+"""Seconds; an attempt to link is given up after 20."""
+SETTLING = 3.0
+"""Seconds in which more may turn up, and in which a round trip is measured."""
+BEAT = 1.0
+"""Seconds between words to peers, so that they do not take the links for dead."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What was found out about one peer."""
+
+    name: str
+    kind: str
+    way: str
+    rtt: str
+    note: str
+    reached: bool
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Look at the mesh of a room."""
+
+
+@main.command()
+@click.argument("room", default="chrono-default")
+@click.option("--server", default=SERVER, show_default=True, help="signaling server, ws:// or wss://")
+@click.option(
+    "--seconds",
+    default=PATIENCE,
+    show_default=True,
+    type=click.FloatRange(min=0.5, max=600),
+    help="longest time to look; it ends sooner when everybody is linked directly",
+)
+@click.option(
+    "--token-file", type=click.Path(path_type=Path, dir_okay=False), help="file with the room's token"
+)
+@click.option("--debug", is_flag=True, help="show tracebacks and all log messages")
+def check(debug: bool, **options: Any) -> None:
+    """Say who is in ROOM, how each is reached from here, how long a round trip takes, and why not.
+
+    Joins as a probe, which has no swarm, fires nothing, and is not counted. Exit code 0: everybody is
+    reached, directly or by the server's relay; 1: somebody is not, or the server is not; 2: wrong use.
+    """
+    level = logging.DEBUG if debug else logging.ERROR
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    run_face(lambda: _check(**options), debug=debug)
+
+
+async def _check(room: str, server: str, seconds: float, token_file: Path | None) -> None:
+    from chronoflux.mesh.probe import Spectator, visit  # aiortc takes half a second
+
+    room, server = room_name(room), server_url(server)
+    name = f"probe-{socket.gethostname()[:32]}-{os.urandom(2).hex()}"
+    visited = visit(room, server, Spectator(name), token=read_token(token_file))
+    stop = asyncio.Event()
+    on_stop_signals(stop.set)
+    running = asyncio.create_task(visited.run(), name="probe")
+    try:
+        await visited.first_word()
+        if visited.client.state != "joined":
+            raise ChronofluxError(visited.client.reason)
+        click.echo(f"joined {room} on {server}; looking …", err=True)
+        await _look(visited, seconds, stop)
+        lines = [_line(peer) for peer in visited.mesh.peers.values()]
+        joined, why = visited.client.state == "joined", visited.client.reason
+    finally:
+        await visited.leave("checked")
+        running.cancel()
+        await asyncio.wait([running])
+    _report(room, server, lines)
+    if not joined:
+        raise ChronofluxError(f"the server went away meanwhile: {why}")
+    if missed := [line.name for line in lines if not line.reached]:
+        raise ChronofluxError(f"not reached: {', '.join(missed)}; the table says why")
+
+
+async def _look(visited: Room, seconds: float, stop: asyncio.Event) -> None:
+    """Wait until everybody is linked directly, and a little longer; or until the time is over."""
+    began, spoken = time.monotonic(), 0.0
+    while not stop.is_set():
+        now = time.monotonic()
+        peers = list(visited.mesh.peers.values())
+        settled = now - began >= SETTLING and all(peer.via(now) == "direct" for peer in peers)
+        if settled or now - began >= seconds:
+            return
+        if now - spoken >= BEAT:
+            spoken = now
+            visited.mesh.keep_alive()
+        await asyncio.sleep(0.05)
+
+
+def _line(peer: Peer) -> Line:
+    now = time.monotonic()
+    way, rtt = peer.via(now), peer.row(None, 0.0)["rtt_ms"]
+    note = "" if way == "direct" else peer.reason or (peer.link is not None and "no link yet") or "no link"
+    if not peer.ours and way != "direct":
+        way, note = "server", f"an old client: it hears events through the server ({note})"
+    name = peer.name if peer.name != peer.id[:8] else peer.id
+    return Line(name, peer.kind, way or "–", "–" if rtt is None else f"{rtt:.1f} ms", note, bool(way))
+
+
+def _report(room: str, server: str, lines: list[Line]) -> None:
+    """The table, with a line that sums it up."""
+    if not lines:
+        click.echo(f"nobody else in {room} on {server}: is it the same server, the same room, on both sides?")
+        return
+    rows = [("name", "kind", "way", "round trip", "why not direct")]
+    rows += [(line.name, line.kind, line.way, line.rtt, line.note) for line in lines]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        cells = [text.ljust(width) for text, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, row[4]]).rstrip())
+    ways = [line.way for line in lines]
+    counts = ", ".join(f"{ways.count(way)} {way}" for way in ("direct", "relay", "server") if way in ways)
+    click.echo(f"{len(lines)} in {room}: {counts or 'nobody reached'}")
+
+
+if __name__ == "__main__":
+    run_command(main)

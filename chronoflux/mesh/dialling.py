@@ -1,0 +1,175 @@
+"""`Dialling`: makes the links of peers from offers, answers and candidates, and ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from chronoflux.errors import ProtocolError
+from chronoflux.mesh.ice import Ice
+from chronoflux.mesh.link import Link
+from chronoflux.mesh.peer import EARLY, Peer
+
+log = logging.getLogger(__name__)
+
+MAX_LINKS = 32
+CROSSING = 3.0  # s in which an offer that crossed ours is taken for one made at the same time
+SILENT_LINK = 10.0  # s without a word over an open link after which its dialler replaces it
+BURST, CHECK = 0.5, 2.5  # s after a stall: what waited was read; by then a living peer said something
+STEADY = 10.0  # s open after which a link's earlier failures are forgotten
+FORGOTTEN = 15.0  # s without a link or a plan for one after which somebody has to begin anew
+
+
+class Listener(Protocol):
+    """Whoever uses the links. Called on the event loop, only for the link a peer has at present."""
+
+    def on_open(self, peer: Peer, link: Link) -> None:
+        """The peer's link is up."""
+
+    def on_message(self, peer: Peer, data: str | bytes) -> None:
+        """A message came over the peer's link."""
+
+    def on_closed(self, peer: Peer, link: Link) -> None:
+        """The peer's link ended; the peer has none now."""
+
+
+class Dialling:
+    """See the module.
+
+    ``send_signal`` takes a peer's id and a payload for it.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        send_signal: Callable[[str, dict[str, Any]], object],
+        ice: Ice,
+    ) -> None:
+        self._listener, self._send_signal, self._ice = listener, send_signal, ice
+        self._linked: set[Peer] = set()
+        self._retired: set[asyncio.Task[None]] = set()
+
+    def take_ice_servers(self, servers: Sequence[Mapping[str, Any]]) -> None:
+        """The server's word on STUN and TURN, for links dialled from now on."""
+        self._ice = self._ice.told(servers)
+
+    def dial(self, peer: Peer) -> None:
+        """Make a new link, in place of the one there may be, and offer it to the peer."""
+        peer.dials, peer.dialled, peer.doubted = True, time.monotonic(), None
+        if self._full(peer):
+            peer.plan_redial(peer.dialled)
+            return
+        self.retire(peer, "dialled anew")
+        peer.early.clear()
+        self._connect(peer)
+
+    def look(self, peer: Peer, now: float, own_id: str, *, joined: bool) -> None:
+        """Dial again what broke, fell silent, or nobody began, as long as the server passes signals on."""
+        if peer.linked and now - peer.opened > STEADY:
+            peer.failures = 0
+        idle = peer.link is None and peer.redial_at is None and peer.in_room and peer.ours
+        patience = FORGOTTEN if own_id < peer.id else 2 * FORGOTTEN
+        if idle and now - max(peer.since, peer.dialled, peer.opened) > patience:
+            peer.plan_redial(now)
+        silence = now - max(peer.heard_direct, peer.opened)
+        silent = peer.linked and peer.ours and peer.dials and silence > SILENT_LINK
+        due = peer.redial_at is not None and now >= peer.redial_at
+        dead = peer.doubted is not None and now - peer.doubted > CHECK and self._dead(peer, peer.doubted)
+        if joined and (silent or due or dead):
+            if peer.linked:
+                peer.reason = f"nothing heard over the link for {silence:.0f} s"
+            self.dial(peer)
+
+    @staticmethod
+    def _dead(peer: Peer, doubted: float) -> bool:
+        """After a stall: whether a link that seems open is not; whoever wakes dials, as only it knows."""
+        dead = peer.linked and peer.ours and peer.heard_direct < doubted + BURST
+        if not dead:
+            peer.doubted = None
+        return dead
+
+    def on_signal(self, peer: Peer, signal: dict[str, Any], own_id: str) -> None:
+        """Take a signal of a peer.
+
+        Raises
+        ------
+        ProtocolError
+            When offers come too often.
+        """
+        if signal.get("type") == "offer":
+            self._on_offer(peer, signal, own_id)
+        elif peer.link is not None and peer.link.state == "connecting":
+            peer.link.feed(signal)
+        elif signal.get("type") == "candidate" and len(peer.early) < EARLY:
+            peer.early.append(signal)
+
+    def retire(self, peer: Peer, reason: str) -> None:
+        """Take the link off a peer and close it in a task that is waited for."""
+        link, peer.link = peer.link, None
+        self._linked.discard(peer)
+        if link is not None:
+            task = asyncio.create_task(link.close(reason), name="link closing")
+            self._retired.add(task)
+            task.add_done_callback(self._retired.discard)
+
+    async def close(self, reason: str) -> None:
+        """End all links and wait until they are torn down."""
+        for peer in tuple(self._linked):
+            self.retire(peer, reason)
+        while self._retired:
+            await asyncio.wait(tuple(self._retired))
+
+    def _on_offer(self, peer: Peer, offer: dict[str, Any], own_id: str) -> None:
+        now = time.monotonic()
+        if not peer.offers.take(1, now):
+            raise ProtocolError("offer", "more than one every 2 s")
+        pending = peer.link is not None and peer.link.dials and peer.link.state == "connecting"
+        if pending and own_id < peer.id and now - peer.dialled < CROSSING:
+            return  # offers crossed: the smaller id's stands
+        if self._full(peer):
+            return
+        self.retire(peer, "replaced by a new offer")
+        peer.dials = False
+        link = self._connect(peer)
+        link.feed(offer)
+        for candidate in peer.early:
+            link.feed(candidate)
+        peer.early.clear()
+
+    def _full(self, peer: Peer) -> bool:
+        """Whether there is no room for one more link; the peer's reason says so."""
+        full = len(self._linked - {peer}) >= MAX_LINKS
+        if full:
+            peer.reason = f"this node has {MAX_LINKS} links already"
+        return full
+
+    def _connect(self, peer: Peer) -> Link:
+        def message(link: Link, data: str | bytes) -> None:
+            if peer.link is link:
+                self._listener.on_message(peer, data)
+
+        def opened(link: Link) -> None:
+            if peer.link is link:
+                self._listener.on_open(peer, link)
+
+        def closed(link: Link) -> None:
+            if peer.link is link:
+                peer.link = None
+                self._linked.discard(peer)
+                self._listener.on_closed(peer, link)
+
+        peer.redial_at = None
+        peer.link = link = Link(
+            dials=peer.dials,
+            send_signal=lambda payload: self._send_signal(peer.id, payload),
+            on_open=opened,
+            on_message=message,
+            on_closed=closed,
+            ice=self._ice,
+        )
+        self._linked.add(peer)
+        link.start()
+        return link

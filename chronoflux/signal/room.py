@@ -1,0 +1,199 @@
+"""`Room`: who is in it, who is linked with whom, and what each has to hear of it. No I/O.
+
+A *neighbour* of somebody is whom they are to be linked with: everybody in a small room, some in a large
+one (see :mod:`~chronoflux.signal.topology`). Only neighbours hear of each other. A probe stands outside
+the graph: it is linked with everybody for the moment, and changes nobody else's links.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+
+from chronoflux.signal.protocol import (
+    IceServer,
+    PeerJoinedRoom,
+    PeerLeft,
+    RoomPeer,
+    RoomPeers,
+    ServerMessage,
+    Unlink,
+)
+from chronoflux.signal.topology import Links, Topology, hop_limit
+
+REMEMBERED = 512
+"""Events broadcast in a room that are remembered, so that each is passed on once."""
+
+
+class Send(NamedTuple):
+    """Send `message` to each of these connections."""
+
+    to: tuple[int, ...]
+    message: ServerMessage
+
+
+@dataclass(eq=False)
+class Member:
+    """Somebody in a room. ``connection`` is None while a broken connection may still come back.
+
+    ``joined`` is the server's clock in ms, unique; ``lasting`` are ours, who keep a secret.
+    """
+
+    id: str
+    room: str
+    connection: int | None
+    metadata: dict[str, Any]
+    joined: int
+    lasting: bool
+
+    @property
+    def kind(self) -> object:
+        """What it says that it is."""
+        return self.metadata.get("kind")
+
+    def introduced(self) -> RoomPeer:
+        """What others are told of it."""
+        return RoomPeer(id=self.id, metadata=self.metadata, joined=self.joined)
+
+
+class Room:
+    """See the module."""
+
+    def __init__(self, name: str, topology: Topology) -> None:
+        self.name = name
+        self.members: dict[str, Member] = {}
+        self.hops, self.recorded = 0, False
+        self._topology = topology
+        self._links: Links = {}
+        self._broadcast: OrderedDict[str, None] = OrderedDict()
+
+    def enter(self, member: Member, ice_servers: list[IceServer]) -> list[Send]:
+        """Somebody new: it dials its neighbours, and others change links to make room for it."""
+        self.members[member.id] = member
+        changes = self._rewire(but=member)
+        return [*self._welcome(member, ice_servers), *self._announce(member), *changes]
+
+    def back(self, member: Member, ice_servers: list[IceServer], *, changed: bool) -> list[Send]:
+        """Somebody is back whose place was kept: nothing happened, unless its metadata `changed`."""
+        changes = [*self._rewire(but=member), *self._announce(member)] if changed else []
+        return [*self._welcome(member, ice_servers), *changes]
+
+    def leave(self, member: Member) -> list[Send]:
+        """Somebody goes: its neighbours hear it, and links are made in place of those lost."""
+        gone = _send(self._neighbours(member), PeerLeft(peer_id=member.id))
+        del self.members[member.id]
+        return [*gone, *self._rewire()]
+
+    def tell_others(self, member: Member, message: ServerMessage) -> list[Send]:
+        """A message of one for everybody else, neighbour or not."""
+        return _send((other for other in self.members.values() if other is not member), message)
+
+    def repeats(self, data: Mapping[str, Any]) -> bool:
+        """Whether this is an event that was broadcast already.
+
+        In a partial mesh every neighbour of a client that can be reached only so broadcasts what it hears;
+        that client could not tell them apart. Only events of ours are judged, which have id and origin.
+        """
+        key = data.get("id")
+        if not (isinstance(key, str) and isinstance(data.get("origin"), str) and "hops" in data):
+            return False
+        if key in self._broadcast:
+            return True
+        self._broadcast[key[:64]] = None
+        if len(self._broadcast) > REMEMBERED:
+            self._broadcast.popitem(last=False)
+        return False
+
+    # --- links --------------------------------------------------------------------------------
+
+    def _neighbours(self, member: Member) -> list[Member]:
+        """In order of joining."""
+        others = (self.members[id_] for id_ in self._links.get(member.id, ()))
+        return sorted(others, key=lambda other: other.joined)
+
+    def _rewire(self, but: Member | None = None) -> list[Send]:
+        """Link the room anew and tell everybody what changed for them (new links of `but`: not here)."""
+        before, facts = self._links, (self.hops, self.recorded)
+        self._wire()
+        sends: list[Send] = []
+        for one, other in _pairs(before, self._links):
+            sends += [*self._unlink(one, other), *self._unlink(other, one)]
+        dial: dict[str, list[Member]] = {}
+        for pair in _pairs(self._links, before):
+            if but is None or but.id not in pair:
+                # Ours dial, and of these whoever came later, as on joining.
+                waits, dials = sorted(
+                    (self.members[id_] for id_ in pair), key=lambda peer: (peer.lasting, peer.joined)
+                )
+                dial.setdefault(dials.id, []).append(waits)
+                sends += _send([waits], _joined(dials))
+        told = (self.hops, self.recorded) != facts
+        for member in self.members.values():
+            if member is not but and (member.id in dial or (told and member.lasting)):
+                sends += self._peers(member, dial.get(member.id, []), [])
+        return sends
+
+    def _wire(self) -> None:
+        """Work out the links, and what follows from them."""
+        kinds = {id_: member.kind for id_, member in self.members.items()}
+        nodes = [id_ for id_, kind in kinds.items() if kind != "probe"]
+        self._links = self._topology.links(nodes, self.name)
+        self.hops = hop_limit(self._links)
+        self.recorded = self.hops > 0 and "recorder" in kinds.values()
+        for id_, kind in kinds.items():
+            if kind == "probe":
+                others = set(self._links)
+                for other in others:
+                    self._links[other].add(id_)
+                self._links[id_] = others
+
+    # --- messages -----------------------------------------------------------------------------
+
+    def _welcome(self, member: Member, ice_servers: list[IceServer]) -> list[Send]:
+        return self._peers(member, self._neighbours(member), ice_servers)
+
+    def _peers(self, member: Member, peers: Sequence[Member], ice_servers: list[IceServer]) -> list[Send]:
+        message = RoomPeers(
+            peers=[peer.introduced() for peer in peers],
+            peer_id=member.id,
+            joined=member.joined,
+            ice_servers=ice_servers,
+            hops=0 if member.kind == "probe" else self.hops,
+            recorded=self.recorded or msgspec.UNSET,
+        )
+        return _send([member], message)
+
+    def _announce(self, member: Member) -> list[Send]:
+        return _send(self._neighbours(member), _joined(member))
+
+    def _unlink(self, one: str, other: str) -> list[Send]:
+        """Tell `one` that `other` is no neighbour any more; the first ChronoFlux knows only of leaving."""
+        member = self.members.get(one)
+        if member is None or other not in self.members:
+            return []
+        return _send([member], Unlink(peer_id=other) if member.lasting else PeerLeft(peer_id=other))
+
+
+def _joined(member: Member) -> PeerJoinedRoom:
+    return PeerJoinedRoom(peer_id=member.id, metadata=member.metadata, joined=member.joined)
+
+
+def _send(members: Iterable[Member], message: ServerMessage) -> list[Send]:
+    """To those of them who are connected."""
+    to = tuple(member.connection for member in members if member.connection is not None)
+    return [Send(to, message)] if to else []
+
+
+def _pairs(links: Links, without: Links) -> list[tuple[str, str]]:
+    """The pairs linked in one that are not in the other, in order of names."""
+    nobody: set[str] = set()
+    return sorted(
+        (one, other)
+        for one, others in links.items()
+        for other in others - without.get(one, nobody)
+        if one < other
+    )

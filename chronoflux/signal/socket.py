@@ -1,0 +1,61 @@
+"""`Socket`: the library's connection, found, counted and bounded from when it is accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from websockets.asyncio.server import ServerConnection
+from websockets.frames import DATA_OPCODES, Frame
+from websockets.protocol import Event
+
+if TYPE_CHECKING:
+    from chronoflux.signal.server import SignalServer
+
+PIECES = 1024
+"""Frames in which a message may come."""
+UNREAD = 1 << 20
+"""Bytes of the library's own answers (pongs) that may wait for a client which reads none."""
+
+
+class Socket(ServerConnection):
+    """A connection that can be found, and is counted, from when it is accepted, before its handshake.
+
+    It is cut when its client has the library keep things without bound: pings whose answers it never
+    reads, or a message in frames without end. ``cut_for`` then says which.
+    """
+
+    accepted: ClassVar[weakref.WeakSet[Socket]] = weakref.WeakSet()
+    cut_for = ""
+    _pieces = 0
+
+    def __init__(self, *arguments: Any, hall: SignalServer, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._hall = hall
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        Socket.accepted.add(self)
+        super().connection_made(transport)
+        self._hall.knock(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._hall.door.leave(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        unread = self.transport.get_write_buffer_size()
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > max(unread, UNREAD):
+            self._cut("slow")
+
+    def process_event(self, event: Event) -> None:
+        super().process_event(event)
+        if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
+            self._pieces = 0 if event.fin else self._pieces + 1
+            if self._pieces > PIECES:
+                self._cut("pieces")
+
+    def _cut(self, code: str) -> None:
+        self.cut_for = self.cut_for or code
+        self.transport.abort()

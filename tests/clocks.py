@@ -1,0 +1,145 @@
+"""Clocks on a network that exists only as numbers: nodes, delays and a time of their own, no waiting."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import Any
+
+from chronoflux.mesh.clock import BURST, Followed, Judged, MeshClock
+from chronoflux.mesh.messages import ProbeReply
+from chronoflux.mesh.probing import LOOK, PACE, PERIOD
+
+EPOCH = 1.8e12
+Delay = Callable[[str, str], float]
+"""Milliseconds from one node to another, drawn anew for each packet."""
+
+
+class Host:
+    """A machine: its clock runs `ppm` fast, its UTC is `wrong` by so many ms."""
+
+    def __init__(self, net: Net, name: str, *, wrong: float, ppm: float) -> None:
+        self.name, self.joined = name, net.admit()
+        self.skip = self.lie = 0.0  # what its monotonic clock leapt by; what it adds to the time it tells
+        self.mesh = MeshClock(
+            mono=lambda: 5e6 + self.skip + net.time * (1 + ppm * 1e-6),
+            utc=lambda: EPOCH + net.time * (1 + ppm * 1e-6) + wrong,
+        )
+        self.changes: list[tuple[float, Followed | Judged]] = []
+
+    @property
+    def followed(self) -> list[Followed]:
+        """The changes of reference there were."""
+        return [change for _, change in self.changes if isinstance(change, Followed)]
+
+    @property
+    def judged(self) -> list[Judged]:
+        """What was thought of others' clocks."""
+        return [change for _, change in self.changes if isinstance(change, Judged)]
+
+
+class Net:
+    """Hosts that probe each other as nodes do. `time` is the truth, in ms from 0."""
+
+    def __init__(self, delay: Delay, seed: int = 1) -> None:
+        self.time = 0.0
+        self.hosts: dict[str, Host] = {}
+        self.delay = delay
+        self.neighbours: Callable[[str, str], bool] = lambda one, other: True
+        self._random = random.Random(seed)
+        self._order, self._joins = count(), count(1)
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+
+    def admit(self) -> int:
+        """When the next one joined, by the server's word."""
+        return 1_700_000_000_000 + next(self._joins)
+
+    def at(self, time: float, action: Callable[[], None]) -> None:
+        """Have something happen."""
+        heapq.heappush(self._queue, (time, next(self._order), action))
+
+    def add(self, name: str, *, wrong: float = 0.0, ppm: float = 0.0) -> Host:
+        """A node joins, meets everybody and begins to probe."""
+        host = self.hosts[name] = Host(self, name, wrong=wrong, ppm=ppm)
+        self._tick(host)
+        self._rosters()
+        for other in tuple(self.hosts):
+            if other != name:
+                self._burst(name, other, BURST)
+                self._burst(other, name, BURST)
+        return host
+
+    def remove(self, name: str) -> Host:
+        """A node is gone."""
+        host = self.hosts.pop(name)
+        self._rosters()
+        return host
+
+    def _rosters(self) -> None:
+        for host in self.hosts.values():
+            here = {
+                other.name: other.joined
+                for other in self.hosts.values()
+                if other is not host and self.neighbours(host.name, other.name)
+            }
+            host.mesh.roster((host.name, host.joined), here)
+            self._look(host)
+
+    def _look(self, host: Host) -> None:
+        host.changes += [(self.time, change) for change in host.mesh.look()]
+
+    def _tick(self, host: Host) -> None:
+        """Once a second a node looks at its clock."""
+        if self.hosts.get(host.name) is host:
+            self._look(host)
+            self.at(self.time + LOOK[1] * 1000, lambda: self._tick(host))
+
+    def _burst(self, asker: str, asked: str, left: int) -> None:
+        if asker not in self.hosts or asked not in self.hosts or not self.neighbours(asker, asked):
+            return
+        one = self.hosts[asker]
+        sent = one.mesh.mono()
+        self.at(self.time + self.delay(asker, asked), lambda: self._answer(one, asked, sent))
+        wait = PACE * 1000
+        if left == 1:
+            left, wait = BURST + 1, PERIOD * 1000 + self._random.uniform(-500, 500)
+        self.at(self.time + wait, lambda: self._burst(asker, asked, left - 1))
+
+    def _answer(self, asker: Host, asked: str, sent: float) -> None:
+        if (other := self.hosts.get(asked)) is not None:
+            now, standing = other.mesh.now() + other.lie, other.mesh.standing()
+            reply = ProbeReply(EPOCH, now, now, *standing)
+            self.at(self.time + self.delay(asked, asker.name), lambda: self._hear(asker, asked, sent, reply))
+
+    def _hear(self, asker: Host, asked: str, sent: float, reply: ProbeReply) -> None:
+        if asker.name in self.hosts:
+            asker.mesh.take(asked, sent, reply, asker.mesh.mono())
+            self._look(asker)
+
+    def run(self, until: float, watch: Callable[[], Any] | None = None, every: float = 100.0) -> list[Any]:
+        """Let time pass up to `until` ms; what `watch` gave every so many ms."""
+        seen = []
+        due = self.time
+        while self.time < until:
+            following = self._queue[0][0] if self._queue else until
+            self.time = max(self.time, min(following, due, until))
+            while self._queue and self._queue[0][0] <= self.time:
+                heapq.heappop(self._queue)[2]()
+            if self.time >= due:
+                due += every
+                if watch is not None:
+                    seen.append(watch())
+        return seen
+
+    def errors(self, names: Iterable[str] | None = None) -> dict[str, float]:
+        """Each mesh time minus that of the one that joined first, ms, at this moment."""
+        first = min(self.hosts.values(), key=lambda host: host.joined).mesh.now()
+        return {name: self.hosts[name].mesh.now() - first for name in names or self.hosts}
+
+
+def jitter(low: float, high: float, seed: int = 0) -> Delay:
+    """A delay drawn anew for each packet, between `low` and `high` ms."""
+    source = random.Random(seed)
+    return lambda one, other: source.uniform(low, high)

@@ -1,0 +1,249 @@
+"""A network to break: hosts that are Linux network namespaces, on a switch that delays, loses and cuts.
+
+::
+
+    with Network() as network:
+        a, b = network.host(), network.host()
+        network.shape(a, b, loss=0.2)                  # both ways
+        network.shape(a, b, delay=(0.030, 0.050))      # drawn anew for each packet
+        network.shape(a, b, cut=True)
+        run([*a.prefix, "ping", b.address])
+
+Needs root, iproute2 and ``/dev/net/tun``, nothing of the kernel's traffic control, which is not everywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import heapq
+import itertools
+import os
+import random
+import select
+import shutil
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from tests.conftest import need
+from tests.support import until
+
+TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000  # linux/if_tun.h
+FRAME = 2048  # bytes; the interfaces' MTU is 1500
+MANY = 64  # frames read from one host before the others get a turn
+TURN_PORT = 3478
+
+
+@dataclass
+class Shape:
+    """What happens to frames in one direction: delay drawn uniformly (s), share lost, or all of them."""
+
+    delay: tuple[float, float] = (0.0, 0.0)
+    loss: float = 0.0
+    cut: bool = False
+
+
+@dataclass(eq=False)
+class Host:
+    """A network namespace with one interface on the switch; ``prefix`` runs a command in it."""
+
+    namespace: str
+    address: str
+    tap: int
+    mac: bytes
+    shapes: dict[Host, Shape] = field(default_factory=dict)
+
+    @property
+    def prefix(self) -> list[str]:
+        """What to put before a command to run it on this host."""
+        return ["ip", "netns", "exec", self.namespace]
+
+    def move(self, address: str) -> None:
+        """Take another address, as after a change of Wi-Fi; the one before is gone at once."""
+        _ip("-n", self.namespace, "address", "flush", "dev", "eth0")
+        _ip("-n", self.namespace, "address", "add", f"{address}/24", "dev", "eth0")
+        self.address = address
+
+
+class Network:
+    """Hosts on a switch of our own. The switch is a thread; leaving the context removes everything."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self) -> None:
+        self.hosts: list[Host] = []
+        self._wake, self._waker = os.pipe()
+        self._random = random.Random(4)
+        self._late: list[tuple[float, int, int, bytes]] = []
+        self._order = itertools.count()
+        self._thread = threading.Thread(target=self._run, name="switch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._waker)
+        self._thread.join()
+        os.close(self._wake)
+        for host in self.hosts:
+            os.close(host.tap)
+            _ip("netns", "delete", host.namespace)
+
+    def host(self) -> Host:
+        """A new host, ``10.77.0.N``, without IPv6."""
+        number = len(self.hosts) + 1
+        name = f"cf{os.getpid()}-{next(self._numbers)}"
+        mac = bytes([2, 0, 0, 0, 0, number])
+        tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+        device = f"cf{os.getpid() % 10**7}t{number}"
+        fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", device.encode(), IFF_TAP | IFF_NO_PI))
+        _ip("netns", "add", name)
+        _ip("link", "set", device, "netns", name)  # the descriptor stays ours
+        inside = [*("ip", "netns", "exec", name), "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"]
+        subprocess.run(inside, check=True)
+        _ip("-n", name, "link", "set", device, "name", "eth0", "address", mac.hex(":"))
+        host = Host(name, f"10.77.0.{number}", tap, mac)
+        host.move(host.address)
+        for link in ("lo", "eth0"):
+            _ip("-n", name, "link", "set", link, "up")
+        self.hosts.append(host)
+        os.write(self._waker, b"h")
+        return host
+
+    def shape(
+        self,
+        a: Host,
+        b: Host,
+        *,
+        delay: tuple[float, float] = (0.0, 0.0),
+        loss: float = 0.0,
+        cut: bool = False,
+        back: bool = True,
+    ) -> None:
+        """Set what happens to frames from `a` to `b`, and (`back`) to those from `b` to `a`."""
+        a.shapes[b] = Shape(delay, loss, cut)
+        if back:
+            b.shapes[a] = Shape(delay, loss, cut)
+
+    # -- the switch ----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            wait = max(0.0, self._late[0][0] - time.monotonic()) if self._late else None
+            hosts = list(self.hosts)
+            ready, _, _ = select.select([self._wake, *(host.tap for host in hosts)], [], [], wait)
+            if self._wake in ready and not os.read(self._wake, 16):
+                return
+            for host in hosts:
+                if host.tap in ready:
+                    self._take(host)
+            while self._late and self._late[0][0] <= time.monotonic():
+                _, _, tap, frame = heapq.heappop(self._late)
+                _put(tap, frame)
+
+    def _take(self, sender: Host) -> None:
+        for _ in range(MANY):
+            try:
+                frame = os.read(sender.tap, FRAME)
+            except (BlockingIOError, OSError):
+                return
+            everybody = frame[0] & 1
+            for host in list(self.hosts):
+                if host is not sender and (everybody or frame[:6] == host.mac):
+                    self._pass(sender.shapes.get(host, Shape()), host.tap, frame)
+
+    def _pass(self, shape: Shape, tap: int, frame: bytes) -> None:
+        if shape.cut or (shape.loss and self._random.random() < shape.loss):
+            return
+        if shape.delay[1]:
+            due = time.monotonic() + self._random.uniform(*shape.delay)
+            heapq.heappush(self._late, (due, next(self._order), tap, frame))
+        else:
+            _put(tap, frame)
+
+
+def _put(tap: int, frame: bytes) -> None:
+    with contextlib.suppress(OSError):  # the interface is down, or its queue full: lost, as on any network
+        os.write(tap, frame)
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+def _possible() -> bool:
+    """Whether a namespace and a TAP device can be made here."""
+    try:
+        with Network() as network:
+            network.host()
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """A network without hosts yet; a test that wants one is skipped where none can be made."""
+    need(shutil.which("ip"), "ip (Debian: iproute2)")
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces need root")
+    if not _possible():
+        pytest.skip("no network namespaces or TAP devices can be made here")
+    with Network() as running:
+        yield running
+
+
+# -- a TURN server ---------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def coturn(secret: str, folder: Path, host: Host | None = None) -> AsyncIterator[str]:
+    """Debian's coturn with our kind of credentials, on a host or this machine's loopback; yields its URL."""
+    need(shutil.which("turnserver"), "turnserver (Debian: coturn)")
+    address = "127.0.0.1" if host is None else host.address
+    options = [
+        *("-n", "--use-auth-secret", f"--static-auth-secret={secret}", "--realm=test.local"),
+        *(f"--listening-ip={address}", f"--relay-ip={address}", f"--listening-port={TURN_PORT}"),
+        *("--min-port=50000", "--max-port=50100", "--no-tls", "--no-dtls", "--no-cli", "--no-tcp-relay"),
+        *("--fingerprint", "--log-file=stdout", "--simple-log", f"--pidfile={folder / 'turn.pid'}"),
+    ]
+    if host is None:
+        options.append("--allow-loopback-peers")
+    process = await asyncio.create_subprocess_exec(
+        *(*(host.prefix if host else ()), "turnserver", *options),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=folder,
+    )
+    said: list[str] = []
+
+    async def listen() -> None:
+        assert process.stdout is not None
+        while line := await process.stdout.readline():
+            said.append(line.decode(errors="replace"))
+
+    listening = asyncio.create_task(listen(), name="what coturn says")
+    try:
+        await until(lambda: any("auth thread" in line for line in said), 20, "coturn is ready")
+        yield f"turn:{address}:{TURN_PORT}"
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+        await listening

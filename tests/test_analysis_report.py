@@ -1,0 +1,97 @@
+"""The report on a room: what is in it, and that it stands alone."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import chronoflux as cf
+from chronoflux.analysis.report import study_room
+from chronoflux.analysis.sections import SECTIONS
+from chronoflux.errors import ParameterError
+from tests.test_analysis_information import var
+from tests.test_analysis_rooms import write
+
+
+@pytest.fixture(scope="module")
+def frame(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """Three nodes for 20 minutes; a drives b; a step of order at 10 minutes; one event a minute in a."""
+    folder = tmp_path_factory.mktemp("logs")
+    x = 0.5 + 0.03 * var([[0.5, 0, 0], [0.6, 0.5, 0], [0, 0, 0.5]], 1200, 1)
+    seconds = np.arange(1200.0)
+    x[600:] += 0.2
+    for i, node in enumerate(["a", "b<script>", "_c$\\frac$"]):
+        write(
+            folder,
+            node,
+            seconds,
+            order=np.clip(x[:, i], 0, 1),
+            phase=np.angle(np.exp(2j * np.pi * (1.2 + 0.05 * i) * seconds)),
+            hertz=1.2 + 0.05 * i,
+            events=tuple((e, "intent") for e in np.arange(30.0, 1150, 60)) if node == "a" else (),
+        )
+    return cf.load(folder)
+
+
+def test_the_report_answers_every_question(frame: pd.DataFrame) -> None:
+    """Every section is measured; the planted step, events and drive are named with their numbers."""
+    seen: list[str] = []
+
+    def progress(titles: object) -> object:
+        for title in titles:  # type: ignore[attr-defined]
+            seen.append(title)
+            yield title
+
+    report = study_room(frame, surrogates=99, progress=progress)
+    assert seen == [section.title for section in report.sections] == list(SECTIONS)
+    text = report.text()
+    assert "not measured" not in text
+    assert "3 runs of 3 nodes over 0.33 h; 0.0% of the node-seconds are not on record" in text
+    assert re.search(r"1 change points, at (9\.9|10\.0|10\.1) min", text)
+    assert "intent: 19 events (0 left out)" in text
+    assert "most: a → b<script>" in text
+    assert "causal emergence Ψ = " in text
+
+
+def test_the_page_stands_alone_and_is_safe(frame: pd.DataFrame) -> None:
+    """The page refers to no other file, and a node's name cannot become markup or a formula."""
+    page = study_room(frame, surrogates=19).html()
+    tags: list[str] = []
+
+    class Tags(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            tags.append(tag)
+            if tag == "img":
+                assert str(dict(attrs)["src"]).startswith("data:image/png;base64,")
+
+    Tags().feed(page)
+    assert not {"script", "link", "iframe"} & set(tags)
+    assert tags.count("img") == 6
+    assert "b&lt;script&gt;" in page
+    assert "Schreiber, Physical Review Letters 85, 461, 2000" in page
+    assert page.count("Quian Quiroga") == 1
+
+
+def test_what_cannot_be_measured_says_why(tmp_path: Path) -> None:
+    """On a record of one node and half a minute each section still stands, with the reason in its place."""
+    seconds = np.arange(30.0)
+    write(tmp_path, "a", seconds, order=0.5 + 0.01 * seconds, phase=0 * seconds, hertz=1.2)
+    report = study_room(cf.load(tmp_path))
+    text = report.text()
+    assert text.count("not measured: ") >= 4
+    assert "at least 2 in the room" in text
+    assert "no events on record" in text
+    assert "<h2>Methods</h2>" in report.html()
+
+
+def test_one_room_at_a_time(frame: pd.DataFrame) -> None:
+    """A frame of several rooms is refused until one is named."""
+    both = pd.concat([frame, frame.assign(room="attic")])
+    with pytest.raises(ParameterError, match="one of attic, lab"):
+        study_room(both)
+    assert study_room(both, room="attic", surrogates=19).name == "ChronoFlux: attic"

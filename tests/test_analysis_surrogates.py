@@ -1,0 +1,95 @@
+"""Surrogates keep what they promise to keep, and lose the rest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chronoflux.analysis.surrogates import block_shuffles, circular_shifts, event_shuffles, iaaft
+from chronoflux.errors import ParameterError
+from tests.test_analysis_criticality import ar
+
+
+@given(st.integers(20, 200), st.integers(0, 1000), st.integers(1, 5))
+def test_circular_shifts_are_turns_and_all_different(n: int, seed: int, least: int) -> None:
+    """Each shift is the series turned by at least `least` steps either way, no two by the same."""
+    x = np.arange(float(n))
+    made = list(circular_shifts(x, 10, np.random.default_rng(seed), least=least))
+    turns = [int(-surrogate[0] % n) for surrogate in made]
+    assert len(set(turns)) == 10
+    assert all(least <= turn <= n - least for turn in turns)
+    assert all(
+        np.array_equal(np.roll(x, turn), surrogate) for turn, surrogate in zip(turns, made, strict=True)
+    )
+
+
+def test_more_shifts_than_there_are_is_refused() -> None:
+    """A series of 30 with 5 steps at least has 21 shifts; 22 are refused."""
+    x = np.arange(30.0)
+    assert len(list(circular_shifts(x, 21, np.random.default_rng(1), least=5))) == 21
+    with pytest.raises(ParameterError, match="1 to 21"):
+        next(circular_shifts(x, 22, np.random.default_rng(1), least=5))
+
+
+def test_columns_turn_together_or_each_by_itself() -> None:
+    """By default rows stay rows; apart, each column is a turn of itself, and deeper axes go along."""
+    x = np.arange(40.0)[:, None, None] + np.array([[0, 0.1], [0.2, 0.3], [0.4, 0.5]])
+    rng = np.random.default_rng(2)
+    (whole,) = circular_shifts(x, 1, rng)
+    assert np.allclose(whole - whole[:, :1, :1], x - x[:, :1, :1])
+    (apart,) = circular_shifts(x, 1, rng, together=False)
+    turns = np.floor(apart[0, :, 0])
+    assert len(set(turns)) > 1
+    for j, turn in enumerate(turns):
+        assert np.array_equal(apart[:, j], np.roll(x[:, j], -int(turn), axis=0))
+
+
+def test_iaaft_keeps_values_and_spectrum() -> None:
+    """IAAFT keeps the values exactly and the spectrum nearly, each time in another order."""
+    x = 1 / (1 + np.exp(-ar(0.9, 2000, 3)))  # like an order parameter: bounded, often near 0 or 1
+    for surrogate in iaaft(x, 3, np.random.default_rng(3)):
+        assert np.array_equal(np.sort(surrogate), np.sort(x))
+        assert not np.array_equal(surrogate, x)
+        power = [np.abs(np.fft.rfft(series - x.mean())) ** 2 for series in (x, surrogate)]
+        assert np.abs(power[0] - power[1]).sum() / power[0].sum() < 0.02
+
+
+@given(st.integers(1, 8), st.integers(0, 1000))
+def test_blocks_stay_whole(block: int, seed: int) -> None:
+    """A block shuffle keeps every value once, and within blocks each value its successor."""
+    n = 48
+    (mixed,) = block_shuffles(np.arange(float(n)), 1, np.random.default_rng(seed), block=block)
+    assert np.array_equal(np.sort(mixed), np.arange(n))
+    joints = np.count_nonzero((np.diff(mixed) - 1) % n)
+    assert joints <= -(-n // block)
+
+
+def test_columns_of_a_block_stay_together() -> None:
+    """Rows of two columns are shuffled as rows; fewer than five blocks are refused."""
+    x = np.arange(100.0)[:, None] * [1, 2]
+    (mixed,) = block_shuffles(x, 1, np.random.default_rng(1), block=10)
+    assert np.array_equal(mixed[:, 1], 2 * mixed[:, 0])
+    with pytest.raises(ParameterError, match="at most 20"):
+        next(block_shuffles(x, 1, np.random.default_rng(1), block=21))
+
+
+@given(st.lists(st.integers(0, 1000), min_size=2, max_size=30, unique=True), st.integers(0, 1000))
+def test_event_shuffles_keep_the_waiting_times(moments: list[int], seed: int) -> None:
+    """Shuffled events lie on the record and have, round the circle, the same waiting times."""
+    times = np.sort(np.array(moments, dtype=float))
+    (shuffled,) = event_shuffles(times, 1, np.random.default_rng(seed), start=-5, end=1005)
+    assert shuffled.min() >= -5
+    assert shuffled.max() < 1005
+
+    def waits(found: np.ndarray) -> np.ndarray:
+        return np.sort(np.diff(found, append=found[0] + 1010))
+
+    assert waits(shuffled) == pytest.approx(waits(times), abs=1e-6)
+
+
+def test_events_beyond_the_record_are_refused() -> None:
+    """Events outside the record they are shuffled in are refused by name."""
+    with pytest.raises(ParameterError, match="between 0 and 10"):
+        next(event_shuffles([1, 11], 1, np.random.default_rng(1), start=0, end=10))

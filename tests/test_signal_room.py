@@ -1,0 +1,228 @@
+"""A room: who is told of whom, through joins, leaves, absences and changes of the links."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chronoflux.signal import protocol as p
+from chronoflux.signal.room import Member, Room, Send
+from chronoflux.signal.topology import Topology, full
+
+RANDOM = Topology("random", 4)
+
+
+class Scene:
+    """A room, and what each member believes its neighbours are, from what it heard and nothing else."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.room = Room("room1", topology)
+        self.views: dict[str, set[str]] = {}
+        self.dials: dict[str, set[str]] = {}
+        self.heard: dict[str, list[Any]] = {}
+        self._by_number: dict[int, str] = {}
+        self._numbers = itertools.count(1)
+
+    def enter(self, id_: str, kind: str = "headless", *, lasting: bool = True) -> None:
+        number = next(self._numbers)
+        self._by_number[number] = id_
+        self.views[id_], self.dials[id_], self.heard[id_] = set(), set(), []
+        member = Member(id_, "room1", number, {"kind": kind}, number, lasting)
+        self.take(self.room.enter(member, []))
+
+    def leave(self, id_: str) -> None:
+        member = self.room.members[id_]
+        member.connection = None
+        self.take(self.room.leave(member))
+        del self.views[id_]
+
+    def drop(self, id_: str) -> None:
+        self.room.members[id_].connection = None
+
+    def back(self, id_: str, kind: str | None = None) -> None:
+        member = self.room.members[id_]
+        number = member.connection = next(self._numbers)
+        self._by_number[number] = id_
+        changed = kind is not None and kind != member.kind
+        if kind is not None:
+            member.metadata = {"kind": kind}
+        self.views[id_], self.dials[id_] = set(), set()
+        self.take(self.room.back(member, [], changed=changed))
+
+    def take(self, sends: Iterable[Send]) -> None:
+        for send in sends:
+            for number in send.to:
+                self.hear(self._by_number[number], send.message)
+
+    def hear(self, me: str, message: p.ServerMessage) -> None:
+        p.encode(message)
+        self.heard[me].append(message)
+        match message:
+            case p.RoomPeers():
+                new = {peer.id for peer in message.peers}
+                self.views[me] |= new
+                self.dials[me] |= new
+            case p.PeerJoinedRoom():
+                self.views[me].add(message.peer_id)
+            case p.PeerLeft() | p.Unlink():
+                self.views[me].discard(message.peer_id)
+                self.dials[me].discard(message.peer_id)
+
+    def of(self, id_: str, kind: type[p.Message]) -> list[Any]:
+        return [message for message in self.heard[id_] if isinstance(message, kind)]
+
+    def expected(self) -> dict[str, set[str]]:
+        """The links there should be: those of the rule, and of probes with everybody."""
+        members = self.room.members.values()
+        links = self.room._topology.links([m.id for m in members if m.kind != "probe"], "room1")
+        for member in members:
+            if member.kind == "probe":
+                for other in links:
+                    links[other].add(member.id)
+                links[member.id] = set(links)
+        return links
+
+    def check(self) -> None:
+        """Whoever is connected believes what is so, and each pair who are is dialled, old pairs aside."""
+        for id_, neighbours in self.expected().items():
+            if self.room.members[id_].connection is None:
+                continue
+            assert self.views[id_] == neighbours
+            for other in neighbours:
+                if self.room.members[other].connection is not None:
+                    assert other in self.dials[id_] or id_ in self.dials[other]
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([*["enter"] * 4, "leave", "drop", "back", "other kind"]),
+        st.integers(0, 30),
+        st.sampled_from(["headless", "headless", "headless", "recorder", "probe"]),
+        st.booleans(),
+    ),
+    min_size=30,
+    max_size=60,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(STEPS, st.sampled_from([RANDOM, Topology("ring"), Topology("full"), Topology()]))
+def test_everybody_knows_their_neighbours(steps: list[tuple[str, int, str, bool]], rule: Topology) -> None:
+    """Through any sequence of joins, leaves, breaks, returns and changes, everybody who is connected knows
+    exactly their neighbours by what the server told them, and of each pair somebody was told to dial."""
+    scene, names = Scene(rule), itertools.count()
+    for what, who, kind, lasting in steps:
+        here = sorted(scene.room.members)
+        if what == "enter":
+            scene.enter(f"n{next(names)}", kind, lasting=lasting)
+        elif here:
+            id_ = here[who % len(here)]
+            match what:
+                case "leave":
+                    scene.leave(id_)
+                case "drop":
+                    scene.drop(id_)
+                case "back":
+                    scene.back(id_)
+                case "other kind":
+                    scene.back(id_, kind)
+        scene.check()
+
+
+def test_the_seventeenth_makes_the_mesh_partial_and_back() -> None:
+    """When the 17th joins, what is too much is unlinked on both sides, and all are told a hop limit; when it
+    leaves, everybody is linked with everybody again, without a limit."""
+    scene = Scene(Topology())
+    for n in range(16):
+        scene.enter(f"n{n}")
+    assert not any(scene.of(id_, p.Unlink) for id_ in scene.views)
+    assert scene.of("n15", p.RoomPeers)[-1].hops == 0
+    scene.enter("n16")
+    unlinked = {(id_, message.peer_id) for id_ in scene.views for message in scene.of(id_, p.Unlink)}
+    assert unlinked == {(other, id_) for id_, other in unlinked}
+    assert len(unlinked) >= 16 * 15 - 17 * 6
+    assert {scene.of(id_, p.RoomPeers)[-1].hops for id_ in scene.views} == {scene.room.hops}
+    assert scene.room.hops >= 4
+    scene.leave("n16")
+    assert scene.views == full(scene.views)
+    assert {scene.of(id_, p.RoomPeers)[-1].hops for id_ in scene.views} == {0}
+
+
+def test_a_return_changes_nothing_for_others() -> None:
+    """Who comes back with the same metadata within the time is told its neighbours; nobody else hears."""
+    scene = Scene(RANDOM)
+    for n in range(20):
+        scene.enter(f"n{n}")
+    before = {id_: len(heard) for id_, heard in scene.heard.items()}
+    scene.drop("n3")
+    scene.back("n3")
+    assert {id_ for id_, heard in scene.heard.items() if len(heard) > before[id_]} == {"n3"}
+    scene.check()
+
+
+def test_a_probe_sees_everybody_and_moves_nobody() -> None:
+    """A probe is linked with everybody, unlinks nobody even as the 17th, and passes nothing on."""
+    scene = Scene(Topology())
+    for n in range(16):
+        scene.enter(f"n{n}")
+    scene.enter("probe", "probe")
+    assert scene.views["probe"] == {f"n{n}" for n in range(16)}
+    assert not any(scene.of(id_, p.Unlink) for id_ in scene.views)
+    scene.enter("n16")
+    scene.check()
+    assert {message.hops for message in scene.of("probe", p.RoomPeers)} == {0}
+
+
+def test_a_recorder_in_a_large_room_is_told_of() -> None:
+    """In a partial mesh everybody of ours is told when a recorder comes and goes; in a full one nobody is."""
+    scene = Scene(RANDOM)
+    scene.enter("r", "recorder")
+    scene.enter("n0")
+    assert scene.of("n0", p.RoomPeers)[-1].recorded is not True
+    for n in range(1, 12):
+        scene.enter(f"n{n}")
+    assert all(scene.of(f"n{n}", p.RoomPeers)[-1].recorded is True for n in range(12))
+    scene.leave("r")
+    assert not any(scene.of(f"n{n}", p.RoomPeers)[-1].recorded is True for n in range(12))
+
+
+def test_old_clients_are_linked_like_others_and_told_in_words_they_know() -> None:
+    """Old clients have neighbours like others; when a link goes, they hear that the other left."""
+    scene = Scene(Topology())
+    for n in range(17):
+        scene.enter(f"n{n}", lasting=n % 2 == 0)
+    scene.check()
+    for n in range(17):
+        old = n % 2 == 1
+        assert bool(scene.of(f"n{n}", p.PeerLeft)) <= old
+        assert bool(scene.of(f"n{n}", p.Unlink)) <= (not old)
+
+
+@pytest.mark.parametrize(
+    ("data", "once"),
+    [
+        ({"type": "intent", "id": "a", "origin": "b", "hops": 1}, True),
+        ({"type": "thought/v1", "id": "a"}, False),
+        ({"type": "intent"}, False),
+        ({"type": "intent", "id": ["a"], "origin": "b", "hops": 1}, False),
+    ],
+)
+def test_an_event_of_ours_is_broadcast_once(data: dict[str, Any], once: bool) -> None:
+    """A second broadcast of the same event is known; whatever else is broadcast may be said again."""
+    room = Room("room1", RANDOM)
+    assert not room.repeats(data)
+    assert room.repeats(data) == once
+
+
+def test_the_memory_of_broadcasts_is_bounded() -> None:
+    """Only the latest events are remembered, however long their ids."""
+    room = Room("room1", RANDOM)
+    for n in range(2000):
+        room.repeats({"id": f"{n}" * 20, "origin": "b", "hops": 0})
+    assert len(room._broadcast) <= 512
+    assert max(map(len, room._broadcast)) <= 64
