@@ -94,7 +94,7 @@ class Runner:
         self._surroundings: dict[str, Any] = {}
         self._moment: tuple[int, Params] | None = None
         self._metrics: dict[str, float] = {}
-        self._owed: dict[str, Any] | None = None  # measured, and not on record yet
+        self._unrecorded: dict[str, Any] | None = None  # measured for a record that is not written yet
         self.field: Field | None = None
 
     @property
@@ -168,9 +168,9 @@ class Runner:
         self.put(apply)
 
     def end(self, reason: str) -> None:
-        """The run's last record and checkpoint; events that still waited go with both."""
-        if self._owed is not None:
-            self.note("telemetry", metrics=self._owed | self._surroundings.get("metrics", {}))
+        """The run's last record and checkpoint; what was due and events that still waited go with both."""
+        if self._unrecorded is not None:
+            self.note("telemetry", metrics=self._unrecorded)
         while self._events:
             self._guarded(self._apply, *self._events.popleft())
         self._keep(CHECKPOINT)
@@ -279,8 +279,8 @@ class Runner:
             if simulation.tick < self._next_record:
                 return None
             self._next_record = self._next(RECORD_PERIOD)
-            self._owed = self._measured()
-            return self._owed
+            self._unrecorded = self._measured()
+            return self._unrecorded
 
     def _keep_due(self) -> None:
         """On the worker: keep the swarm as keyframe and as checkpoint when it is time."""
@@ -392,7 +392,7 @@ class Runner:
         )
 
     def _record(self, metrics: dict[str, Any]) -> None:
-        self._recorded, self._owed = time.monotonic(), None
+        self._recorded, self._unrecorded = time.monotonic(), None
         field = self._mean_field()
         self._surroundings = self._listener.surroundings(field.at, field)
         self.metrics = metrics | self._surroundings["metrics"]

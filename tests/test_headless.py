@@ -150,3 +150,19 @@ def test_bad_durations(text: str) -> None:
         return
     with pytest.raises(click.BadParameter):
         Duration().convert(text, None, None)
+
+
+def test_a_run_is_gone_on_with(tmp_path: Path) -> None:
+    """`--resume RUN` goes on in the same folder, as the same node; a seed may not be given."""
+    first = ["room1", "30", "n1", "--offline", "--duration", "1.2s", "--log-dir", str(tmp_path)]
+    assert CliRunner().invoke(main, first).exit_code == 0
+    (folder,) = tmp_path.iterdir()
+    again = ["--offline", "--resume", str(folder), "--duration", "1.2s"]
+    done = CliRunner().invoke(main, again)
+    assert done.exit_code == 0, done.output
+    assert "n1 in room1: 30 oscillators" in done.output
+    assert list(tmp_path.iterdir()) == [folder]
+    assert cf.Replay(folder).recompute()
+    refused = CliRunner().invoke(main, [*again, "--seed", "3"])
+    assert refused.exit_code == 2
+    assert "leave out seed" in refused.stderr

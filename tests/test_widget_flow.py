@@ -142,4 +142,4 @@ def test_never_more_than_two_unconfirmed(acts: list[tuple[str, str, int, float]]
         assert 0 <= flow.in_flight <= 2
         wait = flow.wait(now)
         assert (wait is not None) == flow.watched
-        assert wait is None or 0 <= wait <= flow.patience
+        assert wait is None or 0 <= wait <= flow.patience * (1 + 1e-12)  # a difference of sums
