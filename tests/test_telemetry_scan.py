@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import tempfile
 import warnings
 from pathlib import Path
@@ -113,6 +114,18 @@ def test_the_kernel_reads_what_the_parser_reads(
         cut = place % len(content)
         content = content[:cut] + junk + content[cut + 1 :]
     assert_equal(content)
+
+
+def test_every_byte_of_a_name_counts() -> None:
+    """A field whose name is off by one byte, wherever, is not taken for the one it resembles."""
+    line = text_of(record(1, random.Random(1)))
+    inside = range(line.index(b"["), line.index(b"]"))  # names there are checked by who reads the pairs
+    names = [found.span(1) for found in re.finditer(rb'"(\w+)":', line) if found.start() not in inside]
+    places = [place for span in names for place in range(*span)]
+    assert len(places) > 60
+    changed = [line[:place] + b"~" + line[place + 1 :] + b"\n" for place in places]
+    assert not scan(b"".join(changed)).regular.any()
+    assert_equal(b"".join(changed))
 
 
 @settings(max_examples=300, deadline=None)

@@ -384,6 +384,8 @@ class Mesh:
                     self._held.append((peer, message))
                 case messages.Field() if not self.clock.settled:
                     pass  # the next is good enough
+                case messages.Telemetry() if not self.clock.settled:
+                    peer.metrics = message.telemetry  # the gate it tells of may wait here as an event
                 case messages.Hello():
                     self._intake.take(peer, message)
                     self._probing.begin(peer)

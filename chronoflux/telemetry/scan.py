@@ -43,6 +43,8 @@ def _packed(name: str) -> int:
 
 
 _KEYS = np.array([_packed(name) for name in _NAMES], dtype=np.int64)
+_TAILS = np.array([int.from_bytes(name.encode()[7:], "little") for name in _NAMES], dtype=np.int64)
+"""What a name has after its first seven bytes."""
 _TELEMETRY = np.frombuffer(b'"telemetry"', np.uint8)
 
 
@@ -163,21 +165,23 @@ def _key(data, p, guess):
     if data[p] != ord('"'):
         return -1, p
     p += 1
-    length, key = 0, np.int64(0)
+    length, key, tail = 0, np.int64(0), np.int64(0)
     while data[p] != ord('"'):
         if data[p] < 32 or length == 9:
             return -1, p
         if length < 7:
             key |= np.int64(data[p]) << (8 * length)
+        else:
+            tail |= np.int64(data[p]) << (8 * (length - 7))
         length += 1
         p += 1
     if data[p + 1] != ord(":"):
         return -1, p
     key |= np.int64(length) << 56
-    if key == _KEYS[guess]:
+    if key == _KEYS[guess] and tail == _TAILS[guess]:
         return guess, p + 2
     for field in range(len(_KEYS)):
-        if key == _KEYS[field]:
+        if key == _KEYS[field] and tail == _TAILS[field]:
             return field, p + 2
     return -1, p
 
