@@ -49,7 +49,7 @@ network:
 	  echo "no ip or turnserver here: the tests of networks will be skipped"
 
 test: setup browser
-	@$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist worksteal
+	@$(BIN)/python -m pytest -m "not slow" -n 3 --dist worksteal
 
 test-slow: setup browser network
 	@$(BIN)/python -m pytest -m slow

@@ -47,6 +47,7 @@ async def test_light_clients_join_and_count() -> None:
             client.close()
 
 
+@pytest.mark.slow
 async def test_events_between_processes_are_timed() -> None:
     """Four nodes in two processes are linked, and every event is heard once by all others."""
     first, second = await cases.events(4, 2, 8, 20.0, 5.0, 20)

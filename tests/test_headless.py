@@ -88,16 +88,15 @@ async def test_two_processes_link_and_end_in_order(
 
 async def test_a_duration_offline(tmp_path: Path) -> None:
     """--offline --duration ends by itself with a summary, and the same seed gives the same record."""
-    for name in ("a", "b"):
-        code, out, err = await run(
-            *("chronoflux.headless", "solo", "50", name, "--offline", "--duration", "3s"),
-            *("--seed", "3", "--log-dir", str(tmp_path), "--noise", "0.1"),
-        )
+    names = ("a", "b")
+    options = ("--offline", "--duration", "3s", "--seed", "3", "--log-dir", str(tmp_path), "--noise", "0.1")
+    runs = (run("chronoflux.headless", "solo", "50", name, *options) for name in names)
+    for code, out, err in await asyncio.gather(*runs):
         assert code == 0, err
         assert "records in" in out
     frame = cf.load(tmp_path)
     telemetry = frame[(frame["type"] == "telemetry") & (frame["t"] < 2.5)]
-    a, b = (telemetry.loc[telemetry["node"] == name, ["tick", "H", "psi", "tau"]] for name in ("a", "b"))
+    a, b = (telemetry.loc[telemetry["node"] == name, ["tick", "H", "psi", "tau"]] for name in names)
     assert len(a) == 2
     assert a.to_numpy().tolist() == b.to_numpy().tolist()
 

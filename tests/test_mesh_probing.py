@@ -98,7 +98,7 @@ async def test_when_the_reference_leaves_the_swarm_goes_on(server: SignalServer,
         await first.leave()
         await until(lambda: second.clock.stratum == 0 and third.clock.reference == second.peer_id)
         assert abs(second.clock.now() - utc_ms() - HOUR) < 1000
-        assert abs(apart(second, third)) < 5
+        assert abs(apart(second, third)) < 25  # ms, where it would be an hour
 
         def whys() -> list[str]:
             frame = third.telemetry()

@@ -47,6 +47,7 @@ def test_a_notebook_is_stored_clean(name: str) -> None:
         assert not cell.get("execution_count")
 
 
+@pytest.mark.slow
 async def test_notebook_01_runs_with_a_peer(server: SignalServer, joined: Joiner, tmp_path: Path) -> None:
     """Notebook 01 runs through as a node of a room; its peer hears its events; a picture stays in it."""
     peer = await joined(server=server.url, params=QUICK)
