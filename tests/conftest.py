@@ -11,12 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from chronoflux.joining import join
 from chronoflux.node import Node
 from chronoflux.signal.client import SignalClient
 from chronoflux.signal.protocol import SendSignal
 from chronoflux.signal.server import SignalServer
+
+# The first text that is drawn on a machine builds Hypothesis's table of Unicode, which takes seconds; kernels
+# are compiled within an example. Neither says anything of a test.
+settings.register_profile("chronoflux", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("chronoflux")
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""

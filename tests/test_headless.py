@@ -105,13 +105,13 @@ async def test_a_duration_offline(tmp_path: Path) -> None:
     ("arguments", "code", "words"),
     [
         (["room1", "0"], 2, "oscillators"),
-        (["", "10"], 2, "room"),
+        pytest.param(["", "10"], 2, "room", marks=pytest.mark.slow),
         (["room1", "10", "--kapa", "1"], 2, "kapa"),
-        (["room1", "10", "--kappa", "much"], 2, "much"),
-        (["room1", "10", "--kappa", "nan"], 2, "kappa"),
-        (["room1", "10", "--duration", "soon"], 2, "90s"),
+        pytest.param(["room1", "10", "--kappa", "much"], 2, "much", marks=pytest.mark.slow),
+        pytest.param(["room1", "10", "--kappa", "nan"], 2, "kappa", marks=pytest.mark.slow),
+        pytest.param(["room1", "10", "--duration", "soon"], 2, "90s", marks=pytest.mark.slow),
         (["room1", "10", "--server", "http://nowhere"], 2, "http://nowhere"),
-        (["room1", "10", "--token-file", "/nowhere"], 2, "/nowhere"),
+        pytest.param(["room1", "10", "--token-file", "/nowhere"], 2, "/nowhere", marks=pytest.mark.slow),
         (["room1", "10", "--offline", "--log-dir", "/proc/none"], 1, "/proc/none"),
     ],
 )
