@@ -49,24 +49,21 @@ async def endless(transport: RTCSctpTransport, channel: RTCDataChannel) -> None:
             await asyncio.sleep(0.1)
 
 
-async def fragments(transport: RTCSctpTransport, channel: RTCDataChannel) -> None:
+async def fragments(
+    transport: RTCSctpTransport, channel: RTCDataChannel, count: int = 200_000, data: bytes = b"x"
+) -> None:
     """Unordered messages of which only the first fragment ever comes."""
     start = transport._local_tsn
-    for i in range(200_000):
+    for i in range(count):
         flags = SCTP_DATA_FIRST_FRAG | SCTP_DATA_UNORDERED
-        await transport._send_chunk(chunk(start + 2 * i, channel.id or 0, flags, b"x"))
+        await transport._send_chunk(chunk(start + 2 * i, channel.id or 0, flags, data))
         if i % 50 == 0:
             await asyncio.sleep(0.01)
 
 
 async def wide(transport: RTCSctpTransport, channel: RTCDataChannel) -> None:
     """The same with full fragments."""
-    start = transport._local_tsn
-    for i in range(100_000):
-        flags = SCTP_DATA_FIRST_FRAG | SCTP_DATA_UNORDERED
-        await transport._send_chunk(chunk(start + 2 * i, channel.id or 0, flags, b"x" * 1150))
-        if i % 50 == 0:
-            await asyncio.sleep(0.01)
+    await fragments(transport, channel, 100_000, b"x" * 1150)
 
 
 async def gaps(transport: RTCSctpTransport, channel: RTCDataChannel) -> None:

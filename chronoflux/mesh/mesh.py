@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
-from chronoflux.mesh.clock import Followed, Judged, MeshClock
+from chronoflux.mesh.clock import Followed, Judged, MeshClock, monotonic_ms
 from chronoflux.mesh.dialling import Dialling
 from chronoflux.mesh.gossip import RESEND, Event, Gossip
 from chronoflux.mesh.ice import Ice
@@ -430,9 +430,9 @@ class Mesh:
 
     async def _watch(self) -> None:
         """Judge the peers, dial again what broke, greet over the relay, tell late events."""
-        last = _uptime()
+        last = monotonic_ms() / 1000
         while not self._leaving:
-            now, late = time.monotonic(), _uptime() - last - WATCH
+            now, late = time.monotonic(), monotonic_ms() / 1000 - last - WATCH
             last += late + WATCH
             if late > LATE:
                 self._excuse(now, stalled=late > STALL)
@@ -505,8 +505,3 @@ class Mesh:
 
 def _given(message: messages.Message) -> messages.Message:
     return message
-
-
-def _uptime() -> float:
-    """Seconds on a clock that, where there is one, goes on while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

@@ -15,12 +15,11 @@ from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.mesh import Mesh, Participant
 from chronoflux.mesh.peer import Light
 from chronoflux.signal.client import SignalClient
-from chronoflux.signal.server import SignalServer
+from chronoflux.signal.server import DEFAULT_PORT, SignalServer
 
 log = logging.getLogger(__name__)
 
 AUTO = "auto"
-DEFAULT_PORT = 8089
 FIRST_WORD = 5.0  # s that joining waits for the server's answer
 
 

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chronoflux.telemetry.records import (
+    FLOATS,
     METRICS,
     OLD_TYPES,
     REFUSALS,
+    WHOLE,
     Metrics,
     Parsed,
     Record,
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from chronoflux.telemetry.scan import Scanned
 
 TEXTS = ("node", "room", "run", "type")
-WHOLE = ("timestamp", "seq", "tick", "mono", "nodes", "intents", "peers")
-FLOATS = ("t", "at", "H", "psi", "omega", "tau", "H_local", "H_mesh")
 LOGIC = ("portal",)
 
 _RECORD = ("timestamp", "type", "t", "seq", "tick", "mono", "at", "room", "node", "run")

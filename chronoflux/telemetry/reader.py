@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chronoflux.errors import LogError
-from chronoflux.telemetry.columns import FLOATS, Coded, Masked, Table
-from chronoflux.telemetry.records import REFUSALS, Peering, parse_peerings
+from chronoflux.telemetry.columns import Coded, Masked, Table
+from chronoflux.telemetry.records import FLOATS, REFUSALS, Peering, parse_peerings
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.sources import LOOKED_FOR, Source, find_runs
 from chronoflux.telemetry.table import current_rows, read_table

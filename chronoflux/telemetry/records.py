@@ -10,6 +10,10 @@ from msgspec import Meta, Struct
 
 DECIMALS = 6
 """Decimals that metrics are rounded to."""
+WHOLE = ("timestamp", "seq", "tick", "mono", "nodes", "intents", "peers")
+"""Columns of whole numbers."""
+FLOATS = ("t", "at", "H", "psi", "omega", "tau", "H_local", "H_mesh")
+"""Columns of floats."""
 OLD_TYPES = {"remote_portal": "remote_lion_gate"}
 """Types of the first ChronoFlux that have another name now."""
 

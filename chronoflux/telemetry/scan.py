@@ -21,9 +21,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-WHOLE = ("timestamp", "seq", "tick", "mono", "nodes", "intents", "peers")
+from chronoflux.telemetry.records import FLOATS, WHOLE
+
 LOGIC = "portal"
-FLOATS = ("t", "at", "H", "psi", "omega", "tau", "H_local", "H_mesh")
 _NAMES = (*WHOLE, LOGIC, *FLOATS, "type", "metrics", "peerings")
 _PORTAL, _FIRST_FLOAT = len(WHOLE), len(WHOLE) + 1
 _TYPE, _METRICS, _PEERINGS = len(_NAMES) - 3, len(_NAMES) - 2, len(_NAMES) - 1
