@@ -333,7 +333,8 @@ def test_the_least_round_trip_wins(probes: list[tuple[float, float]]) -> None:
         clock.add(Sample(0.0, shift, round_trip))
     best = clock.best(0.0)
     assert best is not None
-    assert best.round_trip == min(round_trip for round_trip, _ in probes)
+    # By what it bounds: half the least number above nothing is nothing, so round trips may tie that differ.
+    assert best.bound == min(round_trip for round_trip, _ in probes) / 2
     assert clock.best(60_000.0) is not None
     assert clock.best(60_001.0) is None
 
