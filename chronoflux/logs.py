@@ -99,9 +99,9 @@ def check(runs: tuple[Path, ...], recompute: bool) -> None:
     for run in find_runs(runs):
         faults = check_run(run)
         if recompute and run.folder is not None:
-            from chronoflux.replay import Replay
+            from chronoflux.past import Past
 
-            found = Replay(run.folder).recompute()
+            found = Past(run.folder).recompute()
             click.echo(f"{run.name}: {found}")
             faults += [f"{run.folder}: {text}" for text in found.differences]
         for fault in faults:

@@ -27,8 +27,8 @@ from chronoflux.model.events import EVENTS, World
 from chronoflux.model.params import Params
 from chronoflux.model.schedule import Action
 from chronoflux.model.simulation import Simulation, Snapshot
+from chronoflux.past import Past
 from chronoflux.recompute import Continuation
-from chronoflux.replay import Replay
 from chronoflux.runner import Runner, warm_up
 from chronoflux.schedules import facts_of, open_schedule, recall_schedule
 from chronoflux.signal.checks import room_name, server_url
@@ -86,7 +86,7 @@ class Node:
         ice_servers: Sequence[Mapping[str, Any]] | None = None,
         ice_transport_policy: Policy = "all",
     ) -> None:
-        self._past = None if resume is None else Replay(resume)
+        self._past = None if resume is None else Past(resume)
         if self._past is not None:
             _refuse_with_resume(params=params, seed=seed, schedule=schedule, schedule_start=schedule_start)
             facts = self._past.facts

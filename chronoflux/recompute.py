@@ -15,11 +15,10 @@ from chronoflux.model.events import EVENTS
 from chronoflux.model.schedule import Fired, first_tick
 from chronoflux.model.simulation import Simulation
 from chronoflux.telemetry.inputs import Input, widened
-from chronoflux.telemetry.journal import Range, Void, facts_of, read_records, read_run_inputs
+from chronoflux.telemetry.journal import Range, facts_of
 from chronoflux.telemetry.records import Record, rounded
-from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.saved import load_moment
-from chronoflux.telemetry.sources import RunFiles
+from chronoflux.telemetry.story import START, Story
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,17 +107,20 @@ class Moment:
 
 
 class Course:
-    """A simulation taken along a run's records and inputs, from `position` of its log on."""
+    """A simulation taken along a run's story, from `position` on; what is found is added to `found`."""
 
     def __init__(
-        self, simulation: Simulation, run: RunFiles, void: Void, position: dict[str, int] | None = None
+        self,
+        simulation: Simulation,
+        story: Story,
+        position: dict[str, int] = START,
+        found: Recomputed | None = None,
     ) -> None:
-        self.found = Recomputed(simulation)
+        self.found = found or Recomputed(simulation)
         self.seq = self.inputs = 0  # the next of each
-        self._from = position or {"seq": 0, "inputs": 0}
-        self._simulation, self._run, self._void = simulation, run, void
+        self._from = position
+        self._simulation, self._story = simulation, story
         self._speed = 1.0
-        self._report = Report()
         self._waiting = self._own_inputs()
         self._next = next(self._waiting, None)
         self._own: list[tuple[int, int, Fired]] = []  # seq and tick of own events, of the latest tick
@@ -128,11 +130,11 @@ class Course:
 
     def records(self) -> Iterator[Record]:
         """The records from the position on."""
-        for record in read_records(self._run, self._void, self._report):
+        for record in self._story.records(self._from):
             assert record.seq is not None
             if record.seq < self.seq:
                 continue  # there twice
-            self._expect("records", self.seq, record.seq, self._from["seq"], self._void.records)
+            self._expect("records", self.seq, record.seq, self._from["seq"], self._story.void.records)
             self.seq = record.seq + 1
             self._wall = record.timestamp
             if record.type == "clock":
@@ -140,6 +142,12 @@ class Course:
             self._look(record)
             if record.seq >= self._from["seq"]:
                 yield record
+
+    @property
+    def position(self) -> dict[str, int]:
+        """Where in the story it stands: the same course goes on from here."""
+        seq, inputs = max(self.seq, self._from["seq"]), max(self.inputs, self._from["inputs"])
+        return {"seq": seq, "inputs": inputs if self._next is None else self._next.seq}
 
     def _look(self, record: Record) -> None:
         """Keep in mind what a run that goes on must not do again."""
@@ -152,10 +160,10 @@ class Course:
             self._own.append((record.seq, record.tick, (record.type, facts_of(record.data))))
 
     def _own_inputs(self) -> Iterator[Input]:
-        for given in read_run_inputs(self._run, self._void, self._report):
+        for given in self._story.inputs(self._from):
             if given.seq < self.inputs:
                 continue
-            self._expect("inputs", self.inputs, given.seq, self._from["inputs"], self._void.inputs)
+            self._expect("inputs", self.inputs, given.seq, self._from["inputs"], self._story.void.inputs)
             self.inputs = given.seq + 1
             if given.seq >= self._from["inputs"]:
                 yield given
@@ -175,7 +183,7 @@ class Course:
         if record.tick < self._simulation.tick:
             self.found.differ(f"tick {record.tick} comes after tick {self._simulation.tick}")
             return
-        self._go(record.tick)
+        self.go(record.tick)
         try:
             self._act(record)
         except (ChronofluxError, TypeError) as error:
@@ -199,7 +207,7 @@ class Course:
                 late = max(0.0, simulation.mesh_time() - (record.at or 0.0)) if remote else 0.0
                 simulation.fire(kind.name, age=late / 1000 * self._speed, **data)
 
-    def _go(self, tick: int, inputs: int = 0) -> None:
+    def go(self, tick: int, inputs: int = 0) -> None:
         """Advance to `tick` with the inputs of earlier ticks, of this one with those before `inputs`."""
         while (given := self._next) is not None and (given.tick < tick or given.seq < inputs):
             self._hear(given)
@@ -239,7 +247,7 @@ class Course:
     def compare_saved(self, moment: Moment) -> None:
         """Compare the whole swarm with a saved state."""
         if moment.simulation.tick >= self._simulation.tick:
-            self._go(moment.simulation.tick, moment.position["inputs"])
+            self.go(moment.simulation.tick, moment.position["inputs"])
         self.found.keyframes += 1
         if names := _unequal(self._simulation.save(), moment.simulation.save()):
             self.found.differ(f"{moment.path.name}: {', '.join(names)} are others than computed")
@@ -251,7 +259,7 @@ class Course:
         self._used = self.inputs if self._next is None else self._next.seq
         for _ in self._waiting:
             pass  # only counted
-        faults = self._report.to_dict()
+        faults = self._story.report.to_dict()
         if faults["bad"]:
             self.found.differ(f"{faults['bad']} lines cannot be read; the first: {faults['examples'][0]}")
 

@@ -6,6 +6,9 @@ import io
 import re
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from chronoflux.model.field import pressure_grid
 from chronoflux.model.raster import FIELD_COLOURS, add_dots, field_image, phase_colours
 from chronoflux.model.snapshot import Snapshot
@@ -43,12 +46,11 @@ class Allowance:
         return True
 
 
-def picture_png(snapshot: Snapshot) -> bytes:
-    """The swarm as a PNG: the pressure field, and each oscillator a dot in the colour of its phase."""
-    from PIL import Image
-
+def picture(snapshot: Snapshot, side: int = SIDE) -> NDArray[np.uint8]:
+    """The swarm as an RGB image, uint8 (h, w, 3), the longer side `side` px: the pressure field, and each
+    oscillator a dot in the colour of its phase."""
     width, height = snapshot.params.world
-    scale = SIDE / max(width, height)
+    scale = side / max(width, height)
     columns, rows = max(1, round(width * scale)), max(1, round(height * scale))
     plane = snapshot.params.boundary == "plane"
     grid = pressure_grid(
@@ -56,6 +58,13 @@ def picture_png(snapshot: Snapshot) -> bytes:
     )
     image = field_image(grid, FIELD_COLOURS)
     add_dots(image, snapshot.x * scale, snapshot.y * scale, phase_colours(snapshot.phi), radius=2)
+    return image
+
+
+def picture_png(snapshot: Snapshot) -> bytes:
+    """:func:`picture` as a PNG."""
+    from PIL import Image
+
     file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
+    Image.fromarray(picture(snapshot)).save(file, "PNG")
     return file.getvalue()

@@ -14,8 +14,12 @@ LARGE = 8 << 20
 """Bytes in a run's files from which they are scanned by a compiled kernel, which takes a second to load."""
 
 
-def read_table(run: RunFiles, report: Report, *, peerings: bool = False) -> Table:
+def read_table(
+    run: RunFiles, report: Report, *, peerings: bool = False, compiled: bool | None = None
+) -> Table:
     """Read one run, noting in `report` whatever is wrong; `peerings` also keeps the pairwise rows.
+
+    `compiled`: whether a compiled kernel scans the files; by default for large ones.
 
     Raises
     ------
@@ -25,7 +29,7 @@ def read_table(run: RunFiles, report: Report, *, peerings: bool = False) -> Tabl
     manifest = read_manifest(run, report)
     defaults = {name: _text(manifest.get(name)) for name in ("run", "room", "node")}
     builder = Builder(defaults | {"run": defaults["run"] or run.name}, keep_peerings=peerings)
-    large = run.size >= LARGE
+    large = run.size >= LARGE if compiled is None else compiled
     for path in run.files:
         builder.files.append((len(builder), path))
         if large:

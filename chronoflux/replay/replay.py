@@ -1,0 +1,295 @@
+"""`Replay` itself: the time line, and the moment shown on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+
+from chronoflux.errors import ParameterError, UsageError
+from chronoflux.model.simulation import Snapshot
+from chronoflux.recompute import Recomputed
+from chronoflux.replay.exact import Agreement
+from chronoflux.replay.projector import Projector
+from chronoflux.replay.record import Mark
+from chronoflux.replay.track import MODES, RECOMPUTED, RECORDED, Track
+from chronoflux.telemetry.report import Report
+from chronoflux.telemetry.snapshots import picture
+from chronoflux.telemetry.sources import RunFiles, Source, find_runs, read_manifest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SPEEDS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+"""Speeds offered; any from the first to the last is allowed."""
+MOST_RUNS = 8
+"""Runs side by side, at most."""
+
+
+class Happening(NamedTuple):
+    """An event on the time line: its second there, the number of its run, and what is on record of it."""
+
+    s: float
+    run: int
+    mark: Mark
+
+
+class Replay:
+    """Runs of the past: shown in a notebook as the live view is, with a scrub bar; or asked by a program.
+
+    The time line of one run is its simulated time, in seconds. Several runs stand side by side, by mesh time:
+    second 0 is when the first of them began. Every public method may be called from any thread.
+
+    Parameters
+    ----------
+    run
+        A run folder, a folder of runs, a file, a glob, or a list of these, as for :func:`chronoflux.load`.
+        What has no ``run.json`` can be shown as recorded only. A run may still be written: the end follows.
+    room
+        Which room's runs, where there are several rooms.
+    mode
+        ``"as recorded"``: metrics and events of the log, phases where they were recorded, saved states.
+        ``"recomputed"``: the swarm of every tick, computed again from seed, parameters and inputs, and
+        compared with the record meanwhile.
+
+    Raises
+    ------
+    LogError
+        When there is no run, or one does not say what it began with.
+    UsageError
+        When the runs are of several rooms, or more than 8.
+    """
+
+    def __init__(self, run: Source, *, room: str | None = None, mode: str = RECORDED) -> None:
+        self.closed = False
+        """Whether it was closed."""
+        self._callbacks: list[Callable[[], None]] = []
+        self.runs: tuple[Track, ...] = tuple(Track(self, found) for found in _chosen(run, room))
+        """The runs, one track each."""
+        self._lay_out()
+        self._projector = Projector(self)
+        self.mode = mode
+
+    def __repr__(self) -> str:
+        names = ", ".join(track.name for track in self.runs)
+        return f"<Replay of {names}: {self.mode}, {self.position:.1f} of {self.duration:.1f} s>"
+
+    def _lay_out(self) -> None:
+        """Put the runs on one time line."""
+        if len(self.runs) == 1:
+            self._zero = 0.0
+            self.duration = self.runs[0].record.end
+            """Length of the time line, s."""
+        else:
+            self._zero = min(float(track.record.at[0]) for track in self.runs)
+            self.duration = max(float(track.record.at[-1]) - self._zero for track in self.runs) / 1000
+        happenings = [
+            Happening(self.second(track, mark.t), number, mark)
+            for number, track in enumerate(self.runs)
+            for mark in track.record.marks
+        ]
+        self.events: Sequence[Happening] = sorted(happenings, key=lambda event: event[:2])
+        """Everything that happened, in the order of the time line."""
+        self._after = np.array([e.s + self._step_of(e.run) for e in self.events], np.float64)
+
+    def second(self, track: Track, t: float) -> float:
+        """Where on the time line simulated second `t` of a run is."""
+        if len(self.runs) == 1:
+            return t
+        return (float(np.interp(t, track.record.times, track.record.at)) - self._zero) / 1000
+
+    def time_of(self, track: Track, s: float) -> float:
+        """The simulated second of a run at second `s` of the time line, within the run."""
+        if len(self.runs) == 1:
+            return min(max(s, 0.0), track.record.end)
+        return float(np.interp(self._zero + 1000 * s, track.record.at, track.record.times))
+
+    def _step_of(self, run: int) -> float:
+        return self.runs[run].shown.snapshot.params.dt
+
+    def extended(self) -> None:
+        """Runs have grown: the time line grows with them."""
+        self._lay_out()
+
+    # -- where it stands -------------------------------------------------------------------------------
+
+    @property
+    def position(self) -> float:
+        """Second of the time line that is shown; see :meth:`seek`."""
+        return self._projector.position
+
+    @property
+    def playing(self) -> bool:
+        """Whether it moves."""
+        return self._projector.playing
+
+    def play(self) -> None:
+        """Go on from the position; from the beginning, if it is at the end."""
+        self._projector.play()
+
+    def pause(self) -> None:
+        """Hold it."""
+        self._projector.pause()
+
+    def seek(self, s: float) -> None:
+        """Go to second `s` of the time line, or to its nearest end."""
+        if not isinstance(s, int | float) or not math.isfinite(s):
+            raise ParameterError("s", s, "seconds of the time line, a finite number")
+        self._projector.seek(min(max(float(s), 0.0), self.duration))
+
+    def step(self, events: int = 1) -> Happening | None:
+        """Hold it just after the next event, or the previous with −1; which one, None if there is none."""
+        if events == 0 or not len(self.events):
+            return None
+        here = self.position
+        if events > 0:
+            place = int(np.searchsorted(self._after, here + 1e-6, side="right")) + events - 1
+        else:
+            place = int(np.searchsorted(self._after, here - 1e-6, side="left")) + events
+        if not 0 <= place < len(self.events):
+            return None
+        self.pause()
+        self.seek(float(self._after[place]))
+        return self.events[place]
+
+    @property
+    def speed(self) -> float:
+        """Seconds of the time line a second, from 1/4 to 1000."""
+        return self._projector.speed
+
+    @speed.setter
+    def speed(self, speed: float) -> None:
+        if not isinstance(speed, int | float) or not SPEEDS[0] <= speed <= SPEEDS[-1]:
+            raise ParameterError("speed", speed, f"a number from {SPEEDS[0]:g} to {SPEEDS[-1]:g}")
+        self._projector.change(speed=float(speed))
+
+    @property
+    def mode(self) -> str:
+        """``"as recorded"`` or ``"recomputed"``."""
+        return self._projector.mode
+
+    @mode.setter
+    def mode(self, mode: str) -> None:
+        if mode not in MODES:
+            raise ParameterError("mode", mode, " or ".join(map(repr, MODES)))
+        if mode == RECOMPUTED:
+            for track in self.runs:
+                track.require_past()
+        self._projector.change(mode=mode)
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """How far the record agrees with what was computed again; None before anything was."""
+        found = [track.exact.agreement for track in self.runs if track.exact is not None]
+        if not found:
+            return None
+        return Agreement(
+            min(part.share for part in found),
+            sum(part.records for part in found),
+            sum(part.states for part in found),
+            sum(part.differences for part in found),
+            next((part.first for part in found if part.first), ""),
+        )
+
+    @property
+    def problem(self) -> str | None:
+        """What cannot be shown, and why, in one line."""
+        return self._projector.problem
+
+    # -- for programs ----------------------------------------------------------------------------------
+
+    def at(self, s: float, run: int = 0, *, mode: str | None = None) -> Snapshot:
+        """What is to be seen of a run at second `s` of the time line, in `mode` or the present one.
+
+        Computed while the caller waits; the position stays. `run` counts from 0. As recorded, its arrays are
+        empty where no oscillators are on record; else they may be of an earlier tick, the last one saved:
+        ``replay.runs[run].recorded(t).swarm`` says of which.
+        """
+        track = self._track(run)
+        mode = mode or self.mode
+        if mode not in MODES:
+            raise ParameterError("mode", mode, " or ".join(map(repr, MODES)))
+        with self._projector.lock:
+            t = self.time_of(track, s)
+            return (track.recomputed(t) if mode == RECOMPUTED else track.recorded(t)).snapshot
+
+    @property
+    def state(self) -> Snapshot:
+        """The first run at the position, exactly; see :meth:`at`."""
+        return self.at(self.position)
+
+    def frame(self, s: float, run: int = 0, *, mode: str | None = None, side: int = 800) -> NDArray[np.uint8]:
+        """The picture of :meth:`at`: RGB, uint8 (h, w, 3), the longer side `side` px."""
+        if isinstance(side, bool) or not isinstance(side, int) or not 16 <= side <= 8192:
+            raise ParameterError("side", side, "px, a whole number from 16 to 8192")
+        return picture(self.at(s, run, mode=mode), side)
+
+    def recompute(self) -> Recomputed:
+        """Compute the run again, from its seed, parameters, inputs and events, and compare all of it.
+
+        At each telemetry record `H`, `psi` and `tau` are compared, rounded as there; at each keyframe and
+        at the checkpoint the whole swarm, bit for bit. The caller waits.
+
+        Raises
+        ------
+        LogError
+            When the log cannot be read at all; what is merely missing or damaged is a difference.
+        UsageError
+            When there are several runs, or none says what it began with.
+        """
+        if len(self.runs) != 1:
+            raise UsageError("recompute() is for one run: name it, as cf.Replay(replay.runs[0].past.path)")
+        return self.runs[0].require_past().recompute()
+
+    def _track(self, run: int) -> Track:
+        if isinstance(run, bool) or not isinstance(run, int) or not 0 <= run < len(self.runs):
+            raise ParameterError("run", run, f"a number from 0 to {len(self.runs) - 1}")
+        return self.runs[run]
+
+    # -- for views -------------------------------------------------------------------------------------
+
+    def asked(self) -> None:
+        """Somebody looks: keep what is shown up to date for a while."""
+        self._projector.asked()
+
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Have a function called when it is closed (at once, if it is)."""
+        if self.closed:
+            callback()
+        else:
+            self._callbacks.append(callback)
+
+    def close(self) -> None:
+        """Stop, and let go of files. Again: nothing happens."""
+        if self.closed:
+            return
+        self.closed = True
+        self._projector.close()
+        for track in self.runs:
+            track.close()
+        for callback in self._callbacks:
+            callback()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+def _chosen(source: Source, room: str | None) -> list[RunFiles]:
+    """The runs that `source` names, of one room."""
+    runs = find_runs(source)
+    rooms = [read_manifest(run, Report()).get("room") for run in runs]
+    if room is not None:
+        known = sorted({str(name) for name in rooms if name is not None})
+        runs = [run for run, name in zip(runs, rooms, strict=True) if name == room]
+        if not runs:
+            raise UsageError(f"no run of room {room!r} there; there are runs of {', '.join(known) or 'none'}")
+    elif len(known := sorted({str(name) for name in rooms if name is not None})) > 1:
+        raise UsageError(f"runs of {len(known)} rooms: choose one with room=, of {', '.join(known)}")
+    if len(runs) > MOST_RUNS:
+        raise UsageError(f"{len(runs)} runs, at most {MOST_RUNS} are shown side by side: name those you mean")
+    return runs

@@ -1,0 +1,299 @@
+"""`Track`: one run of a replay, with the interface of a node as far as a picture needs it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from chronoflux.errors import UsageError
+from chronoflux.model.field import pressure
+from chronoflux.model.params import Params
+from chronoflux.model.simulation import Simulation, Snapshot
+from chronoflux.past import Past
+from chronoflux.replay.exact import Exact
+from chronoflux.replay.record import RunRecord
+from chronoflux.replay.swarms import Swarm, Swarms
+from chronoflux.telemetry.folder import MANIFEST, is_running
+from chronoflux.telemetry.journal import Void, read_void
+from chronoflux.telemetry.sources import RunFiles
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from chronoflux.replay.replay import Replay
+
+RECORDED, RECOMPUTED = "as recorded", "recomputed"
+"""The two modes: what the record says, and what is computed again from seed, parameters and inputs."""
+MODES = (RECORDED, RECOMPUTED)
+_EMPTY = np.empty(0)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One moment of a run, as a picture shows it.
+
+    ``t``: simulated s. ``R, psi``: the mean field, of the record or of the swarm. ``swarm``: where the
+    oscillators are from, in words. ``there``: whether that is the moment asked for, or on the way there.
+    ``metrics`` and ``peers`` as of the last record before.
+    """
+
+    mode: str
+    t: float
+    snapshot: Snapshot
+    R: float
+    psi: float
+    swarm: str
+    there: bool = True
+    metrics: dict[str, Any] = field(default_factory=dict)
+    peers: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TrackStatus:
+    """What a track says of itself; the fields of a node's status."""
+
+    room: str
+    node_id: str
+    light: str
+    text: str
+    problem: str | None
+
+
+class Track:
+    """A run of `replay`. What reads it may be called from any thread; what computes belongs to its lock.
+
+    Raises
+    ------
+    LogError
+        When the run has no record, or its manifest does not say what it began with.
+    """
+
+    def __init__(self, replay: Replay, run: RunFiles) -> None:
+        self._replay, self._run = replay, run
+        self.name = run.name
+        """The run's name."""
+        has_manifest = run.folder is not None and (run.folder / MANIFEST).is_file()
+        self.past = Past(run.folder) if has_manifest and run.folder is not None else None
+        self._first = Params() if self.past is None else self.past.params
+        self.record = RunRecord(run, self._first)
+        facts = {} if self.past is None else self.past.facts
+        self.room = str(facts.get("room") or self.record.room or "")
+        self.node = str(facts.get("node") or self.record.node or run.name)
+        self.seed = 0 if self.past is None else self.past.seed
+        self.exact: Exact | None = None
+        self._swarms = self._open_swarms()
+        self._size = run.size
+        self.shown = self.recorded(0.0)
+
+    def __repr__(self) -> str:
+        return f"<Track {self.name}>"
+
+    def _open_swarms(self) -> Swarms | None:
+        if self.past is None or self._run.folder is None:
+            return None
+        void = read_void(self._run) if any(m.type == "resume" for m in self.record.marks) else Void([], [])
+        first = Simulation(self._first, seed=self.seed).state
+        arrays = {name: getattr(first, name) for name in ("x", "y", "vx", "vy", "phi")}
+        return Swarms(self._run.folder, void, Swarm(**arrays, tick=0, source="as it began", exact=False))
+
+    # -- moments, to be asked for by one thread at a time ----------------------------------------------
+
+    def recorded(self, t: float) -> Shown:
+        """What is on record of second `t`."""
+        t = min(max(t, 0.0), self.record.end)
+        record, params = self.record, self.record.params(t)
+        tick, began = record.tick(t), record.tick(record.began(t))
+        swarm = None if self._swarms is None else self._swarms.at(tick, began)
+        pulses, portal = record.pulses(t), record.portal(t)
+        arrays = {name: _EMPTY if swarm is None else getattr(swarm, name) for name in _ARRAYS}
+        plane = params.boundary == "plane"
+        arrays["pressure"] = pressure(arrays["x"], arrays["y"], params.world, plane, t, portal, pulses)
+        arrays["pulses"] = pulses
+        for array in arrays.values():
+            array.flags.writeable = False
+        snapshot = Snapshot(**arrays, portal=portal, tick=tick, t=t, params=params, seed=self.seed)
+        moment = record.moment(t)
+        R, psi = (0.0, 0.0) if moment is None else (moment.R, moment.psi)
+        if swarm is not None and swarm.exact and swarm.tick == tick and len(swarm.phi):
+            z = np.exp(1j * swarm.phi).mean()
+            R, psi = float(abs(z)), float(np.angle(z))
+        return Shown(
+            mode=RECORDED,
+            t=t,
+            snapshot=snapshot,
+            R=R,
+            psi=psi,
+            swarm=_source(swarm, tick, params.dt),
+            metrics={} if moment is None else moment.metrics,
+            peers=self._peers(t),
+        )
+
+    def recomputed(self, t: float, stop: Callable[[], bool] = lambda: False) -> Shown:
+        """The swarm of second `t` computed again, or of where `stop` stopped it."""
+        exact = self.computing()
+        there = exact.seek(self.record.tick(t), stop)
+        simulation = exact.simulation
+        R, psi, omega = simulation.mean_field()
+        recorded = self.record.moment(simulation.t)
+        metrics = {} if recorded is None else dict(recorded.metrics)
+        return Shown(
+            mode=RECOMPUTED,
+            t=simulation.t,
+            snapshot=simulation.snapshot(),
+            R=R,
+            psi=psi,
+            swarm="every tick computed" if there else f"on the way to {clock(t)}",
+            there=there,
+            metrics=metrics | {"H": R, "psi": psi, "omega": omega},
+            peers=self._peers(simulation.t),
+        )
+
+    def computing(self) -> Exact:
+        """The run computed again, opened on first use."""
+        if self.exact is None:
+            self.exact = Exact(self.require_past(), growing=self.growing)
+        return self.exact
+
+    def require_past(self) -> Past:
+        """What it began with; a UsageError where nothing says so."""
+        if self.past is None:
+            raise UsageError(
+                f"{self.name} cannot be recomputed: it has no {MANIFEST} with parameters and seed; "
+                f"mode={RECORDED!r} shows what is on record"
+            )
+        return self.past
+
+    def _peers(self, t: float) -> list[dict[str, Any]]:
+        return [
+            {"id": p.id, "name": "", "H": np.nan if p.R is None else p.R, "dpsi": p.dpsi}
+            for p in self.record.peerings(t)
+        ]
+
+    # -- a run that is still written -------------------------------------------------------------------
+
+    @property
+    def growing(self) -> bool:
+        """Whether the run is still being written, as far as can be told from here."""
+        if self.past is None:
+            return False
+        facts = self.past.facts
+        pid, here = facts.get("pid"), facts.get("host") == platform.node()
+        return facts.get("status") == "running" and (not here or pid == os.getpid() or is_running(pid))
+
+    def refresh(self) -> bool:
+        """Take in what was written since the last time; whether there was anything."""
+        if not self.growing or self.past is None or self._run.folder is None:
+            return False
+        self.past = Past(self._run.folder)
+        size = self._run.size
+        if size == self._size and self.growing:
+            return False
+        self._size = size
+        self.record = RunRecord(self._run, self._first)
+        if self._swarms is not None:
+            self._swarms.refresh()
+        if self.exact is not None:
+            self.exact.refresh(growing=self.growing)
+        return True
+
+    def close(self) -> None:
+        """Let go of its files."""
+        if self._swarms is not None:
+            self._swarms.close()
+
+    # -- what a picture asks ---------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """The swarm at the moment shown; what was ready last, while another is being made."""
+        self._replay.asked()
+        return self.shown.snapshot
+
+    @property
+    def mean_field(self) -> tuple[float, float]:
+        """``R, psi`` (rad) of the moment shown."""
+        return self.shown.R, self.shown.psi
+
+    @property
+    def params(self) -> Params:
+        """The parameters in force at the moment shown; the past cannot be changed."""
+        return self.shown.snapshot.params
+
+    @params.setter
+    def params(self, params: Params) -> None:
+        self._refuse()
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The metrics at the moment shown."""
+        return self.shown.metrics
+
+    @property
+    def peers(self) -> pd.DataFrame:
+        """Its peers at the moment shown: ``id, name, H, dpsi``."""
+        import pandas as pd
+
+        return pd.DataFrame(self.shown.peers, columns=["id", "name", "H", "dpsi"])
+
+    @property
+    def status(self) -> TrackStatus:
+        """What is shown, in words."""
+        light = "linked" if self.shown.peers else "alone"
+        swarms = None if self._swarms is None else self._swarms.problem
+        return TrackStatus(self.room, self.node, light, f"{self.shown.mode}: {self.shown.swarm}", swarms)
+
+    @property
+    def playing(self) -> bool:
+        """Whether the replay goes on."""
+        return self._replay.playing
+
+    @property
+    def closed(self) -> bool:
+        """Whether the replay was closed."""
+        return self._replay.closed
+
+    def play(self) -> None:
+        """Let the replay go on."""
+        self._replay.play()
+
+    def pause(self) -> None:
+        """Hold the replay."""
+        self._replay.pause()
+
+    def fire(self, name: str, **data: Any) -> NoReturn:
+        """Refused with a UsageError: nothing can be fired in the past."""
+        self._refuse()
+
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Have a function called when the replay is closed."""
+        self._replay.on_close(callback)
+
+    def _refuse(self) -> NoReturn:
+        raise UsageError(
+            f"{self.name} is the past, which cannot be changed: go on from it with cf.join(resume=…)"
+        )
+
+
+_ARRAYS = ("x", "y", "vx", "vy", "phi")
+
+
+def _source(swarm: Swarm | None, tick: int, dt: float) -> str:
+    """Where the oscillators of a picture are from, in words."""
+    if swarm is None:
+        return "metrics only, no swarm on record here"
+    if swarm.exact:
+        return f"{swarm.source} recorded at {clock(swarm.tick * dt)}"
+    if swarm.tick == tick:
+        return f"swarm saved at {clock(swarm.tick * dt)}"
+    what = "as it began" if swarm.tick == 0 else f"as saved at {clock(swarm.tick * dt)}"
+    return f"metrics and field of now, swarm {what}"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as ``h:mm:ss``."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
