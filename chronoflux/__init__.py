@@ -55,19 +55,19 @@ def __getattr__(name: str) -> Any:
     module = import_module(f"chronoflux.{_HOMES[name]}")
     value = globals()[name] = getattr(module, name)
     if name in ("Node", "join"):
-        _show_nodes(import_module("chronoflux.node").Node)
+        _show(import_module("chronoflux.node").Node, "mimebundle")
+    elif name == "Replay":
+        _show(value, "replay_mimebundle")
     return value
 
 
-def _show_nodes(node: Any) -> None:
-    """Give `Node`, which knows no widget, the display hook of the notebook."""
+def _show(kind: Any, bundle: str) -> None:
+    """Give `Node` or `Replay`, which know no widget, the display hook of the notebook."""
 
     def mimebundle(self: Any, include: Any = None, exclude: Any = None) -> Any:
-        from chronoflux.widget import mimebundle
+        return getattr(import_module("chronoflux.widget"), bundle)(self)
 
-        return mimebundle(self)
-
-    node._repr_mimebundle_ = mimebundle
+    kind._repr_mimebundle_ = mimebundle
 
 
 def __dir__() -> list[str]:

@@ -92,7 +92,9 @@ class Replay:
         ]
         self.events: Sequence[Happening] = sorted(happenings, key=lambda event: event[:2])
         """Everything that happened, in the order of the time line."""
-        self._after = np.array([e.s + self._step_of(e.run) for e in self.events], np.float64)
+        after = np.array([event.s + self._step_of(event.run) for event in self.events], np.float64)
+        self._after = np.unique(after)  # where to step to: ascending
+        self._first = np.searchsorted(np.maximum.accumulate(after), self._after)
 
     def second(self, track: Track, t: float) -> float:
         """Where on the time line simulated second `t` of a run is."""
@@ -140,19 +142,22 @@ class Replay:
         self._projector.seek(min(max(float(s), 0.0), self.duration))
 
     def step(self, events: int = 1) -> Happening | None:
-        """Hold it just after the next event, or the previous with −1; which one, None if there is none."""
-        if events == 0 or not len(self.events):
+        """Hold it just after the next moment with an event, or with −1 the previous; None if there is none.
+
+        Returns the first event of that moment.
+        """
+        if events == 0:
             return None
         here = self.position
         if events > 0:
             place = int(np.searchsorted(self._after, here + 1e-6, side="right")) + events - 1
         else:
             place = int(np.searchsorted(self._after, here - 1e-6, side="left")) + events
-        if not 0 <= place < len(self.events):
+        if not 0 <= place < len(self._after):
             return None
         self.pause()
         self.seek(float(self._after[place]))
-        return self.events[place]
+        return self.events[int(self._first[place])]
 
     @property
     def speed(self) -> float:

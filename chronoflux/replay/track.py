@@ -119,7 +119,7 @@ class Track:
         snapshot = Snapshot(**arrays, portal=portal, tick=tick, t=t, params=params, seed=self.seed)
         moment = record.moment(t)
         R, psi = (0.0, 0.0) if moment is None else (moment.R, moment.psi)
-        if swarm is not None and swarm.exact and swarm.tick == tick and len(swarm.phi):
+        if swarm is not None and swarm.tick == tick and len(swarm.phi):
             z = np.exp(1j * swarm.phi).mean()
             R, psi = float(abs(z)), float(np.angle(z))
         return Shown(
@@ -287,6 +287,8 @@ def _source(swarm: Swarm | None, tick: int, dt: float) -> str:
         return "metrics only, no swarm on record here"
     if swarm.exact:
         return f"{swarm.source} recorded at {clock(swarm.tick * dt)}"
+    if swarm.tick == tick == 0:
+        return "swarm as it began"
     if swarm.tick == tick:
         return f"swarm saved at {clock(swarm.tick * dt)}"
     what = "as it began" if swarm.tick == 0 else f"as saved at {clock(swarm.tick * dt)}"

@@ -1,11 +1,21 @@
-"""The widget: the live picture of a node in a notebook, with its controls.
+"""The widget: the live picture of a node in a notebook, with its controls, and the same of runs of the past.
 
 ``NodeView(source)`` is an ipywidgets box for any :class:`~chronoflux.widget.source.Source`;
-``mimebundle(source)`` is what a source displays itself with.
+``mimebundle(source)`` is what a source displays itself with. ``ReplayView(replay)`` and
+``replay_mimebundle(replay)`` are the same for a replay.
 """
 
-from chronoflux.widget.display import display_node, mimebundle
+from chronoflux.widget.display import display_node, display_replay, mimebundle, replay_mimebundle
+from chronoflux.widget.replay_view import ReplayView
 from chronoflux.widget.source import Source
 from chronoflux.widget.view import NodeView
 
-__all__ = ["NodeView", "Source", "display_node", "mimebundle"]
+__all__ = [
+    "NodeView",
+    "ReplayView",
+    "Source",
+    "display_node",
+    "display_replay",
+    "mimebundle",
+    "replay_mimebundle",
+]

@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
+import ipywidgets
+
+from chronoflux.model.simulation import Snapshot
+from chronoflux.replay import Replay
+from chronoflux.widget.replay_view import ReplayView
 from chronoflux.widget.source import Source
 from chronoflux.widget.still import still_png
 from chronoflux.widget.view import NodeView
 
-_VIEWS: WeakKeyDictionary[Source, NodeView] = WeakKeyDictionary()
+_VIEWS: WeakKeyDictionary[Any, ipywidgets.Widget] = WeakKeyDictionary()
+V = TypeVar("V", bound=ipywidgets.Widget)
 
 
 def display_node(source: Source) -> NodeView:
     """The view of a source: made on the first call, the same one for as long as it is open."""
-    view = _VIEWS.get(source)
-    if view is None or view.comm is None:
-        view = _VIEWS[source] = NodeView(source)
+    return _view(source, NodeView)
+
+
+def display_replay(replay: Replay) -> ReplayView:
+    """The view of a replay, likewise."""
+    return _view(replay, ReplayView)
+
+
+def _view(source: Any, make: Callable[[Any], V]) -> V:
+    known = _VIEWS.get(source)
+    if known is not None and known.comm is not None:
+        return cast(V, known)
+    view = _VIEWS[source] = make(source)
     return view
 
 
@@ -27,12 +44,18 @@ def mimebundle(source: Source) -> dict[str, Any]:
 
     Where there is no kernel the page shows the picture. Without a running event loop there is no view.
     """
-    bundle = {
-        "text/plain": repr(source),
-        "image/png": b64encode(still_png(source.snapshot())).decode("ascii"),
-    }
+    return _bundle(source, source.snapshot(), display_node)
+
+
+def replay_mimebundle(replay: Replay) -> dict[str, Any]:
+    """The same of a replay; the still is of its first run at its position."""
+    return _bundle(replay, replay.runs[0].snapshot(), display_replay)
+
+
+def _bundle(source: Any, snapshot: Snapshot, display: Callable[[Any], Any]) -> dict[str, Any]:
+    bundle = {"text/plain": repr(source), "image/png": b64encode(still_png(snapshot)).decode("ascii")}
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return bundle
-    return {**display_node(source)._repr_mimebundle_(), **bundle}
+    return {**display(source)._repr_mimebundle_(), **bundle}

@@ -68,9 +68,9 @@ def picture_size(world: tuple[float, float]) -> tuple[int, int]:
     return max(round(world[0] * scale), 1), max(round(world[1] * scale), 1)
 
 
-def compose(snapshot: Snapshot, peers: Sequence[Hand] = ()) -> Picture:
+def compose(snapshot: Snapshot, peers: Sequence[Hand] = (), own: Hand | None = None) -> Picture:
     """The picture of a snapshot; `peers` are the mean fields of others for the phase clock, with
-    ``psi`` relative to the swarm's own."""
+    ``psi`` relative to the swarm's own; that is `own`, if it is not to be taken from the snapshot."""
     params, world = snapshot.params, snapshot.params.world
     width, height = picture_size(world)
     p = field.pressure_grid(
@@ -84,7 +84,7 @@ def compose(snapshot: Snapshot, peers: Sequence[Hand] = ()) -> Picture:
     )
     some = sample(len(snapshot.x))
     scale = width / world[0]
-    own = own_hand(snapshot)
+    own = own_hand(snapshot) if own is None else own
     return Picture(
         size=(width, height),
         levels=raster.field_levels(p),
@@ -101,14 +101,16 @@ def compose(snapshot: Snapshot, peers: Sequence[Hand] = ()) -> Picture:
 
 
 def own_hand(snapshot: Snapshot) -> Hand:
-    """The mean field of the swarm itself."""
+    """The mean field of the swarm itself; of no oscillators 0."""
+    if not len(snapshot.phi):
+        return Hand("", 0.0, 0.0)
     z = np.exp(1j * snapshot.phi).mean()
     return Hand("", float(abs(z)), float(np.angle(z)))
 
 
 def _dot_radius(area: float, n: int) -> float:
     """A dot covers about a thirtieth of its share of the picture, within what can be seen and told apart."""
-    return min(max(math.sqrt(area / (30 * math.pi * n)), 1.2), 5.5)
+    return min(max(math.sqrt(area / (30 * math.pi * max(n, 1))), 1.2), 5.5)
 
 
 def _rings(pulses: Floats, params: Params, scale: float) -> Singles:

@@ -53,7 +53,8 @@ class Stage(ipywidgets.Box):  # type: ignore[misc]
             white = np.full((len(rings), 3), 255, np.uint8)
             x, y, radius, alpha = (column.copy() for column in rings.T)
             pen.stroke_styled_circles(x, y, radius, white, alpha)
-        pen.fill_styled_circles(picture.x, picture.y, picture.radius, picture.hues, picture.alpha)
+        if len(picture.x):
+            pen.fill_styled_circles(picture.x, picture.y, picture.radius, picture.hues, picture.alpha)
         self._draw_clock(picture)
 
     def _draw_clock(self, picture: Picture) -> None:

@@ -38,6 +38,9 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
     while nobody watches. When the source ends, the last picture stays, until it is taken off the page.
     """
 
+    STEERED = True
+    """Whether there are controls for the swarm."""
+
     def __init__(self, source: Source, *, fps: float = FPS) -> None:
         self._loop = asyncio.get_running_loop()
         self._source = source
@@ -48,14 +51,14 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
         self._peers: list[Hand] = []  # psi relative to our own
         self._snapshot = source.snapshot()
         self._drawn: tuple[Any, ...] = ()
-        self._toolbar = Toolbar(source, self._report)
-        self._sliders = Sliders(source, self._report)
+        self._toolbar = Toolbar(source, self._report) if self.STEERED else None
+        self._sliders = Sliders(source, self._report) if self.STEERED else None
         self._status = ipywidgets.HTML()
         self._stage = Stage(picture_size(self._snapshot.params.world), self._hear)
-        body = ipywidgets.Box([self._stage, self._sliders])
+        body = ipywidgets.Box([part for part in (self._stage, self._sliders) if part is not None])
         body.add_class("chronoflux-body")
         self._refresh_panel()
-        super().__init__([self._toolbar, body, self._status])
+        super().__init__([part for part in (self._toolbar, body, self._status) if part is not None])
         self.add_class("chronoflux-view")
         self._task = self._loop.create_task(self._run(), name="chronoflux view")
         self._task.add_done_callback(self._ended)
@@ -155,25 +158,36 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
         if not self._source.closed:
             self._snapshot = self._source.snapshot()
         snapshot = self._snapshot
-        seen = snapshot.tick, snapshot.portal, snapshot.params, tuple(self._peers)
+        seen = self._seen()
         if seen == self._drawn and not self._flow.fresh:
             return False
         self._drawn = seen
         # All is computed before the frame gets its number: a failure leaves nothing unconfirmed.
-        picture, anew = compose(snapshot, self._peers), self._flow.fresh
+        picture, anew = compose(snapshot, self._peers, self._own()), self._flow.fresh
         self._stage.show(picture, self._flow.sent(self._loop.time()), anew=anew)
         return True
 
+    def _seen(self) -> tuple[Any, ...]:
+        """What tells one picture from the next."""
+        snapshot = self._snapshot
+        return snapshot.tick, snapshot.portal, snapshot.params, tuple(self._peers)
+
+    def _own(self) -> Hand:
+        """The mean field of the swarm."""
+        return own_hand(self._snapshot)
+
     def _refresh_panel(self) -> None:
         """Bring controls, status line and the peers' hands up to date; apply what was moved."""
-        self._sliders.apply()
-        self._sliders.refresh()
-        self._toolbar.refresh(self._snapshot)
+        if self._sliders is not None:
+            self._sliders.apply()
+            self._sliders.refresh()
+        if self._toolbar is not None:
+            self._toolbar.refresh(self._snapshot)
         self._peers = _peers_hands(self._source)
         self._show_status()
 
     def _show_status(self) -> None:
-        metrics = {**self._source.metrics, "H": own_hand(self._snapshot).R}
+        metrics = {**self._source.metrics, "H": self._own().R}
         n = len(self._snapshot.x)
         self._status.value = status_html(
             self._source.status, metrics, n, self._trouble, drawn=len(range(n)[sample(n)])
@@ -186,8 +200,9 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
         if error := task.exception():
             log.error("the display stopped", exc_info=error)
             self._trouble = f"the display stopped: {error!r}"
-        self._toolbar.disable()
-        self._sliders.disable()
+        for controls in (self._toolbar, self._sliders):
+            if controls is not None:
+                controls.disable()
         self._show_status()
         self._close_if_done()
 

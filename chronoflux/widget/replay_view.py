@@ -1,0 +1,192 @@
+"""`ReplayView`: the live view on runs of the past, with a scrub bar instead of the swarm's controls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import ipywidgets
+
+from chronoflux.errors import ChronofluxError
+from chronoflux.replay import MODES, RECOMPUTED, SPEEDS, Replay, Track, clock
+from chronoflux.widget.controls import close_all
+from chronoflux.widget.picture import Hand
+from chronoflux.widget.status import status_html
+from chronoflux.widget.timeline import Timeline
+from chronoflux.widget.view import NodeView
+
+PERIOD = 0.1
+"""Seconds between looks at the scrub bar and the status."""
+FRACTIONS = {0.25: "¼", 0.5: "½"}
+
+
+class RunView(NodeView):
+    """The picture of one run of a replay, and its status: the live view without controls."""
+
+    STEERED = False
+
+    def __init__(self, track: Track) -> None:
+        self._track = track
+        super().__init__(track)
+
+    def _seen(self) -> tuple[Any, ...]:
+        return *super()._seen(), self._track.shown.mode, self._own()
+
+    def _own(self) -> Hand:
+        return Hand("", *self._track.mean_field)
+
+    def _show_status(self) -> None:
+        metrics = {**self._track.metrics, "H": self._own().R}
+        n = metrics.get("nodes") or len(self._snapshot.x) or 1
+        self._status.value = status_html(self._track.status, metrics, n, self._trouble)
+
+
+class ReplayView(ipywidgets.VBox):  # type: ignore[misc]
+    """A replay in a notebook; to be made on a running event loop. Closing it leaves the replay open."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+        self._loop = asyncio.get_running_loop()
+        self._views = [RunView(track) for track in replay.runs]
+        self._trouble: str | None = None
+        self._timeline = Timeline(replay, self._hear)
+        self._status = ipywidgets.HTML()
+        runs = ipywidgets.Box(self._views)
+        runs.add_class("chronoflux-runs")
+        super().__init__([self._make_bar(), self._timeline, self._status, runs])
+        self.add_class("chronoflux-replay")
+        self.refresh()
+        self._task = self._loop.create_task(self._run(), name="chronoflux replay view")
+        replay.on_close(lambda: self._call(self.refresh))
+
+    @property
+    def views(self) -> list[RunView]:
+        """The picture of each run."""
+        return list(self._views)
+
+    def _make_bar(self) -> ipywidgets.Box:
+        replay = self._replay
+        self._play = _button("Play", "play", "Let time go on, or hold it (space)")
+        self._play.on_click(lambda _: self._try(self._toggle))
+        back = _button("", "step-backward", "To the previous event (page up)")
+        back.on_click(lambda _: self._try(lambda: replay.step(-1)))
+        forth = _button("", "step-forward", "To the next event (page down)")
+        forth.on_click(lambda _: self._try(lambda: replay.step(1)))
+        self._speed = ipywidgets.Dropdown(
+            options=[(f"× {FRACTIONS.get(speed, f'{speed:g}')}", speed) for speed in SPEEDS],
+            value=replay.speed if replay.speed in SPEEDS else 1.0,
+            description="Speed",
+        )
+        self._speed.observe(lambda change: self._try(lambda: self._set(speed=change["new"])), "value")
+        self._mode = ipywidgets.ToggleButtons(
+            options=list(MODES),
+            value=replay.mode,
+            tooltips=[
+                "What the log says: metrics and events, phases where they were recorded, saved states",
+                "Every tick computed again from seed, parameters and inputs, and compared with the record",
+            ],
+        )
+        self._mode.observe(lambda change: self._try(lambda: self._set(mode=change["new"])), "value")
+        bar = ipywidgets.Box([back, self._play, forth, self._speed, self._mode])
+        bar.add_class("chronoflux-toolbar")
+        return bar
+
+    # -- from the page, on any thread ------------------------------------------------------------------
+
+    def _hear(self, content: dict[str, Any]) -> None:
+        match content:
+            case {"seek": int() | float() as s}:
+                self._try(lambda: self._replay.seek(s))
+            case {"step": int(direction)}:
+                self._try(lambda: self._replay.step(1 if direction > 0 else -1))
+            case {"toggle": True}:
+                self._try(self._toggle)
+
+    def _toggle(self) -> None:
+        if self._replay.playing:
+            self._replay.pause()
+        else:
+            self._replay.play()
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            setattr(self._replay, name, value)
+
+    def _try(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except ChronofluxError as error:
+            self._trouble = str(error)
+        else:
+            self._trouble = None
+        self._call(self.refresh)
+
+    def _call(self, function: Callable[[], Any]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the kernel is going down
+            self._loop.call_soon_threadsafe(function)
+
+    # -- on the loop -----------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while not self._replay.closed:
+            if any(view.flow.watched for view in self._views):
+                self.refresh()
+            await asyncio.sleep(PERIOD)
+
+    def refresh(self) -> None:
+        """Show where the replay stands."""
+        if self.comm is None:
+            return
+        replay = self._replay
+        playing = replay.playing
+        self._play.description = "Pause" if playing else "Play"
+        self._play.icon = "pause" if playing else "play"
+        if replay.speed in SPEEDS:
+            self._speed.value = replay.speed
+        self._mode.value = replay.mode
+        if replay.closed:
+            for control in (self._play, self._speed, self._mode):
+                control.disabled = True
+        self._timeline.refresh(replay)
+        self._status.value = replay_html(replay, self._trouble)
+
+    def close(self) -> None:
+        """Take it off the page and its parts out of the kernel. From any thread."""
+        if self.comm is None:
+            return
+        views, self._views = self._views, []
+        for view in views:
+            view.close()
+        close_all(self)
+        self._call(self._task.cancel)
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing is drawn any more."""
+        await asyncio.wait([self._task])
+
+
+def replay_html(replay: Replay, trouble: str | None = None) -> str:
+    """The line below the scrub bar: mode, position, agreement, and what is wrong."""
+    parts = [
+        f'<b class="chronoflux-mode">{escape(replay.mode)}</b>',
+        f"{clock(replay.position)} of {clock(replay.duration)}",
+        f"{len(replay.events):,} events",
+    ]
+    if replay.mode == RECOMPUTED and (agreement := replay.agreement) is not None:
+        kind = "problem" if agreement.differences else "good" if agreement else "fact"
+        parts.append(f'<span class="chronoflux-{kind}">{escape(str(agreement))}</span>')
+    if any(track.growing for track in replay.runs):
+        parts.append("still being written")
+    if replay.closed:
+        parts.append("closed")
+    line = "".join(f'<span class="chronoflux-fact">{part}</span>' for part in parts)
+    problems = [text for text in (replay.problem, trouble) if text]
+    warnings = "".join(f'<div class="chronoflux-problem">⚠ {escape(text)}</div>' for text in problems)
+    return f'<div class="chronoflux-status">{line}</div>{warnings}'
+
+
+def _button(label: str, icon: str, tooltip: str) -> ipywidgets.Button:
+    return ipywidgets.Button(description=label, icon=icon, tooltip=tooltip)

@@ -1,0 +1,90 @@
+"""`Timeline`: the scrub bar of a replay, with a lane for each run: its order over time, and its events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import numpy as np
+from numpy.typing import NDArray
+from traitlets import Bytes, Float, List, Unicode
+
+if TYPE_CHECKING:
+    from chronoflux.replay import Replay
+
+POINTS = 600
+"""Points of a run's curve of H."""
+MOST_MARKS = 4000
+"""Events drawn; of more, one in so many."""
+COLOURS = {
+    "intent": "#5fb4b8",
+    "lion_gate": "#f0a868",
+    "pacemaker_flip": "#d65fd6",
+    "params": "#8f9bb3",
+    "reset": "#8f9bb3",
+    "note": "#e6d35c",
+    "stall": "#e5484d",
+    "gap": "#e5484d",
+}
+"""Colours of events by type; those of others are drawn hollow, further types grey."""
+OTHER = "#8f9bb3"
+
+
+class Timeline(anywidget.AnyWidget):
+    """The scrub bar. `hear` is called with what the page says, on whatever thread it comes in:
+    ``{"seek": seconds}``, ``{"step": ±1}`` or ``{"toggle": True}``."""
+
+    _esm = (files("chronoflux.widget") / "timeline.js").read_text("utf-8")
+
+    duration = Float(0.0).tag(sync=True)
+    position = Float(0.0).tag(sync=True)
+    names = List(Unicode()).tag(sync=True)
+    curves = Bytes(b"").tag(sync=True)
+    marks: Any = List().tag(sync=True)
+
+    def __init__(self, replay: Replay, hear: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__(**contents(replay), position=replay.position)
+        self._extent = replay.duration
+        self.add_class("chronoflux-timeline")
+        self.on_msg(lambda _, content, __: hear(content))
+
+    def refresh(self, replay: Replay) -> None:
+        """Show where the replay stands, and what a run that is still written has got."""
+        if replay.duration != self._extent:
+            self._extent = replay.duration
+            for name, value in contents(replay).items():
+                setattr(self, name, value)
+        self.position = round(replay.position, 3)
+
+
+def contents(replay: Replay) -> dict[str, Any]:
+    """What the bar shows: ``duration`` (s), ``names`` of the runs, ``curves``: float32 (runs, POINTS) of H
+    over the time line, NaN where a run is not; ``marks``: lists of second, run, colour, own, text."""
+    events = replay.events[:: -(-len(replay.events) // MOST_MARKS) or 1]
+    return {
+        "duration": replay.duration,
+        "names": [track.node for track in replay.runs],
+        "curves": b"".join(curve(replay, run).tobytes() for run in range(len(replay.runs))),
+        "marks": [
+            [round(e.s, 3), e.run, COLOURS.get(e.mark.type.removeprefix("remote_"), OTHER), e.mark.own,
+             e.mark.text]
+            for e in events
+        ],
+    }  # fmt: skip
+
+
+def curve(replay: Replay, run: int) -> NDArray[np.float32]:
+    """H of a run, float32 (POINTS,): the mean over each part of the time line."""
+    track = replay.runs[run]
+    t, H = track.record.H
+    seconds = np.array([replay.second(track, when) for when in t[[0, -1]]]) if len(t) else np.zeros(2)
+    begin, end = (seconds / max(replay.duration, 1e-9) * POINTS).tolist()
+    place = begin + (t - t[0]) / max(t[-1] - t[0], 1e-9) * (end - begin) if len(t) else t
+    known = np.isfinite(H)
+    bins = np.clip(place[known].astype(np.int64), 0, POINTS - 1)
+    count = np.bincount(bins, minlength=POINTS)
+    total = np.bincount(bins, weights=H[known], minlength=POINTS)
+    with np.errstate(invalid="ignore"):
+        return (total / count).astype(np.float32)
