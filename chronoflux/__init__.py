@@ -55,19 +55,26 @@ def __getattr__(name: str) -> Any:
     module = import_module(f"chronoflux.{_HOMES[name]}")
     value = globals()[name] = getattr(module, name)
     if name in ("Node", "join"):
-        _show(import_module("chronoflux.node").Node, "mimebundle")
+        _show(import_module("chronoflux.node").Node)
     elif name == "Replay":
-        _show(value, "replay_mimebundle")
+        _show(value, "replay_")
     return value
 
 
-def _show(kind: Any, bundle: str) -> None:
-    """Give `Node` or `Replay`, which know no widget, the display hook of the notebook."""
+def _show(kind: Any, prefix: str = "") -> None:
+    """Give `Node` or `Replay`, which know no widget, the display hook of the notebook, and ``view3d``."""
 
     def mimebundle(self: Any, include: Any = None, exclude: Any = None) -> Any:
-        return getattr(import_module("chronoflux.widget"), bundle)(self)
+        return getattr(import_module("chronoflux.widget"), f"{prefix}mimebundle")(self)
 
-    kind._repr_mimebundle_ = mimebundle
+    def view3d(self: Any, layout: str = "torus") -> Any:
+        """The swarm in space: ``"torus"``, ``"helix"`` (phase over time) or ``"height"`` (by pressure).
+
+        Needs the extra ``chronoflux[3d]``. Raises UsageError without it.
+        """
+        return getattr(import_module("chronoflux.widget"), f"{prefix}view3d")(self, layout)
+
+    kind._repr_mimebundle_, kind.view3d = mimebundle, view3d
 
 
 def __dir__() -> list[str]:

@@ -1,11 +1,14 @@
-"""A replay in a real JupyterLab: scrubbed, stepped, played, and switched from one mode to the other."""
+"""A replay in a real JupyterLab: scrubbed, stepped, played, in both modes; and a swarm in space."""
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.async_api import Locator, Page
 
 from tests.browser import lab, notebook_page, open_notebook, run_all
@@ -86,6 +89,44 @@ async def test_a_person_scrubs_steps_and_switches(tmp_path: Path) -> None:
         await page.get_by_role("button", name="Pause").wait_for()
         await shows(page, r"recomputed\s+0:00:0[6-9] of")
     assert errors == []
+
+
+SPACE = """
+from chronoflux.model.params import Params
+from chronoflux.widget import view3d
+from tests.sources import SwarmSource
+
+source = SwarmSource(Params(oscillators=2000)).start()
+view = view3d(source)
+view
+"""
+
+
+async def test_space_is_not_blank_in_any_layout(tmp_path: Path) -> None:
+    """Every layout draws thousands of coloured pixels, which go on moving, never two frames ahead."""
+    errors: list[str] = []
+    async with lab(tmp_path) as url, notebook_page(tmp_path, [SPACE]) as page:
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        await open_notebook(page, url)
+        await run_all(page)
+        scene = page.locator(".chronoflux-space")
+        await scene.locator("canvas").first.wait_for(timeout=60_000)
+        for layout in ("helix", "height", "torus"):
+            await page.get_by_role("button", name=layout).click()
+            await until(lambda: _coloured(scene), 30, layout)
+            before = await scene.screenshot()
+            await until(lambda before=before: _moved(scene, before), 30, f"{layout} to move")
+    assert errors == []
+
+
+async def _coloured(scene: Locator) -> bool:
+    """Whether many pixels have a colour, by a picture of the page as a person sees it."""
+    pixels = np.asarray(Image.open(io.BytesIO(await scene.screenshot())).convert("RGB")).astype(int)
+    return bool(((pixels.max(axis=2) - pixels.min(axis=2)) > 60).sum() > 3000)
+
+
+async def _moved(scene: Locator, before: bytes) -> bool:
+    return await scene.screenshot() != before
 
 
 async def _changed(picture: Locator, before: str) -> bool:

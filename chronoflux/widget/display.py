@@ -14,6 +14,7 @@ from chronoflux.model.simulation import Snapshot
 from chronoflux.replay import Replay
 from chronoflux.widget.replay_view import ReplayView
 from chronoflux.widget.source import Source
+from chronoflux.widget.space import Space
 from chronoflux.widget.still import still_png
 from chronoflux.widget.view import NodeView
 
@@ -50,6 +51,16 @@ def mimebundle(source: Source) -> dict[str, Any]:
 def replay_mimebundle(replay: Replay) -> dict[str, Any]:
     """The same of a replay; the still is of its first run at its position."""
     return _bundle(replay, replay.runs[0].snapshot(), display_replay)
+
+
+def view3d(source: Source, layout: str = "torus") -> Space:
+    """A node in space: see :class:`~chronoflux.widget.space.Space`. A new one on each call."""
+    return Space(source, layout)
+
+
+def replay_view3d(replay: Replay, layout: str = "torus") -> ReplayView:
+    """A replay in space, with its scrub bar."""
+    return ReplayView(replay, lambda track: Space(track, layout))
 
 
 def _bundle(source: Any, snapshot: Snapshot, display: Callable[[Any], Any]) -> dict[str, Any]:

@@ -45,12 +45,15 @@ class RunView(NodeView):
 
 
 class ReplayView(ipywidgets.VBox):  # type: ignore[misc]
-    """A replay in a notebook; to be made on a running event loop. Closing it leaves the replay open."""
+    """A replay in a notebook; to be made on a running event loop. Closing it leaves the replay open.
 
-    def __init__(self, replay: Replay) -> None:
+    `picture` makes that of each run, something with a ``flow`` of frames.
+    """
+
+    def __init__(self, replay: Replay, picture: Callable[[Track], Any] = RunView) -> None:
         self._replay = replay
         self._loop = asyncio.get_running_loop()
-        self._views = [RunView(track) for track in replay.runs]
+        self._views = [picture(track) for track in replay.runs]
         self._trouble: str | None = None
         self._timeline = Timeline(replay, self._hear)
         self._status = ipywidgets.HTML()
@@ -63,7 +66,7 @@ class ReplayView(ipywidgets.VBox):  # type: ignore[misc]
         replay.on_close(lambda: self._call(self.refresh))
 
     @property
-    def views(self) -> list[RunView]:
+    def views(self) -> list[Any]:
         """The picture of each run."""
         return list(self._views)
 

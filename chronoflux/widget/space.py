@@ -1,0 +1,210 @@
+"""`Space`: a swarm in three dimensions, drawn by k3d, which is an extra: ``pip install "chronoflux[3d]"``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from importlib import import_module
+from importlib.resources import files
+from typing import Any
+from uuid import uuid4
+
+import anywidget
+import ipywidgets
+import numpy as np
+from traitlets import Unicode
+
+from chronoflux.errors import ParameterError, UsageError
+from chronoflux.model.field import AMBIENT, TOP
+from chronoflux.model.raster import FIELD_COLOURS
+from chronoflux.widget import shapes
+from chronoflux.widget.controls import close_all
+from chronoflux.widget.flow import FrameFlow
+from chronoflux.widget.source import Source
+
+log = logging.getLogger(__name__)
+
+LAYOUTS = ("torus", "helix", "height")
+"""Position by phase, on a torus or along a helix in time; or height by pressure over the field."""
+FPS = 20.0
+HELD = 0.02
+"""Seconds until a source that had nothing new is asked again."""
+DARK = 0x04060E
+INSTALL = 'the picture in 3-D needs k3d: python -m pip install "chronoflux[3d]", then restart the kernel'
+
+
+class Pane(anywidget.AnyWidget):
+    """An unseen pane over the picture: hears of confirmations and watching, on whatever thread."""
+
+    _esm = (files("chronoflux.widget") / "space.js").read_text("utf-8")
+    _css = (files("chronoflux.widget") / "view.css").read_text("utf-8")
+    name = Unicode().tag(sync=True)
+
+    def __init__(self, hear: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__(name=uuid4().hex)
+        self.add_class("chronoflux-pane")
+        self.on_msg(lambda _, content, __: hear(content))
+
+
+class Space(ipywidgets.VBox):  # type: ignore[misc]
+    """The swarm of `source` in space, live; to be made on a running event loop.
+
+    `layout`: see :data:`LAYOUTS`; it can be chosen on the page. Nothing is sent while nobody watches, and
+    never more than two frames that are not confirmed.
+
+    Raises
+    ------
+    UsageError
+        When k3d is not installed.
+    """
+
+    def __init__(self, source: Source, layout: str = "torus", *, fps: float = FPS) -> None:
+        if layout not in LAYOUTS:
+            raise ParameterError("layout", layout, "one of " + ", ".join(LAYOUTS))
+        try:
+            self._k3d = import_module("k3d")
+        except ModuleNotFoundError as error:
+            raise UsageError(INSTALL) from error
+        self._source, self._loop = source, asyncio.get_running_loop()
+        self._flow = FrameFlow(interval=1 / fps)
+        self._woken = asyncio.Event()
+        self._displays: set[str] | None = None
+        self._drawn: tuple[Any, ...] = ()
+        self._helix = shapes.Helix()
+        self._snapshot = source.snapshot()
+        self._plot = self._k3d.plot(
+            height=520, background_color=DARK, grid_visible=False, menu_visibility=False, antialias=0,
+            camera_auto_fit=False, label_color=0xFFFFFF, colorbar_object_id=0,
+        )  # fmt: skip
+        self._choice = ipywidgets.ToggleButtons(options=list(LAYOUTS), value=layout)
+        self._choice.observe(lambda _: self._call(self._arrange), "value")
+        pane = Pane(self._hear)
+        self._send = pane.send
+        scene = ipywidgets.Box([self._plot, pane])
+        scene.add_class("chronoflux-space")
+        super().__init__([self._choice, scene])
+        self._arrange()
+        self._task = self._loop.create_task(self._run(), name="chronoflux space")
+        self._task.add_done_callback(self._ended)
+        source.on_close(lambda: self._call(self._woken.set))
+
+    @property
+    def flow(self) -> FrameFlow:
+        """The flow of frames to the pages that show this."""
+        return self._flow
+
+    def close(self) -> None:
+        """Stop drawing and take its parts out of the kernel. From any thread."""
+        if self.comm is None:
+            return
+        for thing in self._plot.objects:
+            close_all(thing)
+        close_all(self)
+        self._call(self._task.cancel)
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing is drawn any more."""
+        await asyncio.wait([self._task])
+
+    # -- from the page, on any thread ------------------------------------------------------------------
+
+    def _hear(self, content: dict[str, Any]) -> None:
+        self._call(self._heard, content)
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the kernel is going down
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    # -- on the loop -----------------------------------------------------------------------------------
+
+    def _heard(self, content: dict[str, Any]) -> None:
+        now = self._loop.time()
+        match content:
+            case {"shown": int(frame), "client": str(client)}:
+                self._flow.confirm(client, frame, now)
+            case {"watching": True, "client": str(client)}:
+                self._flow.watch(client, now)
+            case {"watching": False, "client": str(client)}:
+                self._flow.leave(client)
+        self._woken.set()
+
+    async def _run(self) -> None:
+        while not self._source.closed:
+            now = self._loop.time()
+            if self._flow.ready(now) and not self._draw():
+                self._flow.postpone(now + HELD)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._flow.wait(now)):
+                    await self._woken.wait()
+            self._woken.clear()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            log.error("the picture in space stopped", exc_info=error)
+
+    def _arrange(self) -> None:
+        """Put the things on the stage that the layout chosen has."""
+        if self.comm is None:
+            return
+        layout, plot = self._choice.value, self._plot
+        for thing in list(plot.objects):
+            plot -= thing
+            close_all(thing)
+        self._helix, self._drawn = shapes.Helix(), ()
+        self._surface = None
+        if layout == "height":
+            heights, (x, y) = shapes.surface(self._snapshot)
+            rgb = FIELD_COLOURS[::17].astype(np.float32) / 255
+            where = np.linspace(0, 1, len(rgb), dtype=np.float32)
+            low, high = (shapes.RISE * (p - AMBIENT) for p in (0.0, TOP))
+            self._surface = self._k3d.surface(
+                heights, attribute=heights, color_map=np.column_stack([where, rgb]).ravel(),
+                color_range=[low, high], xmin=-x, xmax=x, ymin=-y, ymax=y, flat_shading=False,
+            )  # fmt: skip
+            plot += self._surface
+        else:
+            places, colours = shapes.ring(1.0 if layout == "helix" else 0.0)
+            plot += self._k3d.line(places, colors=colours, width=0.012, shader="thick")
+        places, colours = self._places()
+        size = min(max(1.2 / max(len(places), 1) ** 0.5, 0.016), 0.06)
+        self._points = self._k3d.points(places, colors=colours, point_size=size, shader="flat")
+        plot += self._points
+        plot.camera = CAMERAS[layout]
+        self._woken.set()
+
+    def _places(self) -> tuple[shapes.Points, shapes.Packed]:
+        snapshot, layout = self._snapshot, self._choice.value
+        if layout == "helix":
+            return self._helix.points(snapshot)
+        some = slice(None, None, -(-len(snapshot.phi) // shapes.MOST_POINTS) or 1)
+        places = shapes.torus(snapshot) if layout == "torus" else shapes.height(snapshot)
+        return places[some], shapes.packed(snapshot.phi[some])
+
+    def _draw(self) -> bool:
+        """Send a frame, if there is anything new to see; whether there was."""
+        self._snapshot = snapshot = self._source.snapshot()
+        seen = snapshot.tick, snapshot.portal, snapshot.params, len(snapshot.phi), snapshot.phi[:1].tobytes()
+        if seen == self._drawn and not self._flow.fresh:
+            return False
+        self._drawn = seen
+        places, colours = self._places()
+        if len(places) != len(self._points.positions):  # another swarm
+            self._arrange()
+        if self._surface is not None:
+            heights, _ = shapes.surface(snapshot)
+            with self._surface.hold_sync():
+                self._surface.heights, self._surface.attribute = heights, heights
+        with self._points.hold_sync():
+            self._points.positions, self._points.colors = places, colours
+        self._send({"frame": self._flow.sent(self._loop.time())})
+        return True
+
+
+CAMERAS = {
+    "torus": [0.9, -1.5, 1.5, 0, 0, -0.05, 0, 0, 1],
+    "helix": [1.5, -1.9, 1.0, 0, 0, 0, 0, 0, 1],
+    "height": [0.0, -1.3, 0.95, 0, -0.1, 0, 0, 0, 1],
+}
+"""Where the camera stands, looks at, and what is up, as k3d wants it."""
