@@ -16,7 +16,7 @@ from chronoflux.model.simulation import Snapshot
 Points = NDArray[np.float32]
 Packed = NDArray[np.uint32]
 
-MOST_POINTS = 20_000
+MOST_POINTS = 10_000
 """Of a larger swarm one in so many is shown."""
 SPAN = 4.0
 """Simulated seconds that a helix goes back."""

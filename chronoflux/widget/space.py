@@ -204,7 +204,7 @@ class Space(ipywidgets.VBox):  # type: ignore[misc]
 
 CAMERAS = {
     "torus": [0.9, -1.5, 1.5, 0, 0, -0.05, 0, 0, 1],
-    "helix": [1.5, -1.9, 1.0, 0, 0, 0, 0, 0, 1],
+    "helix": [1.5, -1.9, 1.9, 0, 0, 0, 0, 0, 1],
     "height": [0.0, -1.3, 0.95, 0, -0.1, 0, 0, 0, 1],
 }
 """Where the camera stands, looks at, and what is up, as k3d wants it."""
