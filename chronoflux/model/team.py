@@ -98,7 +98,8 @@ def _look(typing: Any, shared: Any, place: Any) -> Any:
 def _give_way(typing: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         name = "SwitchToThread" if os.name == "nt" else "sched_yield"
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), ()), name)
+        kind = ir.FunctionType(ir.IntType(32), ())
+        function = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
         builder.call(function, ())
         return context.get_dummy_value()
 
