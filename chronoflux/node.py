@@ -218,12 +218,12 @@ class Node:
         assert found is not None
         simulation = found.simulation
         self._first_params, dt, world = simulation.params, simulation.params.dt, simulation.params.world
-        self._log = RunLog.resume(past.path, past.facts, seq=found.seq, inputs=found.inputs)
+        self._log = opened = RunLog.resume(past.path, past.facts, seq=found.seq, inputs=found.inputs)
         now = round(simulation.t, 9)
         if self._schedule.start is None:  # else it is taken up where mesh time has it
             self._left = self._schedule.resume(now - dt / 2, now, world, found.done)
         gap = None if found.t_wall is None else round(time.time() - found.t_wall / 1000, 3)
-        return found.facts | {"gap_s": gap, "torn_bytes": self._log.torn}
+        return found.facts | {"number": opened.position["resumed"], "gap_s": gap, "torn_bytes": opened.torn}
 
     async def _enter(self, envoy: Envoy) -> None:
         """Make this node's part in the room; with ``server="auto"`` also the server if nobody has one."""

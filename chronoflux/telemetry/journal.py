@@ -19,29 +19,42 @@ Range: TypeAlias = tuple[int, int]
 
 
 class Void(NamedTuple):
-    """What each ``resume`` took back: records ``first ≤ seq < end``, and inputs likewise."""
+    """What each ``resume`` took back: records ``first ≤ seq < end``, and inputs likewise.
+
+    ``ticks``: where it went on; ``numbers``: which resume of the run it was, from 1 on; 0 if not on record.
+    """
 
     records: list[Range]
     inputs: list[Range]
+    ticks: list[int]
+    numbers: list[int]
 
     def covers(self, position: dict[str, int]) -> bool:
-        """Whether a state saved at this place of the log was taken back as well."""
-        place = position["seq"], position["inputs"]
-        for records, inputs in zip(self.records, self.inputs, strict=True):
-            begins, ends = (records[0], inputs[0]), (records[1], inputs[1])
-            if place != begins and all(a <= b <= c for a, b, c in zip(begins, place, ends, strict=True)):
+        """Whether a state saved at this place of the log was taken back as well.
+
+        That is one saved before a resume, of a moment after the one where it went on. A state may be ahead of
+        all records: after a power loss, or when none came between it and a kill.
+        """
+        place = position["seq"], position["tick"], position["inputs"]
+        resumed = position["resumed"]  # how often the run that saved it was, -1 if that is not noted
+        for records, inputs, tick, number in zip(*self, strict=True):
+            before = place[0] <= records[1] if resumed < 0 or not number else resumed < number
+            if before and place > (records[0], tick, inputs[0]):
                 return True
         return False
 
 
 def read_void(run: RunFiles) -> Void:
     """What the resumes of a run took back."""
-    void = Void([], [])
+    void = Void([], [], [], [])
     for record in _records(run, Report(), only=_RESUME):
         match facts_of(record.data):
-            case {"records": [int(a), int(b)], "inputs": [int(c), int(d)]}:
+            case {"records": [int(a), int(b)], "inputs": [int(c), int(d)], **more} if record.tick is not None:
+                number = more.get("number")
                 void.records.append((a, b))
                 void.inputs.append((c, d))
+                void.ticks.append(record.tick)
+                void.numbers.append(number if isinstance(number, int) else 0)
     return void
 
 

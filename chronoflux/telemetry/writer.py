@@ -183,9 +183,9 @@ class RunLog:
 
     @property
     def position(self) -> dict[str, int]:
-        """The ``seq`` of the next record and of the next input."""
+        """The ``seq`` of the next record and of the next input, and how often the run was ``resumed``."""
         with self._wake:
-            return {"seq": self._seq, "inputs": self._input_seq}
+            return {"seq": self._seq, "inputs": self._input_seq, "resumed": self._facts.get("resumed", 0)}
 
     @property
     def dropped(self) -> int:
