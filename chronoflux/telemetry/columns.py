@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,7 +32,9 @@ from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.sources import Block, Lines
 
 if TYPE_CHECKING:
+    from chronoflux.telemetry.parts import Part
     from chronoflux.telemetry.scan import Scanned
+    from chronoflux.telemetry.segments import Segment
 
 TEXTS = ("node", "room", "run", "type")
 LOGIC = ("portal",)
@@ -41,6 +44,8 @@ _record_values = attrgetter(*_RECORD)
 _metric_values = attrgetter(*METRICS)
 _NO_METRICS = Metrics()
 _BATCH = 1024  # records that are turned into columns at once: few enough to stay in the CPU's cache
+LARGE = 8 << 20
+"""Bytes in a file from which it is scanned by a compiled kernel, which takes a second to load."""
 _AHEAD = 3  # blocks scanned before their turn
 
 Ints: TypeAlias = NDArray[np.int64]
@@ -139,28 +144,60 @@ class Builder:
     def add_scanned(self, path: Path, block: Block, scanned: Scanned, report: Report) -> None:
         """Add a block whose regular lines were scanned; the others are parsed."""
         rows = np.flatnonzero(scanned.regular)
-        columns = [self._columns_of_scanned(block, scanned, rows)] if len(rows) else []
+        columns = self._columns_of_scanned(block, scanned, rows)
         left = np.flatnonzero(~scanned.regular).tolist()
         starts = scanned.starts
         texts = [block.content[starts[i] : starts[i + 1] - 1] for i in left]
         numbers = [block.number + i for i in left]
-        batches = [b for b in _parsed(path, Lines(texts, numbers), report) if b.records]
-        columns += [self._columns_of(batch) for batch in batches]
-        if not columns:
-            return
-        place = np.argsort(np.concatenate([part["line"] for part in columns]), kind="stable")
-        where = np.empty(len(place), np.int64)
-        where[place] = np.arange(len(self), len(self) + len(place))
+        where = self._append_mixed(columns, path, Lines(texts, numbers), report)
         if self._keep_peerings:
-            for row, line in zip(where[: len(rows)].tolist(), rows.tolist(), strict=True):
+            for row, line in zip(where, rows.tolist(), strict=True):
                 begin, end = scanned.peerings[:, line].tolist()
                 if end:
                     self._peerings[row] = msgspec.Raw(block.content[begin:end])
-        at = len(rows)
+
+    def add_segment(self, segment: Segment, report: Report) -> None:
+        """Add a closed segment: its columns as they are, lines that were kept in it parsed."""
+        from chronoflux.telemetry.unpacking import unpack  # Arrow: only where there are segments
+
+        found = unpack(segment, peerings=self._keep_peerings)
+        columns: dict[str, Column] = {"line": found.rows, "portal": Masked(*found.portal), **found.floats}
+        columns |= {name: Masked(*column) for name, column in found.whole.items()}
+        columns |= {name: self._recoded(name, *column) for name, column in found.texts.items()}
+        where = self._append_mixed(columns, segment.path, found.kept, report)
+        self._data |= {where[position]: data for position, data in found.data.items()}
+        self._peerings |= {where[position]: raw for position, raw in found.peerings.items()}
+
+    def _recoded(self, name: str, column: NDArray[np.int32], texts: list[str]) -> NDArray[np.int32]:
+        """Codes of a segment's own list of texts (−1: none) as codes of this run's."""
+        codes = self._codes[name]
+        places = [codes[OLD_TYPES.get(text, text) if name == "type" else text] for text in texts]
+        nothing = codes[self._defaults.get(name)] if (column < 0).any() else -1
+        return np.array([*places, nothing], np.int32)[column]  # −1 takes the last
+
+    def _append_mixed(
+        self, columns: dict[str, Column], path: Path, rest: Lines, report: Report
+    ) -> Sequence[int]:
+        """Append rows that are columns already, and `rest`, which is parsed, in the order of their lines.
+
+        Which rows the former are.
+        """
+        size, start = len(columns["line"]), len(self)
+        batches = [batch for batch in _parsed(path, rest, report) if batch.records]
+        if not batches:
+            self._append(columns)
+            return range(start, start + size)
+        parts = [columns, *(self._columns_of(batch) for batch in batches)]
+        place = np.argsort(np.concatenate([part["line"] for part in parts]), kind="stable")
+        where = np.empty(len(place), np.int64)
+        where[place] = np.arange(start, start + len(place))
+        at = size
         for batch in batches:
             self._note_others(batch, where[at : at + len(batch.records)].tolist())
             at += len(batch.records)
-        self._append(columns[0] if len(columns) == 1 else _interleaved(columns, place))
+        self._append(_interleaved(parts, place))
+        found: list[int] = where[:size].tolist()
+        return found
 
     def _note_others(self, batch: _Batch, rows: Sequence[int]) -> None:
         """Keep what only some records have."""
@@ -238,6 +275,26 @@ class Builder:
             lines=_joined(self._parts.pop("line"), np.int64),
             files=self.files,
         )
+
+
+def add_parts(builder: Builder, path: Path, parts: Iterable[Part], report: Report) -> None:
+    """Add what a file holds: a segment, or lines; the blocks of a large file are scanned on other threads."""
+    large = _size(path) >= LARGE
+    for part in parts:
+        if not isinstance(part, Block | Lines):
+            builder.add_segment(part, report)
+        elif large:
+            lines = (one for one in itertools.chain([part], parts) if isinstance(one, Block | Lines))
+            add_blocks(builder, path, lines, report)
+        else:
+            builder.add(path, part.split() if isinstance(part, Block) else part, report)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # gone by now
+        return 0
 
 
 def add_blocks(builder: Builder, path: Path, blocks: Iterable[Block | Lines], report: Report) -> None:
