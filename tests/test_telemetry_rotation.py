@@ -7,6 +7,8 @@ import errno
 import json
 import os
 import shutil
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 
 from chronoflux.errors import LogError
 from chronoflux.logs import Tail
+from chronoflux.replay import Replay
 from chronoflux.telemetry import RunLog, export_json, load, load_peerings, rotation, segments, stream
 from chronoflux.telemetry.folder import INPUTS, LOG
 from chronoflux.telemetry.inspect import check_run
@@ -22,6 +25,7 @@ from chronoflux.telemetry.journal import read_records, read_run_inputs, read_voi
 from chronoflux.telemetry.packing import TELEMETRY
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.sources import find_runs
+from chronoflux.telemetry.writer import rotate_all
 from tests.support import until
 from tests.test_logs import call, fill, new_log
 
@@ -123,6 +127,40 @@ async def test_segments_close_by_age_and_by_size(tmp_path: Path, monkeypatch: py
     for name in ("age", "size"):
         frame = load(tmp_path / name, strict=True)
         assert frame["seq"].tolist() == list(range(len(frame)))
+
+
+async def test_all_logs_of_a_process(tmp_path: Path) -> None:
+    """`rotate_all` reaches every log that is open, and none that is closed."""
+    closed, *logs = (new_log(tmp_path, node=name) for name in "abc")
+    write(closed, range(3))
+    closed.close()
+    for log in logs:
+        write(log, range(3))
+    rotate_all()
+    for log in logs:
+        await until(lambda log=log: len(parts(log.path)) == 2)
+        log.close()
+    assert not parts(closed.path)
+
+
+@pytest.mark.slow
+async def test_a_hangup_rotates(tmp_path: Path) -> None:
+    """SIGHUP closes a segment of a headless node's log at once, and the node goes on."""
+    command = ["-m", "chronoflux.headless", "room1", "20", "n1", "--offline", "--log-dir", str(tmp_path)]
+    process = await asyncio.create_subprocess_exec(sys.executable, *command)
+    try:
+        run = await until(lambda: next(tmp_path.glob("room1-n1-*"), None), timeout=60)
+        await until(lambda: (run / LOG).exists() and (run / LOG).stat().st_size > 1000, timeout=60)
+        process.send_signal(signal.SIGHUP)
+        await until(lambda: parts(run) == ["telemetry-0001.parquet"], timeout=60)
+        size = (run / LOG).stat().st_size
+        await until(lambda: (run / LOG).stat().st_size > size)
+    finally:
+        process.terminate()
+    assert await process.wait() == 0
+    assert not check_run(find_runs(run)[0])
+    found = Replay(run).recompute()
+    assert found, str(found)
 
 
 async def test_what_is_in_both_is_read_once(tmp_path: Path) -> None:

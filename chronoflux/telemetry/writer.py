@@ -13,6 +13,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,7 +51,15 @@ CLOSE_WITHIN = 10.0
 """Seconds that ``close`` waits for a disk that does not answer."""
 _OURS = ("timestamp", "seq", "mono")
 
+_OPEN: weakref.WeakSet[RunLog] = weakref.WeakSet()  # from any thread
+
 logger = logging.getLogger(__name__)
+
+
+def rotate_all() -> None:
+    """Close a segment of every log that this process writes, in the background; see :meth:`RunLog.rotate`."""
+    for log in tuple(_OPEN):
+        log.rotate()
 
 
 class RunLog:
@@ -162,6 +171,7 @@ class RunLog:
         self._thread = threading.Thread(target=self._run, name=f"log {self.path.name}", daemon=True)
         self._thread.start()
         atexit.register(self.close, status="interrupted")
+        _OPEN.add(self)
 
     @property
     def problem(self) -> str | None:
@@ -263,6 +273,7 @@ class RunLog:
             self._outage = f"{self.path}: the disk does not answer; the end of the log is not written"
             logger.warning(self._outage)
         atexit.unregister(self.close)
+        _OPEN.discard(self)
 
     def __enter__(self) -> Self:
         return self
