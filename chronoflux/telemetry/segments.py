@@ -31,6 +31,9 @@ LEVEL = 9
 """Of zstd: segments are written once an hour, and kept."""
 _META, _SUM = "chronoflux", "chronoflux.crc32"
 _TAG, _DIGITS = b"crc32=", 8
+_COUNTED = ("id", "origin", "room", "node", "run", LINE)
+"""Columns that mostly are empty: how much is in them is noted, so that they need not be read."""
+_GROUP = 8  # batches in a row group
 _CHUNK = 1 << 20
 
 
@@ -92,6 +95,15 @@ class Segment:
     def table(self, columns: Sequence[str]) -> pa.Table:
         """Some columns as a whole."""
         return self._file.read(list(columns))
+
+    def is_empty(self, name: str) -> bool:
+        """Whether nothing stands in a column, as far as the file's metadata says so."""
+        index = self._file.schema.names.index(name) if name in _COUNTED else -1
+        if index < 0:
+            return False
+        groups = (self._file.metadata.row_group(i).column(index) for i in range(self._file.num_row_groups))
+        found = (group.statistics for group in groups)
+        return all(one is not None and one.has_null_count and not one.num_values for one in found)
 
     def rows(self, kinds: frozenset[str] | None = None) -> Iterator[tuple[int, Record | Input | bytes]]:
         """What its lines were, with their numbers (from 1), a row group at a time.
@@ -159,16 +171,22 @@ def _write(fresh: Path, path: Path, kind: Kind, blocks: Iterable[list[bytes]], d
         column_encoding=kind.encodings,
         store_decimal_as_integer=True,
         store_schema=False,
-        write_statistics=["seq"],
+        write_statistics=["seq", *_COUNTED],
     ) as writer:
+        waiting: list[pa.RecordBatch] = []
         for lines in blocks:
             batch = kind.pack(lines)
-            writer.write_batch(batch)
+            waiting.append(batch)
+            if len(waiting) == _GROUP:
+                writer.write_table(pa.Table.from_batches(waiting))
+                waiting.clear()
             seqs = [seq for seq in batch.column("seq").to_pylist() if seq is not None]
             if seqs:
                 first = min(seqs) if first is None else first
                 end = max(end, seqs[-1] + 1)
             rows += len(lines)
+        if waiting:
+            writer.write_table(pa.Table.from_batches(waiting))
         facts = Facts(SCHEMA, kind.stem, due if first is None else first, end, rows)
         marks: dict[str, Any] = {_META: msgspec.json.encode(facts).decode()}
         marks[_SUM] = _TAG.decode() + "0" * _DIGITS

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,9 +24,7 @@ def read_table(run: RunFiles, report: Report, *, peerings: bool = False) -> Tabl
     manifest = read_manifest(run, report)
     defaults = {name: _text(manifest.get(name)) for name in ("run", "room", "node")}
     builder = Builder(defaults | {"run": defaults["run"] or run.name}, keep_peerings=peerings)
-    for path, parts in itertools.groupby(read_parts(run, LOG, report), key=lambda part: part[0]):
-        builder.files.append((len(builder), path))
-        add_parts(builder, path, (part for _, part in parts), report)
+    add_parts(builder, read_parts(run, LOG, report), report)
     table = builder.finish()
     report.runs += 1
     report.files += len(run.files)
