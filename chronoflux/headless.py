@@ -19,7 +19,7 @@ import click
 from tqdm import tqdm
 
 from chronoflux.errors import ChronofluxError, ParameterError, UsageError
-from chronoflux.faces import on_stop_signals, read_token, run_command, run_face
+from chronoflux.faces import on_hangup, on_stop_signals, read_token, run_command, run_face
 from chronoflux.model.params import SPECS, Params
 from chronoflux.model.schedule import Schedule, duration
 
@@ -173,6 +173,7 @@ async def _run(
 ) -> None:
     from chronoflux.joining import join
     from chronoflux.schedules import open_schedule
+    from chronoflux.telemetry.writer import rotate_all
 
     if offline and server:
         raise UsageError("--offline means no server: leave out one of --offline and --server")
@@ -187,6 +188,7 @@ async def _run(
         return
     stop = asyncio.Event()
     on_stop_signals(stop.set)
+    on_hangup(rotate_all)
     node = await join(
         room,
         server=None if offline else server or SERVER,

@@ -14,9 +14,9 @@ from chronoflux.errors import ChronofluxError, LogError, ParameterError
 from chronoflux.model.events import EVENTS
 from chronoflux.model.schedule import Fired, first_tick
 from chronoflux.model.simulation import Simulation
-from chronoflux.telemetry.inputs import Input, widened
+from chronoflux.telemetry.inputs import widened
 from chronoflux.telemetry.journal import Range, Void, facts_of, read_records, read_run_inputs
-from chronoflux.telemetry.records import Record, rounded
+from chronoflux.telemetry.records import Input, Record, rounded
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.saved import load_moment
 from chronoflux.telemetry.sources import RunFiles

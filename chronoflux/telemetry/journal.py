@@ -6,13 +6,15 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
-from chronoflux.telemetry.folder import INPUTS
-from chronoflux.telemetry.inputs import Input, read_inputs
-from chronoflux.telemetry.records import REFUSALS, Record, parse, parse_exact
+from chronoflux.telemetry.folder import LOG
+from chronoflux.telemetry.inputs import read_inputs
+from chronoflux.telemetry.parts import read_entries
+from chronoflux.telemetry.records import REFUSALS, Input, Record, parse, parse_exact
 from chronoflux.telemetry.report import Report
-from chronoflux.telemetry.sources import RunFiles, read_lines
+from chronoflux.telemetry.sources import RunFiles
 
 _RESUME = re.compile(rb'"type"\s*:\s*"resume"')
+_RESUMES = frozenset(["resume"])
 
 
 Range: TypeAlias = tuple[int, int]
@@ -47,7 +49,7 @@ class Void(NamedTuple):
 def read_void(run: RunFiles) -> Void:
     """What the resumes of a run took back."""
     void = Void([], [], [], [])
-    for record in _records(run, Report(), only=_RESUME):
+    for record in _records(run, Report(), resumes=True):
         match facts_of(record.data):
             case {"records": [int(a), int(b)], "inputs": [int(c), int(d)], **more} if record.tick is not None:
                 number = more.get("number")
@@ -67,22 +69,21 @@ def read_records(run: RunFiles, void: Void, report: Report) -> Iterator[Record]:
 
 def read_run_inputs(run: RunFiles, void: Void, report: Report) -> Iterator[Input]:
     """The inputs that count."""
-    if run.folder is not None:
-        for given in read_inputs(run.folder / INPUTS, report):
-            if not _within(given.seq, void.inputs):
-                yield given
+    for _, given in read_inputs(run, report):
+        if not _within(given.seq, void.inputs):
+            yield given
 
 
-def _records(run: RunFiles, report: Report, only: re.Pattern[bytes] | None = None) -> Iterator[Record]:
-    for path in run.files:
-        for lines in read_lines(path, report):
-            for number, line in zip(lines.numbers, lines.lines, strict=True):
-                if not line.strip() or (only is not None and not only.search(line)):
-                    continue
-                try:
-                    yield _record(line)
-                except REFUSALS as error:
-                    report.fault("torn" if lines.torn else "bad", path, number, f"no record ({error})")
+def _records(run: RunFiles, report: Report, *, resumes: bool = False) -> Iterator[Record]:
+    """All records, or those only that may be a ``resume``."""
+    for entry in read_entries(run, LOG, report, kinds=_RESUMES if resumes else None):
+        if isinstance(entry.found, Record):
+            yield entry.found
+        elif not resumes or _RESUME.search(entry.line):
+            try:
+                yield _record(entry.line)
+            except REFUSALS as error:
+                entry.refuse(report, f"no record ({error})")
 
 
 def _record(line: bytes) -> Record:
