@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import random
 import sys
 import time
@@ -22,6 +23,7 @@ from chronoflux.errors import ChronofluxError, ParameterError, UsageError
 from chronoflux.faces import on_stop_signals, read_token, run_command, run_face
 from chronoflux.model.params import SPECS, Params
 from chronoflux.model.schedule import Schedule, duration
+from chronoflux.pace import Speed, checked_speed
 
 if TYPE_CHECKING:
     from chronoflux.mesh.ice import Policy
@@ -50,6 +52,19 @@ class Duration(click.ParamType[float]):
         if seconds <= 0:
             self.fail(f"{value!r}: give more than 0 s", param, ctx)
         return seconds
+
+
+class SpeedType(click.ParamType[Speed]):
+    """``max``, or how many simulated seconds pass in a second."""
+
+    name = "speed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Speed:
+        """See :meth:`click.ParamType.convert`."""
+        try:
+            return checked_speed(value if value == "max" else float(value), alone=True)
+        except (UsageError, ValueError):
+            self.fail(f"{value!r}: give simulated seconds per second, more than 0, or max", param, ctx)
 
 
 def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -82,7 +97,18 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--offline", is_flag=True, help="no server, no peers: this swarm alone")
 @click.option(
-    "--duration", type=Duration(), help="end after this long: 90s, 5m, 8h  (default: when interrupted)"
+    "--duration",
+    type=Duration(),
+    help="end after this long: 90s, 5m, 8h; offline in simulated time, to the tick  "
+    "(default: when interrupted)",
+)
+@click.option(
+    "--speed",
+    type=SpeedType(),
+    metavar="1|max",
+    default=1.0,
+    show_default=True,
+    help="simulated seconds per second; max, only with --offline: as fast as this machine goes",
 )
 @click.option(
     "--seed", type=click.IntRange(0), help="the run's seed  (default: a fresh one, kept in the log)"
@@ -158,6 +184,7 @@ async def _run(
     server: str | None,
     offline: bool,
     duration: float | None,
+    speed: Speed,
     seed: int | None,
     schedule: str,
     schedule_start: str | None,
@@ -199,6 +226,8 @@ async def _run(
         log_dir=log_dir,
         resume=resume,
         kind="headless",
+        speed=speed,
+        duration=duration if offline and duration is not None else math.inf,
         ice_servers=_ice_servers(ice_servers),
         ice_transport_policy=ice_transport_policy,
     )
@@ -206,7 +235,8 @@ async def _run(
     click.echo(f"{node.node_id} in {node.room}: {size} oscillators, seed {node.seed}, log {node.path}")
     started = time.monotonic()
     try:
-        await _watch(node, stop, None if duration is None else started + duration)
+        lasts = None if duration is None or offline else duration / float(speed)
+        await _watch(node, stop, None if lasts is None else started + lasts)
     finally:
         await node.leave("ended")
     _summary(node, time.monotonic() - started)
