@@ -417,6 +417,11 @@ class Node:
         return self._log.path
 
     @property
+    def t(self) -> float:
+        """Simulated time, s."""
+        return self._runner.t if self._runner else 0.0
+
+    @property
     def metrics(self) -> dict[str, Any]:
         """The latest metrics on record."""
         return dict(self._runner.metrics) if self._runner else {}

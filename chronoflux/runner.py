@@ -106,6 +106,11 @@ class Runner:
         return self._simulation.tick
 
     @property
+    def t(self) -> float:
+        """Simulated time of the current tick, s."""
+        return self._simulation.t
+
+    @property
     def mesh_time(self) -> float:
         """Mesh time of the current tick, ms; NaN before :meth:`begin`."""
         return self._simulation.mesh_time()
