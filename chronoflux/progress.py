@@ -73,7 +73,7 @@ class Progress:
         from chronoflux.model.metrics import null_order
 
         self._nodes, self._duration = nodes, duration
-        self._begun = self._since = nodes[0].t
+        self._begun = self._since = min(node.t for node in nodes)
         self._at, self._spoken, self._rate = time.monotonic(), -SPEAK_EVERY, 1.0
         self._chance = null_order(nodes[0].params.oscillators)[0]
         self._bar = tqdm(
