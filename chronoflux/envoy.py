@@ -11,7 +11,7 @@ from chronoflux.errors import ChronofluxError
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import Followed, MeshClock
 from chronoflux.mesh.gossip import Event
-from chronoflux.mesh.messages import Field
+from chronoflux.mesh.messages import FIELD_LIMIT, Field
 from chronoflux.mesh.peer import Peer, own_order
 from chronoflux.model.events import EventKind, World
 from chronoflux.model.schedule import Action
@@ -50,6 +50,7 @@ class Envoy:
         change: Callable[[Mapping[str, Any]], None],
     ) -> None:
         self.sent = self.received = 0
+        self.problem: str | None = None
         self._node_id, self._kind, self._clock, self._log = node_id, kind, clock, log
         self._world, self._fire, self._change = world, fire, change
         self._pulses: list[Event] = []
@@ -162,8 +163,13 @@ class Envoy:
 
     def on_mean_field(self, field: Field) -> None:
         """See :class:`~chronoflux.runner.Listener`."""
-        if self.mesh is not None:
+        if self.mesh is None:
+            return
+        if abs(field.omega) <= FIELD_LIMIT:
+            self.problem = None
             self.mesh.send_field(field)
+        else:
+            self.problem = f"mean field not sent: {field.omega:.0f} rad/s, peers take at most {FIELD_LIMIT:g}"
 
     def on_scheduled(self, action: Action) -> None:
         """See :class:`~chronoflux.runner.Listener`."""

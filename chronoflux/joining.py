@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -14,6 +15,7 @@ from chronoflux.errors import ChronofluxError, UsageError
 from chronoflux.mesh.ice import Policy
 from chronoflux.model.params import Params
 from chronoflux.node import Node
+from chronoflux.pace import Speed
 from chronoflux.telemetry.snapshots import MOST
 
 _OPEN: dict[tuple[str, str], Node] = {}
@@ -34,7 +36,8 @@ async def join(
     resume: str | Path | None = None,
     background: bool = False,
     kind: str | None = None,
-    speed: float = 1.0,
+    speed: Speed = 1.0,
+    duration: float = math.inf,
     snapshots: int = MOST,
     ice_servers: Sequence[Mapping[str, Any]] | None = None,
     ice_transport_policy: Policy = "all",
@@ -68,7 +71,10 @@ async def join(
     background
         Run node and network in a thread of their own, so that a long blocking cell does not hold them up.
     speed
-        Simulated seconds per second.
+        Simulated seconds per second; alone also ``"max"``, as fast as the machine goes: mesh time is then
+        what has passed in the swarm.
+    duration
+        Simulated seconds after which the node leaves by itself.
     snapshots
         How many pictures of the swarm, with its state, the run may keep at lion gates and flips.
     ice_servers
@@ -94,6 +100,7 @@ async def join(
         resume=resume,
         kind=kind,
         speed=speed,
+        duration=duration,
         snapshots=snapshots,
         ice_servers=ice_servers,
         ice_transport_policy=ice_transport_policy,

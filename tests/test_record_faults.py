@@ -17,6 +17,7 @@ from chronoflux.mesh.clock import MeshClock
 from chronoflux.model.params import Params
 from chronoflux.node import Node
 from chronoflux.replay import Replay
+from chronoflux.signal.server import SignalServer
 from chronoflux.telemetry import keeper, load, manifest, stream, writer
 from chronoflux.telemetry.inspect import check_run
 from chronoflux.telemetry.sources import find_runs
@@ -121,4 +122,26 @@ async def test_two_nodes_of_one_name(tmp_path: Path) -> None:
     assert first.path != other.path
     for node in (first, other):
         assert Replay(node.path).recompute()
+        assert not check_run(find_runs(node.path)[0])
+
+
+@pytest.mark.slow
+async def test_two_nodes_of_one_name_in_a_room(server: SignalServer, tmp_path: Path) -> None:
+    """Two nodes of one name in one room are two peers, who hear each other's events once, and two runs."""
+    options: dict[str, Any] = {"server": server.url, "params": Params(oscillators=30), "log_dir": tmp_path}
+    async with (
+        Node("room1", node_id="n1", **options) as first,
+        Node("room1", node_id="n1", **options) as other,
+    ):
+        await until(lambda: first.peers["via"].tolist() == ["direct"] == other.peers["via"].tolist(), 20)
+        assert first.peer_id != other.peer_id
+        assert first.peers["name"].tolist() == ["n1"] == other.peers["name"].tolist()
+        key = first.intent()
+        await until(lambda: other.received == 1)
+    assert first.path != other.path
+    frame = load(other.path, strict=True)
+    assert [data["id"] for data in frame.loc[frame["type"] == "remote_intent", "data"]] == [key]
+    for node in (first, other):
+        found = Replay(node.path).recompute()
+        assert found, str(found)
         assert not check_run(find_runs(node.path)[0])

@@ -182,7 +182,7 @@ class RunLog:
     def position(self) -> dict[str, int]:
         """The ``seq`` of the next record and of the next input, and how often the run was ``resumed``."""
         with self._backlog.wake:
-            resumed = self._facts.get("resumed", 0)
+            resumed = self._manifest.facts.get("resumed", 0)
             return {"seq": self._backlog.seq, "inputs": self._backlog.inputs, "resumed": resumed}
 
     @property
