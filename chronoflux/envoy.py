@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,9 @@ from chronoflux.errors import ChronofluxError
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import Followed, MeshClock
 from chronoflux.mesh.gossip import Event
-from chronoflux.mesh.messages import Field
+from chronoflux.mesh.messages import Field, Telemetry
 from chronoflux.mesh.peer import Peer, own_order
+from chronoflux.mesh.reports import PAIRINGS
 from chronoflux.model.events import EventKind, World
 from chronoflux.model.schedule import Action
 from chronoflux.runner import Runner
@@ -52,6 +53,7 @@ class Envoy:
         self._node_id, self._kind, self._clock, self._log = node_id, kind, clock, log
         self._world, self._fire, self._change = world, fire, change
         self._pulses: list[Event] = []
+        self._told = 0  # records told the room of
 
     @property
     def world(self) -> World:
@@ -135,6 +137,9 @@ class Envoy:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""
         self.runner.hear(peer, field)
 
+    def on_telemetry(self, peer: Peer, message: Telemetry) -> None:
+        """See :class:`~chronoflux.mesh.mesh.Participant`: a peer's numbers are for people and recorders."""
+
     def on_joined(self, peer_id: str) -> None:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""
         self._log.update(peer_id=peer_id)
@@ -176,7 +181,7 @@ class Envoy:
 
     def surroundings(self, at: float, own: Field) -> dict[str, Any]:
         """See :class:`~chronoflux.runner.Listener`: `H_mesh`, the number of live peers, the pairs."""
-        live = [peer for peer in self.peers if peer.state == "live" and peer.kind != "probe"]
+        live = [peer for peer in self.peers if peer.state == "live" and peer.has_swarm]
         total, weight = own_order(own) * own.n, own.n
         for peer in live:
             theirs = peer.order(at)
@@ -186,7 +191,7 @@ class Envoy:
         peerings = [peer.pairing(own, at) for peer in live if peer.order(at) is not None]
         return {"metrics": {"peers": len(live), "H_mesh": abs(total) / weight}, "peerings": peerings}
 
-    def on_record(self, metrics: Mapping[str, Any]) -> None:
+    def on_record(self, at: float, metrics: Mapping[str, Any], peerings: Sequence[Mapping[str, Any]]) -> None:
         """See :class:`~chronoflux.runner.Listener`."""
         if self.mesh is None:
             return
@@ -195,12 +200,14 @@ class Envoy:
         shown = {name: value for name, value in metrics.items() if value == value}
         telemetry = {**shown, "t": self.runner.snapshot().t, "intents": intents}
         gate = self._gate() if self._clock.settled else None
-        self.mesh.send_telemetry(
-            messages.Telemetry(
-                telemetry,
-                at=self._clock.now(),
-                portal=bool(gate and gate.data["on"]),
-                portal_at=gate.at if gate else None,
-                portal_origin=gate.origin if gate else None,
-            )
+        message = Telemetry(
+            telemetry,
+            at=at,
+            seq=self._told,
+            portal=bool(gate and gate.data["on"]),
+            portal_at=gate.at if gate else None,
+            portal_origin=gate.origin if gate else None,
         )
+        more = {"nodeId": self._node_id, "tick": self.runner.tick, "peerings": peerings[:PAIRINGS]}
+        self.mesh.send_telemetry(message, {**shown, "t": telemetry["t"], "at": at, "seq": self._told, **more})
+        self._told += 1

@@ -112,6 +112,9 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
               help="go on where the run of this folder ended, also after a crash: its room, name, seed, "
                    "parameters and schedule hold")  # fmt: skip
+@click.option("--record-room", is_flag=True,
+              help="no swarm: write down the telemetry, events and clock offsets of everybody in ROOM, into "
+                   "one run folder")  # fmt: skip
 @click.option(
     "--token-file", type=click.Path(path_type=Path, dir_okay=False), help="file with the room's token"
 )
@@ -165,6 +168,7 @@ async def _run(
     params_file: Path | None,
     log_dir: Path,
     resume: Path | None,
+    record_room: bool,
     token_file: Path | None,
     token: str | None,
     ice_servers: Path | None,
@@ -177,6 +181,23 @@ async def _run(
     if offline and server:
         raise UsageError("--offline means no server: leave out one of --offline and --server")
     given = {name: value for name, value in parameters.items() if value is not None}
+    if record_room:
+        from chronoflux.record_room import record_room as record
+
+        await record(
+            room,
+            duration,
+            server=None if offline else server or SERVER,
+            node_id=node_id,
+            token=token or read_token(token_file),
+            log_dir=log_dir,
+            ice_servers=_ice_servers(ice_servers),
+            ice_transport_policy=ice_transport_policy,
+            params=given or None,
+            seed=seed,
+            resume=resume,
+        )
+        return
     base = Params() if params_file is None else _read_params(params_file)
     params = base.replace(oscillators=oscillators, **given)
     if dry_run:

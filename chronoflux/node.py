@@ -7,22 +7,21 @@ import importlib
 import logging
 import os
 import random
-import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from chronoflux.envoy import Envoy
 from chronoflux.errors import UsageError, shorten
+from chronoflux.member import Left, Member, NodeStatus, own_name
 from chronoflux.mesh import messages
-from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.gossip import new_id
 from chronoflux.mesh.ice import Ice, Policy
-from chronoflux.mesh.peer import PEER_COLUMNS, Light
+from chronoflux.mesh.peer import PEER_COLUMNS
 from chronoflux.model.events import EVENTS, World
 from chronoflux.model.params import Params
 from chronoflux.model.schedule import Action
@@ -40,27 +39,14 @@ from chronoflux.version import VERSION
 if TYPE_CHECKING:
     import pandas as pd
 
-    from chronoflux.mesh.room import Room
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 PATIENCE = 5.0  # s before a word is said about what takes so long
-NOT_STARTED = "the node has not started: await node.start(), or use cf.join(…)"
 EVENT_RATE = (20.0, 2.0)  # events/s, and how many seconds' worth at once
 
 
-@dataclass(frozen=True)
-class NodeStatus:
-    """How a node is doing, for people: `light` sums it up, `text` is one line, `problem` what is wrong."""
-
-    room: str
-    node_id: str
-    light: Light
-    text: str
-    problem: str | None
-
-
-class Node:
+class Node(Member):
     """One participant: a swarm, its room and its log.
 
     Made by :func:`chronoflux.join`, which documents the arguments; or ``async with Node("room1") as node``.
@@ -86,6 +72,7 @@ class Node:
         ice_servers: Sequence[Mapping[str, Any]] | None = None,
         ice_transport_policy: Policy = "all",
     ) -> None:
+        super().__init__()
         self._past = None if resume is None else Replay(resume)
         if self._past is not None:
             _refuse_with_resume(params=params, seed=seed, schedule=schedule, schedule_start=schedule_start)
@@ -93,7 +80,7 @@ class Node:
             params, seed = self._past.params, self._past.seed
             room, node_id, kind = facts.get("room", room), facts.get("node", node_id), facts.get("kind", kind)
         self.kind = kind or ("notebook" if in_notebook() else "headless")
-        self.room, self.node_id = room_name(room), _node_id(node_id, self.kind)
+        self.room, self.node_id = room_name(room), own_name(node_id, self.kind)
         self.server = server if server in (None, "auto") else server_url(server)
         self.token, self.log_dir = token, Path(log_dir)
         if not isinstance(params, Params | None):
@@ -110,22 +97,10 @@ class Node:
         self._ice = Ice.wanted(ice_servers, ice_transport_policy)
         self._secret = os.urandom(16)
         self._places = random.Random(self.seed ^ 0x5EED)
-        self.clock = MeshClock()
-        self.closed = False
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="chronoflux")
         self._runner: Runner | None = None
         self._envoy: Envoy | None = None
-        self._joined: Room | None = None
-        self._log: RunLog | None = None
-        self._main: asyncio.Task[None] | None = None
-        self._leaving = asyncio.Event()
-        self._starting: asyncio.Task[Any] | None = None
-        self._started = asyncio.Event()
         self._rate = Bucket(*EVENT_RATE, time.monotonic())
-        self._reason = "left"
-        self._problem: str | None = None
-        self._close_callbacks: list[Callable[[], None]] = []
         self._continuation: Continuation | None = None
         self._left: list[Action] = []
 
@@ -254,8 +229,8 @@ class Node:
                 await self._leaving.wait()
                 if self._joined is not None:
                     await self._joined.leave(self._reason)
-                raise _Left
-        except* _Left:
+                raise Left
+        except* Left:
             pass
         except* Exception as group:
             self._problem = f"the node stopped: {group.exceptions[0]!r}"
@@ -276,56 +251,7 @@ class Node:
                 self._runner.end(reason)
             tick = self._runner.tick if self._runner else None
             await asyncio.to_thread(self._log.close, "ended", tick)
-        for callback in self._close_callbacks:
-            try:
-                callback()
-            except Exception:
-                log.exception("%s: a callback at its end failed", self.node_id)
-
-    async def leave(self, reason: str = "left") -> None:
-        """Say goodbye to the peers, end the run, close the log. Again: nothing happens."""
-        if self._main is None or not self._main.done():
-            await self.on_loop(self._leave(reason))
-
-    async def _leave(self, reason: str) -> None:
-        self._reason = reason
-        self._leaving.set()
-        if self._starting is not None:
-            self._starting.cancel()  # it ends what it has begun
-            await self._started.wait()
-        elif self._main is not None:
-            await asyncio.wait([self._main])
-        else:
-            await self._end(reason)
-
-    async def on_loop(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await something on the node's own loop, from whichever loop this is called."""
-        if self._loop is None or self._loop is asyncio.get_running_loop():
-            return await work
-        if not self._loop.is_running():
-            work.close()
-            raise UsageError(
-                f"the event loop of node {self.node_id} stands still: it cannot be reached any more"
-            )
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
-
-    async def wait_closed(self) -> None:
-        """Wait until the node ended by itself or by somebody's `leave`."""
-        if self._main is not None:
-            await self.on_loop(_finished(self._main))
-
-    async def __aenter__(self) -> Self:
-        return await self.start()
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self.leave()
-
-    def on_close(self, callback: Callable[[], None]) -> None:
-        """Have a function called when the node has ended (at once, if it has)."""
-        if self.closed:
-            callback()
-        else:
-            self._close_callbacks.append(callback)
+        self._tell_closed()
 
     # -- what a user does ------------------------------------------------------------------------------
 
@@ -426,13 +352,6 @@ class Node:
         return self._envoy.received if self._envoy else 0
 
     @property
-    def path(self) -> Path:
-        """The run's folder."""
-        if self._log is None:
-            raise UsageError(NOT_STARTED)
-        return self._log.path
-
-    @property
     def metrics(self) -> dict[str, Any]:
         """The latest metrics on record."""
         return dict(self._runner.metrics) if self._runner else {}
@@ -457,49 +376,24 @@ class Node:
         rows = [peer.row(own, self.clock.now()) for peer in self._envoy.peers] if self._envoy else []
         return pd.DataFrame(rows, columns=list(PEER_COLUMNS))
 
-    def telemetry(self) -> pd.DataFrame:
-        """This run's records so far."""
-        from chronoflux.telemetry import load
-
-        if self._log is not None:
-            self._log.flush()
-        return load(self.path)
-
-    def export_log(self, path: str | Path) -> Path:
-        """Write the log as the JSON array of the first ChronoFlux's runner."""
-        from chronoflux.telemetry import export_json
-
-        if self._log is not None:
-            self._log.flush()
-        return export_json(self.path, path)
-
     @property
     def status(self) -> NodeStatus:
         """How the node is doing, in one line."""
-        light: Light = "alone"
-        words = "left" if self.closed else "alone (no server wanted)"
-        if self._joined is not None and not self.closed:
-            light, words = self._joined.connection()
-        problem = self._problem or (self._log.problem if self._log else None)
-        problem = problem or (self._runner.problem if self._runner else None)
-        return NodeStatus(self.room, self.node_id, light, words, problem)
-
-    def __repr__(self) -> str:
-        status = self.status
-        return f"<Node {status.node_id} in {status.room}: {status.text}>"
+        found = super().status
+        return replace(found, problem=found.problem or (self._runner.problem if self._runner else None))
 
     # -- inside ----------------------------------------------------------------------------------------
 
     @property
     def _running(self) -> Runner:
         if self._runner is None:
-            raise UsageError(NOT_STARTED)
+            raise UsageError(self.NOT_STARTED)
         return self._runner
 
     @property
     def _speaking(self) -> Envoy:
         if self._envoy is None:
-            raise UsageError(NOT_STARTED)
+            raise UsageError(self.NOT_STARTED)
         return self._envoy
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
@@ -516,14 +410,6 @@ class Node:
             self._loop.call_soon_threadsafe(function, *arguments)
 
 
-class _Left(Exception):
-    """The node left in order."""
-
-
-async def _finished(task: asyncio.Task[None]) -> None:
-    await asyncio.wait([task])
-
-
 def in_notebook() -> bool:
     """Whether this is a Jupyter kernel."""
     ipython = sys.modules.get("IPython")
@@ -535,15 +421,3 @@ def _refuse_with_resume(**given: object) -> None:
     names = [name for name, value in given.items() if value is not None]
     if names:
         raise UsageError(f"resume goes on with what the run began with: leave out {', '.join(names)}")
-
-
-_OWN_SUFFIX = os.urandom(2).hex()
-
-
-def _node_id(given: str | None, kind: str) -> str:
-    """A name checked, or one that stays the same within this process, so that a cell can be run again."""
-    if given is None:
-        return f"{kind}-{socket.gethostname()[:32]}-{_OWN_SUFFIX}"
-    if not isinstance(given, str) or not 0 < len(given) <= 64 or not given.isprintable():
-        raise UsageError(f"node_id = {shorten(given)}: give 1 to 64 printable characters")
-    return given

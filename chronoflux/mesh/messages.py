@@ -184,14 +184,14 @@ def parse(value: Any) -> Message:
         raise ProtocolError("message", "not an object with a type")
     name = value["type"]
     if name in FIXED:
-        message: Message = _convert(value, FIXED[name], name)
+        message: Message = convert(value, FIXED[name], name)
         return message
     if (kind := EVENTS.by_wire(name)) is not None:
         data = value.get(kind.nested) if kind.nested else value
         if not isinstance(data, dict):
             raise ProtocolError(name, f"no object {kind.nested!r}")
         own = {key: data[key] for key in kind.payload.__struct_fields__ if key in data}
-        return EventMessage(kind, _convert(value, Envelope, name), own)
+        return EventMessage(kind, convert(value, Envelope, name), own)
     return _unknown(name, value)
 
 
@@ -199,7 +199,7 @@ def _unknown(name: str, value: dict[str, Any]) -> Message:
     """Something of an unknown type; an event, if it has an event's envelope."""
     if not {"id", "origin", "hops"} <= value.keys():
         return Unknown(name[:64])
-    envelope: Envelope = _convert(value, Envelope, name[:64])
+    envelope: Envelope = convert(value, Envelope, name[:64])
     if not envelope.id or not envelope.origin:
         return Unknown(name[:64])
     if not is_plain(value) or len(msgspec.json.encode(value)) > UNKNOWN_BYTES:
@@ -207,7 +207,8 @@ def _unknown(name: str, value: dict[str, Any]) -> Message:
     return UnknownEvent(name[:64], envelope, value)
 
 
-def _convert(value: Any, kind: type[Struct], name: str) -> Any:
+def convert(value: Any, kind: type[Struct], name: str) -> Any:
+    """A plain object as a `kind`, its texts printable and its numbers finite; raises ProtocolError."""
     try:
         message = msgspec.convert(value, kind)
     except (msgspec.ValidationError, RecursionError) as error:

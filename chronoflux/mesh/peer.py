@@ -73,7 +73,6 @@ class Peer:
     field_: Field | None = None
     relayed_field: float = -1e9
     world: tuple[float, float] | None = None
-    metrics: Mapping[str, Any] = field(default_factory=dict)
     backlog: deque[Event] = field(default_factory=deque)
     early: list[dict[str, Any]] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
@@ -85,6 +84,11 @@ class Peer:
     greetings: Bucket = field(default_factory=lambda: Bucket(*GREETINGS, time.monotonic()))
     gates: Bucket = field(default_factory=lambda: Bucket(*GATES, time.monotonic()))
     _fired: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+    @property
+    def has_swarm(self) -> bool:
+        """Whether it is somebody to couple with, and not one who only looks or listens."""
+        return self.kind not in ("probe", "recorder")
 
     def describe(self, metadata: Mapping[str, Any]) -> None:
         """Take over what the server or a ``hello`` says; only short printable text counts."""

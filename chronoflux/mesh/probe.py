@@ -9,7 +9,7 @@ from typing import Any
 from chronoflux.mesh.clock import Followed, MeshClock
 from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.ice import Ice
-from chronoflux.mesh.messages import FEATURES, Field
+from chronoflux.mesh.messages import FEATURES, Field, Telemetry
 from chronoflux.mesh.peer import Peer
 from chronoflux.mesh.room import Room
 from chronoflux.model.events import World
@@ -51,9 +51,20 @@ class Spectator:
     def on_field(self, peer: str, field: Field) -> None:
         """See :class:`~chronoflux.mesh.mesh.Participant`."""
 
+    def on_telemetry(self, peer: Peer, message: Telemetry) -> None:
+        """See :class:`~chronoflux.mesh.mesh.Participant`."""
 
-def visit(room: str, url: str, spectator: Spectator, *, token: str | None = None) -> Room:
-    """A spectator's part in a room, to be run and left like a node's.
+
+def visit(
+    room: str,
+    server: str,
+    spectator: Spectator,
+    *,
+    clock: MeshClock | None = None,
+    token: str | None = None,
+    ice: Ice | None = None,
+) -> Room:
+    """A spectator's part in a room, to be run and left like a node's; `server` is a URL or ``"auto"``.
 
     Raises
     ------
@@ -62,11 +73,11 @@ def visit(room: str, url: str, spectator: Spectator, *, token: str | None = None
     """
     return Room(
         room,
-        url,
+        server,
         spectator,
-        MeshClock(),
+        clock or MeshClock(),
         secret=os.urandom(16),
         token=token,
         metadata=spectator.metadata(),
-        ice=Ice(),
+        ice=ice or Ice(),
     )

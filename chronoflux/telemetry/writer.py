@@ -64,7 +64,7 @@ class RunLog:
     room, node, kind
         Who runs where; `kind` is ``"notebook"``, ``"headless"``, …
     params, seed, schedule
-        What the run began with.
+        What the run began with; none where there is no swarm.
     extra
         Further facts for ``run.json``.
     queue_bytes
@@ -83,8 +83,8 @@ class RunLog:
         room: str,
         node: str,
         kind: str,
-        params: Params,
-        seed: int,
+        params: Params | None,
+        seed: int | None,
         schedule: str,
         extra: Mapping[str, Any] | None = None,
         queue_bytes: int = QUEUE_BYTES,
@@ -95,7 +95,7 @@ class RunLog:
             "room": _valid_text(room),
             "node": _valid_text(node),
             "kind": kind,
-            "params": params.to_dict(),
+            "params": None if params is None else params.to_dict(),
             "seed": seed,
             "schedule": schedule,
             "versions": versions(),
