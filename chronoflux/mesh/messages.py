@@ -211,7 +211,7 @@ def convert(value: Any, kind: type[Struct], name: str) -> Any:
     """A plain object as a `kind`, its texts printable and its numbers finite; raises ProtocolError."""
     try:
         message = msgspec.convert(value, kind)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, RecursionError, UnicodeError) as error:
         raise ProtocolError(name, str(error)) from None
     for key in kind.__struct_fields__:
         item = getattr(message, key)
