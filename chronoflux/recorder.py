@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -87,6 +88,8 @@ class Recorder(Member):
         return self
 
     def _open_log(self) -> RunLog:
+        """Off the event loop, as is loading pandas for `peers` and `heard`, which are asked for on it."""
+        importlib.import_module("pandas")
         return RunLog(
             self.log_dir,
             room=self.room,

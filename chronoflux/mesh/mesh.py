@@ -337,6 +337,11 @@ class Mesh:
         elif peer.dials and not self._leaving:
             peer.plan_redial(time.monotonic())
 
+    def on_full(self, peer: Peer, reason: str) -> None:
+        """See :class:`~chronoflux.mesh.dialling.Listener`: so it need not wait for its deadline."""
+        if self._can_relay(peer):
+            self._send_relay(peer, messages.Refused(reason))
+
     def on_message(self, peer: Peer, data: str | bytes) -> None:
         """See :class:`~chronoflux.mesh.dialling.Listener`: hear it."""
         peer.heard_direct = time.monotonic()
@@ -373,6 +378,8 @@ class Mesh:
                 case messages.ByeAck():
                     if peer.id in self._acks:
                         self._acks[peer.id].set()
+                case messages.Refused():
+                    self._dialling.on_refused(peer, message.reason)
                 case messages.Probe():
                     self._probing.answer(peer, message)
                 case messages.ProbeReply():

@@ -93,6 +93,12 @@ class ByeAck(Struct, tag_field="type", tag="bye-ack"):
     """The goodbye arrived."""
 
 
+class Refused(Struct, tag_field="type", tag="refused"):
+    """Your offer is not answered, for this reason; told through the server's relay, there being no link."""
+
+    reason: Short = ""
+
+
 class Probe(Struct, tag_field="type", tag="probe"):
     """What time is it with you? `t0` is the asker's mesh time and comes back as it is."""
 
@@ -148,13 +154,12 @@ class Unknown:
 
 
 Clocked = Probe | ProbeReply
-Message = (
-    Hello | Greeting | Telemetry | Field | Bye | ByeAck | Clocked | EventMessage | UnknownEvent | Unknown
-)
+Parting = Bye | ByeAck | Refused
+Message = Hello | Greeting | Telemetry | Field | Parting | Clocked | EventMessage | UnknownEvent | Unknown
 Outgoing = Struct | Mapping[str, Any]
 FIXED: dict[str, type[Struct]] = {
     str(kind.__struct_config__.tag): kind
-    for kind in (Hello, Greeting, Telemetry, Field, Bye, ByeAck, Probe, ProbeReply)
+    for kind in (Hello, Greeting, Telemetry, Field, Bye, ByeAck, Refused, Probe, ProbeReply)
 }
 FIELD_LIMIT = 200.0  # rad/s
 RT_CHANNEL = "chronoflux-rt"  # label of the channel without retransmission, and the feature's name
