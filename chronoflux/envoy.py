@@ -99,7 +99,7 @@ class Envoy:
     # -- what the runner and the mesh tell -------------------------------------------------------------
 
     def hello(self) -> Mapping[str, Any]:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         who = {"version": VERSION, "nodeId": self._node_id, "kind": self._kind}
         return {**who, "features": messages.FEATURES}
 
@@ -108,7 +108,7 @@ class Envoy:
         return self.mesh.gossip.standing("lion_gate", self._clock.now()) if self.mesh else None
 
     def greeting(self) -> Mapping[str, Any]:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         gate, alive = self._gate(), self._alive()
         snapshot = self.runner.snapshot()
         portal = bool(gate.data["on"]) if gate else snapshot.portal
@@ -126,7 +126,7 @@ class Envoy:
         }
 
     def on_event(self, event: Event) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         if event.kind.name == "intent" and len(self._alive()) >= LIVE_PULSES:
             log.debug("%s: an intent was refused: there are %d live pulses", self._node_id, LIVE_PULSES)
             return
@@ -134,18 +134,18 @@ class Envoy:
         self._apply(event, own=False)
 
     def on_field(self, peer: str, field: Field) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         self.runner.hear(peer, field)
 
     def on_telemetry(self, peer: Peer, message: Telemetry) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`: a peer's numbers are for people and recorders."""
+        """See :class:`~chronoflux.mesh.participant.Participant`: numbers for recorders."""
 
     def on_joined(self, peer_id: str) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         self._log.update(peer_id=peer_id)
 
     def on_peer(self, peer: Peer, change: str, reason: str) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         runner, facts = self.runner, {"id": peer.id, "name": peer.name, "change": change, "reason": reason}
         log.info("%s: %s %s%s", self._node_id, peer.name, change, f" ({reason})" if reason else "")
 
@@ -154,7 +154,7 @@ class Envoy:
         runner.put(lambda simulation: runner.note("peer", data=facts))
 
     def on_clock(self, change: Followed) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         if change.step is not None:
             by = change.step
             self._pulses = [replace(pulse, at=pulse.at + by) for pulse in self._pulses]

@@ -56,7 +56,7 @@ class Speaker:
     records: int = 0
     events: int = 0
     missed: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
     heard: float = -1e9
     noted: Counter[str] = field(default_factory=Counter)  # of the peer's refusals, on record already
     said: Bucket = field(default_factory=lambda: Bucket(*RECORDS, time.monotonic()))
@@ -83,7 +83,7 @@ class Speaker:
     def facts(self) -> dict[str, Any]:
         """What the manifest says of it."""
         counts = {"records": self.records, "events": self.events, "missed": self.missed}
-        return {"name": self.label, "kind": self.kind, **counts, "refused": self.refused.total()}
+        return {"name": self.label, "kind": self.kind, **counts, "refused": self.refused}
 
 
 class Minutes(Spectator):
@@ -113,11 +113,11 @@ class Minutes(Spectator):
     # -- what the mesh tells ---------------------------------------------------------------------------
 
     def on_joined(self, peer_id: str) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         self._log.update(peer_id=peer_id)
 
     def on_telemetry(self, peer: Peer, message: Telemetry) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`: a record of this node, if it is news."""
+        """See :class:`~chronoflux.mesh.participant.Participant`: a record of this node, if it is news."""
         if not message.telemetry:
             return  # a sign of life of somebody without a swarm
         speaker, now = self._speaker(peer.id, peer), time.monotonic()
@@ -147,14 +147,14 @@ class Minutes(Spectator):
         self._write_named()
 
     def on_event(self, event: Event) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`: on record once, as its origin's."""
+        """See :class:`~chronoflux.mesh.participant.Participant`: on record once, as its origin's."""
         if len(self._unnamed) >= UNNAMED:
             self._write_event(*self._unnamed.popleft())
         self._unnamed.append((time.monotonic(), event))
         self._write_named()
 
     def on_peer(self, peer: Peer, change: str, reason: str) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         speaker = self._speaker(peer.id, peer)
         label = self._label(speaker, peer.name)
         log.info("%s: %s %s%s", self.name, label, change, f" ({reason})" if reason else "")
@@ -167,7 +167,7 @@ class Minutes(Spectator):
         self._write("peer", data={"id": peer.id, "name": label, "change": change, "reason": reason})
 
     def on_clock(self, change: Followed) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         facts = {"why": "reference", "reference": change.reference, "stratum": change.stratum}
         if change.step is not None:
             facts |= {"why": "moved", "step_ms": change.step}
@@ -215,7 +215,7 @@ class Minutes(Spectator):
         fresh = speaker.peer.refused - speaker.noted
         if fresh:
             speaker.noted = Counter(speaker.peer.refused)
-            speaker.refused += fresh
+            speaker.refused += fresh.total()
             label = self._label(speaker, speaker.peer.name)
             self._write("refused", node=label, data={"refused": dict(fresh), "missed": speaker.missed})
 

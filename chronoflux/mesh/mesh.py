@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
@@ -20,9 +20,10 @@ from chronoflux.mesh.clock import Followed, Judged, MeshClock, monotonic_ms
 from chronoflux.mesh.dialling import Dialling
 from chronoflux.mesh.gossip import RESEND, Event, Gossip
 from chronoflux.mesh.ice import Ice
-from chronoflux.mesh.intake import Intake, Listener
+from chronoflux.mesh.intake import Intake
 from chronoflux.mesh.link import Link
 from chronoflux.mesh.messages import RT_CHANNEL, Field
+from chronoflux.mesh.participant import Participant
 from chronoflux.mesh.peer import RELAY_AFTER, Peer
 from chronoflux.mesh.probing import Probing
 from chronoflux.mesh.strangers import Strangers
@@ -38,26 +39,6 @@ BYE_DEADLINE = 1.0  # s
 HELD = 128  # messages with a time kept until this node knows the room's
 LATE = 1.0  # s by which the watch itself must be late before what it sees is not held against peers
 STALL = 5.0  # s late after which links may be dead unnoticed
-
-
-class Participant(Listener, Protocol):
-    """The node, as the mesh sees it. Called on the event loop."""
-
-    def hello(self) -> Mapping[str, Any]:
-        """The fields of ``hello``."""
-
-    def greeting(self) -> Mapping[str, Any]:
-        """The fields of ``state``: what a newcomer takes over."""
-
-    def on_joined(self, peer_id: str) -> None:
-        """This node is in the room, under this id."""
-
-    def on_peer(self, peer: Peer, change: str, reason: str) -> None:
-        """A peer changed: ``linked``, ``unlinked``, ``relayed``, ``quiet``, ``live``, ``gone``; or its clock
-        is ``distrusted``, or ``trusted`` again."""
-
-    def on_clock(self, change: Followed) -> None:
-        """Mesh time has another reference, or was moved."""
 
 
 class Mesh:

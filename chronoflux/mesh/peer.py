@@ -32,6 +32,7 @@ SLOTS = 1024  # such counts kept for each link: many origins, each over the last
 GATES = (1.0, 5.0)  # changes of the standing state told by state and telemetry, which repeat it
 GREETINGS = (0.2, 10.0)
 OFFERS = (0.5, 16.0)
+KINDS = 32  # kinds of message told apart in what is refused of a peer
 EARLY = 32  # candidates kept for a peer whose offer has not come yet
 
 PeerState = Literal["connecting", "live", "quiet", "gone"]
@@ -204,7 +205,8 @@ class Peer:
     def refuse(self, error: ProtocolError | ParameterError) -> None:
         """Count something of this peer's that was refused."""
         kind = error.kind if isinstance(error, ProtocolError) else error.name.partition(".")[0]
-        self.refused[kind[:32]] += 1
+        known = kind[:32] in self.refused or len(self.refused) < KINDS
+        self.refused[kind[:32] if known else "other"] += 1  # a kind may be any name that the peer made up
         log.debug("refused from %s: %s", self.name, error)
 
     def plan_redial(self, now: float) -> None:

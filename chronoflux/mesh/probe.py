@@ -17,7 +17,7 @@ from chronoflux.version import VERSION
 
 
 class Spectator:
-    """See the module: a :class:`~chronoflux.mesh.mesh.Participant` that applies nothing."""
+    """See the module: a :class:`~chronoflux.mesh.participant.Participant` that applies nothing."""
 
     world: World = (800.0, 600.0)
 
@@ -29,30 +29,30 @@ class Spectator:
         return {"nodeId": self.name, "kind": self.kind, "nodeCount": 0, "version": VERSION}
 
     def hello(self) -> Mapping[str, Any]:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         return {"version": VERSION, "nodeId": self.name, "kind": self.kind, "features": FEATURES}
 
     def greeting(self) -> Mapping[str, Any]:
-        """See :class:`~chronoflux.mesh.mesh.Participant`: no swarm, nothing to take over."""
+        """See :class:`~chronoflux.mesh.participant.Participant`: no swarm, nothing to take over."""
         return {"nodes": 0, "portal": False, "t": 0.0, "intents": [], "world": list(self.world)}
 
     def on_joined(self, peer_id: str) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
 
     def on_peer(self, peer: Peer, change: str, reason: str) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
 
     def on_clock(self, change: Followed) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
 
     def on_event(self, event: Event) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
 
     def on_field(self, peer: str, field: Field) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
 
     def on_telemetry(self, peer: Peer, message: Telemetry) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
 
 
 def visit(
