@@ -21,7 +21,7 @@ from chronoflux.member import Left, Member, NodeStatus, own_name
 from chronoflux.mesh import messages
 from chronoflux.mesh.gossip import new_id
 from chronoflux.mesh.ice import Ice, Policy
-from chronoflux.mesh.peer import PEER_COLUMNS
+from chronoflux.mesh.peer import PEER_COLUMNS, WITHOUT_SWARM
 from chronoflux.model.events import EVENTS, World
 from chronoflux.model.params import Params
 from chronoflux.model.schedule import Action
@@ -80,6 +80,8 @@ class Node(Member):
             params, seed = self._past.params, self._past.seed
             room, node_id, kind = facts.get("room", room), facts.get("node", node_id), facts.get("kind", kind)
         self.kind = kind or ("notebook" if in_notebook() else "headless")
+        if self.kind in WITHOUT_SWARM:
+            raise UsageError(f"a {self.kind} has no swarm, a Node has: use cf.join(…, kind='recorder')")
         self.room, self.node_id = room_name(room), own_name(node_id, self.kind)
         self.server = server if server in (None, "auto") else server_url(server)
         self.token, self.log_dir = token, Path(log_dir)

@@ -126,6 +126,8 @@ async def test_what_a_recorder_cannot_use_is_refused(
     with pytest.raises(UsageError, match=word):
         await cf.join("room1", kind="recorder", log_dir=tmp_path / "logs", **options)
     assert not (tmp_path / "logs").exists()
+    with pytest.raises(UsageError, match="kind='recorder'"):
+        Node("room1", kind="recorder")
 
 
 async def test_a_refused_token_leaves_nothing_open(tmp_path: Path) -> None:

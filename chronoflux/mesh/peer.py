@@ -35,6 +35,8 @@ OFFERS = (0.5, 16.0)
 KINDS = 32  # kinds of message told apart in what is refused of a peer
 EARLY = 32  # candidates kept for a peer whose offer has not come yet
 
+WITHOUT_SWARM = ("probe", "recorder")  # kinds
+
 PeerState = Literal["connecting", "live", "quiet", "gone"]
 Via = Literal["direct", "relay", "server", ""]
 Light = Literal["linked", "relay", "server", "alone"]
@@ -89,7 +91,7 @@ class Peer:
     @property
     def has_swarm(self) -> bool:
         """Whether it is somebody to couple with, and not one who only looks or listens."""
-        return self.kind not in ("probe", "recorder")
+        return self.kind not in WITHOUT_SWARM
 
     def describe(self, metadata: Mapping[str, Any]) -> None:
         """Take over what the server or a ``hello`` says; only short printable text counts."""
