@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chronoflux.model.simulation import Simulation, Snapshot
     from chronoflux.model.swarm import Pulse, State
     from chronoflux.node import Node
+    from chronoflux.recorder import Recorder
     from chronoflux.replay import Replay
     from chronoflux.telemetry import (
         load,
@@ -36,6 +37,7 @@ _HOMES = {
     "Simulation": "model.simulation",
     "Snapshot": "model.simulation",
     "Node": "node",
+    "Recorder": "recorder",
     "join": "joining",
     "Replay": "replay",
     "load": "telemetry",
@@ -79,6 +81,7 @@ __all__ = [
     "Node",
     "Params",
     "Pulse",
+    "Recorder",
     "Replay",
     "Simulation",
     "Snapshot",
