@@ -97,7 +97,7 @@ class Beginning:
         assert self._found is not None
         return RunLog.resume(self._past.path, self.facts, seq=self._found.seq, inputs=self._found.inputs)
 
-    def go_on(self, torn: int) -> dict[str, Any]:
+    def go_on(self, log: RunLog) -> dict[str, Any]:
         """Facts for the ``resume`` record; what the schedule has left for this tick is found."""
         found = self._found
         assert found is not None
@@ -106,7 +106,7 @@ class Beginning:
         if self.schedule.start is None:  # else it is taken up where mesh time has it
             self.left = self.schedule.resume(now - dt / 2, now, world, found.done)
         gap = None if found.t_wall is None else round(time.time() - found.t_wall / 1000, 3)
-        return found.facts | {"gap_s": gap, "torn_bytes": torn}
+        return found.facts | {"number": log.position["resumed"], "gap_s": gap, "torn_bytes": log.torn}
 
 
 def _refuse_with_resume(**given: object) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from chronoflux.errors import ChronofluxError
-from chronoflux.faces import on_stop_signals
+from chronoflux.faces import on_hangup, on_stop_signals
 from chronoflux.progress import Progress
 from chronoflux.service import notify, watchdog_period
 
@@ -51,10 +51,12 @@ async def run_crew(
         At the end, when a node had trouble.
     """
     from chronoflux.joining import join
+    from chronoflux.telemetry.writer import rotate_all
 
     stop = asyncio.Event()
     nodes: list[Node] = []
     on_stop_signals(stop.set, lambda: _last_words(nodes))
+    on_hangup(rotate_all)
     began = math.nan
     try:
         for options in members:

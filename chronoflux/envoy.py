@@ -17,6 +17,7 @@ from chronoflux.model.events import EventKind, World
 from chronoflux.model.schedule import Action
 from chronoflux.runner import Runner
 from chronoflux.telemetry import RunLog
+from chronoflux.telemetry.records import rounded
 from chronoflux.version import VERSION
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class Envoy:
             if theirs is not None and peer.field_ is not None:
                 total += peer.field_.n * theirs
                 weight += peer.field_.n
-        peerings = [peer.pairing(own, at) for peer in live if peer.order(at) is not None]
+        peerings = [rounded(peer.pairing(own, at)) for peer in live if peer.order(at) is not None]
         return {"metrics": {"peers": len(live), "H_mesh": abs(total) / weight}, "peerings": peerings}
 
     def on_record(self, metrics: Mapping[str, Any]) -> None:

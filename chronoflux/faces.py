@@ -73,6 +73,12 @@ def on_stop_signals(stop: Callable[[], object], last_words: Callable[[], object]
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(first))
 
 
+def on_hangup(act: Callable[[], object]) -> None:
+    """Have a function called on the running loop at SIGHUP, where there is such a signal."""
+    if hasattr(signal, "SIGHUP"):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
+
+
 def read_token(path: Path | None) -> str | None:
     """The room's token from the file that an option named, if it did.
 

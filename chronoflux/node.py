@@ -188,7 +188,7 @@ class Node:
     def _go_on(self) -> dict[str, Any]:
         """On the worker: open the log of the run that goes on."""
         self._log = self._run.old_log()
-        return self._run.go_on(self._log.torn)
+        return self._run.go_on(self._log)
 
     def _pace(self, log: RunLog) -> Pace:
         return FullSpeed(log) if self._speed == "max" else RealTime(self.clock, self._speed, self.node_id)

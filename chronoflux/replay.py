@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import os
 from collections.abc import Iterator
@@ -71,7 +72,7 @@ class Replay:
                 continue
             if not void.covers(moment.position):
                 saved.append(moment)
-        saved.sort(key=lambda moment: (moment.position["seq"], moment.position["inputs"]))
+        saved.sort(key=lambda moment: moment.place)
         for record in course.records():
             while saved and saved[0].position["seq"] <= (record.seq or 0):
                 course.compare_saved(saved.pop(0))
@@ -115,7 +116,14 @@ class Replay:
         raise AssertionError("unreachable: the seed is always there")
 
     def _newest_first(self, void: Void) -> Iterator[Moment]:
-        for path in reversed(self._states()):
+        """The sound states, loaded one by one; the newest is a keyframe or the checkpoint."""
+        keyframes = [path for path in reversed(self._states()) if path.name != CHECKPOINT]
+        kinds = (self._sound(paths, void) for paths in (keyframes, [self.path / CHECKPOINT]))
+        return heapq.merge(*kinds, key=lambda moment: moment.place, reverse=True)
+
+    @staticmethod
+    def _sound(paths: list[Path], void: Void) -> Iterator[Moment]:
+        for path in paths:
             try:
                 moment = Moment.load(path)
             except LogError:  # damaged: an earlier one will do

@@ -18,7 +18,7 @@ from chronoflux.model.params import Params
 from chronoflux.node import Node
 from chronoflux.replay import Replay
 from chronoflux.signal.server import SignalServer
-from chronoflux.telemetry import keeper, load, stream, writer
+from chronoflux.telemetry import keeper, load, manifest, stream, writer
 from chronoflux.telemetry.inspect import check_run
 from chronoflux.telemetry.sources import find_runs
 from tests.support import until
@@ -54,7 +54,7 @@ async def test_a_full_disk_and_room_again(tmp_path: Path, monkeypatch: pytest.Mo
         with monkeypatch.context() as disk:
             disk.setattr(stream.Stream, "write", full)
             disk.setattr(keeper, "replace_file", full)
-            disk.setattr(writer, "write_manifest", full)
+            disk.setattr(manifest, "write_manifest", full)
             await until(lambda: "No space left" in (node.status.problem or ""))
             before = node.snapshot().t
             await until(lambda: node.snapshot().t > before + 4)
@@ -91,6 +91,7 @@ async def test_a_copy_of_a_run_that_goes_on(tmp_path: Path) -> None:
         for number in range(3):
             end = second(node, 7)
             await until(lambda end=end: node.snapshot().t > end)
+            assert len(node.telemetry()) > 5 * (number + 1)  # which has waited for the disk
             copy = tmp_path / str(number)
             shutil.copytree(node.path, copy, ignore=lambda _, names: [n for n in names if n.endswith(".new")])
             cut = (copy / "telemetry.jsonl").read_bytes().rfind(b"\n") + 1
