@@ -96,8 +96,10 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
 
 async def _watch(nodes: Sequence[Node], stop: asyncio.Event, end: float | None, progress: Progress) -> None:
     """Look at the nodes every second until the time is over, somebody interrupts, or all have ended."""
-    ended = asyncio.gather(*(node.wait_closed() for node in nodes))
-    waits: set[asyncio.Future[Any]] = {ended, asyncio.create_task(stop.wait())}
+    waits: list[asyncio.Task[Any]] = [
+        asyncio.create_task(_all_closed(nodes)),
+        asyncio.create_task(stop.wait()),
+    ]
     period = watchdog_period()
     every = LOOK_EVERY if period is None else min(LOOK_EVERY, period / 3)
     seen: list[float] = []
@@ -115,6 +117,11 @@ async def _watch(nodes: Sequence[Node], stop: asyncio.Event, end: float | None, 
         for wait in waits:
             wait.cancel()
         await asyncio.wait(waits)
+
+
+async def _all_closed(nodes: Sequence[Node]) -> None:
+    for node in nodes:
+        await node.wait_closed()
 
 
 def _sound(node: Node, before: float, now: float) -> bool:

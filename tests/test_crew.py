@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -22,23 +23,26 @@ from tests.support import until
 
 
 @pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    """Signals are as before afterwards."""
+def handlers(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Signals are as before afterwards, and no task has ended in a way that nobody looked at."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+    gc.collect()
+    records = caplog.get_records("call") + caplog.get_records("teardown")
+    assert not [record for record in records if record.name == "asyncio" and record.levelname == "ERROR"]
 
 
 class Watched:
     """A crew that runs as a task, and what it said."""
 
-    def __init__(self, folder: Path, count: int, **options: Any) -> None:
+    def __init__(self, folder: Path, count: int, *, deadline: float | None = None, **options: Any) -> None:
         self.said: list[str] = []
         quick = {"server": None, "params": cf.Params(oscillators=10), "log_dir": folder} | options
         members = [quick | {"node_id": f"n{number}"} for number in range(count)]
         self.task = asyncio.create_task(
-            run_crew(members, deadline=None, duration=None, bar=False, say=self.said.append)
+            run_crew(members, deadline=deadline, duration=deadline, bar=False, say=self.said.append)
         )
 
     async def began(self, count: int) -> None:
@@ -60,6 +64,14 @@ async def test_an_interrupt_ends_all_in_order(tmp_path: Path) -> None:
         await watched.task
     assert statuses(tmp_path) == {"end"}
     assert [line.split(":")[0] for line in watched.said[2:] if line.startswith("n")] == ["n0", "n1"]
+
+
+async def test_the_time_is_over(tmp_path: Path) -> None:
+    """At its deadline a crew ends in order."""
+    watched = Watched(tmp_path, 2, deadline=0.3)
+    async with asyncio.timeout(60):
+        await watched.task
+    assert statuses(tmp_path) == {"end"}
 
 
 async def test_an_interrupt_while_they_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
