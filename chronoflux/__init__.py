@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from chronoflux.model.swarm import Pulse, State
     from chronoflux.node import Node
     from chronoflux.replay import Replay
+    from chronoflux.sweeps import sweep
     from chronoflux.telemetry import (
         load,
         load_peerings,
@@ -44,6 +45,7 @@ _HOMES = {
     "load_simulation": "telemetry",
     "record_phases": "telemetry",
     "save_simulation": "telemetry",
+    "sweep": "sweeps",
 }
 
 
@@ -92,4 +94,5 @@ __all__ = [
     "load_simulation",
     "record_phases",
     "save_simulation",
+    "sweep",
 ]
