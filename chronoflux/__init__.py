@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from chronoflux.node import Node
     from chronoflux.recorder import Recorder
     from chronoflux.replay import Replay
+    from chronoflux.sweeps import sweep
     from chronoflux.telemetry import (
         load,
         load_peerings,
@@ -46,6 +47,7 @@ _HOMES = {
     "load_simulation": "telemetry",
     "record_phases": "telemetry",
     "save_simulation": "telemetry",
+    "sweep": "sweeps",
 }
 
 
@@ -95,4 +97,5 @@ __all__ = [
     "load_simulation",
     "record_phases",
     "save_simulation",
+    "sweep",
 ]
