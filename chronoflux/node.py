@@ -341,7 +341,6 @@ class Node(Member):
         return self._envoy.received if self._envoy else 0
 
     @property
-    @property
     def t(self) -> float:
         """Simulated time, s."""
         return self._runner.t if self._runner else 0.0
