@@ -33,6 +33,28 @@ took = time.perf_counter() - start
 peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read()) if sys.platform == "linux" else None
 print(len(frame), took, 1024 * int(peak[1]) if peak else 0)
 """
+_NODE = """
+import asyncio, os, sys
+import chronoflux as cf
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+async def main(folder, early, records):
+    params = cf.Params(oscillators=10, dt=0.5)  # few and long ticks: it is about the records
+    options = {"params": params, "seed": 1, "schedule": "classic", "log_dir": folder}
+    node = await cf.join("bench", server=None, speed="max", duration=records, **options)
+    seen = []
+    while not node.closed:
+        await asyncio.sleep(0.02)
+        if node.t >= early:
+            seen.append(resident())
+    print(seen[0], max(seen))
+
+asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))
+"""
+EARLY = 10_000
+"""Records after which a node has all the memory that it is going to need."""
 
 
 def record(seq: int, values: Any) -> dict[str, Any]:
@@ -117,6 +139,15 @@ def writing(folder: Path, records: int) -> Row:
     return Row("writing, of a core at 60 records/s", 100 * 60 * took / records, "%", 1, True)
 
 
+def resident(folder: Path, records: int) -> Row:
+    """How much a node's memory grows, in a process of its own, with a record for each simulated second."""
+    command = [sys.executable, "-c", _NODE, str(folder / "node"), str(EARLY), str(records)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    early, most = map(int, done.stdout.split())
+    note = f"{early / 1e6:.0f} MB then"
+    return Row(f"memory of a node, growth to {records:,} records", (most - early) / 1e6, "MB", 10, True, note)
+
+
 def measure(quick: bool, scale: float) -> Iterator[Row]:
     """All rows, one after another; `quick` with a tenth of the records."""
     scale *= 0.1 if quick else 1
@@ -125,3 +156,5 @@ def measure(quick: bool, scale: float) -> Iterator[Row]:
         yield from reading(folder, max(100, int(1e6 * scale)), 3)
         yield from night(folder, 20, max(100, int(NIGHT * scale)))
         yield writing(folder, max(100, int(2e4 * scale)))
+        if (records := int(1e6 * scale)) > EARLY and sys.platform == "linux":
+            yield resident(folder, records)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
 import sys
 import traceback
@@ -45,14 +47,36 @@ def run_face(work: Callable[[], Coroutine[Any, Any, None]], *, debug: bool) -> N
         sys.exit(WRONG_USE if isinstance(error, UsageError | ParameterError) else FAILED)
 
 
-def on_stop_signals(stop: Callable[[], object]) -> None:
-    """Have a function called on the running loop at Ctrl-C and SIGTERM, in place of a KeyboardInterrupt."""
+def on_stop_signals(stop: Callable[[], object], last_words: Callable[[], object] = lambda: None) -> None:
+    """Have a function called on the running loop at Ctrl-C and SIGTERM, in place of a KeyboardInterrupt.
+
+    At the second one the process ends at once, wherever it is, after `last_words`.
+    """
     loop = asyncio.get_running_loop()
+
+    def again(*_: object) -> None:
+        last_words()
+        _complain("interrupted again: ended at once")
+        os._exit(FAILED)
+
+    def first() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
+            signal.signal(number, again)  # not on the loop, which may stand still
+        stop()
+
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
-            loop.add_signal_handler(number, stop)
+            loop.add_signal_handler(number, first)
         except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(first))
+
+
+def on_hangup(act: Callable[[], object]) -> None:
+    """Have a function called on the running loop at SIGHUP, where there is such a signal."""
+    if hasattr(signal, "SIGHUP"):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
 
 
 def read_token(path: Path | None) -> str | None:

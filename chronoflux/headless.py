@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
+import math
+import os
 import random
-import sys
-import time
+import socket
 import tomllib
 from collections.abc import Callable
 from dataclasses import fields
@@ -16,18 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from tqdm import tqdm
 
-from chronoflux.errors import ChronofluxError, ParameterError, UsageError
-from chronoflux.faces import on_stop_signals, read_token, run_command, run_face
+from chronoflux.crew import run_crew
+from chronoflux.errors import ParameterError, UsageError
+from chronoflux.faces import read_token, run_command, run_face
 from chronoflux.model.params import SPECS, Params
-from chronoflux.model.schedule import Schedule, duration
+from chronoflux.model.schedule import duration
+from chronoflux.pace import Speed, checked_speed
+from chronoflux.progress import set_up_logging
 
 if TYPE_CHECKING:
     from chronoflux.mesh.ice import Policy
-    from chronoflux.node import Node
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("chronoflux.headless")  # also where this file is `__main__`
 
 OSCILLATORS = 100
 COMING = 3600.0  # s of the schedule that a dry run shows when it is not told
@@ -50,6 +51,19 @@ class Duration(click.ParamType[float]):
         if seconds <= 0:
             self.fail(f"{value!r}: give more than 0 s", param, ctx)
         return seconds
+
+
+class SpeedType(click.ParamType[Speed]):
+    """``max``, or how many simulated seconds pass in a second."""
+
+    name = "speed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Speed:
+        """See :meth:`click.ParamType.convert`."""
+        try:
+            return checked_speed(value if value == "max" else float(value), alone=True)
+        except (UsageError, ValueError):
+            self.fail(f"{value!r}: give simulated seconds per second, more than 0, or max", param, ctx)
 
 
 def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -82,7 +96,18 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--offline", is_flag=True, help="no server, no peers: this swarm alone")
 @click.option(
-    "--duration", type=Duration(), help="end after this long: 90s, 5m, 8h  (default: when interrupted)"
+    "--duration",
+    type=Duration(),
+    help="end after this long: 90s, 5m, 8h; offline in simulated time, to the tick  "
+    "(default: when interrupted)",
+)
+@click.option(
+    "--speed",
+    type=SpeedType(),
+    metavar="1|max",
+    default=1.0,
+    show_default=True,
+    help="simulated seconds per second; max, only with --offline: as fast as this machine goes",
 )
 @click.option(
     "--seed", type=click.IntRange(0), help="the run's seed  (default: a fresh one, kept in the log)"
@@ -112,6 +137,9 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
               help="go on where the run of this folder ended, also after a crash: its room, name, seed, "
                    "parameters and schedule hold")  # fmt: skip
+@click.option("--record-room", is_flag=True,
+              help="no swarm: write down the telemetry, events and clock offsets of everybody in ROOM, into "
+                   "one run folder")  # fmt: skip
 @click.option(
     "--token-file", type=click.Path(path_type=Path, dir_okay=False), help="file with the room's token"
 )
@@ -134,21 +162,40 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
     type=click.Path(path_type=Path, dir_okay=False),
     help="TOML file with parameters of the model; options given besides come before it",
 )
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="so many nodes in this process, NODE_ID-1, -2, …, with seeds one after the other",
+)
+@click.option("--quiet", is_flag=True, help="say nothing but warnings and errors")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="what is said on stderr  (default: info; with --quiet warning)",
+)
+@click.option("--log-json", is_flag=True, help="say it all on stderr, as a JSON object a line")
 @click.option("--debug", is_flag=True, help="show tracebacks and all log messages")
 @parameter_options
-def main(debug: bool, **options: Any) -> None:
+def main(debug: bool, quiet: bool, log_level: str | None, log_json: bool, **options: Any) -> None:
     """Run a node without a notebook: OSCILLATORS oscillators in ROOM, known as NODE_ID.
 
     Without arguments: 100 oscillators in chrono-default, under a name made from the machine's.
 
-    It joins the room, links to everybody there, writes its log, and ends in order at Ctrl-C.
+    It joins the room, links to everybody there, writes its log, and ends in order at Ctrl-C; at a second
+    Ctrl-C at once.
     """
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.INFO, format="%(message)s", stream=sys.stderr
-    )
-    for noisy in ("aioice", "aiortc", "websockets", "numba"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    run_face(lambda: _run(**options), debug=debug)
+    usual = "debug" if debug else "warning" if quiet else "info"
+    set_up_logging(log_level or usual, as_json=log_json)
+
+    def say(line: str) -> None:
+        if log_json:
+            log.info(line)
+        elif not quiet:
+            click.echo(line)
+
+    run_face(lambda: _run(**options, bar=not (quiet or log_json), say=say), debug=debug)
 
 
 async def _run(
@@ -158,6 +205,7 @@ async def _run(
     server: str | None,
     offline: bool,
     duration: float | None,
+    speed: Speed,
     seed: int | None,
     schedule: str,
     schedule_start: str | None,
@@ -165,109 +213,82 @@ async def _run(
     params_file: Path | None,
     log_dir: Path,
     resume: Path | None,
+    record_room: bool,
     token_file: Path | None,
     token: str | None,
     ice_servers: Path | None,
     ice_transport_policy: Policy,
+    nodes: int,
+    bar: bool,
+    say: Callable[[str], None],
     **parameters: Any,
 ) -> None:
-    from chronoflux.joining import join
-    from chronoflux.schedules import open_schedule
-
     if offline and server:
         raise UsageError("--offline means no server: leave out one of --offline and --server")
+    checked_speed(speed, alone=offline)
+    if resume is not None and nodes > 1:
+        raise UsageError("--resume goes on with one run: leave out --nodes, or start a process for each run")
     given = {name: value for name, value in parameters.items() if value is not None}
+    if record_room:
+        if nodes > 1 or speed != 1.0 or params_file is not None:
+            raise UsageError("a recorder has no swarm: leave out --nodes, --speed and --params")
+        from chronoflux.record_room import record_room as record
+
+        await record(
+            room,
+            duration,
+            say,
+            server=None if offline else server or SERVER,
+            node_id=node_id,
+            token=token or read_token(token_file),
+            log_dir=log_dir,
+            ice_servers=_ice_servers(ice_servers),
+            ice_transport_policy=ice_transport_policy,
+            params=given or None,
+            seed=seed,
+            resume=resume,
+        )
+        return
     base = Params() if params_file is None else _read_params(params_file)
     params = base.replace(oscillators=oscillators, **given)
+    identities = _identities(node_id, seed, nodes)
     if dry_run:
-        if seed is None:
-            seed = random.SystemRandom().getrandbits(63)
-        coming = open_schedule(schedule, seed, params, start=schedule_start)
-        _show_coming(coming, duration or COMING, params, seed)
+        for identity in identities:
+            _show_coming(schedule, schedule_start, duration or COMING, params, identity["seed"])
         return
-    stop = asyncio.Event()
-    on_stop_signals(stop.set)
-    node = await join(
-        room,
-        server=None if offline else server or SERVER,
-        params=params if resume is None or given else None,
-        seed=seed,
-        node_id=node_id,
-        token=token or read_token(token_file),
-        schedule=schedule if resume is None else None,
-        schedule_start=schedule_start,
-        log_dir=log_dir,
-        resume=resume,
-        kind="headless",
-        ice_servers=_ice_servers(ice_servers),
-        ice_transport_policy=ice_transport_policy,
+    common = {
+        "room": room,
+        "server": None if offline else server or SERVER,
+        "params": params if resume is None or given else None,
+        "token": token or read_token(token_file),
+        "schedule": schedule if resume is None else None,
+        "schedule_start": schedule_start,
+        "log_dir": log_dir,
+        "resume": resume,
+        "kind": "headless",
+        "speed": speed,
+        "duration": duration if offline and duration is not None else math.inf,
+        "ice_servers": _ice_servers(ice_servers),
+        "ice_transport_policy": ice_transport_policy,
+    }
+    await run_crew(
+        [common | identity for identity in identities],
+        deadline=None if duration is None or offline else duration / float(speed),
+        duration=duration,
+        bar=bar,
+        say=say,
     )
-    size = node.params.oscillators
-    click.echo(f"{node.node_id} in {node.room}: {size} oscillators, seed {node.seed}, log {node.path}")
-    started = time.monotonic()
-    try:
-        await _watch(node, stop, None if duration is None else started + duration)
-    finally:
-        await node.leave("ended")
-    _summary(node, time.monotonic() - started)
-    if node.status.problem:
-        raise ChronofluxError(node.status.problem)
 
 
-async def _watch(node: Node, stop: asyncio.Event, end: float | None) -> None:
-    """Show progress until the time is over, somebody interrupts, or the node ends by itself."""
-    terminal = sys.stderr.isatty()
-    began, spoken = time.monotonic(), 0.0
-    ended = asyncio.create_task(node.wait_closed())
-    stopped = asyncio.create_task(stop.wait())
-    line = tqdm(
-        total=None if end is None else round(end - began),
-        unit="s",
-        disable=not terminal,
-        bar_format=None if end else "{elapsed} {postfix}",
-    )
-    try:
-        with line:
-            while end is None or time.monotonic() < end:
-                left = 1.0 if end is None else min(1.0, max(0.0, end - time.monotonic()))
-                await asyncio.wait({ended, stopped}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                if ended.done() or stopped.done():
-                    break
-                now = time.monotonic()
-                line.n = round(now - began)
-                line.set_postfix_str(_progress(node))
-                if not terminal and node.metrics and now - spoken >= 60:
-                    spoken = now
-                    log.info("%s: %s", node.node_id, _progress(node))
-    finally:
-        for task in (ended, stopped):
-            task.cancel()
-        await asyncio.wait({ended, stopped})
-
-
-def _progress(node: Node) -> str:
-    from chronoflux.model.metrics import null_order
-
-    metrics = node.metrics
-    numbers = " ".join(
-        f"{name} {metrics[name]:.3f}" for name in ("H", "H_mesh", "tau") if metrics.get(name) is not None
-    )
-    return f"{numbers} (H by chance {null_order(node.params.oscillators)[0]:.3f}) · {node.status.text}"
-
-
-def _summary(node: Node, seconds: float) -> None:
-    """What the run was, in a few lines."""
-    from chronoflux.model.metrics import null_order
-
-    frame = node.telemetry()
-    records = frame[frame["type"] == "telemetry"]
-    click.echo(f"{node.node_id}: {seconds:.0f} s, {len(frame)} records in {node.path}")
-    if len(records):
-        means = {name: records[name].mean() for name in ("H", "H_local", "H_mesh", "tau")}
-        mean, high = null_order(node.params.oscillators)
-        click.echo("  mean " + ", ".join(f"{name} {value:.3f}" for name, value in means.items()))
-        click.echo(f"  unrelated phases: H {mean:.3f} on average, 19 of 20 times below {high:.3f}")
-        click.echo(f"  events sent {node.sent}, received {node.received}; peers {records['peers'].max():.0f}")
+def _identities(node_id: str | None, seed: int | None, nodes: int) -> list[dict[str, Any]]:
+    """Name and seed of each node of this process; None where the node makes its own."""
+    if nodes == 1:
+        return [{"node_id": node_id, "seed": seed}]
+    name = node_id or f"headless-{socket.gethostname()[:32]}-{os.getpid()}"
+    return [
+        {"node_id": f"{name}-{number + 1}", "seed": None if seed is None else seed + number}
+        for number in range(nodes)
+    ]
 
 
 def _read_params(path: Path) -> Params:
@@ -282,8 +303,13 @@ def _read_params(path: Path) -> Params:
         raise UsageError(f"parameters {path}: {error}") from None
 
 
-def _show_coming(schedule: Schedule, until: float, params: Params, seed: int) -> None:
+def _show_coming(given: str, start: str | None, until: float, params: Params, seed: int | None) -> None:
     """Print what a schedule does up to second `until`, drawn as a run with this seed would."""
+    from chronoflux.schedules import open_schedule
+
+    if seed is None:
+        seed = random.SystemRandom().getrandbits(63)
+    schedule = open_schedule(given, seed, params, start=start)
     origin = "the start of the run"
     if schedule.start is not None:
         origin = datetime.fromtimestamp(schedule.start / 1000, UTC).isoformat()

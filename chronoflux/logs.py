@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import collections
+import contextlib
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,9 +14,10 @@ import click
 
 from chronoflux.errors import LogError, UsageError
 from chronoflux.faces import run_command, run_face
-from chronoflux.telemetry.folder import KEYFRAMES, LOG
-from chronoflux.telemetry.inspect import check_run, repair_run, status, summary, types
-from chronoflux.telemetry.records import REFUSALS, parse
+from chronoflux.telemetry.folder import KEYFRAMES, LOG, segments_of
+from chronoflux.telemetry.inspect import by_text, check_run, has_swarm, repair_run, status, summary, types
+from chronoflux.telemetry.parts import read_entries
+from chronoflux.telemetry.records import REFUSALS, Record, parse, seq_of
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.sources import RunFiles, find_runs, read_manifest
 from chronoflux.telemetry.table import read_table
@@ -79,6 +83,9 @@ def show(run: Path) -> None:
         for name in ("room", "node", "kind", "seed", "schedule", "start", "end", "host", "resumed"):
             if facts.get(name) is not None:
                 click.echo(f"  {name:10} {facts[name]}")
+        if len(nodes := by_text(table, "node")) > 1:
+            for node, count in nodes.items():
+                click.echo(f"  {count:>10,} of {node}")
         for kind, count in sorted(types(table).items(), key=lambda item: -item[1]):
             click.echo(f"  {count:>10,} {kind}")
         if one.folder is not None:
@@ -98,7 +105,7 @@ def check(runs: tuple[Path, ...], recompute: bool) -> None:
     wrong = 0
     for run in find_runs(runs):
         faults = check_run(run)
-        if recompute and run.folder is not None:
+        if recompute and run.folder is not None and has_swarm(run):
             from chronoflux.past import Past
 
             found = Past(run.folder).recompute()
@@ -183,27 +190,63 @@ async def _follow(run: RunFiles, count: int, once: bool) -> None:
     assert run.folder is not None
     path = run.folder / LOG
     try:
-        with _opened(path) as file:
-            lines = file.read().split(b"\n")
-            torn = lines.pop()
-            for line in lines[len(lines) - min(count, len(lines)) :]:
+        with contextlib.closing(Tail(path)) as tail:
+            lines = tail.lines()
+            shown: Iterable[bytes | Record] = lines[len(lines) - min(count, len(lines)) :]
+            if len(lines) < count and segments_of(run.folder, LOG.removesuffix(".jsonl")):
+                entries = (entry for entry in read_entries(run, LOG, Report()) if not entry.torn)
+                latest = collections.deque(entries, maxlen=count)
+                shown = [e.found if isinstance(e.found, Record) else e.line for e in latest]
+                tail.last = max([tail.last, *(e.found.seq or 0 for e in latest if e.found is not None)])
+            for line in shown:
                 _say(line)
             while not once and status(read_manifest(run, Report())) == "running":
                 await asyncio.sleep(PAUSE)
-                *lines, torn = (torn + file.read()).split(b"\n")
-                for line in lines:
+                for line in tail.lines():
                     _say(line)
     except OSError as error:
         raise LogError(path, f"cannot be read ({error.strerror or error})") from error
 
 
-def _opened(path: Path) -> BinaryIO:
-    return open(path, "rb")
+class Tail:
+    """The whole lines that come into a log, each once, also when its beginning is taken away meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self.last = -1
+        """The greatest seq so far: lines up to it are not given again."""
+        self._path = path
+        self._file: BinaryIO = open(path, "rb")  # noqa: SIM115 - until `close`
+        self._torn = b""
+
+    def lines(self) -> list[bytes]:
+        """Those since the last time. Raises OSError."""
+        found = self._rest()
+        if not os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno())):
+            self.close()
+            self._file, self._torn = open(self._path, "rb"), b""  # noqa: SIM115
+            found += self._rest()
+        return [line for line in found if self._is_new(line)]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _rest(self) -> list[bytes]:
+        *lines, self._torn = (self._torn + self._file.read()).split(b"\n")
+        return lines
+
+    def _is_new(self, line: bytes) -> bool:
+        try:
+            seq = seq_of(line)
+        except REFUSALS:
+            return True
+        new, self.last = seq > self.last, max(seq, self.last)
+        return new
 
 
-def _say(line: bytes) -> None:
+def _say(line: bytes | Record) -> None:
     try:
-        record = parse(line).record
+        record = line if isinstance(line, Record) else parse(line).record
     except REFUSALS as error:
         click.echo(f"(a bad line: {error})")
         return

@@ -5,32 +5,30 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import math
 import os
 import random
-import socket
 import sys
-import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from chronoflux.beginning import Beginning
 from chronoflux.envoy import Envoy
 from chronoflux.errors import UsageError, shorten
+from chronoflux.member import Left, Member, NodeStatus, own_name
 from chronoflux.mesh import messages
-from chronoflux.mesh.clock import MeshClock
+from chronoflux.mesh.clock import MeshClock, utc_ms
 from chronoflux.mesh.gossip import new_id
 from chronoflux.mesh.ice import Ice, Policy
-from chronoflux.mesh.peer import PEER_COLUMNS, Light
+from chronoflux.mesh.peer import PEER_COLUMNS, WITHOUT_SWARM
 from chronoflux.model.events import EVENTS, World
 from chronoflux.model.params import Params
-from chronoflux.model.schedule import Action
-from chronoflux.model.simulation import Simulation, Snapshot
-from chronoflux.past import Past
-from chronoflux.recompute import Continuation
-from chronoflux.runner import Runner, warm_up
-from chronoflux.schedules import facts_of, open_schedule, recall_schedule
+from chronoflux.model.snapshot import Snapshot
+from chronoflux.pace import FullSpeed, Pace, RealTime, Speed, checked_speed
+from chronoflux.runner import Runner
 from chronoflux.signal.checks import room_name, server_url
 from chronoflux.signal.limits import Bucket
 from chronoflux.telemetry import RunLog
@@ -40,27 +38,14 @@ from chronoflux.version import VERSION
 if TYPE_CHECKING:
     import pandas as pd
 
-    from chronoflux.mesh.room import Room
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 PATIENCE = 5.0  # s before a word is said about what takes so long
-NOT_STARTED = "the node has not started: await node.start(), or use cf.join(…)"
 EVENT_RATE = (20.0, 2.0)  # events/s, and how many seconds' worth at once
 
 
-@dataclass(frozen=True)
-class NodeStatus:
-    """How a node is doing, for people: `light` sums it up, `text` is one line, `problem` what is wrong."""
-
-    room: str
-    node_id: str
-    light: Light
-    text: str
-    problem: str | None
-
-
-class Node:
+class Node(Member):
     """One participant: a swarm, its room and its log.
 
     Made by :func:`chronoflux.join`, which documents the arguments; or ``async with Node("room1") as node``.
@@ -81,53 +66,38 @@ class Node:
         log_dir: str | Path = "logs",
         resume: str | Path | None = None,
         kind: str | None = None,
-        speed: float = 1.0,
+        speed: Speed = 1.0,
+        duration: float = math.inf,
         snapshots: int = MOST,
         ice_servers: Sequence[Mapping[str, Any]] | None = None,
         ice_transport_policy: Policy = "all",
     ) -> None:
-        self._past = None if resume is None else Past(resume)
-        if self._past is not None:
-            _refuse_with_resume(params=params, seed=seed, schedule=schedule, schedule_start=schedule_start)
-            facts = self._past.facts
-            params, seed = self._past.params, self._past.seed
-            room, node_id, kind = facts.get("room", room), facts.get("node", node_id), facts.get("kind", kind)
+        super().__init__()
+        self._run = Beginning(
+            params=params, seed=seed, schedule=schedule, schedule_start=schedule_start, resume=resume
+        )
+        facts = self._run.facts
+        room, node_id, kind = facts.get("room", room), facts.get("node", node_id), facts.get("kind", kind)
         self.kind = kind or ("notebook" if in_notebook() else "headless")
-        self.room, self.node_id = room_name(room), _node_id(node_id, self.kind)
+        if self.kind in WITHOUT_SWARM:
+            raise UsageError(f"a {self.kind} has no swarm, a Node has: use cf.join(…, kind='recorder')")
+        self.room, self.node_id = room_name(room), own_name(node_id, self.kind)
         self.server = server if server in (None, "auto") else server_url(server)
         self.token, self.log_dir = token, Path(log_dir)
-        if not isinstance(params, Params | None):
-            raise UsageError(f"params = {shorten(params)}: give a chronoflux.Params(…)")
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-            raise UsageError(f"seed = {shorten(seed)}: give a whole number >= 0, or none")
-        self._first_params = params or Params()
-        self.seed = random.SystemRandom().getrandbits(63) if seed is None else seed
-        if self._past is None:
-            self._schedule = open_schedule(schedule, self.seed, self._first_params, start=schedule_start)
-        else:
-            self._schedule = recall_schedule(self._past.facts, self.seed, self._first_params)
-        self._speed, self._snapshots = speed, snapshots
+        self.seed = self._run.seed
+        self._speed = checked_speed(speed, alone=server is None)
+        if isinstance(duration, bool) or not isinstance(duration, int | float) or not duration > 0:
+            raise UsageError(f"duration = {shorten(duration)}: give simulated seconds, > 0")
+        self._duration, self._snapshots = duration, snapshots
         self._ice = Ice.wanted(ice_servers, ice_transport_policy)
         self._secret = os.urandom(16)
         self._places = random.Random(self.seed ^ 0x5EED)
-        self.clock = MeshClock()
-        self.closed = False
-        self._loop: asyncio.AbstractEventLoop | None = None
+        if self._speed == "max":
+            self.clock = MeshClock(self._swarm_time, self._swarm_time)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="chronoflux")
         self._runner: Runner | None = None
         self._envoy: Envoy | None = None
-        self._joined: Room | None = None
-        self._log: RunLog | None = None
-        self._main: asyncio.Task[None] | None = None
-        self._leaving = asyncio.Event()
-        self._starting: asyncio.Task[Any] | None = None
-        self._started = asyncio.Event()
-        self._rate = Bucket(*EVENT_RATE, time.monotonic())
-        self._reason = "left"
-        self._problem: str | None = None
-        self._close_callbacks: list[Callable[[], None]] = []
-        self._continuation: Continuation | None = None
-        self._left: list[Action] = []
+        self._rate = Bucket(*EVENT_RATE, self._seconds())
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -144,13 +114,13 @@ class Node:
         self._loop = loop = asyncio.get_running_loop()
         self._starting = asyncio.current_task()
         try:
-            if self._past is None:
+            if not self._run.resumes:
                 await loop.run_in_executor(self._worker, self._open_log)
-            building = loop.run_in_executor(self._worker, self._build)
+            building = loop.run_in_executor(self._worker, self._run.build)
             if not (await asyncio.wait([building], timeout=PATIENCE))[0]:
                 log.warning("loading the kernels, or compiling them (once on this machine): up to a minute")
             simulation = await building
-            resumed = await loop.run_in_executor(self._worker, self._go_on) if self._past else None
+            resumed = await loop.run_in_executor(self._worker, self._go_on) if self._run.resumes else None
             assert self._log is not None
             self._envoy = Envoy(
                 self.node_id,
@@ -167,15 +137,16 @@ class Node:
                 self.clock,
                 self._envoy,
                 self._worker,
-                schedule=self._schedule,
-                speed=self._speed,
+                schedule=self._run.schedule,
+                pace=self._pace(self._log),
+                duration=self._duration,
                 snapshots=self._snapshots,
             )
+            self._rate = Bucket(*EVENT_RATE, self._seconds())
             if self.server is not None:
                 await self._enter(self._envoy)
-            found = self._continuation
-            self._runner.begin(resumed, owed=found is not None and found.owed)
-            for action in self._left:
+            self._runner.begin(resumed, owed=self._run.owed)
+            for action in self._run.left:
                 self._envoy.on_scheduled(action)
             self._main = asyncio.create_task(self._live(), name=f"node {self.node_id}")
             if self._joined is not None:
@@ -191,39 +162,26 @@ class Node:
 
     def _open_log(self) -> None:
         """On the worker, which `_end` waits for: so a start that is interrupted leaves no open log."""
-        self._log = RunLog(
-            self.log_dir,
-            room=self.room,
-            node=self.node_id,
-            kind=self.kind,
-            params=self._first_params,
-            seed=self.seed,
-            schedule=self._schedule.name,
-            extra=facts_of(self._schedule),
-        )
-
-    def _build(self) -> Simulation:
-        """Everything that takes long, away from the event loop."""
-        importlib.import_module("pandas")  # for `peers` and `telemetry`, which are asked for on the loop
-        warm_up(self._first_params)
-        if self._past is None:
-            return Simulation(self._first_params, seed=self.seed)
-        self._continuation = self._past.continuation()
-        return self._continuation.simulation
+        who = {"room": self.room, "node": self.node_id, "kind": self.kind}
+        self._log = self._run.new_log(self.log_dir, **who, speed=self._speed)
 
     def _go_on(self) -> dict[str, Any]:
-        """Open the log of the run that goes on, and find what its schedule has left for this tick."""
-        past, found = self._past, self._continuation
-        assert past is not None
-        assert found is not None
-        simulation = found.simulation
-        self._first_params, dt, world = simulation.params, simulation.params.dt, simulation.params.world
-        self._log = RunLog.resume(past.path, past.facts, seq=found.seq, inputs=found.inputs)
-        now = round(simulation.t, 9)
-        if self._schedule.start is None:  # else it is taken up where mesh time has it
-            self._left = self._schedule.resume(now - dt / 2, now, world, found.done)
-        gap = None if found.t_wall is None else round(time.time() - found.t_wall / 1000, 3)
-        return found.facts | {"gap_s": gap, "torn_bytes": self._log.torn}
+        """On the worker: open the log of the run that goes on."""
+        self._log = self._run.old_log()
+        return self._run.go_on(self._log)
+
+    def _pace(self, log: RunLog) -> Pace:
+        return FullSpeed(log) if self._speed == "max" else RealTime(self.clock, self._speed, self.node_id)
+
+    def _swarm_time(self) -> float:
+        """Mesh time at full speed, ms: what passed in the swarm since it was made."""
+        at = self._runner.mesh_time if self._runner is not None else math.nan
+        return utc_ms() if math.isnan(at) else at
+
+    def _seconds(self) -> float:
+        """Seconds in which events are counted: the peers', or alone those of the swarm."""
+        fast = self._speed if self.server is None and self._speed != "max" else 1.0
+        return self.clock.mono() / 1000 * fast
 
     async def _enter(self, envoy: Envoy) -> None:
         """Make this node's part in the room; with ``server="auto"`` also the server if nobody has one."""
@@ -237,7 +195,7 @@ class Node:
             self.clock,
             secret=self._secret,
             token=self.token,
-            metadata=messages.metadata(self.node_id, self.kind, self._first_params, VERSION),
+            metadata=messages.metadata(self.node_id, self.kind, self._run.params, VERSION),
             ice=self._ice,
         )
         envoy.mesh = self._joined.mesh
@@ -248,20 +206,26 @@ class Node:
         assert self._runner is not None
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._runner.run(), name="runner")
+                tasks.create_task(self._swarm(self._runner), name="runner")
                 if self._joined is not None:
                     tasks.create_task(self._joined.run(), name="room")
                 await self._leaving.wait()
                 if self._joined is not None:
                     await self._joined.leave(self._reason)
-                raise _Left
-        except* _Left:
+                raise Left
+        except* Left:
             pass
         except* Exception as group:
             self._problem = f"the node stopped: {group.exceptions[0]!r}"
             log.exception("%s stopped", self.node_id)
         finally:
             await self._end(self._reason)
+
+    async def _swarm(self, runner: Runner) -> None:
+        """Run the swarm; when its time is over, the node leaves."""
+        await runner.run()
+        self._reason = "the time is over"
+        self._leaving.set()
 
     async def _end(self, reason: str) -> None:
         """Close what is open, once; the log last."""
@@ -276,56 +240,7 @@ class Node:
                 self._runner.end(reason)
             tick = self._runner.tick if self._runner else None
             await asyncio.to_thread(self._log.close, "ended", tick)
-        for callback in self._close_callbacks:
-            try:
-                callback()
-            except Exception:
-                log.exception("%s: a callback at its end failed", self.node_id)
-
-    async def leave(self, reason: str = "left") -> None:
-        """Say goodbye to the peers, end the run, close the log. Again: nothing happens."""
-        if self._main is None or not self._main.done():
-            await self.on_loop(self._leave(reason))
-
-    async def _leave(self, reason: str) -> None:
-        self._reason = reason
-        self._leaving.set()
-        if self._starting is not None:
-            self._starting.cancel()  # it ends what it has begun
-            await self._started.wait()
-        elif self._main is not None:
-            await asyncio.wait([self._main])
-        else:
-            await self._end(reason)
-
-    async def on_loop(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await something on the node's own loop, from whichever loop this is called."""
-        if self._loop is None or self._loop is asyncio.get_running_loop():
-            return await work
-        if not self._loop.is_running():
-            work.close()
-            raise UsageError(
-                f"the event loop of node {self.node_id} stands still: it cannot be reached any more"
-            )
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
-
-    async def wait_closed(self) -> None:
-        """Wait until the node ended by itself or by somebody's `leave`."""
-        if self._main is not None:
-            await self.on_loop(_finished(self._main))
-
-    async def __aenter__(self) -> Self:
-        return await self.start()
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self.leave()
-
-    def on_close(self, callback: Callable[[], None]) -> None:
-        """Have a function called when the node has ended (at once, if it has)."""
-        if self.closed:
-            callback()
-        else:
-            self._close_callbacks.append(callback)
+        self._tell_closed()
 
     # -- what a user does ------------------------------------------------------------------------------
 
@@ -343,7 +258,7 @@ class Node:
                 f"{name} has no {', '.join(sorted(unknown))}; it has {kind.payload.__struct_fields__}"
             )
         whole = kind.check(placed, self.world)
-        if not self._rate.take(1, time.monotonic()):
+        if not self._rate.take(1, self._seconds()):
             raise UsageError(
                 f"{name} was not fired: more than 20 events a second, which peers would not take"
             )
@@ -389,7 +304,7 @@ class Node:
     @property
     def params(self) -> Params:
         """The parameters; set them to change them between two ticks."""
-        return self._wanted or self._first_params
+        return self._wanted or self._run.params
 
     @params.setter
     def params(self, params: Params) -> None:
@@ -426,11 +341,9 @@ class Node:
         return self._envoy.received if self._envoy else 0
 
     @property
-    def path(self) -> Path:
-        """The run's folder."""
-        if self._log is None:
-            raise UsageError(NOT_STARTED)
-        return self._log.path
+    def t(self) -> float:
+        """Simulated time, s."""
+        return self._runner.t if self._runner else 0.0
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -457,49 +370,24 @@ class Node:
         rows = [peer.row(own, self.clock.now()) for peer in self._envoy.peers] if self._envoy else []
         return pd.DataFrame(rows, columns=list(PEER_COLUMNS))
 
-    def telemetry(self) -> pd.DataFrame:
-        """This run's records so far."""
-        from chronoflux.telemetry import load
-
-        if self._log is not None:
-            self._log.flush()
-        return load(self.path)
-
-    def export_log(self, path: str | Path) -> Path:
-        """Write the log as the JSON array of the first ChronoFlux's runner."""
-        from chronoflux.telemetry import export_json
-
-        if self._log is not None:
-            self._log.flush()
-        return export_json(self.path, path)
-
     @property
     def status(self) -> NodeStatus:
         """How the node is doing, in one line."""
-        light: Light = "alone"
-        words = "left" if self.closed else "alone (no server wanted)"
-        if self._joined is not None and not self.closed:
-            light, words = self._joined.connection()
-        problem = self._problem or (self._log.problem if self._log else None)
-        problem = problem or (self._runner.problem if self._runner else None)
-        return NodeStatus(self.room, self.node_id, light, words, problem)
-
-    def __repr__(self) -> str:
-        status = self.status
-        return f"<Node {status.node_id} in {status.room}: {status.text}>"
+        found = super().status
+        return replace(found, problem=found.problem or (self._envoy.problem if self._envoy else None))
 
     # -- inside ----------------------------------------------------------------------------------------
 
     @property
     def _running(self) -> Runner:
         if self._runner is None:
-            raise UsageError(NOT_STARTED)
+            raise UsageError(self.NOT_STARTED)
         return self._runner
 
     @property
     def _speaking(self) -> Envoy:
         if self._envoy is None:
-            raise UsageError(NOT_STARTED)
+            raise UsageError(self.NOT_STARTED)
         return self._envoy
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
@@ -516,34 +404,8 @@ class Node:
             self._loop.call_soon_threadsafe(function, *arguments)
 
 
-class _Left(Exception):
-    """The node left in order."""
-
-
-async def _finished(task: asyncio.Task[None]) -> None:
-    await asyncio.wait([task])
-
-
 def in_notebook() -> bool:
     """Whether this is a Jupyter kernel."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and hasattr(shell, "kernel")
-
-
-def _refuse_with_resume(**given: object) -> None:
-    names = [name for name, value in given.items() if value is not None]
-    if names:
-        raise UsageError(f"resume goes on with what the run began with: leave out {', '.join(names)}")
-
-
-_OWN_SUFFIX = os.urandom(2).hex()
-
-
-def _node_id(given: str | None, kind: str) -> str:
-    """A name checked, or one that stays the same within this process, so that a cell can be run again."""
-    if given is None:
-        return f"{kind}-{socket.gethostname()[:32]}-{_OWN_SUFFIX}"
-    if not isinstance(given, str) or not 0 < len(given) <= 64 or not given.isprintable():
-        raise UsageError(f"node_id = {shorten(given)}: give 1 to 64 printable characters")
-    return given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import os
 import sys
@@ -42,6 +43,8 @@ class Past:
         self.path: Path = found[0].folder
         self.facts = read_manifest(self._run, Report(strict=True))
         """What ``run.json`` says."""
+        if self.facts.get("kind") == "recorder":
+            raise LogError(self.path, "is the record of a room: it has no swarm to compute again")
         try:
             self.params, self.seed = Params.from_dict(self.facts["params"]), int(self.facts["seed"])
         except (KeyError, TypeError, ValueError) as error:
@@ -115,7 +118,14 @@ class Past:
         raise AssertionError("unreachable: the seed is always there")
 
     def _newest_first(self, void: Void) -> Iterator[Moment]:
-        for _, path in reversed(self.states()):
+        """The sound states, loaded one by one; the newest is a keyframe or the checkpoint."""
+        keyframes = [path for _, path in reversed(self.states()) if path.name != CHECKPOINT]
+        kinds = (self._sound(paths, void) for paths in (keyframes, [self.path / CHECKPOINT]))
+        return heapq.merge(*kinds, key=lambda moment: moment.place, reverse=True)
+
+    @staticmethod
+    def _sound(paths: list[Path], void: Void) -> Iterator[Moment]:
+        for path in paths:
             try:
                 moment = Moment.load(path)
             except LogError:  # damaged: an earlier one will do

@@ -14,9 +14,9 @@ from chronoflux.errors import ChronofluxError, LogError, ParameterError
 from chronoflux.model.events import EVENTS
 from chronoflux.model.schedule import Fired, first_tick
 from chronoflux.model.simulation import Simulation
-from chronoflux.telemetry.inputs import Input, widened
+from chronoflux.telemetry.inputs import widened
 from chronoflux.telemetry.journal import Range, facts_of
-from chronoflux.telemetry.records import Record, rounded
+from chronoflux.telemetry.records import Input, Record, rounded
 from chronoflux.telemetry.saved import load_moment
 from chronoflux.telemetry.story import START, Story
 
@@ -104,6 +104,11 @@ class Moment:
         if position is None:
             raise LogError(path, "does not say which moment of its run it is")
         return cls(path, simulation, position)
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """By this the states of a run are in the order in which they were saved."""
+        return self.position["seq"], self.position["tick"], self.position["inputs"]
 
 
 class Course:
@@ -245,9 +250,14 @@ class Course:
                 self.found.differ(f"tick {record.tick}: {name} is {written} on record, and {value} computed")
 
     def compare_saved(self, moment: Moment) -> None:
-        """Compare the whole swarm with a saved state."""
+        """Compare the whole swarm with a saved state; compute on to it when it is of a later tick."""
         if moment.simulation.tick >= self._simulation.tick:
             self.go(moment.simulation.tick, moment.position["inputs"])
+        seq, inputs = (max(getattr(self, name), self._from[name]) for name in ("seq", "inputs"))
+        lost = max(0, moment.position["seq"] - seq) + max(0, moment.position["inputs"] - inputs)
+        if lost:
+            self.found.differ(f"{moment.path.name} is ahead of the log: {lost} lines at its end are missing")
+            return
         self.found.keyframes += 1
         if names := _unequal(self._simulation.save(), moment.simulation.save()):
             self.found.differ(f"{moment.path.name}: {', '.join(names)} are others than computed")

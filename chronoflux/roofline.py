@@ -54,12 +54,13 @@ Load = tuple[Callable[[], Any], float]
 
 def copying(n: int) -> Load:
     """Copying n floats on all threads; the bytes read and written by that."""
-    a, b = np.zeros(n), np.ones(n)
+    parts = zip(*(np.array_split(array, threads.count) for array in (np.zeros(n), np.ones(n))), strict=True)
+    pairs = list(parts)
 
     def work() -> None:
-        threads.over(threads.ranges(n, 1), lambda first, end: np.copyto(a[first:end], b[first:end]))
+        threads.together(threads.count, lambda worker: np.copyto(*pairs[worker]))
 
-    return work, 3.0 * a.nbytes  # a line is fetched before it is written
+    return work, 24.0 * n  # a line is fetched before it is written
 
 
 def freeze(sim: Simulation) -> None:
@@ -82,9 +83,10 @@ def turning() -> Load:
     n = size * threads.count
     phi = np.random.default_rng(1).random(n) * 6
     s, c = np.empty(n), np.empty(n)
-    ranges = [(i * size, (i + 1) * size) for i in range(threads.count)]
 
     def work() -> None:
-        threads.over(ranges, lambda first, end: _circle(first, end, phi, s, c, times))
+        threads.together(
+            threads.count, lambda worker: _circle(worker * size, (worker + 1) * size, phi, s, c, times)
+        )
 
     return work, float(n * times)

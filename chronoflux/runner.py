@@ -9,37 +9,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from chronoflux.errors import ChronofluxError
+from chronoflux.keeping import Keeping, next_tick
 from chronoflux.mesh.clock import Followed, MeshClock
 from chronoflux.mesh.gossip import Event
-from chronoflux.mesh.messages import FIELD_LIMIT, Field
+from chronoflux.mesh.messages import Field
 from chronoflux.model.params import Params
 from chronoflux.model.schedule import Action, Schedule, first_tick
 from chronoflux.model.simulation import Simulation, Snapshot
+from chronoflux.pace import STALL, Pace
 from chronoflux.telemetry import RunLog
-from chronoflux.telemetry.folder import CHECKPOINT, KEYFRAMES
 from chronoflux.telemetry.inputs import single, widened
-from chronoflux.telemetry.saved import pack_simulation
-from chronoflux.telemetry.snapshots import MOST, SNAPSHOTS, Allowance, picture_png
+from chronoflux.telemetry.snapshots import MOST
 
 log = logging.getLogger(__name__)
 
-MAX_BATCH = 16  # ticks computed before others are listened to again
 FIELD_PERIOD = 0.1  # s between mean fields told
 RECORD_PERIOD = 1.0  # s between records: simulated while playing, real while paused
 WAITING = 1_000  # events kept while the swarm is paused
 LARGE = 5_000  # oscillators from which events are recorded with the last second's slow metrics
-STALL = 5_000.0  # ms late after which the lost time is given up instead of caught up
 CHECKPOINT_PERIOD = 60.0  # real s between checkpoints
 KEYFRAME_PERIOD = 300  # simulated s between keyframes
-AHEAD = 250.0  # ms ahead of mesh time (a clock set back) after which the anchor is moved
 
 Input = Callable[[Simulation], None]
 
@@ -50,8 +48,8 @@ class Listener(Protocol):
     def on_mean_field(self, field: Field) -> None:
         """Ten times a second."""
 
-    def on_record(self, metrics: Mapping[str, Any]) -> None:
-        """Once a second, with the metrics just recorded."""
+    def on_record(self, at: float, metrics: Mapping[str, Any], peerings: Sequence[Mapping[str, Any]]) -> None:
+        """Once a second, with what was just recorded."""
 
     def surroundings(self, at: float, own: Field) -> dict[str, Any]:
         """What a record says of the peers: ``metrics`` to add, and ``peerings``."""
@@ -72,25 +70,25 @@ class Runner:
         worker: ThreadPoolExecutor,
         *,
         schedule: Schedule,
-        speed: float = 1.0,
+        pace: Pace,
+        duration: float = math.inf,
         snapshots: int = MOST,
     ) -> None:
         self.playing = self._moving = True  # as asked for; as it is between two ticks
         self.metrics: dict[str, Any] = {}
-        self.problem: str | None = None
         self._simulation, self._log, self._clock = simulation, log, clock
         self._listener, self._worker = listener, worker
-        self._schedule, self._speed = schedule, speed
-        self._steps = clock.steps
+        self._schedule, self._pace = schedule, pace
+        self._end = simulation.t + duration
         self._inputs: deque[Input] = deque()
         self._events: deque[tuple[Event, bool]] = deque(maxlen=WAITING)
         self._busy = threading.Lock()
         self._snapshot = simulation.snapshot()
-        self._told_field = self._recorded = -1e9
-        self._next_record = self._next(RECORD_PERIOD)
-        self._next_keyframe = self._next(KEYFRAME_PERIOD)
-        self._kept = time.monotonic()
-        self._allowance = Allowance(log.path / SNAPSHOTS, snapshots)
+        self._told_field = self._recorded = -math.inf
+        self._next_record = next_tick(simulation, RECORD_PERIOD)
+        self._keeping = Keeping(
+            simulation, log, keyframe=KEYFRAME_PERIOD, checkpoint=CHECKPOINT_PERIOD, snapshots=snapshots
+        )
         self._surroundings: dict[str, Any] = {}
         self._moment: tuple[int, Params] | None = None
         self._metrics: dict[str, float] = {}
@@ -107,6 +105,16 @@ class Runner:
         """The current tick."""
         return self._simulation.tick
 
+    @property
+    def t(self) -> float:
+        """Simulated time of the current tick, s."""
+        return self._simulation.t
+
+    @property
+    def mesh_time(self) -> float:
+        """Mesh time of the current tick, ms; NaN before :meth:`begin`."""
+        return self._simulation.mesh_time()
+
     def put(self, change: Input) -> None:
         """Have a change made to the simulation between two ticks; from any thread."""
         self._inputs.append(change)
@@ -120,12 +128,6 @@ class Runner:
                 self._busy.release()
         return self._snapshot
 
-    def _next(self, period: float) -> int:
-        """The first tick after this one at a whole number of periods of simulated seconds."""
-        simulation = self._simulation
-        done = int((simulation.t + 1e-9) // period)
-        return first_tick(round((done + 1) * period), simulation.params.dt)
-
     # -- inputs ----------------------------------------------------------------------------------------
 
     def fire(self, event: Event, *, own: bool) -> None:
@@ -135,12 +137,12 @@ class Runner:
     def _apply(self, event: Event, own: bool) -> None:
         """On the worker: hand an event to the swarm, as old as it is, and put it on record."""
         late = 0.0 if own else max(0.0, self._simulation.mesh_time() - event.at)
-        self._simulation.fire(event.kind.name, age=late / 1000 * self._speed, **event.data)
+        self._simulation.fire(event.kind.name, age=late / 1000 * self._pace.speed, **event.data)
         self._note_event(event, own)
-        if event.kind.significant and self._allowance.take(time.monotonic(), remote=not own):
-            self._keep_snapshot(event.kind.name if own else f"remote_{event.kind.name}")
+        if event.kind.significant:
+            self._keeping.snapshot(event.kind.name if own else f"remote_{event.kind.name}", remote=not own)
         if event.kind.name == "pacemaker_flip":
-            self._told_field = -1e9
+            self._told_field = -math.inf
 
     def _note_event(self, event: Event, own: bool) -> None:
         kind = event.kind.name if own else f"remote_{event.kind.name}"
@@ -173,7 +175,7 @@ class Runner:
             self.note("telemetry", metrics=self._unrecorded)
         while self._events:
             self._guarded(self._apply, *self._events.popleft())
-        self._keep(CHECKPOINT)
+        self._keeping.checkpoint()
         self.note("end", data={"reason": reason})
 
     def note(
@@ -196,19 +198,10 @@ class Runner:
         """Keep the swarm and its picture in the run's folder, on request; from any thread."""
 
         def apply(simulation: Simulation) -> None:
-            if self._allowance.take(time.monotonic(), remote=False):
-                self._keep_snapshot("request")
-            else:
+            if not self._keeping.snapshot("request", remote=False):
                 log.warning("no snapshot was kept: this run has as many as it may have")
 
         self.put(apply)
-
-    def _keep_snapshot(self, event: str) -> None:
-        """Keep the swarm as it is, with the event still to be applied, and have its picture made."""
-        name = f"{SNAPSHOTS}/{self._simulation.tick}-{event}"
-        self._log.keep(f"{name}.npz", pack_simulation(self._simulation, self._log.position))
-        shown = self._simulation.snapshot()
-        self._log.keep(f"{name}.png", lambda: picture_png(shown))
 
     def play(self, playing: bool) -> None:
         """Go on, or hold the swarm; from any thread."""
@@ -251,10 +244,10 @@ class Runner:
             self._record(self._measured())
 
     async def run(self) -> None:
-        """Keep the swarm in step with mesh time until cancelled."""
+        """Keep the swarm in step with its pace, until cancelled or until its time is over."""
         loop = asyncio.get_running_loop()
-        while True:
-            if self._inputs or (self._moving and self._due()):
+        while self._simulation.tick < self._last_tick:
+            if self._inputs or (self._moving and self._pace.ready(self._simulation)):
                 metrics = await loop.run_in_executor(self._worker, self._work)
                 if metrics is not None:
                     self._record(metrics)
@@ -262,7 +255,12 @@ class Runner:
             elif not self._moving and time.monotonic() - self._recorded >= RECORD_PERIOD:
                 self._record(await loop.run_in_executor(self._worker, self._measured))
             self._tell_field()
-            await asyncio.sleep(self._wait())
+            await asyncio.sleep(self._pace.wait(self._simulation) if self._moving else 0.02)
+
+    @property
+    def _last_tick(self) -> float:
+        """The tick at which the run is over."""
+        return self._end if self._end == math.inf else first_tick(self._end, self.params.dt)
 
     def _work(self) -> dict[str, Any] | None:
         """On the worker: inputs, events, then ticks; the metrics when a record is due after them."""
@@ -275,26 +273,12 @@ class Runner:
                 self._guarded(self._apply, *self._events.popleft())
             if ticks:
                 simulation.advance(ticks)
-                self._keep_due()
+                self._keeping.look()
             if simulation.tick < self._next_record:
                 return None
-            self._next_record = self._next(RECORD_PERIOD)
+            self._next_record = next_tick(simulation, RECORD_PERIOD)
             self._unrecorded = self._measured()
             return self._unrecorded
-
-    def _keep_due(self) -> None:
-        """On the worker: keep the swarm as keyframe and as checkpoint when it is time."""
-        tick = self._simulation.tick
-        if tick >= self._next_keyframe:
-            self._next_keyframe = self._next(KEYFRAME_PERIOD)
-            self._keep(f"{KEYFRAMES}/{tick}.npz")
-        if time.monotonic() - self._kept >= CHECKPOINT_PERIOD:
-            self._keep(CHECKPOINT)
-
-    def _keep(self, name: str) -> None:
-        if name == CHECKPOINT:
-            self._kept = time.monotonic()
-        self._log.keep(name, pack_simulation(self._simulation, self._log.position))
 
     @staticmethod
     def _guarded(change: Callable[..., None], *arguments: Any) -> None:
@@ -327,23 +311,18 @@ class Runner:
         return self.metrics | fresh | {"intents": len(simulation.pulses)}
 
     def _due(self) -> int:
-        """How many ticks to compute now: up to mesh time, the next record or the next scheduled event."""
+        """How many ticks to compute now: as the pace has it, up to the next record or scheduled event."""
         simulation = self._simulation
-        late = self._clock.now() - simulation.mesh_time()
-        if self._clock.steps != self._steps:
-            return 0  # mesh time was moved; the input that ties the swarm to it again is on its way
-        if late > STALL:
-            self._anchor("stall")
-            self.note("stall", data={"ms": round(late, 3)})
-            return 1
-        if late < -AHEAD:
-            self._anchor("clock set back")
-            return 0
-        ticks = int(late // self._tick_ms)
-        pace = simulation.params.dt / (1.0 if self._schedule.start is None else self._speed)
-        to_schedule = min(self._schedule.next - self._schedule_time(), MAX_BATCH * pace)
-        to_keep = min(self._next_record, self._next_keyframe) - simulation.tick
-        return max(0, min(ticks, MAX_BATCH, max(1, to_keep), max(1, first_tick(to_schedule, pace))))
+        due = self._pace.due(simulation)
+        if due.why:
+            self._anchor(due.why)
+        if due.lost:
+            self.note("stall", data={"ms": round(due.lost, 3)})
+        dt = simulation.params.dt
+        pace = dt / (1.0 if self._schedule.start is None else self._pace.speed)
+        to_schedule = min(self._schedule.next - self._schedule_time(), due.ticks * pace)
+        to_keep = min(self._next_record, self._keeping.next, self._last_tick) - simulation.tick
+        return int(min(due.ticks, max(1, to_keep), max(1, first_tick(to_schedule, pace))))
 
     def _schedule_time(self) -> float:
         """Second of the schedule now: simulated time; with a start on mesh time, what has passed since."""
@@ -360,17 +339,6 @@ class Runner:
         for action in self._schedule.due(now, self.params.world):
             self._listener.on_scheduled(action)
 
-    @property
-    def _tick_ms(self) -> float:
-        return 1000 * self.params.dt / self._speed
-
-    def _wait(self) -> float:
-        """Seconds until the next tick is due."""
-        if not self._moving:
-            return 0.02
-        ahead = self._simulation.mesh_time() + self._tick_ms - self._clock.now()
-        return min(max(ahead / 1000, 0.0), 0.1)
-
     def follow(self, change: Followed) -> None:
         """Mesh time has another reference, or was moved: on record, and tied to it again if it was.
 
@@ -383,12 +351,12 @@ class Runner:
 
     def _anchor(self, why: str, *, at: float | None = None, **more: Any) -> None:
         """Tie the current tick to mesh time: to `at`, or to now."""
-        self._steps = self._clock.steps
-        self._simulation.anchor(self._clock.now() if at is None else at, self._speed)
+        self._pace.tied()
+        self._simulation.anchor(self._clock.now() if at is None else at, self._pace.speed)
         reference, stratum, _ = self._clock.standing()
         self.note(
             "clock",
-            data={"why": why, "speed": self._speed, "reference": reference, "stratum": stratum, **more},
+            data={"why": why, "speed": self._pace.speed, "reference": reference, "stratum": stratum, **more},
         )
 
     def _record(self, metrics: dict[str, Any]) -> None:
@@ -398,11 +366,11 @@ class Runner:
         self.metrics = metrics | self._surroundings["metrics"]
         peerings = self._surroundings["peerings"]
         self.note("telemetry", metrics=self.metrics, **({"peerings": peerings} if peerings else {}))
-        self._listener.on_record(self.metrics)
+        self._listener.on_record(field.at, self.metrics, peerings)
 
     def _mean_field(self) -> Field:
         R, psi, omega = self._simulation.mean_field()
-        turning = omega * self._speed if self._moving and omega == omega else 0.0
+        turning = omega * self._pace.speed if self._moving and omega == omega else 0.0
         at = self._simulation.mesh_time() if self._moving else self._clock.now()
         return Field(at=at, R=min(R, 1.0), psi=psi, omega=turning, n=self.params.oscillators)
 
@@ -410,15 +378,11 @@ class Runner:
         now = time.monotonic()
         if now - self._told_field < FIELD_PERIOD or self._simulation.tick == 0:
             return
-        if self._clock.steps != self._steps:
+        if self._pace.loose:
             return  # the swarm's time is not the room's until it is tied to it again
         self._told_field = now
-        self.field = field = self._mean_field()
-        if abs(field.omega) <= FIELD_LIMIT:
-            self.problem = None
-            self._listener.on_mean_field(field)
-        else:
-            self.problem = f"mean field not sent: {field.omega:.0f} rad/s, peers take at most {FIELD_LIMIT:g}"
+        self.field = self._mean_field()
+        self._listener.on_mean_field(self.field)
 
 
 def warm_up(params: Params) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 
 import pytest
 from click.testing import CliRunner
 
-from chronoflux import bench
+from chronoflux import bench, bench_telemetry
 
 
 @pytest.mark.slow
@@ -43,6 +44,14 @@ def test_telemetry_rows(tmp_path):
     assert done.exit_code == 0, done.output
     for word in ("last line cut", "json_normalize", "beside", "20 nodes", "memory", "writing"):
         assert word in done.output
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_node_needs_no_more_memory_with_time(tmp_path):
+    """After 60,000 records a node has within 10 MB the memory it had after 10,000."""
+    row = bench_telemetry.resident(tmp_path, 60_000)
+    assert row.value < 10, row
 
 
 def test_missing_scipy_is_said(monkeypatch):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
+import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -95,9 +98,9 @@ async def test_a_duration_offline(tmp_path: Path) -> None:
         assert code == 0, err
         assert "records in" in out
     frame = cf.load(tmp_path)
-    telemetry = frame[(frame["type"] == "telemetry") & (frame["t"] < 2.5)]
+    telemetry = frame[frame["type"] == "telemetry"]
     a, b = (telemetry.loc[telemetry["node"] == name, ["tick", "H", "psi", "tau"]] for name in names)
-    assert len(a) == 2
+    assert len(a) == 3
     assert a.to_numpy().tolist() == b.to_numpy().tolist()
 
 
@@ -112,6 +115,8 @@ async def test_a_duration_offline(tmp_path: Path) -> None:
         pytest.param(["room1", "10", "--duration", "soon"], 2, "90s", marks=pytest.mark.slow),
         (["room1", "10", "--server", "http://nowhere"], 2, "http://nowhere"),
         pytest.param(["room1", "10", "--token-file", "/nowhere"], 2, "/nowhere", marks=pytest.mark.slow),
+        pytest.param(["room1", "10", "--speed", "max"], 2, "--offline", marks=pytest.mark.slow),
+        pytest.param(["room1", "10", "--speed", "-1"], 2, "--speed", marks=pytest.mark.slow),
         (["room1", "10", "--offline", "--log-dir", "/proc/none"], 1, "/proc/none"),
     ],
 )
@@ -149,6 +154,109 @@ def test_bad_durations(text: str) -> None:
         return
     with pytest.raises(click.BadParameter):
         Duration().convert(text, None, None)
+
+
+def test_a_night_at_full_speed(tmp_path: Path) -> None:
+    """`--speed max` computes as long a night as is asked for, to the tick."""
+    options = ["--offline", "--speed", "max", "--duration", "3m", "--seed", "3", "--log-dir", str(tmp_path)]
+    done = CliRunner().invoke(main, ["room1", "10", "n1", *options])
+    assert done.exit_code == 0, done.output
+    frame = cf.load(tmp_path)
+    assert frame["tick"].iloc[-1] == 11_250
+    assert (frame["type"] == "telemetry").sum() == 180
+
+
+def test_several_nodes_in_one_process(tmp_path: Path) -> None:
+    """`--nodes 3` runs three nodes, each with its own name, seed and log, all of which end in order."""
+    options = ["--offline", "--speed", "max", "--duration", "5s", "--seed", "3", "--log-dir", str(tmp_path)]
+    done = CliRunner().invoke(main, ["room1", "10", "bot", "--nodes", "3", *options])
+    assert done.exit_code == 0, done.output
+    facts = [json.loads(path.read_text()) for path in tmp_path.glob("*/run.json")]
+    assert sorted((fact["node"], fact["seed"]) for fact in facts) == [
+        ("bot-1", 3),
+        ("bot-2", 4),
+        ("bot-3", 5),
+    ]
+    assert {(fact["status"], fact["last_tick"]) for fact in facts} == {("ended", 313)}
+    assert done.output.count("mean H") == 3
+    refused = CliRunner().invoke(main, ["--nodes", "2", "--offline", "--resume", str(tmp_path / "bot-1")])
+    assert refused.exit_code == 2
+    assert "--nodes" in refused.stderr
+
+
+def test_what_is_said(tmp_path: Path) -> None:
+    """--quiet says nothing where all is well; --log-json says everything on stderr, an object a line."""
+    options = ["--offline", "--speed", "max", "--duration", "5s", "--log-dir", str(tmp_path)]
+    quiet = CliRunner().invoke(main, ["room1", "10", *options, "--quiet"])
+    assert (quiet.exit_code, quiet.output) == (0, "")
+    told = CliRunner().invoke(main, ["room1", "10", "n1", *options, "--log-json"])
+    assert (told.exit_code, told.stdout) == (0, "")
+    lines = [json.loads(line) for line in told.stderr.splitlines()]
+    assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+    assert any("n1 in room1: 10 oscillators" in line["message"] for line in lines)
+
+
+def test_a_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service says when it is ready, that it is alive as often as it has to, and when it ends."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(1)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "600000")
+        monkeypatch.delenv("WATCHDOG_PID", raising=False)
+        options = ["--offline", "--duration", "1s", "--schedule", "none", "--log-dir", str(tmp_path / "logs")]
+        done = CliRunner().invoke(main, ["room1", "10", *options])
+        assert done.exit_code == 0, done.output
+        told = [manager.recv(100)]
+        while told[-1] != b"STOPPING=1":
+            told.append(manager.recv(100))
+    assert told[0] == b"READY=1"
+    assert set(told[1:-1]) == {b"WATCHDOG=1"}
+    assert len(told) >= 4
+
+
+HANGS = """
+import time
+from chronoflux import headless, node
+from chronoflux.faces import run_command
+
+async def end(self, reason):
+    print("it hangs", flush=True)
+    time.sleep(600)
+
+node.Node._end = end
+run_command(headless.main)
+"""
+
+
+@pytest.mark.slow
+def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
+    """When an end in order hangs, its event loop standing still, a second Ctrl-C ends it at once; the log is
+    whole up to there, and the run can be gone on with."""
+    arguments = ["room1", "10", "n1", "--offline", "--log-dir", str(tmp_path)]
+    with subprocess.Popen(
+        [sys.executable, "-c", HANGS, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        watch = threading.Timer(120, process.kill)
+        watch.start()
+        assert process.stdout is not None
+        try:
+            assert any("t 0:00:0" in line for line in process.stdout), "it says how it is doing"
+            process.send_signal(signal.SIGINT)
+            assert any("it hangs" in line for line in process.stdout)
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=10)
+        finally:
+            watch.cancel()
+            process.kill()
+    assert process.returncode == 1
+    assert out.strip().endswith("interrupted again: ended at once")
+    (run,) = tmp_path.iterdir()
+    assert (cf.load(run, strict=True)["type"] == "telemetry").any()
+    assert cf.Replay(run).recompute()
+    on = ["--offline", "--resume", str(run), "--speed", "max", "--duration", "3s"]
+    assert CliRunner().invoke(main, on).exit_code == 0
+    assert cf.Replay(run).recompute()
 
 
 def test_a_run_is_gone_on_with(tmp_path: Path) -> None:

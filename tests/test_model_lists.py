@@ -153,7 +153,6 @@ KINDS = {
 def scripted(kind, sizes, count, sort, monkeypatch, through=None):
     """A run of 60 ticks with events, in pieces of these sizes, on `count` threads."""
     monkeypatch.setattr(threads, "count", count)
-    monkeypatch.setattr(threads, "_LEAST", 512)
     monkeypatch.setattr(flock, "SHARED", 1000 if count > 1 else math.inf)
     monkeypatch.setattr(flock, "SORTED", 1000 if sort else math.inf)
     n, rng = 3000, np.random.default_rng(5)

@@ -17,7 +17,8 @@ from chronoflux.mesh.clock import MeshClock
 from chronoflux.model.params import Params
 from chronoflux.node import Node
 from chronoflux.replay import Replay
-from chronoflux.telemetry import keeper, load, stream, writer
+from chronoflux.signal.server import SignalServer
+from chronoflux.telemetry import keeper, load, manifest, stream, writer
 from chronoflux.telemetry.inspect import check_run
 from chronoflux.telemetry.sources import find_runs
 from tests.support import until
@@ -53,7 +54,7 @@ async def test_a_full_disk_and_room_again(tmp_path: Path, monkeypatch: pytest.Mo
         with monkeypatch.context() as disk:
             disk.setattr(stream.Stream, "write", full)
             disk.setattr(keeper, "replace_file", full)
-            disk.setattr(writer, "write_manifest", full)
+            disk.setattr(manifest, "write_manifest", full)
             await until(lambda: "No space left" in (node.status.problem or ""))
             before = node.snapshot().t
             await until(lambda: node.snapshot().t > before + 4)
@@ -90,6 +91,7 @@ async def test_a_copy_of_a_run_that_goes_on(tmp_path: Path) -> None:
         for number in range(3):
             end = second(node, 7)
             await until(lambda end=end: node.snapshot().t > end)
+            assert len(node.telemetry()) > 5 * (number + 1)  # which has waited for the disk
             copy = tmp_path / str(number)
             shutil.copytree(node.path, copy, ignore=lambda _, names: [n for n in names if n.endswith(".new")])
             cut = (copy / "telemetry.jsonl").read_bytes().rfind(b"\n") + 1
@@ -120,4 +122,26 @@ async def test_two_nodes_of_one_name(tmp_path: Path) -> None:
     assert first.path != other.path
     for node in (first, other):
         assert Replay(node.path).recompute()
+        assert not check_run(find_runs(node.path)[0])
+
+
+@pytest.mark.slow
+async def test_two_nodes_of_one_name_in_a_room(server: SignalServer, tmp_path: Path) -> None:
+    """Two nodes of one name in one room are two peers, who hear each other's events once, and two runs."""
+    options: dict[str, Any] = {"server": server.url, "params": Params(oscillators=30), "log_dir": tmp_path}
+    async with (
+        Node("room1", node_id="n1", **options) as first,
+        Node("room1", node_id="n1", **options) as other,
+    ):
+        await until(lambda: first.peers["via"].tolist() == ["direct"] == other.peers["via"].tolist(), 20)
+        assert first.peer_id != other.peer_id
+        assert first.peers["name"].tolist() == ["n1"] == other.peers["name"].tolist()
+        key = first.intent()
+        await until(lambda: other.received == 1)
+    assert first.path != other.path
+    frame = load(other.path, strict=True)
+    assert [data["id"] for data in frame.loc[frame["type"] == "remote_intent", "data"]] == [key]
+    for node in (first, other):
+        found = Replay(node.path).recompute()
+        assert found, str(found)
         assert not check_run(find_runs(node.path)[0])

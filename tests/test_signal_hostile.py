@@ -195,6 +195,24 @@ async def test_a_message_of_100_megabytes(server: SignalServer, in_one: bool) ->
         assert psutil.Process().memory_info().rss - before < 16 << 20
 
 
+async def test_who_floods_and_does_not_answer_is_told_why() -> None:
+    """A client over its limits that goes on sending into the closing socket reads all of the server's words,
+    the goodbye with them, and then the end: no reset takes them away."""
+    limits = Limits(bytes=1000, over=0.2)
+    async with SignalServer(port=0, limits=limits) as server, raw(server.port) as flooder:
+        answers = asyncio.create_task(flooder.reader.read())
+        burst = 20 * frame(TEXT, b"[" + b" " * 60_000 + b"]")
+        with contextlib.suppress(ConnectionError):
+            while not answers.done():
+                if flooder.writer.transport.get_write_buffer_size() < len(burst):
+                    flooder.writer.write(burst)
+                await asyncio.wait([answers], timeout=0.01)
+        told = await answers
+        assert b'"byte-rate"' in told
+        assert struct.pack(">H", 1008) + b"1000 bytes a second are allowed" in told
+        await until(lambda: not server.lobby.connections)
+
+
 async def test_who_listens_and_says_nothing() -> None:
     """Who connects and never joins is told so and closed."""
     async with (

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from chronoflux.telemetry import load, load_peerings, table
+from chronoflux.telemetry import columns, load, load_peerings
 from chronoflux.telemetry.scan import FLOATS, WHOLE, scan
 
 START = 1_800_000_000_000
@@ -56,7 +56,7 @@ def both(content: bytes, read: Any = load) -> tuple[Any, Any]:
         (Path(folder) / "run.json").write_text('{"room": "room1", "node": "n1"}')
         (Path(folder) / "telemetry.jsonl").write_bytes(content)
         for least in (0, 1 << 60):
-            patch.setattr(table, "LARGE", least)
+            patch.setattr(columns, "LARGE", least)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)
                 try:
@@ -71,6 +71,10 @@ def assert_equal(content: bytes) -> None:
     if isinstance(slow, str):
         assert quick == slow
         return
+    for report in (quick.attrs["report"], slow.attrs["report"]):
+        report[
+            "examples"
+        ].sort()  # large files are read ahead: their end may be told of before what precedes it
     assert quick.attrs == slow.attrs
     pd.testing.assert_frame_equal(quick, slow, check_exact=True)
 

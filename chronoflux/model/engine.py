@@ -1,6 +1,6 @@
 """A tick in kernels: everybody moves, then every phase is stepped. The order of a step, and nothing else.
 
-Both halves are written for a range of slots, so that ranges can be shared among threads; a range is worked
+Both halves are written for a range of slots, so that a team of threads can share them; a range is worked
 through in blocks that stay in the processor's first cache. `run` does many ticks in one call.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from chronoflux.model.field import decay
 from chronoflux.model.jit import kernel
-from chronoflux.model.lists import STEEP, Lists, Space, renew, travel
+from chronoflux.model.lists import JOLTED, SPEED, STEEP, Lists, Space, renew, travel
 from chronoflux.model.motion import FRAMES, move
 from chronoflux.model.periodic import wrap
 from chronoflux.model.phases import (
@@ -29,6 +29,7 @@ from chronoflux.model.phases import (
     whole,
 )
 from chronoflux.model.swarm import Floats, World
+from chronoflux.model.team import Team, come, go_on, take
 
 BLOCK = 512
 """Oscillators worked on at once."""
@@ -201,6 +202,8 @@ def note_turn(before: tuple[float, float], after: tuple[float, float], turns: Fl
 
 @kernel
 def run(
+    team: Team,
+    worker: int,
     ticks: int,
     tick: int,
     body: Body,
@@ -215,23 +218,48 @@ def run(
     turns: Floats,
     turned: int,
 ) -> tuple[tuple[float, float], int]:
-    """Advance all by `ticks` from tick `tick`, in place; `now` is filled and is so again at the end.
+    """Advance all by `ticks` from tick `tick`, in place; `now` is filled, and after an odd number of ticks
+    `then` is. To be called by each worker of the team, with the same arguments but its own number.
 
     `normals`: float64 (ticks, n), or (0, n) without noise. `turns`, `turned`: ring of the turns of ψ in rad,
     one a tick, and how many were ever written to it. Returns the mean of sine and cosine, and how many
-    lists were renewed.
+    lists this worker renewed.
     """
     n, renewed = len(body.phi), 0
     space, size = space_of(body, law, lists, others.fired), whole(n) * n
+    # Nothing moves what rests, without a field. Told of by what the last tick left, so that all agree on it.
+    still = law.gamma == 0.0 and lists.way[SPEED] == 0.0 and lists.way[JOLTED] == 0.0
     for step in range(ticks):
-        speed2, crossed = drift(0, n, tick + step, body, law, others.fired)
-        travel(lists, space, speed2, crossed)
+        if not still:
+            fastest, crossed = 0.0, False
+            first, end = take(team, worker)
+            while first < end:
+                speed2, over = drift(first, end, tick + step, body, law, others.fired)
+                fastest, crossed = max(fastest, speed2), crossed | over
+                first, end = take(team, worker)
+            team.speeds[worker, 0], team.told[worker, 0] = fastest, int(crossed)
+            if come(team):
+                for other in range(len(team.told)):
+                    fastest = max(fastest, team.speeds[other, 0])
+                    crossed |= team.told[other, 0] != 0
+                travel(lists, space, fastest, crossed)
+                go_on(team)
         kicks = normals[step] if len(normals) > 0 else np.empty(0)
-        sines, cosines, new = turn(0, n, tick + step, body, law, lists, graph, others, mean, now, then, kicks)
-        note_turn(mean, (sines / size, cosines / size), turns, turned + step)
-        mean, renewed = (sines / size, cosines / size), renewed + new
+        sines, cosines = 0, 0
+        first, end = take(team, worker)
+        while first < end:
+            s, c, new = turn(first, end, tick + step, body, law, lists, graph, others, mean, now, then, kicks)
+            sines, cosines, renewed = sines + s, cosines + c, renewed + new
+            first, end = take(team, worker)
+        at = 1 + step % 2 * 2  # by turns, as some may still read what was told a tick ago
+        team.told[worker, at], team.told[worker, at + 1] = sines, cosines
+        if come(team):
+            go_on(team)
+        before, sines, cosines = mean, 0, 0
+        for other in range(len(team.told)):
+            sines, cosines = sines + team.told[other, at], cosines + team.told[other, at + 1]
+        mean = (sines / size, cosines / size)
+        if worker == 0:
+            note_turn(before, mean, turns, turned + step)
         now, then = then, now
-    if ticks % 2 == 1:
-        for i in range(n):
-            then.s[i], then.c[i] = now.s[i], now.c[i]
     return mean, renewed

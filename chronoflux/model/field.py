@@ -40,6 +40,8 @@ FAINT = 0.02
 """A pulse of this strength or less is over."""
 UNFELT = 40.0
 """Where jet or pulse are ``e^−40`` of their strength they are taken as 0: less than the rounding of 0.55."""
+FELT = UNFELT * (1 + 1e-6)
+"""The same for rectangles that points lie in, with an allowance for rounding."""
 
 
 @kernel
@@ -92,39 +94,81 @@ def evaluate(
     p: Floats,
     gx: Floats,
     gy: Floats,
-) -> None:
+) -> bool:
     """Fill `p`, `gx`, `gy` with the pressure at the points `x, y` (px) and its gradient (1/px).
 
-    All float64 (n,). The gradient is 0 where the clamp is active. Each loop is one that can be vectorised,
+    All float64 (n,). The gradient is 0 where the clamp is active. Returns whether anything is felt but the
+    pressure at rest; otherwise the gradient is 0 everywhere. Each loop is one that can be vectorised,
     and what is nowhere felt is left out: neighbouring points had best come together, some hundred at once.
     """
+    across, down, exponent = np.empty_like(x), np.empty_like(x), np.empty_like(x)
+    left, right = _extent(x, exponent)
+    top, bottom = _extent(y, exponent)
     for i in range(len(x)):
         p[i], gx[i], gy[i] = AMBIENT, 0.0, 0.0
-    across, down, exponent = np.empty_like(x), np.empty_like(x), np.empty_like(x)
-    if not portal and _off_axis(x, y, world, across, exponent):
+    felt = False
+    if (
+        not portal
+        and _near_jet(left, right, top, bottom, world)
+        and _from_axis(x, y, world, across, exponent)
+    ):
+        felt = True
         _add_jet_and_slope(x, y, world, JET_OMEGA * t, across, exponent, p, gx, gy)
     for k in range(len(pulses)):
-        if _away(x, y, pulses[k, 0], pulses[k, 1], pulses[k, 3], world, plane, across, down, exponent):
-            E, per_variance = pulses[k, 2], 1 / (pulses[k, 3] * pulses[k, 3])
+        E, per_variance = pulses[k, 2], 1 / (pulses[k, 3] * pulses[k, 3])
+        dx = _least_offset(left, right, pulses[k, 0], world[0], plane)
+        dy = _least_offset(top, bottom, pulses[k, 1], world[1], plane)
+        if (dx * dx + dy * dy) * per_variance / 2 < FELT and _from_pulse(
+            x, y, pulses[k, 0], pulses[k, 1], pulses[k, 3], world, plane, across, down, exponent
+        ):
+            felt = True
             for i in range(len(x)):
                 exponent[i] = E * bell(exponent[i])
             for i in range(len(x)):
                 p[i] += exponent[i]
                 gx[i] -= exponent[i] * across[i] * per_variance
                 gy[i] -= exponent[i] * down[i] * per_variance
+    if not felt:
+        return False
     for i in range(len(x)):
         free = (p[i] >= 0.0) & (p[i] <= TOP)
         p[i] = min(max(p[i], 0.0), TOP)
         gx[i] = gx[i] if free else 0.0
         gy[i] = gy[i] if free else 0.0
+    return True
 
 
 @part
-def _off_axis(x: Floats, y: Floats, world: World, across: Floats, exponent: Floats) -> bool:
-    """Fill `across` with the distances from the jet's axis in px, `exponent` with that of its envelope.
+def _extent(x: Floats, spare: Floats) -> tuple[float, float]:
+    """The least and the greatest of `x`, all >= 0; `spare`, of the same length, is overwritten."""
+    bits, found = x.view(np.int64), spare.view(np.int64)  # which are in order as the numbers are
+    least = greatest = bits[0]
+    for i in range(len(x)):  # an extreme of floats would not be vectorised
+        least, greatest = min(least, bits[i]), max(greatest, bits[i])
+    found[0] = least
+    low = spare[0]
+    found[0] = greatest
+    return low, spare[0]
 
-    Returns whether the jet is felt anywhere; so does :func:`_away`.
-    """
+
+@part
+def _near_jet(left: float, right: float, top: float, bottom: float, world: World) -> bool:
+    """Whether the jet may be felt in a rectangle."""
+    x0, y0 = JET_FROM[0] * world[0], JET_FROM[1] * world[1]
+    above, below = (top - y0) * COS - (right - x0) * SIN, (bottom - y0) * COS - (left - x0) * SIN
+    away = max(above, -below, 0.0)
+    return away * away / (2 * JET_WIDTH * JET_WIDTH) < FELT
+
+
+@part
+def _least_offset(low: float, high: float, at: float, period: float, plane: bool) -> float:
+    """What the offset from `at` of something from `low` to `high` is at least, either way."""
+    return max(abs(offset((low + high) / 2, at, period, plane)) - (high - low) / 2, 0.0)
+
+
+@part
+def _from_axis(x: Floats, y: Floats, world: World, across: Floats, exponent: Floats) -> bool:
+    """Fill `across` with the distances from the jet's axis in px, `exponent` with that of its envelope."""
     felt = 0
     x0, y0, scale = JET_FROM[0] * world[0], JET_FROM[1] * world[1], 1 / (2 * JET_WIDTH * JET_WIDTH)
     for i in range(len(x)):
@@ -162,7 +206,7 @@ def _add_jet_and_slope(
 
 
 @part
-def _away(
+def _from_pulse(
     x: Floats,
     y: Floats,
     x0: float,
@@ -174,7 +218,10 @@ def _away(
     down: Floats,
     exponent: Floats,
 ) -> bool:
-    """Fill `across, down` with the ways from a pulse at ``x0, y0``, `exponent` with that of its bell."""
+    """Fill `across, down` with the ways from a pulse at ``x0, y0``, `exponent` with that of its bell.
+
+    Returns whether it is felt anywhere; so does :func:`_from_axis`.
+    """
     felt = 0
     scale, width, height = 1 / (2 * sigma * sigma), 1 / world[0], 1 / world[1]
     around = 0.0 if plane else 1.0

@@ -19,25 +19,25 @@ from chronoflux.model.engine import (
     Circle,
     Law,
     Others,
-    drift,
-    note_turn,
     run,
     space_of,
-    turn,
 )
 from chronoflux.model.field import pulse_slope, steepest
-from chronoflux.model.lists import JOLTED, SPEED, STEEP, UNSEEN, WIDE, Lists, disturb, travel
+from chronoflux.model.lists import JOLTED, SPEED, STEEP, UNSEEN, WIDE, Lists, disturb
 from chronoflux.model.motion import FASTEST
 from chronoflux.model.neighbours import Grid, Indices, nearest, shape_of, sort_into_cells
-from chronoflux.model.phases import GLOBAL, KNN, TAU, Graph, circle, whole
+from chronoflux.model.phases import GLOBAL, KNN, TAU, Graph, circle
 from chronoflux.model.swarm import Floats, World
+from chronoflux.model.team import gather
 
 Arrays = dict[str, Floats]
 Mean = tuple[float, float]
 MOVING = ("x", "y", "vx", "vy", "phi")
 
 SHARED = 50_000
-"""From this many oscillators on, threads take less time than they cost."""
+"""From this many steps of an oscillator on, threads take less time than it costs to wake them."""
+PARTED = 2_000
+"""From this many oscillators on, threads take less time than it costs them to meet."""
 SORTED = 2_000
 """From this many on, the order in memory pays."""
 EXTRA = 10
@@ -46,8 +46,8 @@ SPARE = 2.0
 """The steepest gradient foreseen is so many times that of now, so that few pulses exceed it."""
 BROAD = 2.0
 """Candidates are mostly within so many times their mean distance."""
-STRAY = 20.0
-"""Cells the fastest may go until the order in memory is made anew."""
+STRAY = 50.0
+"""Mean distances from one to the next that the fastest may go until the order in memory is made anew."""
 
 
 class Flock:
@@ -72,7 +72,7 @@ class Flock:
         k = min(law.neighbours, n - 1) if law.coupling.kind == KNN else 0
         m = min(k // 2 + EXTRA, n - 1 - k) if k else 0
         self._names: Indices = np.arange(n, dtype=np.int32)
-        self._ordered = m > 0 and n >= SORTED
+        self._ordered = (m > 0 or law.coupling.kind == GLOBAL) and n >= SORTED
         if self._ordered:
             self._names = _along_a_curve(arrays["x"], arrays["y"], law.world)
             for name in MOVING:
@@ -95,6 +95,7 @@ class Flock:
             way=np.zeros(6),
         )
         self._lists.way[STEEP] = self._steep
+        self._lists.way[SPEED] = math.inf  # not known before the first tick
         self._lists.way[WIDE] = BROAD * math.sqrt(law.world[0] * law.world[1] * (k + m + 1) / (math.pi * n))
         self._strayed, self._fresh = 0.0, False
         self._circle = Circle(np.empty(n), np.empty(n))
@@ -193,40 +194,39 @@ class Flock:
         """Advance by `ticks` from `tick`; see :func:`~chronoflux.model.engine.run`."""
         if self._mean is None:
             self._mean = circle(self._body.phi, *self._circle)
-        if threads.count > 1 and len(self._names) >= SHARED and not self._law.rk4:
-            for step in range(ticks):
-                kicks = normals[step] if len(normals) else normals.ravel()
-                before = self._mean
-                self._mean = self._share(tick + step, graph, others, kicks, before)
-                note_turn(before, self._mean, turns, turned + step)
-        else:
-            body, law, lists = self._body, self._law, self._lists
-            now, then = self._circle, self._spare
-            self._mean, looks = run(
-                ticks, tick, body, law, lists, graph, others, now, then, self._mean, normals, turns, turned
+        n, now, then, mean = len(self._names), self._circle, self._spare, self._mean
+        alone = self._law.rk4 or ticks * n < SHARED or n < PARTED
+        with threads.team(1 if alone else threads.count) as workers:
+            team = gather(workers, n, BLOCK)
+            done = threads.together(
+                workers,
+                lambda worker: run(
+                    team,
+                    worker,
+                    ticks,
+                    tick,
+                    self._body,
+                    self._law,
+                    self._lists,
+                    graph,
+                    others,
+                    now,
+                    then,
+                    mean,
+                    normals,
+                    turns,
+                    turned,
+                ),
             )
-            self.looks += looks
+        self._mean = done[0][0]
+        self.looks += sum(looks for _, looks in done)
+        if ticks % 2:
+            self._circle, self._spare = then, now
         self._fresh = True
         self._strayed += ticks * self._lists.way[SPEED]
-        if self._ordered and self._strayed > STRAY * min(self._law.world) / max(self._lists.grid.shape):
+        width, height = self._law.world
+        if self._ordered and self._strayed > STRAY * math.sqrt(width * height / n):
             self._settle(self.arrays(), self.array("omega"))
-
-    def _share(self, tick: int, graph: Graph, others: Others, kicks: Floats, mean: Mean) -> Mean:
-        """One tick on all threads, from `mean`, that of sine and cosine, to what it is then."""
-        body, law, lists, n = self._body, self._law, self._lists, len(self._names)
-        now, then, ranges = self._circle, self._spare, threads.ranges(n, BLOCK)
-        moved = threads.over(ranges, lambda a, b: drift(a, b, tick, body, law, others.fired))
-        space = space_of(body, law, lists, others.fired)
-        travel(lists, space, max(speed2 for speed2, _ in moved), any(crossed for _, crossed in moved))
-        turned = threads.over(
-            ranges,
-            lambda a, b: turn(a, b, tick, body, law, lists, graph, others, mean, now, then, kicks),
-        )
-        sines, cosines, looks = (sum(column) for column in zip(*turned, strict=True))
-        self._circle, self._spare = then, now
-        self.looks += looks
-        size = whole(n) * n
-        return sines / size, cosines / size
 
 
 def _along_a_curve(x: Floats, y: Floats, world: tuple[float, float]) -> Indices:

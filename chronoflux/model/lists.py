@@ -25,10 +25,10 @@ from chronoflux.model.jit import kernel, part
 from chronoflux.model.neighbours import (
     Grid,
     Indices,
+    divide,
     put_ascending,
     room_for,
     search,
-    select,
     sort_into_cells,
 )
 from chronoflux.model.swarm import Floats, Longs, World
@@ -200,7 +200,7 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space) -> int:
                     desk.squares,
                     desk.slots,
                 )
-                select(k, C, names, desk.squares, desk.slots)
+                divide(k, C, names, desk.squares, desk.slots)
                 searched = True
             _look(i, C, space, desk)
             moved, inner, outer = _choose(k, C, names, desk)

@@ -40,11 +40,13 @@ def move(
     `pulses` as in :mod:`chronoflux.model.field`, taken before the move. `gamma` in px²/(frame·s), `eta`
     in 1/s. Returns the largest speed squared, and whether anybody went across the seam.
     """
-    if gamma == 0.0 and not (_any(vx) or _any(vy)):
+    rests = not (_any(vx) or _any(vy))
+    if rests and gamma == 0.0:
         return 0.0, False
     p, gx, gy = np.empty_like(x), np.zeros_like(x), np.zeros_like(x)
-    if gamma != 0.0:
-        evaluate(x, y, world, plane, t, portal, pulses, p, gx, gy)
+    felt = gamma != 0.0 and evaluate(x, y, world, plane, t, portal, pulses, p, gx, gy)
+    if rests and not felt:
+        return 0.0, False
     _accelerate(vx, gx, gamma, eta, dt)
     _accelerate(vy, gy, gamma, eta, dt)
     crossed = _shift(x, vx, world[0], dt) | _shift(y, vy, world[1], dt)
@@ -81,11 +83,8 @@ def _fastest(vx: Floats, vy: Floats, squares: Floats) -> float:
     """The largest speed squared; `squares` (n,) is overwritten."""
     for i in range(len(vx)):
         squares[i] = vx[i] * vx[i] + vy[i] * vy[i]
-    size = len(squares)
-    while size > 1:  # halves are folded: a plain maximum would not be vectorised
-        half = size // 2
-        upper = squares[size - half : size]
-        for i in range(half):
-            squares[i] = max(squares[i], upper[i])
-        size -= half
+    bits, largest = squares.view(np.int64), 0
+    for i in range(len(bits)):  # in order as the squares are; a maximum of floats would not be vectorised
+        largest = max(largest, bits[i])
+    bits[0] = largest
     return float(squares[0])

@@ -24,6 +24,8 @@ CROWD, SHARE = 3.0, 0.2
 """Oscillators a cell on average, and how many more for each neighbour wanted; measured to be quick."""
 ENOUGH = 0.85
 """Part of the most candidates there is room for to aim at."""
+GUESSES = 8
+"""Circles tried until those within are selected one by one."""
 SLACK = 1e-12
 """Allowance for rounding in the distance to a cell's edge, in parts of the world."""
 
@@ -163,16 +165,26 @@ def search(
     column, row = _place(xi, world[0], columns), _place(yi, world[1], rows)
     left, right = _reach(column, columns, plane)
     up, down = _reach(row, rows, plane)
-    count, limit, ring = int(np.int64(0)), math.inf, 0  # not a literal: that would be another type
+    count, limit, ring, done = int(np.int64(0)), math.inf, 1, -1  # not a literal: that is another type
     while True:
         for dr in range(-min(ring, up), min(ring, down) + 1):
-            inside = -ring < dr < ring  # then only the two ends of this row of cells are new
-            for dc in range(-ring, ring + 1, 2 * ring if inside else 1):
-                if not -left <= dc <= right:
+            start = _around(row + dr, rows) * columns
+            for half in range(2):
+                a, b = _columns(half, column, ring, -done <= dr <= done, left, right, columns)
+                a, b = first[start + a], first[start + b]
+                if limit == math.inf and count + b - a < len(slots):
+                    for e in range(b - a):  # all of them: quicker than to look which are needed
+                        j = np.uint32(members[np.uint64(a) + np.uint64(e)])
+                        dx, dy = abs(xi - x[j]), abs(yi - y[j])
+                        ex, ey = around_x - dx, around_y - dy
+                        dx, dy = dx if dx < ex else ex, dy if dy < ey else ey
+                        place = np.uint64(count) + np.uint64(e)
+                        squares[place] = dx * dx + dy * dy if j != i else math.inf
+                        slots[place] = j
+                    count += b - a
                     continue
-                cell = _around(row + dr, rows) * columns + _around(column + dc, columns)
-                for b in range(first[cell], first[cell + 1]):
-                    j = np.uint32(members[b])
+                for e in range(a, b):
+                    j = np.uint32(members[e])
                     dx, dy = abs(xi - x[j]), abs(yi - y[j])
                     ex, ey = around_x - dx, around_y - dy
                     dx, dy = dx if dx < ex else ex, dy if dy < ey else ey
@@ -189,9 +201,7 @@ def search(
                 _gap(yi, row, ring, rows, world[1], plane),
             )
             sure -= stale
-        ring += 1
-        if ring == 1 and sure < math.inf:
-            continue
+        ring, done = ring + 1, ring
         within = _within(sure * sure, count, squares)
         if sure > 0.0 and within >= least:
             break
@@ -211,12 +221,63 @@ def search(
 
 
 @part
+def _columns(
+    half: int, column: int, ring: int, inside: bool, left: int, right: int, columns: int
+) -> tuple[int, int]:
+    """From and up to which column to look in a row, for the first or second half of what is to be seen there.
+
+    That is as far as `ring` cells off to both sides; `inside` of what was seen, the outermost cells alone.
+    """
+    if inside:
+        if ring > (right if half else left):
+            return 0, 0
+        cell = _around(column + ring if half else column - ring, columns)
+        return cell, cell + 1
+    low, high = column - min(ring, left), column + min(ring, right) + 1
+    if low < 0:
+        return (0, high) if half else (low + columns, columns)
+    if high > columns:
+        return (0, high - columns) if half else (low, columns)
+    return (0, 0) if half else (low, high)
+
+
+@part
 def _within(square: float, count: int, squares: Floats) -> int:
     """How many of the first `count` are less than that."""
     within = 0
     for e in range(count):
         within += squares[e] < square
     return within
+
+
+@part
+def divide(most: int, count: int, names: Indices, squares: Floats, slots: Indices) -> None:
+    """Bring the `most` nearest of the first `count` to the front, in no order.
+
+    By a circle that just they lie in, looked for where it would be if all were spread evenly.
+    """
+    low, high, fewer, more = 0.0, 0.0, 0, count
+    for e in range(count):
+        high = squares[e] if squares[e] > high else high
+    within, circle = 0, high
+    for _ in range(GUESSES):
+        circle = low + (high - low) * (most - fewer + 0.5) / (more - fewer + 1)
+        within = _within(circle, count, squares)
+        if within == most:
+            break
+        if within < most:
+            low, fewer = circle, within
+        else:
+            high, more = circle, within
+    if within != most:
+        select(most, count, names, squares, slots)
+        return
+    front = int(np.int64(0))
+    for e in range(count):
+        square, slot = squares[e], slots[e]
+        squares[e], slots[e] = squares[front], slots[front]
+        squares[front], slots[front] = square, slot
+        front += square < circle
 
 
 @part

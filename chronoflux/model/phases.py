@@ -142,20 +142,23 @@ def rates_block(
     `omega`: natural frequencies, rad/s; `s, c`, `mean` from :func:`circle`; `near`: int32 (n, k) for KNN;
     `graph` for GRAPH; `peers` from :func:`peers_pull`.
     """
-    A, B = np.empty_like(out), np.empty_like(out)
-    if coupling.kind == GLOBAL:
-        for i in range(len(out)):
-            A[i], B[i] = mean
-    elif coupling.kind == GRAPH:
-        _graph_pull(first, s, c, graph, A, B)
-    else:
-        _nearest_pull(first, s, c, near, A, B)
     kappa = coupling.kappa if len(s) > 1 else 0.0
     # κ (A cos(φ + α) − B sin(φ + α)) + mesh, sorted by cos φ and sin φ.
     cos_lag, sin_lag = kappa * math.cos(coupling.lag), kappa * math.sin(coupling.lag)
     mesh_s, mesh_c = coupling.mesh * peers[1], coupling.mesh * peers[2]
     end = first + len(out)
     own_s, own_c, own = s[first:end], c[first:end], omega[first:end]
+    if coupling.kind == GLOBAL:
+        mesh_c += mean[0] * sin_lag + mean[1] * cos_lag
+        mesh_s += mean[0] * cos_lag - mean[1] * sin_lag
+        for i in range(len(out)):
+            out[i] = own[i] + own_c[i] * mesh_s - own_s[i] * mesh_c
+        return
+    A, B = np.empty_like(out), np.empty_like(out)
+    if coupling.kind == GRAPH:
+        _graph_pull(first, s, c, graph, A, B)
+    else:
+        _nearest_pull(first, s, c, near, A, B)
     for i in range(len(out)):
         out[i] = (
             own[i]

@@ -24,6 +24,7 @@ from chronoflux.model.phases import GLOBAL, GRAPH, KNN, TAU, Coupling, Graph
 from chronoflux.model.recording import ARRAYS, Block, Plan, whole
 from chronoflux.model.snapshot import Snapshot as Snapshot
 from chronoflux.model.swarm import Floats, Pulse, State, Swarm, column, length
+from chronoflux.model.threads import uninterrupted
 
 OMEGA_WINDOW = 0.5
 """Simulated seconds over which the mean-field frequency is taken."""
@@ -207,7 +208,8 @@ class Simulation(Measured):
         batch = max(1, min(BATCH, NORMALS if noisy else BATCH) // n)
         while left:
             now = min(left, batch)
-            self._run(now, self._rng.standard_normal((now, n)) if noisy else np.empty((0, n)))
+            with uninterrupted():
+                self._run(now, self._rng.standard_normal((now, n)) if noisy else np.empty((0, n)))
             left -= now
 
     def record(

@@ -1,20 +1,18 @@
-"""Work on ranges of a large swarm, shared among threads. Kernels let go of the GIL, so that they really run
-at once; no threading layer of numba's is involved, and other uses of numba in the process are left alone."""
+"""Threads that compute a large swarm together. Kernels let go of the GIL, so that they really run at once; no
+threading layer of numba's is involved, and other uses of numba in the process are left alone."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
 T = TypeVar("T")
-
-_LEAST = 4096
-"""Elements in the smallest range worth handing over."""
-_RANGES = 2
-"""Ranges to a thread, so that one held up by something else leaves more to the others."""
 
 
 def available() -> int:
@@ -26,29 +24,55 @@ def available() -> int:
 count = available()
 """Threads that large swarms are computed on, the caller's among them; no result depends on it."""
 
+_busy = threading.Lock()
+
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(1, available() - 1), thread_name_prefix="swarm")
+    return ThreadPoolExecutor(max(1, available() - 1, count - 1), thread_name_prefix="swarm")
 
 
-def ranges(n: int, step: int) -> list[tuple[int, int]]:
-    """0 to n in ranges of a multiple of `step` elements each."""
-    size = max(_LEAST, n // (_RANGES * count))
-    size = -(-size // step) * step
-    return [(first, min(first + size, n)) for first in range(0, n, size)]
+def _forked() -> None:
+    """A child has none of its parent's threads."""
+    global _busy
+    _busy = threading.Lock()
+    _pool.cache_clear()
 
 
-def over(parts: list[tuple[int, int]], work: Callable[[int, int], T]) -> list[T]:
-    """The results of `work` on every range, in no particular order; the caller's thread works too."""
-    left = iter(parts)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
-    def labour() -> list[T]:
-        return [work(first, end) for first, end in left]
 
-    helpers = [_pool().submit(labour) for _ in range(min(count, len(parts)) - 1)]
-    done = labour()
-    for helper in helpers:
-        if not helper.cancel():  # one that has not begun is not needed any more
-            done += helper.result()
-    return done
+@contextmanager
+def team(wanted: int) -> Iterator[int]:
+    """Have that many threads, the caller's among them; or only the caller's, while another swarm has them."""
+    if wanted == 1 or not _busy.acquire(blocking=False):
+        yield 1
+        return
+    try:
+        yield wanted
+    finally:
+        _busy.release()
+
+
+def together(workers: int, work: Callable[[int], T]) -> list[T]:
+    """The results of `work` for the workers 0 to ``workers − 1``, all at the same time; the caller is 0."""
+    helpers = [_pool().submit(work, worker) for worker in range(1, workers)]
+    return [work(0), *(helper.result() for helper in helpers)]
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block: what a kernel has done can then be noted down."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    came = []
+    signal.signal(signal.SIGINT, lambda *arguments: came.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        handler(*came[0])

@@ -74,7 +74,7 @@ class RunRecord:
 
     def __init__(self, run: RunFiles, params: Params) -> None:
         self.report = Report()
-        table = read_table(run, self.report, peerings=True, compiled=False)
+        table = read_table(run, self.report, peerings=True)
         if not len(table):
             raise LogError(run.folder or run.name, "holds no record: there is nothing to show")
         rows = np.arange(len(table))[current_rows(table)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from collections.abc import Callable
@@ -87,7 +88,7 @@ class Track:
         self.seed = 0 if self.past is None else self.past.seed
         self.exact: Exact | None = None
         self._swarms = self._open_swarms()
-        self._size = run.size
+        self._size = self._on_disk()
         self.shown = self.recorded(0.0)
 
     def __repr__(self) -> str:
@@ -96,7 +97,11 @@ class Track:
     def _open_swarms(self) -> Swarms | None:
         if self.past is None or self._run.folder is None:
             return None
-        void = read_void(self._run) if any(m.type == "resume" for m in self.record.marks) else Void([], [])
+        void = (
+            read_void(self._run)
+            if any(m.type == "resume" for m in self.record.marks)
+            else Void([], [], [], [])
+        )
         first = Simulation(self._first, seed=self.seed).state
         arrays = {name: getattr(first, name) for name in ("x", "y", "vx", "vy", "phi")}
         return Swarms(self._run.folder, void, Swarm(**arrays, tick=0, source="as it began", exact=False))
@@ -185,12 +190,22 @@ class Track:
         pid, here = facts.get("pid"), facts.get("host") == platform.node()
         return facts.get("status") == "running" and (not here or pid == os.getpid() or is_running(pid))
 
+    def _on_disk(self) -> dict[str, int]:
+        """The sizes of its logs and segments, by name."""
+        folder = self._run.folder
+        files = [] if folder is None else [*folder.glob("*.jsonl"), *folder.glob("*.parquet")]
+        sizes = {}
+        for file in files:
+            with contextlib.suppress(OSError):  # closed into a segment just now
+                sizes[file.name] = file.stat().st_size
+        return sizes
+
     def refresh(self) -> bool:
         """Take in what was written since the last time; whether there was anything."""
         if not self.growing or self.past is None or self._run.folder is None:
             return False
         self.past = Past(self._run.folder)
-        size = self._run.size
+        size = self._on_disk()
         if size == self._size and self.growing:
             return False
         self._size = size

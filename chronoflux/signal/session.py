@@ -136,10 +136,29 @@ class Session:
                     async with asyncio.timeout(STALLED if self._ending is None else CLOSING):
                         await self.socket.send(data, text=True)
                 if self._ending is not None:
-                    async with asyncio.timeout(2 * CLOSING):
-                        await self.socket.close(*self._ending)
+                    await self._part(*self._ending)
                     return
         except ConnectionClosed:
             pass  # the reader has seen it too, and says so to the lobby
         except TimeoutError:
             self.abort()
+
+    async def _part(self, code: int, reason: str) -> None:
+        """Say goodbye and wait for the answer; the library cuts who has given none after ``CLOSING``."""
+
+        def hang_up() -> None:
+            """End our side, and throw away what still comes.
+
+            A socket that is cut with something unread in it is reset, which may destroy what its client has
+            not read yet: why it is cut off (RFC 6455, 7.1.1).
+            """
+            if self.socket.state is State.CLOSING and self.socket.transport.can_write_eof():
+                self.socket.protocol.fail(code, reason)
+                self.socket.send_data()
+
+        hanging_up = asyncio.get_running_loop().call_later(CLOSING / 2, hang_up)
+        try:
+            async with asyncio.timeout(2 * CLOSING):
+                await self.socket.close(code, reason)
+        finally:
+            hanging_up.cancel()

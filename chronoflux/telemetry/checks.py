@@ -29,6 +29,10 @@ def check_schema(run: RunFiles, manifest: dict[str, Any], report: Report) -> Non
 def check_seq(table: Table, run: RunFiles, manifest: dict[str, Any], report: Report) -> None:
     """Note seqs that are missing or there twice; in a whole run also at its beginning and end."""
     column = table.whole["seq"]
+    known_start = len(table) > 0 and (not run.whole or column.values[0] <= 0)
+    if known_start and not column.missing.any() and (np.diff(column.values) == 1).all():  # mostly
+        _check_end(int(column.values[-1]), run, manifest, report)
+        return
     rows = np.flatnonzero(~column.missing)
     seqs, first = np.unique(column.values[rows], return_index=True)
     if repeats := len(rows) - len(seqs):

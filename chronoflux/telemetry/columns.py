@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -31,7 +33,10 @@ from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.sources import Block, Lines
 
 if TYPE_CHECKING:
+    from chronoflux.telemetry.parts import Part
     from chronoflux.telemetry.scan import Scanned
+    from chronoflux.telemetry.segments import Segment
+    from chronoflux.telemetry.unpacking import Unpacked
 
 TEXTS = ("node", "room", "run", "type")
 LOGIC = ("portal",)
@@ -41,8 +46,12 @@ _record_values = attrgetter(*_RECORD)
 _metric_values = attrgetter(*METRICS)
 _NO_METRICS = Metrics()
 _BATCH = 1024  # records that are turned into columns at once: few enough to stay in the CPU's cache
+LARGE = 8 << 20
+"""Bytes in a file from which it is scanned by a compiled kernel, which takes a second to load."""
 _AHEAD = 3  # blocks scanned before their turn
 
+T = TypeVar("T")
+R = TypeVar("R")
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -117,7 +126,7 @@ class Builder:
 
     def __init__(self, defaults: dict[str, str | None], *, keep_peerings: bool) -> None:
         self._defaults = defaults
-        self._keep_peerings = keep_peerings
+        self.keep_peerings = keep_peerings
         self._codes = {name: _Codes() for name in TEXTS}
         self._parts: dict[str, list[Any]] = {name: [] for name in (*_RECORD, *METRICS, "line")}
         self._size = 0
@@ -139,28 +148,57 @@ class Builder:
     def add_scanned(self, path: Path, block: Block, scanned: Scanned, report: Report) -> None:
         """Add a block whose regular lines were scanned; the others are parsed."""
         rows = np.flatnonzero(scanned.regular)
-        columns = [self._columns_of_scanned(block, scanned, rows)] if len(rows) else []
+        columns = self._columns_of_scanned(block, scanned, rows)
         left = np.flatnonzero(~scanned.regular).tolist()
         starts = scanned.starts
         texts = [block.content[starts[i] : starts[i + 1] - 1] for i in left]
         numbers = [block.number + i for i in left]
-        batches = [b for b in _parsed(path, Lines(texts, numbers), report) if b.records]
-        columns += [self._columns_of(batch) for batch in batches]
-        if not columns:
-            return
-        place = np.argsort(np.concatenate([part["line"] for part in columns]), kind="stable")
-        where = np.empty(len(place), np.int64)
-        where[place] = np.arange(len(self), len(self) + len(place))
-        if self._keep_peerings:
-            for row, line in zip(where[: len(rows)].tolist(), rows.tolist(), strict=True):
+        where = self._append_mixed(columns, path, Lines(texts, numbers), report)
+        if self.keep_peerings:
+            for row, line in zip(where, rows.tolist(), strict=True):
                 begin, end = scanned.peerings[:, line].tolist()
                 if end:
                     self._peerings[row] = msgspec.Raw(block.content[begin:end])
-        at = len(rows)
+
+    def add_segment(self, path: Path, found: Unpacked, report: Report) -> None:
+        """Add a closed segment: its columns as they are, lines that were kept in it parsed."""
+        columns: dict[str, Column] = {"line": found.rows, "portal": Masked(*found.portal), **found.floats}
+        columns |= {name: Masked(*column) for name, column in found.whole.items()}
+        columns |= {name: self._recoded(name, *column) for name, column in found.texts.items()}
+        where = self._append_mixed(columns, path, found.kept, report)
+        self._data |= {where[position]: data for position, data in found.data.items()}
+        self._peerings |= {where[position]: raw for position, raw in found.peerings.items()}
+
+    def _recoded(self, name: str, column: NDArray[np.int32], texts: list[str]) -> NDArray[np.int32]:
+        """Codes of a segment's own list of texts (−1: none) as codes of this run's."""
+        codes = self._codes[name]
+        places = [codes[OLD_TYPES.get(text, text) if name == "type" else text] for text in texts]
+        nothing = codes[self._defaults.get(name)] if (column < 0).any() else -1
+        return np.array([*places, nothing], np.int32)[column]  # −1 takes the last
+
+    def _append_mixed(
+        self, columns: dict[str, Column], path: Path, rest: Lines, report: Report
+    ) -> Sequence[int]:
+        """Append rows that are columns already, and `rest`, which is parsed, in the order of their lines.
+
+        Which rows the former are.
+        """
+        size, start = len(columns["line"]), len(self)
+        batches = [batch for batch in _parsed(path, rest, report) if batch.records]
+        if not batches:
+            self._append(columns)
+            return range(start, start + size)
+        parts = [columns, *(self._columns_of(batch) for batch in batches)]
+        place = np.argsort(np.concatenate([part["line"] for part in parts]), kind="stable")
+        where = np.empty(len(place), np.int64)
+        where[place] = np.arange(start, start + len(place))
+        at = size
         for batch in batches:
             self._note_others(batch, where[at : at + len(batch.records)].tolist())
             at += len(batch.records)
-        self._append(columns[0] if len(columns) == 1 else _interleaved(columns, place))
+        self._append(_interleaved(parts, place))
+        found: list[int] = where[:size].tolist()
+        return found
 
     def _note_others(self, batch: _Batch, rows: Sequence[int]) -> None:
         """Keep what only some records have."""
@@ -174,7 +212,7 @@ class Builder:
                 found = data_of(record, rest)
                 if found is not None:
                     self._data[row] = found
-            if self._keep_peerings and record.peerings is not None:
+            if self.keep_peerings and record.peerings is not None:
                 self._peerings[row] = record.peerings
 
     def _append(self, columns: dict[str, Column]) -> None:
@@ -240,26 +278,65 @@ class Builder:
         )
 
 
+def add_parts(builder: Builder, parts: Iterable[tuple[Path, Part]], report: Report) -> None:
+    """Add what a log holds, file by file: segments, and lines; those of large files are scanned."""
+    for path, group in itertools.groupby(parts, key=lambda part: part[0] if _is_text(part[1]) else None):
+        if path is None:
+            add_segments(builder, (part for _, part in group if not isinstance(part, Block | Lines)), report)
+            continue
+        builder.files.append((len(builder), path))
+        blocks = (part for _, part in group if isinstance(part, Block | Lines))
+        if _size(path) >= LARGE:
+            add_blocks(builder, path, blocks, report)
+        else:
+            for block in blocks:
+                builder.add(path, block.split() if isinstance(block, Block) else block, report)
+
+
+def _is_text(part: Part) -> bool:
+    return isinstance(part, Block | Lines)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # gone by now
+        return 0
+
+
+def add_segments(builder: Builder, segments: Iterable[Segment], report: Report) -> None:
+    """Add closed segments: they are taken apart on other threads, a few ahead of their turn."""
+    from chronoflux.telemetry.unpacking import unpack  # Arrow: only where there are segments
+
+    with ThreadPoolExecutor(2, thread_name_prefix="unpack") as pool:
+        work = partial(unpack, peerings=builder.keep_peerings)
+        for segment, found in _ahead(segments, lambda one: pool.submit(work, one)):
+            builder.files.append((len(builder), segment.path))
+            builder.add_segment(segment.path, found.result(), report)
+
+
 def add_blocks(builder: Builder, path: Path, blocks: Iterable[Block | Lines], report: Report) -> None:
     """Add a large file: its blocks are scanned on other threads, a few ahead of their turn."""
     from chronoflux.telemetry.scan import scan  # numba: only where it saves more time than it takes to load
 
     with ThreadPoolExecutor(2, thread_name_prefix="scan") as pool:
-        for block, scanned in _ahead(pool, lambda block: scan(block.content), blocks):
-            if scanned is None:
-                assert isinstance(block, Lines)
+
+        def start(block: Block | Lines) -> Future[Scanned] | None:
+            return pool.submit(scan, block.content) if isinstance(block, Block) else None
+
+        for block, scanned in _ahead(blocks, start):
+            if isinstance(block, Lines):
                 builder.add(path, block, report)
             else:
-                assert isinstance(block, Block)
+                assert scanned is not None
                 builder.add_scanned(path, block, scanned.result(), report)
 
 
-def _ahead(
-    pool: ThreadPoolExecutor, work: Callable[[Block], Scanned], blocks: Iterable[Block | Lines]
-) -> Iterator[tuple[Block | Lines, Future[Scanned] | None]]:
-    waiting: deque[tuple[Block | Lines, Future[Scanned] | None]] = deque()
-    for block in blocks:
-        waiting.append((block, pool.submit(work, block) if isinstance(block, Block) else None))
+def _ahead(items: Iterable[T], start: Callable[[T], R]) -> Iterator[tuple[T, R]]:
+    """Each item with what was started for it, which is some items before its turn."""
+    waiting: deque[tuple[T, R]] = deque()
+    for item in items:
+        waiting.append((item, start(item)))
         if len(waiting) > _AHEAD:
             yield waiting.popleft()
     yield from waiting

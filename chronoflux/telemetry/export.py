@@ -12,9 +12,11 @@ from typing import Any
 import msgspec
 
 from chronoflux.errors import LogError
-from chronoflux.telemetry.records import OLD_TYPES, REFUSALS, parse, to_json
+from chronoflux.telemetry.folder import LOG
+from chronoflux.telemetry.parts import read_entries
+from chronoflux.telemetry.records import OLD_TYPES, REFUSALS, Record, fields_of, parse, to_json
 from chronoflux.telemetry.report import Report
-from chronoflux.telemetry.sources import RunFiles, find_runs, read_lines, read_manifest
+from chronoflux.telemetry.sources import RunFiles, find_runs, read_manifest
 
 _OLD_NAMES = {new: old for old, new in OLD_TYPES.items()}
 
@@ -63,17 +65,16 @@ def _records(run: RunFiles, report: Report) -> Iterator[dict[str, Any]]:
     manifest = read_manifest(run, report)
     origin = {name: manifest[name] for name in ("room", "node") if isinstance(manifest.get(name), str)}
     origin["run"] = run.name
-    for path in run.files:
-        for lines in read_lines(path, report):
-            for number, line in zip(lines.numbers, lines.lines, strict=True):
-                if not line.strip():
-                    continue
-                try:
-                    parse(line)
-                    record = msgspec.json.decode(line, type=dict[str, Any])
-                except REFUSALS as error:
-                    report.fault("torn" if lines.torn else "bad", path, number, f"no record ({error})")
-                    continue
-                if "type" in record:
-                    record["type"] = _OLD_NAMES.get(record["type"], record["type"])
-                yield record | {name: value for name, value in origin.items() if name not in record}
+    for entry in read_entries(run, LOG, report):
+        if isinstance(entry.found, Record):
+            record = fields_of(entry.found)
+        else:
+            try:
+                parse(entry.line)
+                record = msgspec.json.decode(entry.line, type=dict[str, Any])
+            except REFUSALS as error:
+                entry.refuse(report, f"no record ({error})")
+                continue
+        if "type" in record:
+            record["type"] = _OLD_NAMES.get(record["type"], record["type"])
+        yield record | {name: value for name, value in origin.items() if name not in record}

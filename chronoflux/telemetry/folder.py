@@ -1,4 +1,4 @@
-"""The folder of a run: its name, its manifest ``run.json`` and its log file ``telemetry.jsonl``."""
+"""The folder of a run: its name, its manifest ``run.json``, its logs and their closed segments."""
 
 from __future__ import annotations
 
@@ -64,6 +64,18 @@ def make_run_folder(log_dir: str | Path, room: str, node: str, start: datetime) 
             log_dir, f"no run folder can be made here ({error.strerror or error}): choose another log_dir"
         ) from error
     raise AssertionError("unreachable: the numbers do not end")
+
+
+def segment_name(stem: str, number: int) -> str:
+    """The name of a closed segment: ``telemetry-0001.parquet``."""
+    return f"{stem}-{number:04}.parquet"
+
+
+def segments_of(folder: Path, stem: str) -> list[tuple[int, Path]]:
+    """The closed segments of one of a run's logs with their numbers, in order. Raises OSError."""
+    names = re.compile(rf"{re.escape(stem)}-(\d{{4,9}})\.parquet")
+    found = ((names.fullmatch(path.name), path) for path in folder.iterdir())
+    return sorted((int(match[1]), path) for match, path in found if match)
 
 
 def write_manifest(folder: Path, content: bytes) -> None:

@@ -9,28 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import numpy as np
-from msgspec import Struct
 
-from chronoflux.telemetry.records import REFUSALS
+from chronoflux.telemetry.folder import INPUTS
+from chronoflux.telemetry.parts import read_entries
+from chronoflux.telemetry.records import REFUSALS, Input, parse_input
 from chronoflux.telemetry.report import Report
-from chronoflux.telemetry.sources import read_lines
-
-
-class Input(Struct, gc=False):
-    """A field of a peer, heard before `tick` moved; `at` None: that peer was let go of."""
-
-    seq: int
-    tick: int
-    peer: str
-    at: float | None = None
-    R: float = 0.0
-    psi: float = 0.0
-    omega: float = 0.0
-
-
-_parse = msgspec.json.Decoder(Input).decode
+from chronoflux.telemetry.sources import RunFiles
 
 
 def single(value: float) -> float:
@@ -43,15 +28,13 @@ def widened(short: float) -> float:
     return float(np.float32(short))
 
 
-def read_inputs(path: Path, report: Report) -> Iterator[Input]:
-    """The lines of a file in their order; bad and torn ones are noted. Nothing when there is no file."""
-    if not path.exists():
-        return
-    for lines in read_lines(path, report):
-        for number, line in zip(lines.numbers, lines.lines, strict=True):
-            if not line.strip():
-                continue
-            try:
-                yield _parse(line)
-            except REFUSALS as error:
-                report.fault("torn" if lines.torn else "bad", path, number, f"no input ({error})")
+def read_inputs(run: RunFiles, report: Report) -> Iterator[tuple[Path, Input]]:
+    """The inputs of a run in their order, each with its file; bad and torn lines are noted."""
+    for entry in read_entries(run, INPUTS, report):
+        if isinstance(entry.found, Input):
+            yield entry.path, entry.found
+            continue
+        try:
+            yield entry.path, parse_input(entry.line)
+        except REFUSALS as error:
+            entry.refuse(report, f"no input ({error})")

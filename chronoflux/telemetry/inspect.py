@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from chronoflux.telemetry.folder import (
 from chronoflux.telemetry.inputs import read_inputs
 from chronoflux.telemetry.records import to_json
 from chronoflux.telemetry.report import Report
+from chronoflux.telemetry.rotation import trim_log
 from chronoflux.telemetry.saved import load_moment
 from chronoflux.telemetry.snapshots import SNAPSHOTS
 from chronoflux.telemetry.sources import RunFiles, read_manifest
@@ -75,9 +77,19 @@ def status(facts: dict[str, Any]) -> str:
 
 def types(table: Table) -> dict[str, int]:
     """How many records there are of each type."""
-    column = table.texts["type"]
+    return by_text(table, "type")
+
+
+def by_text(table: Table, name: str) -> dict[str, int]:
+    """How many records there are by the text in a column, such as ``node``."""
+    column = table.texts[name]
     counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.texts))
     return dict(zip(column.texts, counts.tolist(), strict=True))
+
+
+def has_swarm(run: RunFiles) -> bool:
+    """Whether it is a run of a swarm, which can be computed again, and not the record of a room."""
+    return read_manifest(run, Report()).get("kind") != "recorder"
 
 
 def check_run(run: RunFiles) -> list[str]:
@@ -101,11 +113,8 @@ def check_run(run: RunFiles) -> list[str]:
 
 
 def _check_inputs(run: RunFiles, report: Report) -> list[str]:
-    if run.folder is None:
-        return []
     found, due = [], 0
-    path = run.folder / INPUTS
-    for given in read_inputs(path, report):
+    for path, given in read_inputs(run, report):
         if given.seq > due:
             found.append(f"{path}: inputs {due} to {given.seq - 1} are missing")
         elif given.seq < due:
@@ -129,7 +138,7 @@ def _check_states(run: RunFiles) -> list[str]:
 
 
 def repair_run(run: RunFiles) -> list[str]:
-    """Cut torn tails, clear away half-written files, and note that an interrupted run is one.
+    """Cut torn tails and what is in segments as well, clear away what is half written, note an interruption.
 
     What is missing stays missing. What was done, in lines; empty when there was nothing to do.
 
@@ -149,6 +158,9 @@ def repair_run(run: RunFiles) -> list[str]:
         for name in (INPUTS, LOG):
             if torn := cut_torn(run.folder / name):
                 done.append(f"{run.folder / name}: {torn} bytes of a torn last line cut off")
+            with contextlib.suppress(LogError):  # `check` names it; the lines are safe where they are
+                if lines := trim_log(run.folder, name):
+                    done.append(f"{run.folder / name}: {lines} lines that closed segments hold taken out")
         for path in sorted(run.folder.rglob(".*.new")):
             path.unlink()
             done.append(f"{path}: half written, removed")

@@ -6,42 +6,57 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
-from chronoflux.telemetry.folder import INPUTS
-from chronoflux.telemetry.inputs import Input, read_inputs
-from chronoflux.telemetry.records import REFUSALS, Record, parse, parse_exact
+from chronoflux.telemetry.folder import LOG
+from chronoflux.telemetry.inputs import read_inputs
+from chronoflux.telemetry.parts import read_entries
+from chronoflux.telemetry.records import REFUSALS, Input, Record, parse, parse_exact
 from chronoflux.telemetry.report import Report
-from chronoflux.telemetry.sources import RunFiles, read_lines
+from chronoflux.telemetry.sources import RunFiles
 
 _RESUME = re.compile(rb'"type"\s*:\s*"resume"')
+_RESUMES = frozenset(["resume"])
 
 
 Range: TypeAlias = tuple[int, int]
 
 
 class Void(NamedTuple):
-    """What each ``resume`` took back: records ``first ≤ seq < end``, and inputs likewise."""
+    """What each ``resume`` took back: records ``first ≤ seq < end``, and inputs likewise.
+
+    ``ticks``: where it went on; ``numbers``: which resume of the run it was, from 1 on; 0 if not on record.
+    """
 
     records: list[Range]
     inputs: list[Range]
+    ticks: list[int]
+    numbers: list[int]
 
     def covers(self, position: dict[str, int]) -> bool:
-        """Whether a state saved at this place of the log was taken back as well."""
-        place = position["seq"], position["inputs"]
-        for records, inputs in zip(self.records, self.inputs, strict=True):
-            begins, ends = (records[0], inputs[0]), (records[1], inputs[1])
-            if place != begins and all(a <= b <= c for a, b, c in zip(begins, place, ends, strict=True)):
+        """Whether a state saved at this place of the log was taken back as well.
+
+        That is one saved before a resume, of a moment after the one where it went on. A state may be ahead of
+        all records: after a power loss, or when none came between it and a kill.
+        """
+        place = position["seq"], position["tick"], position["inputs"]
+        resumed = position["resumed"]  # how often the run that saved it was, -1 if that is not noted
+        for records, inputs, tick, number in zip(*self, strict=True):
+            before = place[0] <= records[1] if resumed < 0 or not number else resumed < number
+            if before and place > (records[0], tick, inputs[0]):
                 return True
         return False
 
 
 def read_void(run: RunFiles) -> Void:
     """What the resumes of a run took back."""
-    void = Void([], [])
-    for record in _records(run, Report(), only=_RESUME):
+    void = Void([], [], [], [])
+    for record in _records(run, Report(), resumes=True):
         match facts_of(record.data):
-            case {"records": [int(a), int(b)], "inputs": [int(c), int(d)]}:
+            case {"records": [int(a), int(b)], "inputs": [int(c), int(d)], **more} if record.tick is not None:
+                number = more.get("number")
                 void.records.append((a, b))
                 void.inputs.append((c, d))
+                void.ticks.append(record.tick)
+                void.numbers.append(number if isinstance(number, int) else 0)
     return void
 
 
@@ -54,22 +69,21 @@ def read_records(run: RunFiles, void: Void, report: Report) -> Iterator[Record]:
 
 def read_run_inputs(run: RunFiles, void: Void, report: Report) -> Iterator[Input]:
     """The inputs that count."""
-    if run.folder is not None:
-        for given in read_inputs(run.folder / INPUTS, report):
-            if not _within(given.seq, void.inputs):
-                yield given
+    for _, given in read_inputs(run, report):
+        if not _within(given.seq, void.inputs):
+            yield given
 
 
-def _records(run: RunFiles, report: Report, only: re.Pattern[bytes] | None = None) -> Iterator[Record]:
-    for path in run.files:
-        for lines in read_lines(path, report):
-            for number, line in zip(lines.numbers, lines.lines, strict=True):
-                if not line.strip() or (only is not None and not only.search(line)):
-                    continue
-                try:
-                    yield _record(line)
-                except REFUSALS as error:
-                    report.fault("torn" if lines.torn else "bad", path, number, f"no record ({error})")
+def _records(run: RunFiles, report: Report, *, resumes: bool = False) -> Iterator[Record]:
+    """All records, or those only that may be a ``resume``."""
+    for entry in read_entries(run, LOG, report, kinds=_RESUMES if resumes else None):
+        if isinstance(entry.found, Record):
+            yield entry.found
+        elif not resumes or _RESUME.search(entry.line):
+            try:
+                yield _record(entry.line)
+            except REFUSALS as error:
+                entry.refuse(report, f"no record ({error})")
 
 
 def _record(line: bytes) -> Record:

@@ -1,4 +1,4 @@
-"""A record: how its values become a line of JSON, and how a line becomes a checked `Record` again."""
+"""A record or input: how its values become a line of JSON, and how a line becomes a checked one again."""
 
 from __future__ import annotations
 
@@ -83,6 +83,12 @@ class Record(Struct, gc=False, forbid_unknown_fields=True):
     run: str | None = None
 
 
+class _Numbered(Struct, gc=False):
+    """What every line of a log begins or ends with, whatever else is in it."""
+
+    seq: Int64
+
+
 class Peering(Struct, gc=False):
     """What a node knew about one of its peers, at the moment of the record it stands in."""
 
@@ -93,6 +99,18 @@ class Peering(Struct, gc=False):
     offset_ms: float | None = None
     uncertainty_ms: float | None = None
     via: str | None = None
+
+
+class Input(Struct, gc=False):
+    """A field of a peer, heard before `tick` moved; `at` None: that peer was let go of."""
+
+    seq: int
+    tick: int
+    peer: str
+    at: float | None = None
+    R: float = 0.0
+    psi: float = 0.0
+    omega: float = 0.0
 
 
 class Parsed(NamedTuple):
@@ -114,7 +132,15 @@ parse_exact = msgspec.json.Decoder(Record).decode
 """A line with only the usual fields → `Record`; raises one of `REFUSALS` for any other. Quick."""
 parse_peerings = msgspec.json.Decoder(list[Peering]).decode
 _parse_any = msgspec.json.Decoder().decode
+parse_input = msgspec.json.Decoder(Input).decode
+"""A line of inputs → `Input`; raises one of `REFUSALS` for any other line."""
+_parse_numbered = msgspec.json.Decoder(_Numbered).decode
 REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def seq_of(line: bytes) -> int:
+    """The seq of a line of records or inputs; raises one of `REFUSALS` where it has none. Quick."""
+    return _parse_numbered(line).seq
 
 
 def parse(line: bytes) -> Parsed:
@@ -196,3 +222,14 @@ def data_of(record: Record, rest: dict[str, Any] | None = None) -> dict[str, Any
     elif record.data is not None:
         found["data"] = record.data
     return found or None
+
+
+def fields_of(record: Record) -> dict[str, Any]:
+    """A record's fields as they stand in a line; of those that are None only the ones that all have."""
+    every = ("t", "tick", "at")
+    named = ((name, getattr(record, name)) for name in FIELDS)
+    found = {name: value for name, value in named if value is not None or name in every}
+    if record.metrics is not None:
+        metrics = ((name, getattr(record.metrics, name)) for name in METRICS)
+        found["metrics"] = {name: value for name, value in metrics if value is not None}
+    return found

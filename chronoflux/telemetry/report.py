@@ -11,6 +11,7 @@ from chronoflux.errors import LogError
 KINDS = {
     "torn": ("torn line", "torn lines"),
     "bad": ("bad line", "bad lines"),
+    "segments": ("unreadable segment", "unreadable segments"),
     "gaps": ("gap in seq", "gaps in seq"),
     "repeats": ("repeated seq", "repeated seqs"),
     "clock_steps": ("clock step", "clock steps"),

@@ -49,7 +49,7 @@ def save_simulation(simulation: Simulation, path: str | os.PathLike[str]) -> Pat
 
 
 def pack_simulation(simulation: Simulation, position: dict[str, int] | None = None) -> memoryview:
-    """What is in such a file; `position`: how far a run's log is at this moment, ``seq`` and ``inputs``."""
+    """What is in such a file; `position`: how far a run's log is at this moment, see :class:`RunLog`."""
     saved = simulation.save()
     arrays = {name: value for name, value in saved.items() if isinstance(value, np.ndarray)}
     rest = {name: value for name, value in saved.items() if name not in arrays}
@@ -73,7 +73,11 @@ def load_simulation(path: str | os.PathLike[str]) -> Simulation:
 
 
 def load_moment(path: str | os.PathLike[str]) -> tuple[Simulation, dict[str, int] | None]:
-    """The simulation, and how far its run's log was, where that was noted; raises as the above."""
+    """The simulation, and how far its run was, where that was noted; raises as the above.
+
+    That is the ``seq`` of the next record, the number of the next of its ``inputs``, how often it was
+    ``resumed`` (-1 when not noted), and the ``tick``.
+    """
     from chronoflux.model.simulation import FORMAT, Simulation  # loads numba: not for those who read logs
 
     source = Path(path)
@@ -90,13 +94,15 @@ def load_moment(path: str | os.PathLike[str]) -> tuple[Simulation, dict[str, int
             "update ChronoFlux to load it",
         )
     try:
-        return Simulation.load(saved | entries), None if position is None else _position(position)
+        simulation = Simulation.load(saved | entries)
+        return simulation, None if position is None else _position(position, simulation.tick)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise LogError(source, f"holds no sound simulation ({type(error).__name__}: {error})") from error
 
 
-def _position(noted: Any) -> dict[str, int]:
-    return {name: int(noted[name]) for name in ("seq", "inputs")}
+def _position(noted: Any, tick: int) -> dict[str, int]:
+    numbers = {name: int(noted[name]) for name in ("seq", "inputs")}
+    return numbers | {"resumed": int(noted.get("resumed", -1)), "tick": tick}
 
 
 def _read(source: Path) -> dict[str, Any]:

@@ -11,42 +11,39 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from chronoflux.errors import LogError
-from chronoflux.telemetry.folder import LOG, MANIFEST
+from chronoflux.telemetry.folder import INPUTS, LOG, MANIFEST, segments_of
 from chronoflux.telemetry.records import REFUSALS
 from chronoflux.telemetry.report import Report
 
 Source: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
-LOOKED_FOR = f"a run folder ({MANIFEST}, {LOG}), a folder of them, or a .jsonl or .json file, also .gz"
+LOOKED_FOR = (
+    f"a run folder ({MANIFEST}, {LOG}), a folder of them, a .jsonl or .json file, also .gz, or a closed "
+    "segment of a log (.parquet)"
+)
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
-_NO_LOGS = (MANIFEST, "inputs.jsonl", "inputs.jsonl.gz")
+_STEM = LOG.removesuffix(".jsonl")
+_SEGMENT = re.compile(rf"{_STEM}-\d+\.parquet")
+_NO_LOGS = (MANIFEST, INPUTS, f"{INPUTS}.gz")
 _CHUNK = 1 << 21
 _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The files of one run in their order, and the manifest beside them. `whole`: all of its files."""
+    """The files of one run in their order, and its folder. `whole`: all of its files, also those to come."""
 
     name: str
     files: tuple[Path, ...]
     folder: Path | None = None
     whole: bool = False
-
-    @property
-    def size(self) -> int:
-        """Bytes in the files; those that are gone by now do not count."""
-        sizes = 0
-        for file in self.files:
-            with contextlib.suppress(OSError):
-                sizes += file.stat().st_size
-        return sizes
 
 
 class Lines(NamedTuple):
@@ -97,7 +94,8 @@ def find_runs(source: Source) -> list[RunFiles]:
         if not found:
             raise LogError(os.fspath(name), f"no log here; looked for {LOOKED_FOR}")
         for run in found:
-            runs.setdefault(tuple(file.resolve() for file in run.files), run)
+            files = run.files or (run.folder or Path(),)
+            runs.setdefault(tuple(file.resolve() for file in files), run)
     return list(runs.values())
 
 
@@ -136,18 +134,24 @@ def _refuse(error: OSError) -> None:
 
 
 def _looks_like_log(name: str) -> bool:
+    if _SEGMENT.fullmatch(name):
+        return True
     return name.endswith(SUFFIXES) and name not in _NO_LOGS and not name.startswith(".")
 
 
 def _run_folder(folder: Path) -> RunFiles | None:
-    files = [file for file in (folder / LOG, folder / f"{LOG}.gz") if file.is_file()]
+    try:
+        files = [path for _, path in segments_of(folder, _STEM)]
+    except OSError as error:
+        raise LogError(folder, f"cannot be read ({error.strerror})") from error
+    files += [file for file in (folder / LOG, folder / f"{LOG}.gz") if file.is_file()]
     if not files and not (folder / MANIFEST).is_file():
         return None
     return RunFiles(folder.resolve().name, tuple(files), folder, whole=True)
 
 
 def _single_file(path: Path) -> RunFiles:
-    if path.name in (LOG, f"{LOG}.gz"):
+    if path.name in (LOG, f"{LOG}.gz") or _SEGMENT.fullmatch(path.name):
         folder = path.resolve().parent
         return RunFiles(folder.name, (path,), folder)
     name = path.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".json")
@@ -172,36 +176,49 @@ def read_lines(path: Path, report: Report) -> Iterator[Lines]:
         yield block if isinstance(block, Lines) else block.split()
 
 
-def read_blocks(path: Path, report: Report) -> Iterator[Block | Lines]:
+def read_blocks(
+    path: Path, report: Report, opened: BufferedReader | None = None, skip: int = 0
+) -> Iterator[Block | Lines]:
     """The records of a log file as bytes: of JSON Lines or of a JSON array, plain or gzip.
 
-    Damage to the file itself is noted in `report`; the records are not looked into.
+    Damage to the file itself is noted in `report`; the records are not looked into. `opened`: the file, if it
+    is open already; `skip`: so many bytes of whole lines at its beginning are left out.
 
     Raises
     ------
     LogError
         When the file cannot be opened or read.
     """
-    try:
-        with open(path, "rb") as file:
+    with contextlib.ExitStack() as stack:
+        try:
+            file = opened or stack.enter_context(open(path, "rb"))
+            file.seek(0)
+            number = 1 + sum(file.read(min(_CHUNK, skip - at)).count(b"\n") for at in range(0, skip, _CHUNK))
             zipped = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if zipped else open(path, "rb") as file:
-            head = file.peek(1 << 12)  # a damaged gzip header is found again, and noted, below
-            is_array = head.removeprefix(_BOM).lstrip().startswith(b"[")
-    except OSError as error:
-        if not isinstance(error, gzip.BadGzipFile):
+            file.seek(skip)
+            is_array = _is_array(file, zipped)
+            file.seek(skip)
+        except OSError as error:
             raise LogError(path, f"cannot be read ({error.strerror})") from error
-        is_array = False
-    except (EOFError, zlib.error):
-        is_array = False
-    split = _array_elements if is_array else _split_lines
-    yield from split(path, _chunks(path, zipped), report)
+        chunks = _chunks(path, file, zipped)
+        if is_array:
+            yield from _array_elements(path, chunks, report)
+        else:
+            yield from _split_lines(path, chunks, report, number)
 
 
-def _chunks(path: Path, zipped: bool) -> Iterator[bytes]:
+def _is_array(file: BufferedReader, zipped: bool) -> bool:
     try:
-        with gzip.open(path) if zipped else open(path, "rb") as file:
-            while chunk := file.read1(_CHUNK):
+        with gzip.GzipFile(fileobj=file) if zipped else contextlib.nullcontext(file) as content:
+            return content.read1(1 << 12).removeprefix(_BOM).lstrip().startswith(b"[")
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return False  # the damage is found again, and noted, where the content is read
+
+
+def _chunks(path: Path, file: BufferedReader, zipped: bool) -> Iterator[bytes]:
+    try:
+        with gzip.GzipFile(fileobj=file) if zipped else contextlib.nullcontext(file) as content:
+            while chunk := content.read1(_CHUNK):
                 yield chunk
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise _Damage(f"the compressed data is damaged or ends early ({error})") from error
@@ -209,8 +226,8 @@ def _chunks(path: Path, zipped: bool) -> Iterator[bytes]:
         raise LogError(path, f"cannot be read ({error.strerror})") from error
 
 
-def _split_lines(path: Path, chunks: Iterator[bytes], report: Report) -> Iterator[Block | Lines]:
-    number, tail, damage = 1, [b""], None
+def _split_lines(path: Path, chunks: Iterator[bytes], report: Report, number: int) -> Iterator[Block | Lines]:
+    tail, damage = [b""], None
     try:
         for chunk in chunks:
             cut = chunk.rfind(b"\n") + 1

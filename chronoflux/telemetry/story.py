@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from chronoflux.telemetry.inputs import Input
 from chronoflux.telemetry.journal import Void, read_records, read_run_inputs, read_void
-from chronoflux.telemetry.records import Record
+from chronoflux.telemetry.records import Input, Record
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.sources import RunFiles
 

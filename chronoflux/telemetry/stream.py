@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
+
+from chronoflux.telemetry.folder import sync_folder
 
 
 class Stream:
@@ -63,6 +66,33 @@ class Stream:
         """Have the disk take what was written. Raises OSError."""
         if self._file is not None:
             os.fsync(self._file.fileno())
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file; 0 while it is not open."""
+        return 0 if self._file is None else os.fstat(self._file.fileno()).st_size
+
+    def trim(self, size: int) -> None:
+        """Take so many bytes off the file's beginning, in one step; whoever has it open keeps the old one.
+
+        Raises
+        ------
+        OSError
+            When that cannot be done; then the file is as it was.
+        """
+        fresh = self.path.with_name(f".{self.path.name}.new")
+        try:
+            with open(self.path, "rb") as old, open(fresh, "wb") as new:
+                old.seek(size)
+                shutil.copyfileobj(old, new, 1 << 20)
+                new.flush()
+                os.fsync(new.fileno())
+            self.close()  # it is opened again at the next line
+            os.replace(fresh, self.path)
+        finally:
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+        sync_folder(self.path.parent)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -6,20 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chronoflux.telemetry.checks import check_clock, check_drops, check_schema, check_seq
-from chronoflux.telemetry.columns import Builder, Table, add_blocks
+from chronoflux.telemetry.columns import Builder, Table, add_parts
+from chronoflux.telemetry.folder import LOG
+from chronoflux.telemetry.parts import read_parts
 from chronoflux.telemetry.report import Report
-from chronoflux.telemetry.sources import RunFiles, read_blocks, read_lines, read_manifest
-
-LARGE = 8 << 20
-"""Bytes in a run's files from which they are scanned by a compiled kernel, which takes a second to load."""
+from chronoflux.telemetry.sources import RunFiles, read_manifest
 
 
-def read_table(
-    run: RunFiles, report: Report, *, peerings: bool = False, compiled: bool | None = None
-) -> Table:
+def read_table(run: RunFiles, report: Report, *, peerings: bool = False) -> Table:
     """Read one run, noting in `report` whatever is wrong; `peerings` also keeps the pairwise rows.
-
-    `compiled`: whether a compiled kernel scans the files; by default for large ones.
 
     Raises
     ------
@@ -29,14 +24,7 @@ def read_table(
     manifest = read_manifest(run, report)
     defaults = {name: _text(manifest.get(name)) for name in ("run", "room", "node")}
     builder = Builder(defaults | {"run": defaults["run"] or run.name}, keep_peerings=peerings)
-    large = run.size >= LARGE if compiled is None else compiled
-    for path in run.files:
-        builder.files.append((len(builder), path))
-        if large:
-            add_blocks(builder, path, read_blocks(path, report), report)
-        else:
-            for lines in read_lines(path, report):
-                builder.add(path, lines, report)
+    add_parts(builder, read_parts(run, LOG, report), report)
     table = builder.finish()
     report.runs += 1
     report.files += len(run.files)

@@ -1,0 +1,115 @@
+"""What a run begins with: parameters, seed and schedule of its own, or an earlier run to go on with."""
+
+from __future__ import annotations
+
+import importlib
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+from chronoflux.errors import UsageError, shorten
+from chronoflux.model.params import Params
+from chronoflux.model.schedule import Action
+from chronoflux.model.simulation import Simulation
+from chronoflux.past import Past
+from chronoflux.recompute import Continuation
+from chronoflux.runner import warm_up
+from chronoflux.schedules import facts_of, open_schedule, recall_schedule
+from chronoflux.telemetry import RunLog
+
+
+class Beginning:
+    """Params, seed and schedule of a run, checked; from them its simulation and its log.
+
+    ``facts``: of the manifest of the run to go on with; empty for a new one. ``left``: what its schedule
+    still has to do at the tick it goes on from; ``owed``: whether that tick's telemetry is not on record.
+
+    Raises
+    ------
+    UsageError, ParameterError, LogError
+        When what was given is not what is allowed, or there is no such run.
+    """
+
+    def __init__(
+        self,
+        *,
+        params: Params | None,
+        seed: int | None,
+        schedule: str | Path | None,
+        schedule_start: str | None,
+        resume: str | Path | None,
+    ) -> None:
+        self._past = None if resume is None else Past(resume)
+        self.facts: dict[str, Any] = {}
+        if self._past is not None:
+            _refuse_with_resume(params=params, seed=seed, schedule=schedule, schedule_start=schedule_start)
+            params, seed, self.facts = self._past.params, self._past.seed, self._past.facts
+        if not isinstance(params, Params | None):
+            raise UsageError(f"params = {shorten(params)}: give a chronoflux.Params(…)")
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+            raise UsageError(f"seed = {shorten(seed)}: give a whole number >= 0, or none")
+        self.params = params or Params()
+        self.seed = random.SystemRandom().getrandbits(63) if seed is None else seed
+        if self._past is None:
+            self.schedule = open_schedule(schedule, self.seed, self.params, start=schedule_start)
+        else:
+            self.schedule = recall_schedule(self.facts, self.seed, self.params)
+        self.left: list[Action] = []
+        self._found: Continuation | None = None
+
+    @property
+    def resumes(self) -> bool:
+        """Whether an earlier run goes on."""
+        return self._past is not None
+
+    @property
+    def owed(self) -> bool:
+        """See the class."""
+        return self._found is not None and self._found.owed
+
+    def new_log(self, log_dir: Path, *, room: str, node: str, kind: str, **extra: Any) -> RunLog:
+        """A folder and a log for a new run; `extra` are facts for its manifest."""
+        return RunLog(
+            log_dir,
+            room=room,
+            node=node,
+            kind=kind,
+            params=self.params,
+            seed=self.seed,
+            schedule=self.schedule.name,
+            extra=facts_of(self.schedule) | extra,
+        )
+
+    def build(self) -> Simulation:
+        """The simulation, computed up to where the run goes on. Everything that takes long."""
+        importlib.import_module("pandas")  # for `peers` and `telemetry`, which are asked for on the loop
+        warm_up(self.params)
+        if self._past is None:
+            return Simulation(self.params, seed=self.seed)
+        self._found = self._past.continuation()
+        self.params = self._found.simulation.params
+        return self._found.simulation
+
+    def old_log(self) -> RunLog:
+        """The log of the run that goes on, opened again."""
+        assert self._past is not None
+        assert self._found is not None
+        return RunLog.resume(self._past.path, self.facts, seq=self._found.seq, inputs=self._found.inputs)
+
+    def go_on(self, log: RunLog) -> dict[str, Any]:
+        """Facts for the ``resume`` record; what the schedule has left for this tick is found."""
+        found = self._found
+        assert found is not None
+        dt, world = self.params.dt, self.params.world
+        now = round(found.simulation.t, 9)
+        if self.schedule.start is None:  # else it is taken up where mesh time has it
+            self.left = self.schedule.resume(now - dt / 2, now, world, found.done)
+        gap = None if found.t_wall is None else round(time.time() - found.t_wall / 1000, 3)
+        return found.facts | {"number": log.position["resumed"], "gap_s": gap, "torn_bytes": log.torn}
+
+
+def _refuse_with_resume(**given: object) -> None:
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise UsageError(f"resume goes on with what the run began with: leave out {', '.join(names)}")

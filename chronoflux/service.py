@@ -1,0 +1,37 @@
+"""What a service manager such as systemd is told, where it asked to be told: sd_notify(3)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+
+log = logging.getLogger(__name__)
+
+
+def notify(state: str) -> bool:
+    """Send ``READY=1``, ``WATCHDOG=1``, … to the socket named by ``NOTIFY_SOCKET``; whether it went out."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return False
+    if address.startswith("@"):
+        address = "\0" + address[1:]  # a name without a file, on Linux
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)  # a manager that does not read must not hold up the loop
+            sender.sendto(state.encode(), address)
+    except OSError as error:
+        log.debug("NOTIFY_SOCKET %s: %s was not sent (%s)", address, state, error)
+        return False
+    return True
+
+
+def watchdog_period() -> float | None:
+    """Seconds after which the manager takes this process for dead unless told otherwise; None: never."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None  # meant for a parent that passed its environment on
+    try:
+        microseconds = int(os.environ.get("WATCHDOG_USEC", "0"))
+    except ValueError:
+        return None
+    return microseconds / 1e6 if microseconds > 0 else None

@@ -1,0 +1,164 @@
+"""A run's log in the order it was written: its closed segments, and what the JSON Lines hold beyond them.
+
+A segment is published first, and the lines that it holds are taken out of the JSON Lines later. So whoever
+opens those *before* looking for segments, as is done here, misses nothing however often the log is rotated
+meanwhile; what is in both is read once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from chronoflux.errors import LogError
+from chronoflux.telemetry.folder import LOG, segments_of
+from chronoflux.telemetry.records import REFUSALS, Input, Record, seq_of
+from chronoflux.telemetry.report import Report
+from chronoflux.telemetry.sources import Block, Lines, RunFiles, read_blocks
+
+if TYPE_CHECKING:
+    from chronoflux.telemetry.segments import Segment
+
+Part: TypeAlias = "Segment | Block | Lines"
+
+
+def read_parts(run: RunFiles, log: str, report: Report) -> Iterator[tuple[Path, Part]]:
+    """What one of a run's logs holds (`log`: ``telemetry.jsonl`` or ``inputs.jsonl``), by file.
+
+    A damaged segment is noted in `report`; where its lines are still in the JSON Lines they are read there.
+
+    Raises
+    ------
+    LogError
+        When a file cannot be opened or read.
+    """
+    if log == LOG and not run.whole:
+        for path in run.files:
+            if path.suffix != ".parquet":
+                yield from ((path, block) for block in read_blocks(path, report))
+            elif (found := _segment(path, log, report, lambda: "no part of it is read")) is not None:
+                yield path, found
+        return
+    if run.folder is None:
+        return
+    path = run.folder / log
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "rb")) if path.exists() else None
+        except OSError as error:
+            raise LogError(path, f"cannot be read ({error.strerror})") from error
+        end = 0
+        for part in _segments(run.folder, log, file, report):
+            yield part.path, part
+            end = part.facts.end
+        if file is not None:
+            skip = offset_of(file, end)
+            yield from ((path, block) for block in read_blocks(path, report, file, skip))
+    zipped = run.folder / f"{log}.gz"
+    if zipped.exists():
+        yield from ((zipped, block) for block in read_blocks(zipped, report))
+
+
+class Entry(NamedTuple):
+    """A record or input, or a line that is still to be parsed, and where it stands."""
+
+    path: Path
+    number: int
+    found: Record | Input | None
+    line: bytes = b""
+    torn: bool = False
+
+    def refuse(self, report: Report, why: str) -> None:
+        """Note that the line is none."""
+        report.fault("torn" if self.torn else "bad", self.path, self.number, why)
+
+
+def read_entries(
+    run: RunFiles, log: str, report: Report, kinds: frozenset[str] | None = None
+) -> Iterator[Entry]:
+    """What one of a run's logs holds, one by one; blank lines are left out. See :func:`read_parts`.
+
+    `kinds`: other types of records may be left out, too.
+    """
+    for path, part in read_parts(run, log, report):
+        if not isinstance(part, Block | Lines):
+            for number, found in part.rows(kinds):
+                if not isinstance(found, bytes):
+                    yield Entry(path, number, found)
+                elif found.strip():
+                    yield Entry(path, number, None, found)
+            continue
+        lines = part.split() if isinstance(part, Block) else part
+        for number, line in zip(lines.numbers, lines.lines, strict=True):
+            if line.strip():
+                yield Entry(path, number, None, line, lines.torn)
+
+
+def _segments(folder: Path, log: str, file: BufferedReader | None, report: Report) -> Iterator[Segment]:
+    end = 0
+
+    def still_there() -> bool:
+        first = None if file is None else first_seq(file)
+        return first is not None and first <= end
+
+    def instead() -> str:
+        return f"{log} still has its lines" if still_there() else "its lines are missing"
+
+    for _, path in segments_of(folder, log.removesuffix(".jsonl")):
+        segment = _segment(path, log, report, instead)
+        if segment is None and still_there():
+            return  # and all that came after it is there as well
+        if segment is not None and segment.facts.end > end:
+            yield segment
+            end = segment.facts.end
+
+
+def _segment(path: Path, log: str, report: Report, instead: Callable[[], str]) -> Segment | None:
+    """A segment, or None when it is not sound, which is noted."""
+    from chronoflux.telemetry.segments import KINDS, Segment  # Arrow: only where there are segments
+
+    try:
+        return Segment.read(path, next(kind for kind in KINDS if kind.log == log))
+    except LogError as error:
+        report.fault("segments", path, None, f"{str(error).removeprefix(f'{path}: ')}; {instead()}")
+        return None
+
+
+def first_seq(file: BufferedReader) -> int | None:
+    """The seq of the first line of a log that has one."""
+    found = _next_numbered(file, 0, file.seek(0, 2))
+    return None if found is None else found[1]
+
+
+def offset_of(file: BufferedReader, seq: int) -> int:
+    """Where in a log the last line ends whose seq is below `seq`. Lines are in the order of theirs."""
+    low, high = 0, file.seek(0, 2) if seq > 0 else 0
+    while low < high:  # up to `low` all are below; no line that begins at `high` or later is
+        middle = (low + high) // 2
+        found = _next_numbered(file, middle, high)
+        if found is None or found[1] >= seq:
+            high = middle
+        else:
+            low = found[0]
+    return low
+
+
+def _next_numbered(file: BufferedReader, start: int, end: int) -> tuple[int, int] | None:
+    """Of the first whole line with a seq that begins in ``start ≤ place < end``: its end, and the seq."""
+    if start:
+        file.seek(start - 1)
+        file.readline()  # the rest of the line before, if only its newline
+    else:
+        file.seek(0)
+    place = file.tell()
+    while place < end:
+        line = file.readline()
+        place += len(line)
+        if not line.endswith(b"\n"):
+            break
+        with contextlib.suppress(*REFUSALS):
+            return place, seq_of(line)
+    return None

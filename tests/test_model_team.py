@@ -1,0 +1,127 @@
+"""Threads that go through a run together: every slot once, nobody ahead, Ctrl-C at the end of a piece."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import threading
+import time
+import warnings
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import njit
+
+from chronoflux.model import flock, threads
+from chronoflux.model.params import Params
+from chronoflux.model.simulation import Simulation
+from chronoflux.model.team import come, gather, go_on, take
+
+
+@njit(nogil=True)
+def rounds(team, worker, count, taken, late):
+    """Take all slots, `count` times; note how often each was taken, and who saw a round not yet finished."""
+    for turn in range(count):
+        first, end = take(team, worker)
+        while first < end:
+            for i in range(first, end):
+                taken[i] += 1
+            first, end = take(team, worker)
+        if come(team):
+            for i in range(len(taken)):
+                late[0] += taken[i] != turn + 1
+            go_on(team)
+
+
+@settings(max_examples=30)
+@given(workers=st.integers(1, 4), n=st.integers(1, 5000), block=st.sampled_from([1, 7, 512]))
+def test_every_slot_is_taken_once_a_round(workers, n, block):
+    """Whatever the sizes, each slot is taken by one worker a round, and none begins a round before all have
+    finished the last."""
+    team, taken, late = gather(workers, n, block), np.zeros(n, np.int64), np.zeros(1, np.int64)
+    members = [
+        threading.Thread(target=rounds, args=(team, worker, 20, taken, late)) for worker in range(workers)
+    ]
+    for member in members:
+        member.start()
+    for member in members:
+        member.join()
+    assert Counter(taken.tolist()) == {20: n}
+    assert late[0] == 0
+
+
+def large(**changes):
+    return Simulation(Params(oscillators=3000, world=(2000.0, 1500.0), **changes), seed=4)
+
+
+def test_two_swarms_at_once(monkeypatch):
+    """Two swarms that are advanced by two threads at the same time both come out as they do alone."""
+    monkeypatch.setattr(threads, "count", 2)
+    monkeypatch.setattr(flock, "SHARED", 1000)
+    alone, *both = large(), large(), large()
+    alone.advance(300)
+    others = [threading.Thread(target=sim.advance, args=(300,)) for sim in both]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join()
+    for sim in both:
+        np.testing.assert_array_equal(sim.state.phi, alone.state.phi)
+
+
+@pytest.fixture
+def heard():
+    """Ctrl-C raises KeyboardInterrupt, also in a process that was told not to mind it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.usefixtures("heard")
+def test_interrupted_a_swarm_is_whole(count, monkeypatch):
+    """After Ctrl-C in the middle of an advance, tick and state belong together, and it can go on."""
+    monkeypatch.setattr(threads, "count", count)
+    sim, other = large(), large()
+    sim.advance(10)
+    threading.Timer(0.1, _thread.interrupt_main).start()
+    with pytest.raises(KeyboardInterrupt):
+        sim.advance(10**9)
+    assert sim.tick > 10
+    other.advance(sim.tick)
+    sim.advance(7)
+    other.advance(7)
+    assert sim.tick == other.tick
+    np.testing.assert_array_equal(sim.state.phi, other.state.phi)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_has_threads_of_its_own(monkeypatch):
+    """A process that was forked from one with a team can use one too."""
+    monkeypatch.setattr(threads, "count", 2)
+    monkeypatch.setattr(flock, "SHARED", 1000)
+    sim = large()
+    sim.advance(5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, of forks beside threads
+        child = os.fork()
+    if child == 0:
+        try:
+            sim.advance(50)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    deadline = time.monotonic() + 60
+    done, status = os.waitpid(child, os.WNOHANG)
+    while not done and time.monotonic() < deadline:
+        time.sleep(0.01)
+        done, status = os.waitpid(child, os.WNOHANG)
+    if not done:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert done
+    assert os.waitstatus_to_exitcode(status) == 0
