@@ -50,7 +50,8 @@ LARGE = 8 << 20
 """Bytes in a file from which it is scanned by a compiled kernel, which takes a second to load."""
 _AHEAD = 3  # blocks scanned before their turn
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
 
