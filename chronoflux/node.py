@@ -7,8 +7,6 @@ import importlib
 import logging
 import os
 import random
-import socket
-import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from chronoflux.envoy import Envoy
 from chronoflux.errors import UsageError, shorten
+from chronoflux.foreground import watch
+from chronoflux.identity import in_notebook, node_name
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.gossip import new_id
@@ -93,7 +93,7 @@ class Node:
             params, seed = self._past.params, self._past.seed
             room, node_id, kind = facts.get("room", room), facts.get("node", node_id), facts.get("kind", kind)
         self.kind = kind or ("notebook" if in_notebook() else "headless")
-        self.room, self.node_id = room_name(room), _node_id(node_id, self.kind)
+        self.room, self.node_id = room_name(room), node_name(node_id, self.kind)
         self.server = server if server in (None, "auto") else server_url(server)
         self.token, self.log_dir = token, Path(log_dir)
         if not isinstance(params, Params | None):
@@ -314,6 +314,10 @@ class Node:
         if self._main is not None:
             await self.on_loop(_finished(self._main))
 
+    async def run(self, seconds: float) -> None:
+        """Wait for `seconds` with a progress bar, where nothing is updated between cells."""
+        await watch(self, seconds)
+
     async def __aenter__(self) -> Self:
         return await self.start()
 
@@ -524,26 +528,7 @@ async def _finished(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-def in_notebook() -> bool:
-    """Whether this is a Jupyter kernel."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return shell is not None and hasattr(shell, "kernel")
-
-
 def _refuse_with_resume(**given: object) -> None:
     names = [name for name, value in given.items() if value is not None]
     if names:
         raise UsageError(f"resume goes on with what the run began with: leave out {', '.join(names)}")
-
-
-_OWN_SUFFIX = os.urandom(2).hex()
-
-
-def _node_id(given: str | None, kind: str) -> str:
-    """A name checked, or one that stays the same within this process, so that a cell can be run again."""
-    if given is None:
-        return f"{kind}-{socket.gethostname()[:32]}-{_OWN_SUFFIX}"
-    if not isinstance(given, str) or not 0 < len(given) <= 64 or not given.isprintable():
-        raise UsageError(f"node_id = {shorten(given)}: give 1 to 64 printable characters")
-    return given

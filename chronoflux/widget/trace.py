@@ -14,8 +14,8 @@ from chronoflux.model.snapshot import Snapshot
 SPAN = 120.0
 """Seconds that are shown."""
 SIZE = (300, 64)
-LINES = {"H": "H", "H_local": "H_local", "H_mesh": "H_mesh"}
-"""What is drawn, and by the style sheet's class ``chronoflux-line-…`` how."""
+LINES = {"H": "H", "H_local": "H<sub>local</sub>", "H_mesh": "H<sub>mesh</sub>"}
+"""What is drawn, by name and by sign; the style sheet's classes ``chronoflux-line-…`` say how."""
 
 
 class Point(NamedTuple):
@@ -70,6 +70,11 @@ class Trace:
     def mark(self, at: float, what: str) -> None:
         """Note that something happened."""
         self._marks.append((at, what))
+
+    def html(self, n: int) -> str:
+        """The picture with its legend."""
+        names = "".join(f'<span class="chronoflux-key-{name}">{sign}</span>' for name, sign in LINES.items())
+        return f'{self.svg(n)}<div class="chronoflux-legend">{names}<span>▒ by chance</span></div>'
 
     def svg(self, n: int) -> str:
         """The picture, with the band in which `H` of `n` unrelated phases lies 95 % of the time."""

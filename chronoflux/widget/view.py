@@ -220,7 +220,7 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
             return
         self._told = now
         self._trace.add(now, {**self._source.metrics, "H": own_hand(self._snapshot).R})
-        self._history.value = self._trace.svg(len(self._snapshot.x))
+        self._history.value = self._trace.html(len(self._snapshot.x))
         self._company.value = peers_html(self._source.peers)
 
     def _save(self, what: str) -> None:
