@@ -6,8 +6,9 @@ import io
 import re
 from pathlib import Path
 
+from chronoflux.model.colours import FIELD_COLOURS
 from chronoflux.model.field import pressure_grid
-from chronoflux.model.raster import FIELD_COLOURS, add_dots, field_image, phase_colours
+from chronoflux.model.raster import add_dots, field_image, phase_colours
 from chronoflux.model.snapshot import Snapshot
 
 SNAPSHOTS = "snapshots"

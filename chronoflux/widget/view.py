@@ -15,18 +15,29 @@ from typing import Any
 import ipywidgets
 
 from chronoflux.errors import ChronofluxError
-from chronoflux.widget.controls import Sliders, Toolbar, close_all
+from chronoflux.model.snapshot import Snapshot
+from chronoflux.signal.limits import Bucket
+from chronoflux.widget.company import peers_html
+from chronoflux.widget.controls import Toolbar, close_all
+from chronoflux.widget.export import CLIP_RATE, CLIP_SECONDS, clip_file, log_file, picture_file
 from chronoflux.widget.flow import FrameFlow
-from chronoflux.widget.picture import Hand, compose, own_hand, picture_size, sample
+from chronoflux.widget.looks import Looks
+from chronoflux.widget.parameters import Parameters
+from chronoflux.widget.picture import Hand, compose, own_hand, picture_size, sampled
 from chronoflux.widget.source import Source
 from chronoflux.widget.stage import Stage
 from chronoflux.widget.status import status_html
+from chronoflux.widget.trace import Changes, Trace
 
 log = logging.getLogger(__name__)
 
 FPS = 60.0
 PANEL_PERIOD = 0.2
 """Seconds between looks at the controls, the status and the peers."""
+TRAIL = (8.0, 1.0)
+"""Intents a second that a drag leaves, and how many seconds' worth at once."""
+HISTORY_PERIOD = 1.0
+"""Seconds from one point of the sparkline, and look at the peers' table, to the next."""
 IDLE, HELD = 0.004, 0.05
 """Seconds until a source that had nothing new is asked again: while it plays, and while it is held."""
 
@@ -44,18 +55,25 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
         self._flow = FrameFlow(interval=1 / fps)
         self._displays: set[str] | None = None  # pages that display it; None before the first
         self._woken = asyncio.Event()
+        self._trail = Bucket(*TRAIL, self._loop.time())
         self._trouble: str | None = None
         self._peers: list[Hand] = []  # psi relative to our own
         self._snapshot = source.snapshot()
         self._drawn: tuple[Any, ...] = ()
         self._toolbar = Toolbar(source, self._report)
-        self._sliders = Sliders(source, self._report)
-        self._status = ipywidgets.HTML()
+        self._parameters = Parameters(source, self._report)
+        self._status, self._history, self._company = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
+        self._looks = Looks(lambda what: self._call(self._save, what))
+        self._trace, self._told = Trace(), -math.inf
+        self._saving: asyncio.Task[None] | None = None
         self._stage = Stage(picture_size(self._snapshot.params.world), self._hear)
-        body = ipywidgets.Box([self._stage, self._sliders])
+        body = ipywidgets.Box([self._stage, self._parameters])
         body.add_class("chronoflux-body")
+        self._changes = Changes(self._snapshot)
         self._refresh_panel()
-        super().__init__([self._toolbar, body, self._status])
+        room = ipywidgets.Box([self._history, self._company])
+        room.add_class("chronoflux-room")
+        super().__init__([self._toolbar, body, self._status, room, self._looks])
         self.add_class("chronoflux-view")
         self._task = self._loop.create_task(self._run(), name="chronoflux view")
         self._task.add_done_callback(self._ended)
@@ -71,11 +89,16 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
         if self.comm is None:
             return
         close_all(self)
-        self._call(self._task.cancel)
+        self._call(self._stop)
 
     async def wait_closed(self) -> None:
         """Wait until nothing is drawn any more."""
-        await asyncio.wait([self._task])
+        await asyncio.wait([self._task] if self._saving is None else [self._task, self._saving])
+
+    def _stop(self) -> None:
+        self._task.cancel()
+        if self._saving is not None:
+            self._saving.cancel()
 
     # -- from the page and from the source, on any thread ----------------------------------------------
 
@@ -105,6 +128,9 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
                 self._look(client, watching, displayed, now)
             case {"click": [int() | float() as x, int() | float() as y]}:
                 self._click(x, y)
+            case {"trail": [int() | float() as x, int() | float() as y]}:
+                if self._trail.take(1, now):
+                    self._click(x, y)
             case _:
                 log.warning("the page said something unknown: %.100r", content)
         self._woken.set()
@@ -155,29 +181,78 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
         if not self._source.closed:
             self._snapshot = self._source.snapshot()
         snapshot = self._snapshot
-        seen = snapshot.tick, snapshot.portal, snapshot.params, tuple(self._peers)
+        palette = self._looks.palette
+        seen = snapshot.tick, snapshot.portal, snapshot.params, tuple(self._peers), palette
         if seen == self._drawn and not self._flow.fresh:
             return False
         self._drawn = seen
         # All is computed before the frame gets its number: a failure leaves nothing unconfirmed.
-        picture, anew = compose(snapshot, self._peers), self._flow.fresh
-        self._stage.show(picture, self._flow.sent(self._loop.time()), anew=anew)
+        picture = compose(snapshot, self._peers, palette)
+        self._stage.show(picture, self._flow.sent(self._loop.time()))
         return True
 
     def _refresh_panel(self) -> None:
         """Bring controls, status line and the peers' hands up to date; apply what was moved."""
-        self._sliders.apply()
-        self._sliders.refresh()
+        self._parameters.apply()
+        self._parameters.refresh()
         self._toolbar.refresh(self._snapshot)
         self._peers = _peers_hands(self._source)
         self._show_status()
+        self._show_history(self._loop.time())
 
     def _show_status(self) -> None:
         metrics = {**self._source.metrics, "H": own_hand(self._snapshot).R}
         n = len(self._snapshot.x)
         self._status.value = status_html(
-            self._source.status, metrics, n, self._trouble, drawn=len(range(n)[sample(n)])
+            self._source.status,
+            metrics,
+            n,
+            self._trouble,
+            drawn=-(-n // sampled(n)),
+            pace=self._flow.pace(self._loop.time()) if self._looks.pace else None,
         )
+
+    def _show_history(self, now: float) -> None:
+        """Once a second, the sparkline and the peers' table; what happened is noted each time."""
+        for what in self._changes.since(self._snapshot):
+            self._trace.mark(now, what)
+        if now - self._told < HISTORY_PERIOD:
+            return
+        self._told = now
+        self._trace.add(now, {**self._source.metrics, "H": own_hand(self._snapshot).R})
+        self._history.value = self._trace.html(len(self._snapshot.x))
+        self._company.value = peers_html(self._source.peers)
+
+    def _save(self, what: str) -> None:
+        """Have something saved by the page, if nothing is being saved."""
+        if self._saving is None or self._saving.done():
+            self._saving = self._loop.create_task(self._saved(what), name=f"chronoflux save {what}")
+
+    async def _saved(self, what: str) -> None:
+        name, palette = f"{self._source.status.room}-{self._source.status.node_id}", self._looks.palette
+        try:
+            if what == "log":
+                file = await asyncio.to_thread(log_file, self._source, name)
+            elif what == "picture":
+                file = await asyncio.to_thread(picture_file, self._snapshot, palette, name)
+            else:
+                file = await asyncio.to_thread(clip_file, await self._filmed(), palette, name)
+        except (ChronofluxError, OSError) as error:
+            self._report(f"{what} not saved: {error}")
+        except Exception as error:
+            log.exception("saving the %s failed", what)
+            self._report(f"{what} not saved: {error!r}")
+        else:
+            self._stage.keep(*file)
+            self._report(None)
+
+    async def _filmed(self) -> list[Snapshot]:
+        """The swarm over the next seconds."""
+        shown = [self._snapshot]
+        while not self._source.closed and len(shown) < CLIP_RATE * CLIP_SECONDS:
+            await asyncio.sleep(1 / CLIP_RATE)
+            shown.append(self._source.snapshot())
+        return shown
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """The source has ended, the view was closed, or drawing failed: say which."""
@@ -187,7 +262,7 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
             log.error("the display stopped", exc_info=error)
             self._trouble = f"the display stopped: {error!r}"
         self._toolbar.disable()
-        self._sliders.disable()
+        self._parameters.disable()
         self._show_status()
         self._close_if_done()
 
