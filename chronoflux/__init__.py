@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from chronoflux.model.simulation import Simulation, Snapshot
     from chronoflux.model.swarm import Pulse, State
     from chronoflux.node import Node
+    from chronoflux.recorder import Recorder
     from chronoflux.replay import Replay
+    from chronoflux.sweeps import sweep
     from chronoflux.telemetry import (
         load,
         load_peerings,
@@ -36,6 +38,7 @@ _HOMES = {
     "Simulation": "model.simulation",
     "Snapshot": "model.simulation",
     "Node": "node",
+    "Recorder": "recorder",
     "join": "joining",
     "Replay": "replay",
     "load": "telemetry",
@@ -44,6 +47,7 @@ _HOMES = {
     "load_simulation": "telemetry",
     "record_phases": "telemetry",
     "save_simulation": "telemetry",
+    "sweep": "sweeps",
 }
 
 
@@ -79,6 +83,7 @@ __all__ = [
     "Node",
     "Params",
     "Pulse",
+    "Recorder",
     "Replay",
     "Simulation",
     "Snapshot",
@@ -92,4 +97,5 @@ __all__ = [
     "load_simulation",
     "record_phases",
     "save_simulation",
+    "sweep",
 ]

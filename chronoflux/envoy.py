@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,9 @@ from chronoflux.errors import ChronofluxError
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import Followed, MeshClock
 from chronoflux.mesh.gossip import Event
-from chronoflux.mesh.messages import FIELD_LIMIT, Field
+from chronoflux.mesh.messages import FIELD_LIMIT, Field, Telemetry
 from chronoflux.mesh.peer import Peer, own_order
+from chronoflux.mesh.reports import PAIRINGS
 from chronoflux.model.events import EventKind, World
 from chronoflux.model.schedule import Action
 from chronoflux.runner import Runner
@@ -54,6 +55,7 @@ class Envoy:
         self._node_id, self._kind, self._clock, self._log = node_id, kind, clock, log
         self._world, self._fire, self._change = world, fire, change
         self._pulses: list[Event] = []
+        self._told = 0  # records told the room of
 
     @property
     def world(self) -> World:
@@ -99,7 +101,7 @@ class Envoy:
     # -- what the runner and the mesh tell -------------------------------------------------------------
 
     def hello(self) -> Mapping[str, Any]:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         who = {"version": VERSION, "nodeId": self._node_id, "kind": self._kind}
         return {**who, "features": messages.FEATURES}
 
@@ -108,7 +110,7 @@ class Envoy:
         return self.mesh.gossip.standing("lion_gate", self._clock.now()) if self.mesh else None
 
     def greeting(self) -> Mapping[str, Any]:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         gate, alive = self._gate(), self._alive()
         snapshot = self.runner.snapshot()
         portal = bool(gate.data["on"]) if gate else snapshot.portal
@@ -126,7 +128,7 @@ class Envoy:
         }
 
     def on_event(self, event: Event) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         if event.kind.name == "intent" and len(self._alive()) >= LIVE_PULSES:
             log.debug("%s: an intent was refused: there are %d live pulses", self._node_id, LIVE_PULSES)
             return
@@ -134,15 +136,18 @@ class Envoy:
         self._apply(event, own=False)
 
     def on_field(self, peer: str, field: Field) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         self.runner.hear(peer, field)
 
+    def on_telemetry(self, peer: Peer, message: Telemetry) -> None:
+        """See :class:`~chronoflux.mesh.participant.Participant`: numbers for recorders."""
+
     def on_joined(self, peer_id: str) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         self._log.update(peer_id=peer_id)
 
     def on_peer(self, peer: Peer, change: str, reason: str) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         runner, facts = self.runner, {"id": peer.id, "name": peer.name, "change": change, "reason": reason}
         log.info("%s: %s %s%s", self._node_id, peer.name, change, f" ({reason})" if reason else "")
 
@@ -151,7 +156,7 @@ class Envoy:
         runner.put(lambda simulation: runner.note("peer", data=facts))
 
     def on_clock(self, change: Followed) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         if change.step is not None:
             by = change.step
             self._pulses = [replace(pulse, at=pulse.at + by) for pulse in self._pulses]
@@ -183,7 +188,7 @@ class Envoy:
 
     def surroundings(self, at: float, own: Field) -> dict[str, Any]:
         """See :class:`~chronoflux.runner.Listener`: `H_mesh`, the number of live peers, the pairs."""
-        live = [peer for peer in self.peers if peer.state == "live" and peer.kind != "probe"]
+        live = [peer for peer in self.peers if peer.state == "live" and peer.has_swarm]
         total, weight = own_order(own) * own.n, own.n
         for peer in live:
             theirs = peer.order(at)
@@ -193,7 +198,7 @@ class Envoy:
         peerings = [rounded(peer.pairing(own, at)) for peer in live if peer.order(at) is not None]
         return {"metrics": {"peers": len(live), "H_mesh": abs(total) / weight}, "peerings": peerings}
 
-    def on_record(self, metrics: Mapping[str, Any]) -> None:
+    def on_record(self, at: float, metrics: Mapping[str, Any], peerings: Sequence[Mapping[str, Any]]) -> None:
         """See :class:`~chronoflux.runner.Listener`."""
         if self.mesh is None:
             return
@@ -202,12 +207,14 @@ class Envoy:
         shown = {name: value for name, value in metrics.items() if value == value}
         telemetry = {**shown, "t": self.runner.snapshot().t, "intents": intents}
         gate = self._gate() if self._clock.settled else None
-        self.mesh.send_telemetry(
-            messages.Telemetry(
-                telemetry,
-                at=self._clock.now(),
-                portal=bool(gate and gate.data["on"]),
-                portal_at=gate.at if gate else None,
-                portal_origin=gate.origin if gate else None,
-            )
+        message = Telemetry(
+            telemetry,
+            at=at,
+            seq=self._told,
+            portal=bool(gate and gate.data["on"]),
+            portal_at=gate.at if gate else None,
+            portal_origin=gate.origin if gate else None,
         )
+        more = {"nodeId": self._node_id, "tick": self.runner.tick, "peerings": peerings[:PAIRINGS]}
+        self.mesh.send_telemetry(message, {**shown, "t": telemetry["t"], "at": at, "seq": self._told, **more})
+        self._told += 1

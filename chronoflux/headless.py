@@ -137,6 +137,9 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
               help="go on where the run of this folder ended, also after a crash: its room, name, seed, "
                    "parameters and schedule hold")  # fmt: skip
+@click.option("--record-room", is_flag=True,
+              help="no swarm: write down the telemetry, events and clock offsets of everybody in ROOM, into "
+                   "one run folder")  # fmt: skip
 @click.option(
     "--token-file", type=click.Path(path_type=Path, dir_okay=False), help="file with the room's token"
 )
@@ -210,6 +213,7 @@ async def _run(
     params_file: Path | None,
     log_dir: Path,
     resume: Path | None,
+    record_room: bool,
     token_file: Path | None,
     token: str | None,
     ice_servers: Path | None,
@@ -225,6 +229,26 @@ async def _run(
     if resume is not None and nodes > 1:
         raise UsageError("--resume goes on with one run: leave out --nodes, or start a process for each run")
     given = {name: value for name, value in parameters.items() if value is not None}
+    if record_room:
+        if nodes > 1 or speed != 1.0 or params_file is not None:
+            raise UsageError("a recorder has no swarm: leave out --nodes, --speed and --params")
+        from chronoflux.record_room import record_room as record
+
+        await record(
+            room,
+            duration,
+            say,
+            server=None if offline else server or SERVER,
+            node_id=node_id,
+            token=token or read_token(token_file),
+            log_dir=log_dir,
+            ice_servers=_ice_servers(ice_servers),
+            ice_transport_policy=ice_transport_policy,
+            params=given or None,
+            seed=seed,
+            resume=resume,
+        )
+        return
     base = Params() if params_file is None else _read_params(params_file)
     params = base.replace(oscillators=oscillators, **given)
     identities = _identities(node_id, seed, nodes)

@@ -4,22 +4,65 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import math
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from chronoflux.errors import ChronofluxError, UsageError
+from chronoflux.member import Member
 from chronoflux.mesh.ice import Policy
 from chronoflux.model.params import Params
 from chronoflux.node import Node
 from chronoflux.pace import Speed
 from chronoflux.telemetry.snapshots import MOST
 
-_OPEN: dict[tuple[str, str], Node] = {}
+if TYPE_CHECKING:
+    from chronoflux.recorder import Recorder
+
+RECORDER: Literal["recorder"] = "recorder"
+_OPEN: dict[tuple[str, str], Member] = {}
 """The running nodes of this process by room and name."""
+
+
+@overload
+async def join(  # type: ignore[overload-overlap]
+    room: str = ...,
+    *,
+    server: str = ...,
+    node_id: str | None = ...,
+    token: str | None = ...,
+    log_dir: str | Path = ...,
+    background: bool = ...,
+    kind: Literal["recorder"],
+    ice_servers: Sequence[Mapping[str, Any]] | None = ...,
+    ice_transport_policy: Policy = ...,
+) -> Recorder: ...
+
+
+@overload
+async def join(
+    room: str = ...,
+    *,
+    server: str | None = ...,
+    params: Params | None = ...,
+    seed: int | None = ...,
+    node_id: str | None = ...,
+    token: str | None = ...,
+    schedule: str | Path | None = ...,
+    schedule_start: str | None = ...,
+    log_dir: str | Path = ...,
+    resume: str | Path | None = ...,
+    background: bool = ...,
+    kind: str | None = ...,
+    speed: float = ...,
+    snapshots: int = ...,
+    ice_servers: Sequence[Mapping[str, Any]] | None = ...,
+    ice_transport_policy: Policy = ...,
+) -> Node: ...
 
 
 async def join(
@@ -41,8 +84,8 @@ async def join(
     snapshots: int = MOST,
     ice_servers: Sequence[Mapping[str, Any]] | None = None,
     ice_transport_policy: Policy = "all",
-) -> Node:
-    """Join a room with a swarm of your own and start to run.
+) -> Node | Recorder:
+    """Join a room with a swarm of your own and start to run; or, with ``kind="recorder"``, write it down.
 
     Parameters
     ----------
@@ -70,6 +113,10 @@ async def join(
         schedule are its own.
     background
         Run node and network in a thread of their own, so that a long blocking cell does not hold them up.
+    kind
+        What the others are told that this is; by default ``"notebook"`` or ``"headless"``. ``"recorder"``
+        joins without a swarm and writes down what everybody in the room says, see
+        :class:`chronoflux.recorder.Recorder`.
     speed
         Simulated seconds per second; alone also ``"max"``, as fast as the machine goes: mesh time is then
         what has passed in the swarm.
@@ -87,24 +134,51 @@ async def join(
     UsageError, ParameterError, LogError, SignalingError
         In one line, saying what to do.
     """
-    node = Node(
-        room,
-        server=server,
-        params=params,
-        seed=seed,
-        node_id=node_id,
-        token=token,
-        schedule=schedule,
-        schedule_start=schedule_start,
-        log_dir=log_dir,
-        resume=resume,
-        kind=kind,
-        speed=speed,
-        duration=duration,
-        snapshots=snapshots,
-        ice_servers=ice_servers,
-        ice_transport_policy=ice_transport_policy,
-    )
+    node: Node | Recorder
+    if kind == RECORDER:
+        _refuse_without_swarm(params=params, seed=seed, schedule=schedule, resume=resume)
+        # Loads aiortc, which takes half a second.
+        module = await asyncio.to_thread(importlib.import_module, "chronoflux.recorder")
+        node = module.Recorder(
+            room,
+            server=server,
+            node_id=node_id,
+            token=token,
+            log_dir=log_dir,
+            ice_servers=ice_servers,
+            ice_transport_policy=ice_transport_policy,
+        )
+    else:
+        node = Node(
+            room,
+            server=server,
+            params=params,
+            seed=seed,
+            node_id=node_id,
+            token=token,
+            schedule=schedule,
+            schedule_start=schedule_start,
+            log_dir=log_dir,
+            resume=resume,
+            kind=kind,
+            speed=speed,
+            duration=duration,
+            snapshots=snapshots,
+            ice_servers=ice_servers,
+            ice_transport_policy=ice_transport_policy,
+        )
+    await _open(node, background=background)
+    return node
+
+
+def _refuse_without_swarm(**given: object) -> None:
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise UsageError(f"a recorder has no swarm: leave out {', '.join(names)}")
+
+
+async def _open(node: Member, *, background: bool) -> None:
+    """Start, in place of whoever of this process goes by the same name in the same room."""
     key = (node.room, node.node_id)
     earlier, _OPEN[key] = _OPEN.get(key), node
 
@@ -117,10 +191,9 @@ async def join(
         with contextlib.suppress(UsageError):  # its loop is gone, and it with it
             await earlier.leave("joined again")
     await (_start_in_thread(node) if background else node.start())
-    return node
 
 
-async def _start_in_thread(node: Node) -> None:
+async def _start_in_thread(node: Member) -> None:
     """Start a node on an event loop that lives in a thread of its own, as long as the node does."""
     started: Future[None] = Future()
     abandoned = threading.Event()

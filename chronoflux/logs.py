@@ -15,7 +15,7 @@ import click
 from chronoflux.errors import LogError, UsageError
 from chronoflux.faces import run_command, run_face
 from chronoflux.telemetry.folder import KEYFRAMES, LOG, segments_of
-from chronoflux.telemetry.inspect import check_run, repair_run, status, summary, types
+from chronoflux.telemetry.inspect import by_text, check_run, has_swarm, repair_run, status, summary, types
 from chronoflux.telemetry.parts import read_entries
 from chronoflux.telemetry.records import REFUSALS, Record, parse, seq_of
 from chronoflux.telemetry.report import Report
@@ -83,6 +83,9 @@ def show(run: Path) -> None:
         for name in ("room", "node", "kind", "seed", "schedule", "start", "end", "host", "resumed"):
             if facts.get(name) is not None:
                 click.echo(f"  {name:10} {facts[name]}")
+        if len(nodes := by_text(table, "node")) > 1:
+            for node, count in nodes.items():
+                click.echo(f"  {count:>10,} of {node}")
         for kind, count in sorted(types(table).items(), key=lambda item: -item[1]):
             click.echo(f"  {count:>10,} {kind}")
         if one.folder is not None:
@@ -102,7 +105,7 @@ def check(runs: tuple[Path, ...], recompute: bool) -> None:
     wrong = 0
     for run in find_runs(runs):
         faults = check_run(run)
-        if recompute and run.folder is not None:
+        if recompute and run.folder is not None and has_swarm(run):
             from chronoflux.replay import Replay
 
             found = Replay(run.folder).recompute()

@@ -8,22 +8,22 @@ import logging
 import math
 import os
 import random
-import socket
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from chronoflux.beginning import Beginning
 from chronoflux.envoy import Envoy
 from chronoflux.errors import UsageError, shorten
+from chronoflux.member import Left, Member, NodeStatus, own_name
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock, utc_ms
 from chronoflux.mesh.gossip import new_id
 from chronoflux.mesh.ice import Ice, Policy
-from chronoflux.mesh.peer import PEER_COLUMNS, Light
+from chronoflux.mesh.peer import PEER_COLUMNS, WITHOUT_SWARM
 from chronoflux.model.events import EVENTS, World
 from chronoflux.model.params import Params
 from chronoflux.model.snapshot import Snapshot
@@ -38,27 +38,14 @@ from chronoflux.version import VERSION
 if TYPE_CHECKING:
     import pandas as pd
 
-    from chronoflux.mesh.room import Room
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 PATIENCE = 5.0  # s before a word is said about what takes so long
-NOT_STARTED = "the node has not started: await node.start(), or use cf.join(…)"
 EVENT_RATE = (20.0, 2.0)  # events/s, and how many seconds' worth at once
 
 
-@dataclass(frozen=True)
-class NodeStatus:
-    """How a node is doing, for people: `light` sums it up, `text` is one line, `problem` what is wrong."""
-
-    room: str
-    node_id: str
-    light: Light
-    text: str
-    problem: str | None
-
-
-class Node:
+class Node(Member):
     """One participant: a swarm, its room and its log.
 
     Made by :func:`chronoflux.join`, which documents the arguments; or ``async with Node("room1") as node``.
@@ -85,13 +72,16 @@ class Node:
         ice_servers: Sequence[Mapping[str, Any]] | None = None,
         ice_transport_policy: Policy = "all",
     ) -> None:
+        super().__init__()
         self._run = Beginning(
             params=params, seed=seed, schedule=schedule, schedule_start=schedule_start, resume=resume
         )
         facts = self._run.facts
         room, node_id, kind = facts.get("room", room), facts.get("node", node_id), facts.get("kind", kind)
         self.kind = kind or ("notebook" if in_notebook() else "headless")
-        self.room, self.node_id = room_name(room), _node_id(node_id, self.kind)
+        if self.kind in WITHOUT_SWARM:
+            raise UsageError(f"a {self.kind} has no swarm, a Node has: use cf.join(…, kind='recorder')")
+        self.room, self.node_id = room_name(room), own_name(node_id, self.kind)
         self.server = server if server in (None, "auto") else server_url(server)
         self.token, self.log_dir = token, Path(log_dir)
         self.seed = self._run.seed
@@ -102,22 +92,12 @@ class Node:
         self._ice = Ice.wanted(ice_servers, ice_transport_policy)
         self._secret = os.urandom(16)
         self._places = random.Random(self.seed ^ 0x5EED)
-        self.clock = MeshClock(self._swarm_time, self._swarm_time) if self._speed == "max" else MeshClock()
-        self.closed = False
-        self._loop: asyncio.AbstractEventLoop | None = None
+        if self._speed == "max":
+            self.clock = MeshClock(self._swarm_time, self._swarm_time)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="chronoflux")
         self._runner: Runner | None = None
         self._envoy: Envoy | None = None
-        self._joined: Room | None = None
-        self._log: RunLog | None = None
-        self._main: asyncio.Task[None] | None = None
-        self._leaving = asyncio.Event()
-        self._starting: asyncio.Task[Any] | None = None
-        self._started = asyncio.Event()
         self._rate = Bucket(*EVENT_RATE, self._seconds())
-        self._reason = "left"
-        self._problem: str | None = None
-        self._close_callbacks: list[Callable[[], None]] = []
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -232,8 +212,8 @@ class Node:
                 await self._leaving.wait()
                 if self._joined is not None:
                     await self._joined.leave(self._reason)
-                raise _Left
-        except* _Left:
+                raise Left
+        except* Left:
             pass
         except* Exception as group:
             self._problem = f"the node stopped: {group.exceptions[0]!r}"
@@ -260,56 +240,7 @@ class Node:
                 self._runner.end(reason)
             tick = self._runner.tick if self._runner else None
             await asyncio.to_thread(self._log.close, "ended", tick)
-        for callback in self._close_callbacks:
-            try:
-                callback()
-            except Exception:
-                log.exception("%s: a callback at its end failed", self.node_id)
-
-    async def leave(self, reason: str = "left") -> None:
-        """Say goodbye to the peers, end the run, close the log. Again: nothing happens."""
-        if self._main is None or not self._main.done():
-            await self.on_loop(self._leave(reason))
-
-    async def _leave(self, reason: str) -> None:
-        self._reason = reason
-        self._leaving.set()
-        if self._starting is not None:
-            self._starting.cancel()  # it ends what it has begun
-            await self._started.wait()
-        elif self._main is not None:
-            await asyncio.wait([self._main])
-        else:
-            await self._end(reason)
-
-    async def on_loop(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await something on the node's own loop, from whichever loop this is called."""
-        if self._loop is None or self._loop is asyncio.get_running_loop():
-            return await work
-        if not self._loop.is_running():
-            work.close()
-            raise UsageError(
-                f"the event loop of node {self.node_id} stands still: it cannot be reached any more"
-            )
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
-
-    async def wait_closed(self) -> None:
-        """Wait until the node ended by itself or by somebody's `leave`."""
-        if self._main is not None:
-            await self.on_loop(_finished(self._main))
-
-    async def __aenter__(self) -> Self:
-        return await self.start()
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self.leave()
-
-    def on_close(self, callback: Callable[[], None]) -> None:
-        """Have a function called when the node has ended (at once, if it has)."""
-        if self.closed:
-            callback()
-        else:
-            self._close_callbacks.append(callback)
+        self._tell_closed()
 
     # -- what a user does ------------------------------------------------------------------------------
 
@@ -410,13 +341,6 @@ class Node:
         return self._envoy.received if self._envoy else 0
 
     @property
-    def path(self) -> Path:
-        """The run's folder."""
-        if self._log is None:
-            raise UsageError(NOT_STARTED)
-        return self._log.path
-
-    @property
     def t(self) -> float:
         """Simulated time, s."""
         return self._runner.t if self._runner else 0.0
@@ -446,51 +370,24 @@ class Node:
         rows = [peer.row(own, self.clock.now()) for peer in self._envoy.peers] if self._envoy else []
         return pd.DataFrame(rows, columns=list(PEER_COLUMNS))
 
-    def flush(self, timeout: float = 2.0) -> bool:
-        """Wait until the records so far are in the file, at most `timeout` seconds; whether they are."""
-        return self._log is None or self._log.flush(timeout)
-
-    def telemetry(self) -> pd.DataFrame:
-        """This run's records so far."""
-        from chronoflux.telemetry import load
-
-        self.flush()
-        return load(self.path)
-
-    def export_log(self, path: str | Path) -> Path:
-        """Write the log as the JSON array of the first ChronoFlux's runner."""
-        from chronoflux.telemetry import export_json
-
-        self.flush()
-        return export_json(self.path, path)
-
     @property
     def status(self) -> NodeStatus:
         """How the node is doing, in one line."""
-        light: Light = "alone"
-        words = "left" if self.closed else "alone (no server wanted)"
-        if self._joined is not None and not self.closed:
-            light, words = self._joined.connection()
-        problem = self._problem or (self._log.problem if self._log else None)
-        problem = problem or (self._envoy.problem if self._envoy else None)
-        return NodeStatus(self.room, self.node_id, light, words, problem)
-
-    def __repr__(self) -> str:
-        status = self.status
-        return f"<Node {status.node_id} in {status.room}: {status.text}>"
+        found = super().status
+        return replace(found, problem=found.problem or (self._envoy.problem if self._envoy else None))
 
     # -- inside ----------------------------------------------------------------------------------------
 
     @property
     def _running(self) -> Runner:
         if self._runner is None:
-            raise UsageError(NOT_STARTED)
+            raise UsageError(self.NOT_STARTED)
         return self._runner
 
     @property
     def _speaking(self) -> Envoy:
         if self._envoy is None:
-            raise UsageError(NOT_STARTED)
+            raise UsageError(self.NOT_STARTED)
         return self._envoy
 
     def _call(self, function: Callable[..., None], *arguments: Any) -> None:
@@ -507,28 +404,8 @@ class Node:
             self._loop.call_soon_threadsafe(function, *arguments)
 
 
-class _Left(Exception):
-    """The node left in order."""
-
-
-async def _finished(task: asyncio.Task[None]) -> None:
-    await asyncio.wait([task])
-
-
 def in_notebook() -> bool:
     """Whether this is a Jupyter kernel."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and hasattr(shell, "kernel")
-
-
-_OWN_SUFFIX = os.urandom(2).hex()
-
-
-def _node_id(given: str | None, kind: str) -> str:
-    """A name checked, or one that stays the same within this process, so that a cell can be run again."""
-    if given is None:
-        return f"{kind}-{socket.gethostname()[:32]}-{_OWN_SUFFIX}"
-    if not isinstance(given, str) or not 0 < len(given) <= 64 or not given.isprintable():
-        raise UsageError(f"node_id = {shorten(given)}: give 1 to 64 printable characters")
-    return given

@@ -40,6 +40,8 @@ class Replay:
         self.path: Path = found[0].folder
         self.facts = read_manifest(self._run, Report(strict=True))
         """What ``run.json`` says."""
+        if self.facts.get("kind") == "recorder":
+            raise LogError(self.path, "is the record of a room: it has no swarm to compute again")
         try:
             self.params, self.seed = Params.from_dict(self.facts["params"]), int(self.facts["seed"])
         except (KeyError, TypeError, ValueError) as error:

@@ -13,7 +13,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -48,8 +48,8 @@ class Listener(Protocol):
     def on_mean_field(self, field: Field) -> None:
         """Ten times a second."""
 
-    def on_record(self, metrics: Mapping[str, Any]) -> None:
-        """Once a second, with the metrics just recorded."""
+    def on_record(self, at: float, metrics: Mapping[str, Any], peerings: Sequence[Mapping[str, Any]]) -> None:
+        """Once a second, with what was just recorded."""
 
     def surroundings(self, at: float, own: Field) -> dict[str, Any]:
         """What a record says of the peers: ``metrics`` to add, and ``peerings``."""
@@ -366,7 +366,7 @@ class Runner:
         self.metrics = metrics | self._surroundings["metrics"]
         peerings = self._surroundings["peerings"]
         self.note("telemetry", metrics=self.metrics, **({"peerings": peerings} if peerings else {}))
-        self._listener.on_record(self.metrics)
+        self._listener.on_record(field.at, self.metrics, peerings)
 
     def _mean_field(self) -> Field:
         R, psi, omega = self._simulation.mean_field()

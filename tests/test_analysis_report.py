@@ -34,6 +34,7 @@ def frame(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
             phase=np.angle(np.exp(2j * np.pi * (1.2 + 0.05 * i) * seconds)),
             hertz=1.2 + 0.05 * i,
             events=tuple((e, "intent") for e in np.arange(30.0, 1150, 60)) if node == "a" else (),
+            strengths=tuple(0.1 + 0.8 * np.random.default_rng(2).random(19)) if node == "a" else (),
         )
     return cf.load(folder)
 
@@ -54,6 +55,9 @@ def test_the_report_answers_every_question(frame: pd.DataFrame) -> None:
     assert "3 runs of 3 nodes over 0.33 h; 0.0% of the node-seconds are not on record" in text
     assert re.search(r"1 change points, at (9\.9|10\.0|10\.1) min", text)
     assert "intent: 19 events (0 left out)" in text
+    assert "intent by E: slope of the response over the dose = " in text
+    assert "1 of 3 pairs beyond chance" in text
+    assert "closest: a → b<script> after 1 s" in text
     assert "most: a → b<script>" in text
     assert "causal emergence Ψ = " in text
 

@@ -10,7 +10,6 @@ import pytest
 
 import chronoflux as cf
 from chronoflux.analysis.rooms import (
-    event_epochs,
     information_flow,
     locked,
     pair_matrix,
@@ -36,16 +35,19 @@ def write(
     phase: np.ndarray,
     hertz: float,
     events: tuple[tuple[float, str], ...] = (),
+    strengths: tuple[float, ...] = (),
     room: str = "lab",
 ) -> None:
-    """A run whose records carry the mesh times `seconds` after START, and its events."""
+    """A run whose records carry the mesh times `seconds` after START, and its events with their E, if any."""
     log = RunLog(folder, room=room, node=node, kind="test", params=Params(), seed=1, schedule="none")
     records = [
         (at, "telemetry", {"H": h, "psi": psi, "omega": 2 * np.pi * hertz})
         for at, h, psi in zip(seconds, order, phase, strict=True)
     ] + [(at, kind, None) for at, kind in events]
+    doses = {at: {"data": {"E": dose}} for (at, _), dose in zip(events, strengths, strict=False)}
     for tick, (at, kind, metrics) in enumerate(sorted(records, key=lambda record: record[0])):
-        log.write(kind, tick=tick, t=float(at), at=START + 1000 * float(at), metrics=metrics)
+        more = doses.get(at, {}) if metrics is None else {}
+        log.write(kind, tick=tick, t=float(at), at=START + 1000 * float(at), metrics=metrics, **more)
     log.close()
 
 
@@ -133,16 +135,6 @@ def test_times_to_sync(frame: pd.DataFrame) -> None:
     found = times_to_sync(pd.concat([records, frame[frame["node"] == "c"]]), hold=20)
     assert found["a"] == 100
     assert np.isnan(found["c"])
-
-
-def test_epochs_round_events_of_a_room(frame: pd.DataFrame) -> None:
-    """Every event of a kind is an epoch in the node that has it on record; the planted response is there."""
-    found = event_epochs(frame, "lion_gate")
-    assert len(found.courses) == 13
-    assert found.mean[found.lag == 0] == pytest.approx(0.3, abs=0.05)
-    assert cf.analysis.recovery_time(found.lag, found.mean) == pytest.approx(6, abs=2)
-    with pytest.raises(ParameterError, match="0 complete samples"):
-        event_epochs(frame, "remote_intent")
 
 
 def test_information_flows_where_it_was_planted(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chronoflux.mesh import dialling
 from chronoflux.signal.server import SignalServer
 from tests.conftest import Joiner
 from tests.old_client import old_client
@@ -53,6 +54,19 @@ async def test_whoever_cannot_link_is_reached_by_relay_or_told_of(server: Signal
     rows = {line.split()[0]: line for line in out.splitlines()}
     assert "server" in rows["runner"]
     assert "no link yet" in rows["deaf"]
+
+
+async def test_who_is_full_says_so_at_once(
+    server: SignalServer, joined: Joiner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the other side has as many links as it makes, that is the reason given, long before an attempt is
+    given up; the relay carries meanwhile, so code 0 in the end."""
+    monkeypatch.setattr(dialling, "MAX_LINKS", 1)
+    nodes = [await joined(server=server.url) for _ in range(2)]
+    await until(lambda: all(list(node.peers["via"]) == ["direct"] for node in nodes))
+    code, out, err = await check("room1", "--server", server.url, "--seconds", "5")
+    assert (code, out.count("refused by the peer: it has 1 links already")) == (0, 2), out + err
+    assert "2 relay" in out
 
 
 async def test_an_empty_room_is_no_fault(server: SignalServer) -> None:

@@ -47,6 +47,10 @@ class Told:
     def __init__(self) -> None:
         self.opened: list[Peer] = []
         self.closed: list[Peer] = []
+        self.full: list[tuple[Peer, str]] = []
+
+    def on_full(self, peer: Peer, reason: str) -> None:
+        self.full.append((peer, reason))
 
     def on_open(self, peer: Peer, link: Any) -> None:
         peer.opened = time.monotonic()
@@ -117,11 +121,29 @@ async def test_a_full_node_says_so(dialling: Dialling) -> None:
     assert "32 links already" in late.why(time.monotonic())
     assert "32 links already" in caller.why(time.monotonic())
     assert late.redial_at is not None
+    assert dialling._listener.full == [(caller, "it has 32 links already")]  # type: ignore[attr-defined]
     dialling.retire(peers[0], "left")
     dialling.dial(late)
     assert late.link is not None
     await dialling.close("done")
     assert all(peer.link is None for peer in [*peers, late])
+
+
+async def test_a_refusal_ends_the_attempt_with_its_reason(dialling: Dialling) -> None:
+    """A peer that says why it does not answer is not waited for: the reason is shown, another try is planned.
+    Nothing else is ended by such a word: neither a link that is up, nor one that the peer itself dialled."""
+    dialled, up, caller = Peer("dialled"), Peer("up"), Peer("caller")
+    dialling.dial(dialled)
+    dialling.dial(up)
+    link(up).open()
+    dialling.on_signal(caller, OFFER, "z")
+    links = link(up), link(caller)
+    for peer in (dialled, up, caller):
+        dialling.on_refused(peer, "it has 32 links already")
+    assert dialled.link is None
+    assert "refused by the peer: it has 32 links already; next try in" in dialled.why(time.monotonic())
+    assert (up.link, caller.link) == links
+    await dialling.close("done")
 
 
 @pytest.mark.parametrize("dials", [True, False])

@@ -196,7 +196,7 @@ async def test_perishable_messages_are_paced_and_dropped_not_queued() -> None:
         a.link.open_rt()
         await until(lambda: a.link._rt is not None and a.link._rt.readyState == "open")
         taken = sum(a.link.send("x" * 100, perishable=True) for _ in range(1000))
-        assert 0 < taken <= link_module.RT_HIGH_WATER / 100 + 1
+        assert 0 < taken <= link_module.PERISHABLE_HIGH_WATER / 100 + 1
         assert a.link.dropped == 1000 - taken
         assert a.link.send("an event")
         await until(lambda: "an event" in b.got)
@@ -207,6 +207,32 @@ async def test_perishable_messages_are_paced_and_dropped_not_queued() -> None:
             taken += a.link.send("y", perishable=True)
             await asyncio.sleep(0)
         assert taken <= rate * (burst + time.monotonic() - begun)
+
+
+@pytest.mark.parametrize("rt", [True, False])
+async def test_events_wait_for_little_on_a_slow_link(rt: bool) -> None:
+    """While nothing gets through, a minute of fields and telemetry leaves at most a few KiB in front of an
+    event, with or without the second channel."""
+    async with pair() as (a, b):
+        await opened(a, b)
+        if rt:
+            a.link.open_rt()
+            await until(lambda: a.link._rt is not None and a.link._rt.readyState == "open")
+        sctp = a.link._connection.sctp  # type: ignore[union-attr]
+        flush, sctp._data_channel_flush = sctp._data_channel_flush, lambda: asyncio.sleep(0)  # type: ignore
+        field, record = "f" * 130, "t" * 700
+        for _ in range(60):
+            for _ in range(10):
+                a.link.send(field, perishable=True)
+            a.link.send(record, droppable=True)
+        channels = [channel for channel in (a.link._channel, a.link._rt) if channel is not None]
+        waiting = sum(channel.bufferedAmount for channel in channels)
+        assert waiting <= link_module.HIGH_WATER + link_module.PERISHABLE_HIGH_WATER + 130 + 700
+        assert a.link.send("an event")
+        assert a.link.dropped >= 600
+        sctp._data_channel_flush = flush
+        await flush()
+        await until(lambda: "an event" in b.got)
 
 
 async def test_a_peer_that_takes_nothing_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:

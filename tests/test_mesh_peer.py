@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chronoflux.errors import ProtocolError
 from chronoflux.mesh.peer import BACKOFF, SLOTS, Peer
 from chronoflux.signal.limits import Bucket
 
@@ -125,3 +126,14 @@ def test_many_origins_do_not_make_it_forget() -> None:
         sender.allows_event("p", AT + 1e9 + 1e5 * i, AT)
     assert not sender.allows_event("p", AT, AT)
     assert len(sender._fired) <= SLOTS
+
+
+def test_kinds_that_a_peer_makes_up_cost_nothing() -> None:
+    """However many kinds of message are refused of a peer, each is counted, and few are told apart."""
+    made = peer()
+    for number in range(10_000):
+        made.refuse(ProtocolError(f"made up {number}", "too long"))
+    made.refuse(ProtocolError("made up 3", "too long"))
+    assert made.refused.total() == 10_001
+    assert made.refused["made up 3"] == 2
+    assert len(made.refused) <= 33

@@ -41,10 +41,10 @@ class Hall:
             for number in action.to:
                 self.heard[number].append(action.message)
 
-    def connect(self, address: str = "10.0.0.1") -> int:
+    def connect(self, address: str = "10.0.0.1", since: float | None = None) -> int:
         number = next(self._numbers)
         self.heard[number] = []
-        self.act(self.lobby.connect(number, address, self.now))
+        self.act(self.lobby.connect(number, address, self.now, since))
         return number
 
     def say(self, number: int, message: p.Message | str | bytes) -> None:
@@ -398,6 +398,20 @@ def test_who_does_not_join_in_time_is_closed() -> None:
     assert hall.lobby.due() == pytest.approx(1010)
     hall.wait(0.1)
     assert hall.errors(slow) == ["join-timeout"]
+    assert hall.closed == {slow: 1008}
+
+
+def test_a_slow_handshake_takes_from_the_time_to_join() -> None:
+    """The ten seconds run from when a socket was accepted, however long its handshake took: who came later
+    may be due earlier."""
+    hall = Hall()
+    quick = hall.connect()
+    slow = hall.connect(since=hall.now - 9)
+    assert hall.lobby.due() == pytest.approx(1001)
+    hall.wait(1)
+    assert hall.closed == {slow: 1008}
+    hall.join(quick)
+    hall.wait(20)
     assert hall.closed == {slow: 1008}
 
 

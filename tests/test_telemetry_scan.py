@@ -71,6 +71,10 @@ def assert_equal(content: bytes) -> None:
     if isinstance(slow, str):
         assert quick == slow
         return
+    for report in (quick.attrs["report"], slow.attrs["report"]):
+        report[
+            "examples"
+        ].sort()  # large files are read ahead: their end may be told of before what precedes it
     assert quick.attrs == slow.attrs
     pd.testing.assert_frame_equal(quick, slow, check_exact=True)
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from chronoflux.analysis.integration import emergence_nats, o_information_nats, phi_r_nats, phi_wms_nats
     from chronoflux.analysis.response import dose_response, recovery_time, spread, superposed_epochs
     from chronoflux.analysis.result import Result
+    from chronoflux.analysis.room_events import event_dose_response, event_epochs, spreads
     from chronoflux.analysis.rooms import (
-        event_epochs,
         information_flow,
         locked,
         pair_matrix,
@@ -69,8 +69,9 @@ _ROOMS = {
     "integration": ("emergence_nats", "o_information_nats", "phi_r_nats", "phi_wms_nats"),
     "response": ("dose_response", "recovery_time", "spread", "superposed_epochs"),
     "result": ("Result",),
+    "room_events": ("event_dose_response", "event_epochs", "spreads"),
     "rooms": (
-        *("event_epochs", "information_flow", "locked", "pair_matrix", "pairs", "side_by_side"),
+        *("information_flow", "locked", "pair_matrix", "pairs", "side_by_side"),
         "times_to_sync",
     ),
     "surrogates": ("block_shuffles", "circular_shifts", "event_shuffles", "iaaft"),
@@ -109,6 +110,7 @@ __all__ = [
     "dose_response",
     "early_warnings",
     "emergence_nats",
+    "event_dose_response",
     "event_epochs",
     "event_shuffles",
     "false_discovery",
@@ -139,6 +141,7 @@ __all__ = [
     "recovery_time",
     "side_by_side",
     "spread",
+    "spreads",
     "superposed_epochs",
     "time_to_sync",
     "times_to_sync",

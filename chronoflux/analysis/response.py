@@ -287,8 +287,7 @@ def spread(
     n, reach = len(x), int(longest / step + 1e-9)
     if not 1 <= reach < n // 4:
         raise ParameterError("longest", longest, f"from {step:g} s to a quarter of the record")
-    x, y = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
-    around = np.fft.irfft(np.fft.rfft(y) * np.fft.rfft(x).conj(), n) / n  # at each circular lag
+    around = correlation_around(x, y)
     lags = np.arange(-reach, reach + 1)
     value, best = float(around[lags].max()), int(lags[np.argmax(around[lags])])
     shifts = np.arange(2 * reach + 1, n - 2 * reach)
@@ -308,3 +307,16 @@ def spread(
         source="cross-correlation; Quian Quiroga and others, Physical Review E 65, 041903, 2002",
     )
     return Spread(delay, delay.replace(name="correlation at that delay", value=value, unit="1"))
+
+
+def correlation_around(x: ArrayLike, y: ArrayLike) -> Floats:
+    """The correlation of y with x turned round by 0, 1, … n − 1 steps, by Fourier transforms: float64 (n,).
+
+    ``x, y``: unbroken series of one length, shape (n,). Element s is high where y follows x after s steps.
+    """
+    a, b = series("x", x), series("y", y)
+    same_length(x=a, y=b)
+    n = len(a)
+    a, b = (a - a.mean()) / a.std(), (b - b.mean()) / b.std()
+    found: Floats = np.fft.irfft(np.fft.rfft(b) * np.fft.rfft(a).conj(), n) / n
+    return found

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from chronoflux.analysis.chance import maximum_statistic
 from chronoflux.analysis.checks import Floats, whole
 from chronoflux.analysis.information import transfer_entropy_by_shift_nats
-from chronoflux.analysis.response import Epochs, epoch_courses, epoch_lags, superpose
 from chronoflux.analysis.result import Result
 from chronoflux.analysis.synchrony import (
     frequency_difference,
@@ -59,10 +58,10 @@ def side_by_side(
     """
     import pandas as pd
 
-    records = _telemetry(frame, column, room)
+    records = telemetry_of(frame, column, room)
     if not step > 0:
         raise ParameterError("step", step, "above 0 s")
-    at = _mesh_time(records)
+    at = mesh_time(records)
     start = float(at.min())
     seconds: Floats = step * np.arange(int((at.max() - start) / step + 0.5) + 1.0)
     values = records[column].to_numpy(np.float64)
@@ -195,42 +194,6 @@ def times_to_sync(
     return pd.Series(found, name="time to sync [s]", dtype=np.float64)
 
 
-def event_epochs(
-    frame: pd.DataFrame,
-    kind: str,
-    column: str = "H",
-    *,
-    before: float = 10.0,
-    after: float = 30.0,
-    step: float = 1.0,
-    gap: float | None = None,
-    room: str | None = None,
-    baseline: bool = True,
-    level: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> Epochs:
-    """A metric round every event of a kind, each in the node that has it on record, over all nodes.
-
-    `kind` is a record's type: ``"intent"`` for own ones, ``"remote_intent"`` for those of peers. Other
-    arguments as of :func:`chronoflux.analysis.response.superposed_epochs`.
-    """
-    records, events = _telemetry(frame, column, room), of_room(frame, room)
-    events = events[events["type"] == kind]
-    lag = epoch_lags(before, after, step)
-    courses = [np.empty((0, len(lag)))]
-    for node, own in records.groupby("node"):
-        times = _mesh_time(own)
-        order = np.unique(times, return_index=True)[1]
-        moments = _mesh_time(events[events["node"] == node])
-        if len(order) >= 2 and len(moments):
-            values = own[column].to_numpy(np.float64)
-            courses.append(epoch_courses(values[order], times[order], moments, lag, gap=gap))
-    return superpose(
-        lag, np.concatenate(courses), baseline=baseline, level=level, resamples=resamples, seed=seed
-    )
-
-
 def information_flow(
     frame: pd.DataFrame,
     column: str = "H",
@@ -262,12 +225,12 @@ def information_flow(
     if len(table.columns) < 2:
         raise ParameterError("nodes", len(table.columns), "at least 2 in the room")
     stretch = longest_stretch(table)
-    stretch = stretch.iloc[: max(lag, history) + _quick_length(len(stretch) - max(lag, history))]
+    stretch = stretch.iloc[: max(lag, history) + quick_length(len(stretch) - max(lag, history))]
     index = list(permutations(table.columns, 2))
     node_of = {node: i for i, node in enumerate(table.columns)}
     courses = {node: stretch[node].to_numpy() for node in table.columns}
     steps = len(stretch) - max(lag, history)
-    turned = _turns(steps, len(table.columns), count, np.random.default_rng(seed))
+    turned = turns(steps, len(table.columns), count, np.random.default_rng(seed))
     values, null = np.empty(len(index)), np.empty((count, len(index)))
     for i, (a, b) in enumerate(index):
         te = transfer_entropy_by_shift_nats(courses[a], courses[b], lag=lag, history=history)
@@ -289,7 +252,7 @@ def information_flow(
     return found
 
 
-def _turns(steps: int, nodes: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def turns(steps: int, nodes: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Steps by which each node is turned in each surrogate (count, nodes), no two nearly by the same.
 
     Any two are apart by a tenth of the circle's share of each at least, drawn evenly under that condition.
@@ -301,7 +264,7 @@ def _turns(steps: int, nodes: int, count: int, rng: np.random.Generator) -> NDAr
     return rng.permuted(free + apart * np.arange(nodes), axis=1)
 
 
-def _quick_length(n: int) -> int:
+def quick_length(n: int) -> int:
     """The greatest length up to n without a prime factor above 11."""
     for length in range(n, 1, -1):
         rest = length
@@ -314,6 +277,7 @@ def _quick_length(n: int) -> int:
 
 
 def longest_stretch(table: pd.DataFrame) -> pd.DataFrame:
+    """The longest part of a table with all its nodes on record."""
     spans = runs(table.notna().all(axis=1).to_numpy())
     if not len(spans):
         raise ParameterError("frame", "no moment with all nodes on record", "nodes that ran at the same time")
@@ -333,6 +297,7 @@ def _or_nan(measure: Callable[..., Result], *arrays: Any, **options: Any) -> flo
 
 
 def of_room(frame: pd.DataFrame, room: str | None) -> pd.DataFrame:
+    """The records of one room; ParameterError when it is not there, or not named among several."""
     rooms = sorted(frame["room"].dropna().unique())
     if room is None and len(rooms) > 1:
         raise ParameterError("room", room, f"one of {', '.join(rooms)}: the frame holds several")
@@ -341,7 +306,8 @@ def of_room(frame: pd.DataFrame, room: str | None) -> pd.DataFrame:
     return frame if room is None else frame[frame["room"] == room]
 
 
-def _telemetry(frame: pd.DataFrame, column: str, room: str | None) -> pd.DataFrame:
+def telemetry_of(frame: pd.DataFrame, column: str, room: str | None) -> pd.DataFrame:
+    """The records of a room that have a value of a metric."""
     if column not in frame or frame[column].dtype.kind not in "fiu":
         raise ParameterError("column", column, "a metric of the frame, such as H, H_local, tau")
     names = ["time", "node", "room", "type", "at", "omega", column]
@@ -353,7 +319,7 @@ def _telemetry(frame: pd.DataFrame, column: str, room: str | None) -> pd.DataFra
     return records
 
 
-def _mesh_time(records: pd.DataFrame) -> Floats:
+def mesh_time(records: pd.DataFrame) -> Floats:
     """Mesh time in s; where there is none, the node's own UTC clock."""
     own = records["time"].to_numpy("datetime64[us]").astype(np.int64) / 1e6
     at: Floats = records["at"].to_numpy(np.float64) / 1e3

@@ -18,8 +18,8 @@ from chronoflux.analysis.criticality import change_points
 from chronoflux.analysis.integration import emergence_nats
 from chronoflux.analysis.response import recovery_time
 from chronoflux.analysis.result import Result
+from chronoflux.analysis.room_events import event_dose_response, event_epochs, spreads
 from chronoflux.analysis.rooms import (
-    event_epochs,
     information_flow,
     locked,
     longest_stretch,
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 FORGETS = 120
 """Seconds that a segment between change points of H lasts at least."""
+DOSES = (("intent", "E"),)
+"""Events that have a dose, and the field of their data that it is."""
 _CIRCULAR = "Quian Quiroga, Kraskov, Kreuz, Grassberger, Physical Review E 65, 041903, 2002"
 FAULTS = ("torn", "bad", "gaps", "missing", "repeats", "clock_steps", "dropped", "superseded")
 """What of the reader's report is told."""
@@ -168,6 +170,14 @@ def responses(study: Study, section: Section) -> None:
         section.figures.append(axes[0].figure)  # type: ignore[arg-type]
     elif not section.lines:
         section.lines.append("no events on record")
+    for kind, dose in ((kind, dose) for kind in study.kinds for name, dose in DOSES if kind.endswith(name)):
+        try:
+            slope, rank = event_dose_response(study.frame, kind, dose, seed=study.seed)
+        except ParameterError as error:
+            section.lines.append(f"{kind} by {dose}: not measured ({error})")
+        else:
+            section.lines += [f"{kind} by {dose}: {slope}", f"{kind} by {dose}: {rank}"]
+            section.sources.append(f"dose and response: {slope.source}; {rank.source}")
     section.sources += [
         "superposed epochs: Chree, Philosophical Transactions A 212, 75, 1913",
         "bootstrap: Efron and Tibshirani, An Introduction to the Bootstrap, 1993",
@@ -227,6 +237,28 @@ def information(study: Study, section: Section) -> None:
     ]
 
 
+def spreading(study: Study, section: Section) -> None:
+    """Which nodes' H follows which others', and how much later."""
+    found = spreads(study.frame, count=study.surrogates, seed=study.seed)
+    section.tables.append(found.reset_index().sort_values("correlation", ascending=False).head(40).round(5))
+    facts, sure = found.attrs, found[found["found"]]
+    section.lines.append(
+        f"{len(sure)} of {len(found)} pairs beyond chance (cross-correlation of the changes of H, delays up "
+        f"to {facts['longest']:g} s, maximum statistic over {facts['surrogates']} circular shifts, "
+        f"p ≤ {facts['level']}; n = {facts['n']:,})"
+    )
+    later = sure[sure["delay_s"] > 0]
+    if len(sure):
+        section.lines.append(f"{len(sure) - len(later)} of them at once (0 s), as under a common event")
+    if len(later):
+        best = later.loc[[later["correlation"].idxmax()]]
+        section.lines.append(
+            f"closest: {_best(best['correlation'], ' → ')} after {best['delay_s'].iloc[0]:g} s, "
+            f"correlation {best['correlation'].iloc[0]:.3f}"
+        )
+    section.sources.append(f"circular shifts: {_CIRCULAR}")
+
+
 def emergence(study: Study, section: Section) -> None:
     """Does the room's mean H tell more of its future than the nodes' one by one?"""
     orders = longest_stretch(side_by_side(study.frame, "H")).to_numpy()
@@ -253,6 +285,7 @@ SECTIONS: dict[str, Callable[[Study, Section], None]] = {
     "Response to events": responses,
     "Change points of the mean H": levels,
     "Spectrum of the mean H": rhythms,
+    "Spread from node to node": spreading,
     "Information flow between nodes": information,
     "Causal emergence of the mean H": emergence,
 }

@@ -41,7 +41,7 @@ class Listener(Spectator):
         self.room: Room
 
     def on_event(self, event: Event) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         self.heard.append((event.id, time.monotonic_ns()))
 
     def fire(self) -> None:

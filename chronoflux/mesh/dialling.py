@@ -35,6 +35,9 @@ class Listener(Protocol):
     def on_closed(self, peer: Peer, link: Link) -> None:
         """The peer's link ended; the peer has none now."""
 
+    def on_full(self, peer: Peer, reason: str) -> None:
+        """An offer of the peer cannot be answered."""
+
 
 class Dialling:
     """See the module.
@@ -106,6 +109,13 @@ class Dialling:
         elif signal.get("type") == "candidate" and len(peer.early) < EARLY:
             peer.early.append(signal)
 
+    def on_refused(self, peer: Peer, reason: str) -> None:
+        """The peer says why it does not answer our offer: no need to wait for the deadline."""
+        if peer.dials and peer.link is not None and peer.link.state == "connecting":
+            peer.reason = f"refused by the peer: {reason}"
+            self.retire(peer, peer.reason)
+            peer.plan_redial(time.monotonic())
+
     def retire(self, peer: Peer, reason: str) -> None:
         """Take the link off a peer and close it in a task that is waited for."""
         link, peer.link = peer.link, None
@@ -130,6 +140,7 @@ class Dialling:
         if pending and own_id < peer.id and now - peer.dialled < CROSSING:
             return  # offers crossed: the smaller id's stands
         if self._full(peer):
+            self._listener.on_full(peer, f"it has {MAX_LINKS} links already")
             return
         self.retire(peer, "replaced by a new offer")
         peer.dials = False

@@ -10,7 +10,7 @@ from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.gossip import FUTURE, Event, Gossip, old_id
-from chronoflux.mesh.messages import Envelope, EventMessage, Field, UnknownEvent
+from chronoflux.mesh.messages import Envelope, EventMessage, Field, Telemetry, UnknownEvent
 from chronoflux.mesh.peer import Peer
 from chronoflux.model.events import EVENTS, World
 
@@ -27,6 +27,10 @@ class Listener(Protocol):
 
     def on_field(self, peer: str, field: Field) -> None:
         """A peer's mean field."""
+
+    def on_telemetry(self, peer: Peer, message: Telemetry) -> None:
+        """A peer's telemetry; in a partial mesh also that of others, when they tell the whole room. May raise
+        ProtocolError."""
 
 
 class Intake:
@@ -73,8 +77,8 @@ class Intake:
                 if peer.field_ is None or message.at > peer.field_.at:
                     peer.field_ = message
                     self._listener.on_field(peer.id, message)
-            case messages.Telemetry():
-                peer.metrics = message.telemetry
+            case Telemetry():
+                self._listener.on_telemetry(peer, message)
                 self._portal(peer, message.portal, message.portal_at, message.portal_origin)
             case messages.Hello():
                 peer.ours, peer.features = True, frozenset(message.features)

@@ -42,8 +42,10 @@ CONNECT_DEADLINE = 20.0  # s; under heavy loss connecting takes up to 11 s
 TEAR_DOWN = 3.0  # s
 MOST_CANDIDATES = 64  # in one description, and as many that come one by one
 END_OF_CANDIDATES = 5.0  # s after the last one; simple-peer never says that it has no more
-HIGH_WATER = 64 * 1024  # bytes buffered above which what may be dropped is dropped
-RT_HIGH_WATER = 2 * 1024  # the same for the channel without retransmission: a second or so of it
+# Bytes buffered above which what may be dropped is dropped. All channels of a link share one queue, first in,
+# first out: so little may wait, so that an event waits for little, and what is told next is the newest.
+HIGH_WATER = 4 * 1024
+PERISHABLE_HIGH_WATER = 512  # of what is worthless when late: a few fields and probes
 MAX_BUFFERED = 4 * 1024 * 1024  # bytes buffered for a peer that takes nothing, after which the link ends
 RT_PACE = (100.0, 0.5)  # messages/s, and seconds' worth at once: flooded, that channel collapses
 FLOOD_MESSAGES = (1000.0, 5.0)  # a second of a peer, and seconds' worth at once: so much waits after a cut
@@ -128,11 +130,11 @@ class Link:
         """Send a message; False when it was not taken: not open, or it may be dropped and would be late.
 
         What is `perishable`, worthless when late, goes over the channel without retransmission where there
-        is one. What is `droppable` is left out when much is waiting already.
+        is one. What is `droppable` is left out when something is waiting already.
         """
-        channel, high = self._channel, HIGH_WATER
+        channel, high = self._channel, PERISHABLE_HIGH_WATER if perishable else HIGH_WATER
         if perishable and self._rt is not None and self._rt.readyState == "open":
-            channel, high = self._rt, RT_HIGH_WATER
+            channel = self._rt
         if self.state != "open" or channel is None or channel.readyState != "open":
             return False
         if (perishable or droppable) and channel.bufferedAmount > high:

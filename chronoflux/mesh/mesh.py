@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
@@ -20,11 +20,13 @@ from chronoflux.mesh.clock import Followed, Judged, MeshClock, monotonic_ms
 from chronoflux.mesh.dialling import Dialling
 from chronoflux.mesh.gossip import RESEND, Event, Gossip
 from chronoflux.mesh.ice import Ice
-from chronoflux.mesh.intake import Intake, Listener
+from chronoflux.mesh.intake import Intake
 from chronoflux.mesh.link import Link
 from chronoflux.mesh.messages import RT_CHANNEL, Field
+from chronoflux.mesh.participant import Participant
 from chronoflux.mesh.peer import RELAY_AFTER, Peer
 from chronoflux.mesh.probing import Probing
+from chronoflux.mesh.strangers import Strangers
 from chronoflux.signal import protocol
 from chronoflux.signal.client import SignalClient
 
@@ -35,29 +37,8 @@ RELAY_FIELD = 0.5  # s between fields over the relay
 RELAY_FIELDS, RELAY_TELEMETRIES = 20.0, 10.0  # messages/s over the relay at most, of the server's 60
 BYE_DEADLINE = 1.0  # s
 HELD = 128  # messages with a time kept until this node knows the room's
-STRANGERS = 256  # old clients of a partial mesh, no neighbours, whose broadcasts are told apart
 LATE = 1.0  # s by which the watch itself must be late before what it sees is not held against peers
 STALL = 5.0  # s late after which links may be dead unnoticed
-
-
-class Participant(Listener, Protocol):
-    """The node, as the mesh sees it. Called on the event loop."""
-
-    def hello(self) -> Mapping[str, Any]:
-        """The fields of ``hello``."""
-
-    def greeting(self) -> Mapping[str, Any]:
-        """The fields of ``state``: what a newcomer takes over."""
-
-    def on_joined(self, peer_id: str) -> None:
-        """This node is in the room, under this id."""
-
-    def on_peer(self, peer: Peer, change: str, reason: str) -> None:
-        """A peer changed: ``linked``, ``unlinked``, ``relayed``, ``quiet``, ``live``, ``gone``; or its clock
-        is ``distrusted``, or ``trusted`` again."""
-
-    def on_clock(self, change: Followed) -> None:
-        """Mesh time has another reference, or was moved."""
 
 
 class Mesh:
@@ -75,6 +56,7 @@ class Mesh:
         self.gossip = Gossip()
         self._node = node
         self._intake = Intake(node, self.gossip, clock, self._pass_on)
+        self._strangers = Strangers(self._intake)
         self._probing = Probing(clock, self.peers, self._send_perishable, self._on_clock)
         self._held: deque[tuple[Peer, messages.Message]] = deque(maxlen=HELD)
         self._untold: deque[str] = deque(maxlen=HELD)
@@ -88,7 +70,6 @@ class Mesh:
         self._may_greet = True
         self._joins = 0
         self._recorded = False
-        self._strangers: dict[str, Peer] = {}
 
     @property
     def id(self) -> str:
@@ -161,27 +142,37 @@ class Mesh:
                 peer.relayed_field = now
                 self._send_relay(peer, field)
 
-    def send_telemetry(self, message: messages.Telemetry) -> None:
-        """Tell the second's telemetry; through the server too, for recorders and old clients without link."""
-        now = time.monotonic()
+    def send_telemetry(self, message: messages.Telemetry, whole: Mapping[str, Any] | None = None) -> None:
+        """Tell the second's telemetry; through the server too, for recorders and old clients without link.
+
+        `whole` is what recorders are told in place of it.
+        """
+        to_recorders = message if whole is None else messages.Telemetry(dict(whole))
+        now, present = time.monotonic(), self._present()
         period = self._relayed(now) / RELAY_TELEMETRIES
-        old_ears = False
-        for peer in self._present():
-            if peer.linked:
-                self._send_direct(peer, messages.encode(message), droppable=True)
-            late = now - peer.relayed_telemetry >= period
-            if late and peer.ours and not peer.direct(now) and self._relaying(peer, now):
-                peer.relayed_telemetry = now
-                self._send_relay(peer, message)
-            old_ears |= not peer.ours and not peer.linked
-        if old_ears or self._recorded:
+        for peer in present:
+            told = to_recorders if peer.kind == "recorder" else message
+            self._tell_telemetry(peer, told, now, period)
+        if self._recorded:
+            self.client.send(protocol.SendTelemetry(telemetry=to_recorders.telemetry))
+        elif any(not peer.ours and not peer.linked for peer in present):
             self.client.send(protocol.SendTelemetry(telemetry=message.telemetry))
 
     def keep_alive(self) -> None:
         """Be heard, as a participant without a swarm, which has nothing to tell; by peers of ours only."""
+        now = time.monotonic()
+        period = self._relayed(now) / RELAY_TELEMETRIES
         for peer in self._present():
             if peer.ours:
-                self._send(peer, messages.Telemetry({}))
+                self._tell_telemetry(peer, messages.Telemetry({}), now, period)
+
+    def _tell_telemetry(self, peer: Peer, message: messages.Telemetry, now: float, period: float) -> None:
+        if peer.linked:
+            self._send_direct(peer, messages.encode(message), droppable=True)
+        late = now - peer.relayed_telemetry >= period
+        if late and peer.ours and not peer.direct(now) and self._relaying(peer, now):
+            peer.relayed_telemetry = now
+            self._send_relay(peer, message)
 
     def _relayed(self, now: float) -> int:
         """How many peers hear us through the server only; they share what it takes from one connection."""
@@ -236,12 +227,9 @@ class Mesh:
             case protocol.Relay():
                 self._on_passed(message.from_, message.data)
             case protocol.Broadcast():
-                if message.from_ in self.peers:
-                    self._on_passed(message.from_, message.data)
-                else:
-                    self._on_stranger(message.from_, message.data)
+                self._on_told_all(message.from_, message.data)
             case protocol.Telemetry():
-                self._on_passed(message.from_, {"type": "telemetry", "telemetry": message.telemetry})
+                self._on_told_all(message.from_, {"type": "telemetry", "telemetry": message.telemetry})
             case protocol.IceServers():
                 self._take_ice_servers(message.ice_servers)
             case protocol.Unlink():
@@ -330,6 +318,11 @@ class Mesh:
         elif peer.dials and not self._leaving:
             peer.plan_redial(time.monotonic())
 
+    def on_full(self, peer: Peer, reason: str) -> None:
+        """See :class:`~chronoflux.mesh.dialling.Listener`: so it need not wait for its deadline."""
+        if self._can_relay(peer):
+            self._send_relay(peer, messages.Refused(reason))
+
     def on_message(self, peer: Peer, data: str | bytes) -> None:
         """See :class:`~chronoflux.mesh.dialling.Listener`: hear it."""
         peer.heard_direct = time.monotonic()
@@ -343,22 +336,12 @@ class Mesh:
                 peer.backlog = deque(self.gossip.recent(self.clock.now()))
             self._hear(peer, lambda: messages.parse(dict(data)))
 
-    def _on_stranger(self, sender: str, data: Mapping[str, Any]) -> None:
-        """Somebody of a partial mesh who is no neighbour broadcast something.
-
-        Events of old clients, which come in no other way, are heard; ours come from neighbours too.
-        """
-        if not self._intake.hops:
-            return
-        if sender not in self._strangers and len(self._strangers) >= STRANGERS:
-            del self._strangers[next(iter(self._strangers))]
-        stranger = self._strangers.setdefault(sender, Peer(sender, in_room=False))
-        try:
-            message = messages.parse(dict(data))
-            if isinstance(message, messages.EventMessage) and not message.envelope.id:
-                self._intake.take(stranger, message)
-        except (ProtocolError, ParameterError) as error:
-            stranger.refuse(error)
+    def _on_told_all(self, sender: str, data: Mapping[str, Any]) -> None:
+        """Somebody told the whole room something."""
+        if sender in self.peers:
+            self._on_passed(sender, data)
+        elif self.clock.settled or data.get("type") != "telemetry":
+            self._strangers.hear(sender, data)
 
     def _hear(self, peer: Peer, decode: Callable[[], messages.Message]) -> None:
         """Take a message; what is refused is counted and goes no further."""
@@ -376,6 +359,8 @@ class Mesh:
                 case messages.ByeAck():
                     if peer.id in self._acks:
                         self._acks[peer.id].set()
+                case messages.Refused():
+                    self._dialling.on_refused(peer, message.reason)
                 case messages.Probe():
                     self._probing.answer(peer, message)
                 case messages.ProbeReply():
@@ -385,7 +370,7 @@ class Mesh:
                 case messages.Field() if not self.clock.settled:
                     pass  # the next is good enough
                 case messages.Telemetry() if not self.clock.settled:
-                    peer.metrics = message.telemetry  # the gate it tells of may wait here as an event
+                    pass  # so is this; the gate it tells of may wait here as an event
                 case messages.Hello():
                     self._intake.take(peer, message)
                     self._probing.begin(peer)

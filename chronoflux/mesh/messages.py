@@ -93,6 +93,12 @@ class ByeAck(Struct, tag_field="type", tag="bye-ack"):
     """The goodbye arrived."""
 
 
+class Refused(Struct, tag_field="type", tag="refused"):
+    """Your offer is not answered, for this reason; told through the server's relay, there being no link."""
+
+    reason: Short = ""
+
+
 class Probe(Struct, tag_field="type", tag="probe"):
     """What time is it with you? `t0` is the asker's mesh time and comes back as it is."""
 
@@ -148,13 +154,12 @@ class Unknown:
 
 
 Clocked = Probe | ProbeReply
-Message = (
-    Hello | Greeting | Telemetry | Field | Bye | ByeAck | Clocked | EventMessage | UnknownEvent | Unknown
-)
+Parting = Bye | ByeAck | Refused
+Message = Hello | Greeting | Telemetry | Field | Parting | Clocked | EventMessage | UnknownEvent | Unknown
 Outgoing = Struct | Mapping[str, Any]
 FIXED: dict[str, type[Struct]] = {
     str(kind.__struct_config__.tag): kind
-    for kind in (Hello, Greeting, Telemetry, Field, Bye, ByeAck, Probe, ProbeReply)
+    for kind in (Hello, Greeting, Telemetry, Field, Bye, ByeAck, Refused, Probe, ProbeReply)
 }
 FIELD_LIMIT = 200.0  # rad/s
 RT_CHANNEL = "chronoflux-rt"  # label of the channel without retransmission, and the feature's name
@@ -184,14 +189,14 @@ def parse(value: Any) -> Message:
         raise ProtocolError("message", "not an object with a type")
     name = value["type"]
     if name in FIXED:
-        message: Message = _convert(value, FIXED[name], name)
+        message: Message = convert(value, FIXED[name], name)
         return message
     if (kind := EVENTS.by_wire(name)) is not None:
         data = value.get(kind.nested) if kind.nested else value
         if not isinstance(data, dict):
             raise ProtocolError(name, f"no object {kind.nested!r}")
         own = {key: data[key] for key in kind.payload.__struct_fields__ if key in data}
-        return EventMessage(kind, _convert(value, Envelope, name), own)
+        return EventMessage(kind, convert(value, Envelope, name), own)
     return _unknown(name, value)
 
 
@@ -199,7 +204,7 @@ def _unknown(name: str, value: dict[str, Any]) -> Message:
     """Something of an unknown type; an event, if it has an event's envelope."""
     if not {"id", "origin", "hops"} <= value.keys():
         return Unknown(name[:64])
-    envelope: Envelope = _convert(value, Envelope, name[:64])
+    envelope: Envelope = convert(value, Envelope, name[:64])
     if not envelope.id or not envelope.origin:
         return Unknown(name[:64])
     if not is_plain(value) or len(msgspec.json.encode(value)) > UNKNOWN_BYTES:
@@ -207,10 +212,11 @@ def _unknown(name: str, value: dict[str, Any]) -> Message:
     return UnknownEvent(name[:64], envelope, value)
 
 
-def _convert(value: Any, kind: type[Struct], name: str) -> Any:
+def convert(value: Any, kind: type[Struct], name: str) -> Any:
+    """A plain object as a `kind`, its texts printable and its numbers finite; raises ProtocolError."""
     try:
         message = msgspec.convert(value, kind)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, RecursionError, UnicodeError) as error:
         raise ProtocolError(name, str(error)) from None
     for key in kind.__struct_fields__:
         item = getattr(message, key)

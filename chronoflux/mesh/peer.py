@@ -32,7 +32,10 @@ SLOTS = 1024  # such counts kept for each link: many origins, each over the last
 GATES = (1.0, 5.0)  # changes of the standing state told by state and telemetry, which repeat it
 GREETINGS = (0.2, 10.0)
 OFFERS = (0.5, 16.0)
+KINDS = 32  # kinds of message told apart in what is refused of a peer
 EARLY = 32  # candidates kept for a peer whose offer has not come yet
+
+WITHOUT_SWARM = ("probe", "recorder")  # kinds
 
 PeerState = Literal["connecting", "live", "quiet", "gone"]
 Via = Literal["direct", "relay", "server", ""]
@@ -73,7 +76,6 @@ class Peer:
     field_: Field | None = None
     relayed_field: float = -1e9
     world: tuple[float, float] | None = None
-    metrics: Mapping[str, Any] = field(default_factory=dict)
     backlog: deque[Event] = field(default_factory=deque)
     early: list[dict[str, Any]] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
@@ -85,6 +87,11 @@ class Peer:
     greetings: Bucket = field(default_factory=lambda: Bucket(*GREETINGS, time.monotonic()))
     gates: Bucket = field(default_factory=lambda: Bucket(*GATES, time.monotonic()))
     _fired: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+    @property
+    def has_swarm(self) -> bool:
+        """Whether it is somebody to couple with, and not one who only looks or listens."""
+        return self.kind not in WITHOUT_SWARM
 
     def describe(self, metadata: Mapping[str, Any]) -> None:
         """Take over what the server or a ``hello`` says; only short printable text counts."""
@@ -200,7 +207,8 @@ class Peer:
     def refuse(self, error: ProtocolError | ParameterError) -> None:
         """Count something of this peer's that was refused."""
         kind = error.kind if isinstance(error, ProtocolError) else error.name.partition(".")[0]
-        self.refused[kind[:32]] += 1
+        known = kind[:32] in self.refused or len(self.refused) < KINDS
+        self.refused[kind[:32] if known else "other"] += 1  # a kind may be any name that the peer made up
         log.debug("refused from %s: %s", self.name, error)
 
     def plan_redial(self, now: float) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from chronoflux.mesh.clock import Followed, MeshClock
 from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.ice import Ice
-from chronoflux.mesh.messages import FEATURES, Field
+from chronoflux.mesh.messages import FEATURES, Field, Telemetry
 from chronoflux.mesh.peer import Peer
 from chronoflux.mesh.room import Room
 from chronoflux.model.events import World
@@ -17,7 +17,7 @@ from chronoflux.version import VERSION
 
 
 class Spectator:
-    """See the module: a :class:`~chronoflux.mesh.mesh.Participant` that applies nothing."""
+    """See the module: a :class:`~chronoflux.mesh.participant.Participant` that applies nothing."""
 
     world: World = (800.0, 600.0)
 
@@ -29,31 +29,42 @@ class Spectator:
         return {"nodeId": self.name, "kind": self.kind, "nodeCount": 0, "version": VERSION}
 
     def hello(self) -> Mapping[str, Any]:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
         return {"version": VERSION, "nodeId": self.name, "kind": self.kind, "features": FEATURES}
 
     def greeting(self) -> Mapping[str, Any]:
-        """See :class:`~chronoflux.mesh.mesh.Participant`: no swarm, nothing to take over."""
+        """See :class:`~chronoflux.mesh.participant.Participant`: no swarm, nothing to take over."""
         return {"nodes": 0, "portal": False, "t": 0.0, "intents": [], "world": list(self.world)}
 
     def on_joined(self, peer_id: str) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
 
     def on_peer(self, peer: Peer, change: str, reason: str) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
 
     def on_clock(self, change: Followed) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
 
     def on_event(self, event: Event) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
 
     def on_field(self, peer: str, field: Field) -> None:
-        """See :class:`~chronoflux.mesh.mesh.Participant`."""
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
+
+    def on_telemetry(self, peer: Peer, message: Telemetry) -> None:
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
 
 
-def visit(room: str, url: str, spectator: Spectator, *, token: str | None = None) -> Room:
-    """A spectator's part in a room, to be run and left like a node's.
+def visit(
+    room: str,
+    server: str,
+    spectator: Spectator,
+    *,
+    clock: MeshClock | None = None,
+    token: str | None = None,
+    ice: Ice | None = None,
+) -> Room:
+    """A spectator's part in a room, to be run and left like a node's; `server` is a URL or ``"auto"``.
 
     Raises
     ------
@@ -62,11 +73,11 @@ def visit(room: str, url: str, spectator: Spectator, *, token: str | None = None
     """
     return Room(
         room,
-        url,
+        server,
         spectator,
-        MeshClock(),
+        clock or MeshClock(),
         secret=os.urandom(16),
         token=token,
         metadata=spectator.metadata(),
-        ice=Ice(),
+        ice=ice or Ice(),
     )

@@ -12,7 +12,8 @@ from typing import Any
 from chronoflux.errors import SignalingError
 from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.ice import Ice
-from chronoflux.mesh.mesh import Mesh, Participant
+from chronoflux.mesh.mesh import Mesh
+from chronoflux.mesh.participant import Participant
 from chronoflux.mesh.peer import Light
 from chronoflux.signal.client import SignalClient
 from chronoflux.signal.server import DEFAULT_PORT, SignalServer

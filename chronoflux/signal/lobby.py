@@ -12,11 +12,12 @@ import hashlib
 import hmac
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from chronoflux.errors import ProtocolError
+from chronoflux.signal.deadlines import Deadlines
 from chronoflux.signal.limits import Gate, Limits
 from chronoflux.signal.protocol import (
     Broadcast,
@@ -115,10 +116,9 @@ class Lobby:
         self._rooms: dict[str, Room] = {}
         self._last_joined = 0
         self._closing = False
-        # When each falls due, by key; each delay is constant, so each is in order of time.
-        self._unjoined: dict[int, float] = {}
-        self._away: dict[str, float] = {}
-        self._renewals: dict[int, float] = {}
+        self._unjoined: Deadlines[int] = Deadlines()
+        self._away: Deadlines[str] = Deadlines()
+        self._renewals: Deadlines[int] = Deadlines()
 
     # --- what the server sees -----------------------------------------------------------------
 
@@ -132,8 +132,8 @@ class Lobby:
         """The ids in each room, earliest first."""
         return {name: list(room.members) for name, room in self._rooms.items()}
 
-    def connect(self, connection: int, address: str, now: float) -> list[Action]:
-        """A socket opened, from `address`."""
+    def connect(self, connection: int, address: str, now: float, since: float | None = None) -> list[Action]:
+        """A socket opened, from `address`; its handshake began at `since` (default: now)."""
         made_up = self._make_id()
         client = Connection(connection, address, made_up, Gate(self.limits, now))
         self._connections[connection] = client
@@ -142,7 +142,7 @@ class Lobby:
             return self._expel(client, "server-full", self.limits.text("server-full"), TRY_LATER)
         if self._addresses[address] > self.limits.per_address:
             return self._expel(client, "address-full", self.limits.text("address-full"), TRY_LATER)
-        self._unjoined[connection] = now + self.limits.join
+        self._unjoined.set(connection, (now if since is None else since) + self.limits.join)
         return [Send((connection,), Welcome(peer_id=made_up, peers=[], server=self._info))]
 
     def receive(self, connection: int, raw: str | bytes, now: float) -> list[Action]:
@@ -168,8 +168,8 @@ class Lobby:
     def disconnect(self, connection: int, now: float, *, clean: bool) -> list[Action]:
         """A socket is gone; `clean` when its client closed it in order."""
         client = self._connections.pop(connection, None)
-        self._unjoined.pop(connection, None)
-        self._renewals.pop(connection, None)
+        self._unjoined.take_back(connection)
+        self._renewals.take_back(connection)
         if client is None:
             return []
         self._addresses[client.address] -= 1
@@ -181,23 +181,23 @@ class Lobby:
         if clean or not member.lasting or len(self._away) >= self.limits.connections:
             return self._leave(member)
         member.connection = None
-        self._away[member.id] = now + self.limits.grace
+        self._away.set(member.id, now + self.limits.grace)
         return []
 
     def due(self) -> float | None:
         """When :meth:`tick` has something to do next."""
-        firsts = [next(iter(table.values()), None) for table in (self._unjoined, self._away, self._renewals)]
+        firsts = (self._unjoined.first(), self._away.first(), self._renewals.first())
         return min((first for first in firsts if first is not None), default=None)
 
     def tick(self, now: float) -> list[Action]:
         """Do what has fallen due: joins too late, absences too long, credentials to renew."""
         actions: list[Action] = []
-        for number in _fallen_due(self._unjoined, now):
+        for number in self._unjoined.fallen(now):
             text = self.limits.text("join-timeout")
             actions += self._expel(self._connections[number], "join-timeout", text, POLICY)
-        for id_ in _fallen_due(self._away, now):
+        for id_ in self._away.fallen(now):
             actions += self._leave(self._members[id_])
-        for number in _fallen_due(self._renewals, now):
+        for number in self._renewals.fallen(now):
             client = self._connections[number]
             if client.member is not None:
                 fresh = self._credentials(client, now)
@@ -224,7 +224,7 @@ class Lobby:
             return self._refuse(client, "not-joined", f"{kind_of(message)}: join a room first", now)
         match message:
             case LeaveRoom():
-                self._renewals.pop(client.number, None)
+                self._renewals.take_back(client.number)
                 return self._leave(member)
             case SendSignal(to=to, signal=signal):
                 return self._pass_on(client, to, Signal(from_=member.id, signal=signal), now)
@@ -257,7 +257,7 @@ class Lobby:
         if known is not None and not stays:
             actions += self._leave(known)
         client.id, client.lasting = id_, client.lasting or message.secret is not None
-        self._unjoined.pop(client.number, None)
+        self._unjoined.take_back(client.number)
         self.counts.joins += 1
         if known is not None and stays:
             return actions + self._return(client, known, message.metadata, now)
@@ -282,7 +282,7 @@ class Lobby:
         changed = member.metadata != metadata
         client.member, member.connection, member.metadata = member, client.number, metadata
         member.lasting = client.lasting
-        self._away.pop(member.id, None)
+        self._away.take_back(member.id)
         return [*self._rooms[member.room].back(member, self._credentials(client, now), changed=changed)]
 
     def _replace(self, old: Connection) -> list[Action]:
@@ -298,7 +298,7 @@ class Lobby:
         others = room.leave(member)
         if not room.members:
             del self._rooms[member.room]
-        self._away.pop(member.id, None)
+        self._away.take_back(member.id)
         client = self._connections.get(member.connection) if member.connection is not None else None
         if client is not None:
             client.member = None
@@ -338,7 +338,7 @@ class Lobby:
 
     def _goodbye(self, client: Connection, error: ErrorMessage, code: int) -> list[Action]:
         client.closing = True
-        self._unjoined.pop(client.number, None)
+        self._unjoined.take_back(client.number)
         return [Send((client.number,), error), Close(client.number, code, error.message)]
 
     # --- odds and ends ------------------------------------------------------------------------
@@ -346,24 +346,10 @@ class Lobby:
     def _credentials(self, client: Connection, now: float) -> list[IceServer]:
         if self._turn is None:
             return []
-        self._renewals.pop(client.number, None)
-        self._renewals[client.number] = now + self._turn.lifetime / 2
+        self._renewals.set(client.number, now + self._turn.lifetime / 2)
         return self._turn.credentials(client.id)
 
 
 def _digest(token: str | None) -> bytes | None:
     """A token's hash: of constant length, so that comparing takes constant time."""
     return None if token is None else hashlib.sha256(token.encode()).digest()
-
-
-K = TypeVar("K")
-
-
-def _fallen_due(table: dict[K, float], now: float) -> Iterator[K]:
-    """Take the keys whose time has come out of a table that is in order of time."""
-    while table:
-        key, at = next(iter(table.items()))
-        if at > now:
-            return
-        del table[key]
-        yield key

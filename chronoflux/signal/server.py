@@ -214,7 +214,8 @@ class SignalServer:
         writer = asyncio.create_task(session.write(), name=f"signaling writer {number}")
         in_order = False
         try:
-            self._act(self.lobby.connect(number, self._address(socket), self._now()))
+            since = self._epoch + cast(Socket, socket).since
+            self._act(self.lobby.connect(number, self._address(socket), self._now(), since))
             in_order = await self._read(number, socket)
         finally:
             del self._sessions[number]

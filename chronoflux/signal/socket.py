@@ -23,7 +23,8 @@ class Socket(ServerConnection):
     """A connection that can be found, and is counted, from when it is accepted, before its handshake.
 
     It is cut when its client has the library keep things without bound: pings whose answers it never
-    reads, or a message in frames without end. ``cut_for`` then says which.
+    reads, or a message in frames without end. ``cut_for`` then says which; ``since`` is when it was accepted,
+    by the loop's clock.
     """
 
     accepted: ClassVar[weakref.WeakSet[Socket]] = weakref.WeakSet()
@@ -33,6 +34,7 @@ class Socket(ServerConnection):
     def __init__(self, *arguments: Any, hall: SignalServer, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._hall = hall
+        self.since = asyncio.get_running_loop().time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         Socket.accepted.add(self)

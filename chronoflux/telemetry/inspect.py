@@ -77,9 +77,19 @@ def status(facts: dict[str, Any]) -> str:
 
 def types(table: Table) -> dict[str, int]:
     """How many records there are of each type."""
-    column = table.texts["type"]
+    return by_text(table, "type")
+
+
+def by_text(table: Table, name: str) -> dict[str, int]:
+    """How many records there are by the text in a column, such as ``node``."""
+    column = table.texts[name]
     counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.texts))
     return dict(zip(column.texts, counts.tolist(), strict=True))
+
+
+def has_swarm(run: RunFiles) -> bool:
+    """Whether it is a run of a swarm, which can be computed again, and not the record of a room."""
+    return read_manifest(run, Report()).get("kind") != "recorder"
 
 
 def check_run(run: RunFiles) -> list[str]:

@@ -72,7 +72,7 @@ class RunLog:
     room, node, kind
         Who runs where; `kind` is ``"notebook"``, ``"headless"``, …
     params, seed, schedule
-        What the run began with.
+        What the run began with; none where there is no swarm.
     extra
         Further facts for ``run.json``.
     queue_bytes
@@ -91,8 +91,8 @@ class RunLog:
         room: str,
         node: str,
         kind: str,
-        params: Params,
-        seed: int,
+        params: Params | None,
+        seed: int | None,
         schedule: str,
         extra: Mapping[str, Any] | None = None,
         queue_bytes: int = QUEUE_BYTES,
@@ -103,7 +103,7 @@ class RunLog:
             "room": valid_text(room),
             "node": valid_text(node),
             "kind": kind,
-            "params": params.to_dict(),
+            "params": None if params is None else params.to_dict(),
             "seed": seed,
             "schedule": schedule,
             "versions": versions(),

@@ -1,0 +1,172 @@
+"""What events do to the nodes of a room, and how order passes from node to node, from loaded logs."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chronoflux.analysis.chance import maximum_statistic
+from chronoflux.analysis.checks import Floats
+from chronoflux.analysis.response import (
+    Epochs,
+    Response,
+    correlation_around,
+    dose_response,
+    epoch_courses,
+    epoch_lags,
+    superpose,
+)
+from chronoflux.analysis.rooms import (
+    longest_stretch,
+    mesh_time,
+    of_room,
+    quick_length,
+    side_by_side,
+    telemetry_of,
+    turns,
+)
+from chronoflux.errors import ParameterError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def event_epochs(
+    frame: pd.DataFrame,
+    kind: str,
+    column: str = "H",
+    *,
+    before: float = 10.0,
+    after: float = 30.0,
+    step: float = 1.0,
+    gap: float | None = None,
+    room: str | None = None,
+    baseline: bool = True,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Epochs:
+    """A metric round every event of a kind, each in the node that has it on record, over all nodes.
+
+    `kind` is a record's type: ``"intent"`` for own ones, ``"remote_intent"`` for those of peers. Other
+    arguments as of :func:`chronoflux.analysis.response.superposed_epochs`.
+    """
+    lag = epoch_lags(before, after, step)
+    courses, _ = _courses(frame, kind, column, lag, gap=gap, room=room)
+    return superpose(lag, courses, baseline=baseline, level=level, resamples=resamples, seed=seed)
+
+
+def event_dose_response(
+    frame: pd.DataFrame,
+    kind: str = "intent",
+    dose: str = "E",
+    column: str = "H",
+    *,
+    before: float = 5.0,
+    after: float = 5.0,
+    room: str | None = None,
+    count: int = 1999,
+    seed: int = 0,
+) -> Response:
+    """Whether a metric changes more after events of a greater dose, over all nodes.
+
+    The dose is a field of the event's data, such as the strength `E` of an intent; the response the metric's
+    mean over `after` s after the event less that over `before` s before it. See
+    :func:`chronoflux.analysis.response.dose_response`.
+
+    Raises
+    ------
+    ParameterError
+        Also when all doses are the same, or fewer than five events have one and are wholly on record.
+    """
+    lag = epoch_lags(before, after, 1.0)
+    courses, data = _courses(frame, kind, column, lag, gap=None, room=room)
+    doses = np.array([_number(found, dose) for found in data], dtype=np.float64)
+    response = courses[:, lag > 0].mean(axis=1) - courses[:, lag < 0].mean(axis=1)
+    return dose_response(doses, response, unit=f"{column} per unit of {dose}", count=count, seed=seed)
+
+
+def _courses(
+    frame: pd.DataFrame, kind: str, column: str, lag: Floats, *, gap: float | None, room: str | None
+) -> tuple[Floats, list[object]]:
+    """A metric at each lag from every event of a kind, in the node that has it on record: (events, lags);
+    and the data of these events."""
+    records, events = telemetry_of(frame, column, room), of_room(frame, room)
+    events = events[events["type"] == kind]
+    courses = [np.empty((0, len(lag)))]
+    data: list[object] = []
+    for node, own in records.groupby("node"):
+        times = mesh_time(own)
+        order = np.unique(times, return_index=True)[1]
+        here = events[events["node"] == node]
+        if len(order) >= 2 and len(here):
+            values = own[column].to_numpy(np.float64)
+            courses.append(epoch_courses(values[order], times[order], mesh_time(here), lag, gap=gap))
+            data += here["data"].tolist()
+    return np.concatenate(courses), data
+
+
+def _number(data: object, field: str) -> float:
+    """A field of an event's data as a number; NaN where there is none."""
+    value = data.get(field) if isinstance(data, dict) else None
+    return float(value) if isinstance(value, int | float) else np.nan
+
+
+def spreads(
+    frame: pd.DataFrame,
+    column: str = "H",
+    *,
+    longest: float = 10.0,
+    count: int = 199,
+    level: float = 0.05,
+    step: float = 1.0,
+    room: str | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Who follows whom, and how much later: the delay at which the changes of a metric agree best.
+
+    The greatest cross-correlation of the steps from moment to moment (a common trend drops out), over delays
+    of up to `longest` s either way. Surrogates, and the error over all pairs, as in
+    :func:`~chronoflux.analysis.rooms.information_flow`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each two nodes, index ``source`` (who is ahead), ``target``; ``delay_s``, the
+        ``correlation`` there, ``p`` (for all pairs together) and ``found`` (p ≤ `level`). A delay of 0 has
+        no direction: both did the same at once, as under a common event.
+    """
+    import pandas as pd
+
+    stretch = longest_stretch(side_by_side(frame, column, step=step, room=room))
+    nodes = list(stretch.columns)
+    if len(nodes) < 2:
+        raise ParameterError("nodes", len(nodes), "at least 2 in the room")
+    n, reach = quick_length(len(stretch) - 1), int(longest / step + 1e-9)
+    if not 1 <= reach < n // 4:
+        raise ParameterError(
+            "longest", longest, f"from {step:g} s to a quarter of the {n * step:g} s there are"
+        )
+    changes = np.diff(stretch.to_numpy(np.float64), axis=0)[:n].T
+    turned = turns(n, len(nodes), count, np.random.default_rng(seed))
+    lags = np.arange(-reach, reach + 1)
+    pairs = list(combinations(range(len(nodes)), 2))
+    values, null, delays = np.empty(len(pairs)), np.empty((count, len(pairs))), np.empty(len(pairs))
+    for i, (a, b) in enumerate(pairs):
+        around = correlation_around(changes[a], changes[b])
+        delays[i] = step * lags[np.argmax(around[lags])]
+        values[i] = around[lags].max()
+        null[:, i] = around[(lags + (turned[:, a] - turned[:, b])[:, None]) % n].max(axis=1)
+    family = maximum_statistic(values, null, level=level)
+    ahead = [
+        (nodes[a], nodes[b]) if delay >= 0 else (nodes[b], nodes[a])
+        for (a, b), delay in zip(pairs, delays, strict=True)
+    ]
+    found = pd.DataFrame(
+        {"delay_s": np.abs(delays), "correlation": values, "p": family.p, "found": family.found},
+        index=pd.MultiIndex.from_tuples(ahead, names=["source", "target"]),
+    )
+    found.attrs = {"n": n, "surrogates": count, "level": level, "longest": longest}
+    return found

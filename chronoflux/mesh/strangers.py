@@ -1,0 +1,40 @@
+"""`Strangers`: those of a partial mesh who are no neighbours of this node, as far as all can hear them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chronoflux.errors import ParameterError, ProtocolError
+from chronoflux.mesh import messages
+from chronoflux.mesh.intake import Intake
+from chronoflux.mesh.peer import Peer
+
+MOST = 256  # that are told apart, as many as a room has
+
+
+class Strangers:
+    """See the module.
+
+    Events of old clients, which come in no other way, are heard; ours come from neighbours too. Telemetry is
+    for recorders, to whom it matters what everybody says.
+    """
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._known: dict[str, Peer] = {}
+
+    def hear(self, sender: str, data: Mapping[str, Any]) -> None:
+        """Take what somebody told the whole room; what is refused is counted and goes no further."""
+        if not self._intake.hops:
+            return
+        if sender not in self._known and len(self._known) >= MOST:
+            del self._known[next(iter(self._known))]
+        stranger = self._known.setdefault(sender, Peer(sender, name=sender[:8], in_room=False))
+        try:
+            message = messages.parse(dict(data))
+            old_event = isinstance(message, messages.EventMessage) and not message.envelope.id
+            if old_event or isinstance(message, messages.Telemetry):
+                self._intake.take(stranger, message)
+        except (ProtocolError, ParameterError) as error:
+            stranger.refuse(error)
