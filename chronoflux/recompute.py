@@ -245,8 +245,8 @@ class Course:
         """Compare the whole swarm with a saved state; compute on to it when it is of a later tick."""
         if moment.simulation.tick >= self._simulation.tick:
             self._go(moment.simulation.tick, moment.position["inputs"])
-        lost = max(0, moment.position["seq"] - self.seq) + max(0, moment.position["inputs"] - self.inputs)
-        if lost:
+        read = {"seq": self.seq, "inputs": self.inputs}
+        if lost := sum(max(0, moment.position[one] - max(read[one], self._from[one])) for one in read):
             self.found.differ(f"{moment.path.name} is ahead of the log: {lost} lines at its end are missing")
             return
         self.found.keyframes += 1
