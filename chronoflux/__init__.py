@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chronoflux.model.simulation import Simulation, Snapshot
     from chronoflux.model.swarm import Pulse, State
     from chronoflux.node import Node
+    from chronoflux.preset import PRESETS as presets
     from chronoflux.recorder import Recorder
     from chronoflux.replay import Replay
     from chronoflux.sweeps import sweep
@@ -39,6 +40,7 @@ _HOMES = {
     "Snapshot": "model.simulation",
     "Node": "node",
     "Recorder": "recorder",
+    "presets": "preset",
     "join": "joining",
     "Replay": "replay",
     "load": "telemetry",
@@ -57,7 +59,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'chronoflux' has no attribute {name!r}")
     module = import_module(f"chronoflux.{_HOMES[name]}")
-    value = globals()[name] = getattr(module, name)
+    value = globals()[name] = module.PRESETS if name == "presets" else getattr(module, name)
     if name in ("Node", "join"):
         _show(import_module("chronoflux.node").Node)
     elif name == "Replay":
@@ -102,6 +104,7 @@ __all__ = [
     "load_peerings",
     "load_phases",
     "load_simulation",
+    "presets",
     "record_phases",
     "save_simulation",
     "sweep",

@@ -23,9 +23,10 @@ import numpy as np
 
 from chronoflux import bench_mesh
 from chronoflux.model import threads
+from chronoflux.model.colours import FIELD_COLOURS
 from chronoflux.model.field import pressure_grid
 from chronoflux.model.params import Params
-from chronoflux.model.raster import FIELD_COLOURS, add_dots, field_image, phase_colours
+from chronoflux.model.raster import add_dots, field_image, phase_colours
 from chronoflux.model.simulation import Simulation
 from chronoflux.model.swarm import State, World
 from chronoflux.plain import plain_step

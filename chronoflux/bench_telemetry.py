@@ -15,10 +15,15 @@ import numpy as np
 
 from chronoflux.bench import Row
 from chronoflux.model.params import Params
+from chronoflux.model.simulation import Simulation
 from chronoflux.roofline import Times
 from chronoflux.telemetry import RunLog, load
 from chronoflux.telemetry.folder import LOG
-from chronoflux.telemetry.records import to_json
+from chronoflux.telemetry.inputs import single, widened
+from chronoflux.telemetry.packing import TELEMETRY
+from chronoflux.telemetry.records import rounded, to_json
+from chronoflux.telemetry.rotation import publish, trim_log
+from chronoflux.telemetry.segments import KINDS
 
 START = 1_800_000_000_000
 NIGHT = 43_200
@@ -70,15 +75,19 @@ def record(seq: int, values: Any) -> dict[str, Any]:
     return found | {"seq": seq, "mono": 10**12 + 10**9 * seq + int(1e6 * values[6])}
 
 
-def write_run(folder: Path, records: int) -> Path:
-    """A run folder of so many records, as if from a node."""
+def write_run(folder: Path, records: int, closed: int = 0) -> Path:
+    """A run folder of so many records, as if from a node; `closed`: so many each in segments."""
     folder.mkdir(parents=True)
     facts = {"schema": 1, "run": folder.name, "room": "bench", "node": folder.name, "status": "running"}
     (folder / "run.json").write_text(json.dumps(facts))
     rng = np.random.default_rng(len(folder.name))
-    with open(folder / LOG, "wb") as file:
-        for seq in range(records):
-            file.write(to_json(record(seq, rng.random(7))) + b"\n")
+    for first in range(0, records, closed or records):
+        with open(folder / LOG, "ab") as file:
+            for seq in range(first, min(records, first + (closed or records))):
+                file.write(to_json(record(seq, rng.random(7))) + b"\n")
+        if closed:
+            publish(folder, TELEMETRY)
+            trim_log(folder, LOG)
     return folder
 
 
@@ -109,14 +118,24 @@ def reading(folder: Path, records: int, repeats: int) -> Iterator[Row]:
     yield Row("load beside these", rate / plain, "times", 5)
 
 
-def night(folder: Path, nodes: int, records: int) -> Iterator[Row]:
-    """A folder of many nodes, read in a process of its own."""
+def reading_segments(folder: Path, records: int, repeats: int) -> Iterator[Row]:
+    """Closed segments, each of 64 MB of lines or so, into a frame."""
+    run = write_run(folder / "closed", records, max(50, records // 5))
+    load(run)
+    rate = records / Times.of(lambda: load(run), repeats).median
+    yield Row(f"load {records:,} records, closed segments", rate / 1e6, "M records/s", 3)
+
+
+def night(folder: Path, nodes: int, records: int, closed: int) -> Iterator[Row]:
+    """A folder of many nodes, read in a process of its own; `closed`: records in a segment, or 0."""
+    nights = folder / f"night-{closed}"
     for number in range(nodes):
-        write_run(folder / "night" / f"n{number}", records)
-    small = write_run(folder / "small", 100)
-    command = [sys.executable, "-c", _NIGHT_READ, str(small), str(folder / "night")]
+        write_run(nights / f"n{number}", records, closed)
+    small = write_run(folder / f"small-{closed}", 100, closed and 50)
+    command = [sys.executable, "-c", _NIGHT_READ, str(small), str(nights)]
     count, took, peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    case = f"{nodes} nodes, {int(count):,} records, to a frame"
+    form = "hourly segments" if closed else "JSON Lines"
+    case = f"{nodes} nodes, {int(count):,} records, {form}, to a frame"
     yield Row(case, float(took), "s", 2, True)
     if sys.platform == "linux":
         yield Row(f"{case}, peak memory", float(peak) / 1e6, "MB", 600, True)
@@ -148,13 +167,84 @@ def resident(folder: Path, records: int) -> Row:
     return Row(f"memory of a node, growth to {records:,} records", (most - early) / 1e6, "MB", 10, True, note)
 
 
+def coupled(folder: Path, seconds: float) -> Path:
+    """A run that really coupled with five peers, with its segments closed: six swarms, one of them on record.
+
+    Fields come eight times a second, as from the runner; what is said of clocks is made up as they say it.
+    """
+    rng = np.random.default_rng(11)
+    params = Params(oscillators=60, mesh_coupling=0.5, noise=0.5)
+    own, *others = (Simulation(params, seed=seed) for seed in range(6))
+    for swarm in (own, *others):
+        swarm.anchor(START + float(rng.uniform(0, 16)))
+    peers = {f"{number:032x}": swarm for number, swarm in enumerate(others, 0xABCDEF0123456789ABCDEF)}
+    facts: dict[str, Any] = {"kind": "bench", "seed": 0, "schedule": "none"}
+    with RunLog(folder, room="bench", node="coupled", params=params, **facts) as log:
+        while own.t < seconds:
+            for peer, swarm in peers.items():  # each at its own moment
+                second, ticks = int(own.t), int(rng.integers(1, 3))
+                for one in (own, *others):
+                    one.advance(ticks)
+                _hear(own, peer, swarm, log)
+                if int(own.t) > second:
+                    _record(own, peers, log, rng)
+                    log.flush(60)
+    for kind in KINDS:
+        publish(log.path, kind)
+        trim_log(log.path, kind.log)
+    return log.path
+
+
+def _hear(own: Simulation, peer: str, swarm: Simulation, log: RunLog) -> None:
+    """Hear a peer's field, and put it on record, as the runner does."""
+    R, psi, omega = (single(value) for value in swarm.mean_field())
+    if omega != omega:  # before the first tick
+        return
+    at = round(swarm.mesh_time(), 3)
+    own.hear(peer, at, widened(R), widened(psi), widened(omega))
+    log.write_input(own.tick, peer=peer, at=at, R=R, psi=psi, omega=omega)
+
+
+def _record(own: Simulation, peers: dict[str, Simulation], log: RunLog, rng: np.random.Generator) -> None:
+    R, psi, _ = own.mean_field()
+    pairs = []
+    for number, (peer, swarm) in enumerate(peers.items()):
+        theirs, angle, _ = swarm.mean_field()
+        age = own.t % 10  # s since the last good probe
+        rtt = 0.5 + 0.1 * number + 0.01 * (int(own.t / 10) * 7919 % 97)
+        facts = {"rtt_ms": rtt, "offset_ms": number - 2 + float(rng.integers(3)) / 4096}
+        facts |= {"R": theirs, "dpsi": float(np.angle(np.exp(1j * (angle - psi))))}
+        pairs.append(rounded({"id": peer, **facts, "uncertainty_ms": rtt / 2 + 0.015 * age, "via": "direct"}))
+    metrics = own.metrics() | {"nodes": 60, "intents": len(own.pulses), "portal": own.portal}
+    metrics |= {"peers": 5, "H_mesh": R}
+    log.write(
+        "telemetry", tick=own.tick, t=round(own.t, 9), at=own.mesh_time(), metrics=metrics, peerings=pairs
+    )
+
+
+def disk(folder: Path, seconds: float) -> Iterator[Row]:
+    """What twelve hours at a record a second and five peers take, from the segments of a part of it."""
+    run = coupled(folder, seconds)
+    part = f"from {seconds / 3600:.2g} h"
+    for stem, most in (("telemetry", 6), ("inputs", 40)):
+        size = sum(path.stat().st_size for path in run.glob(f"{stem}-*.parquet"))
+        yield Row(
+            f"disk of 12 h with 5 peers: {stem}", size / 1e6 * NIGHT / seconds, "MB", most, True, note=part
+        )
+
+
 def measure(quick: bool, scale: float) -> Iterator[Row]:
     """All rows, one after another; `quick` with a tenth of the records."""
     scale *= 0.1 if quick else 1
     with TemporaryDirectory() as name:
         folder = Path(name)
         yield from reading(folder, max(100, int(1e6 * scale)), 3)
-        yield from night(folder, 20, max(100, int(NIGHT * scale)))
+        yield from reading_segments(folder, max(250, int(1e6 * scale)), 3)
+        for closed in (0, 3600):
+            yield from night(
+                folder, 20, max(100, int(NIGHT * scale)), closed and max(50, int(closed * scale))
+            )
+        yield from disk(folder, max(20.0, 3600 * scale))
         yield writing(folder, max(100, int(2e4 * scale)))
         if (records := int(1e6 * scale)) > EARLY and sys.platform == "linux":
             yield resident(folder, records)

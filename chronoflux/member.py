@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from chronoflux.errors import UsageError, shorten
+from chronoflux.errors import UsageError
 from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.peer import Light
 from chronoflux.telemetry import RunLog
@@ -164,15 +162,3 @@ class Left(Exception):
 
 async def _finished(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
-
-
-_OWN_SUFFIX = os.urandom(2).hex()
-
-
-def own_name(given: str | None, kind: str) -> str:
-    """A name checked, or one that stays the same within this process, so that a cell can be run again."""
-    if given is None:
-        return f"{kind}-{socket.gethostname()[:32]}-{_OWN_SUFFIX}"
-    if not isinstance(given, str) or not 0 < len(given) <= 64 or not given.isprintable():
-        raise UsageError(f"node_id = {shorten(given)}: give 1 to 64 printable characters")
-    return given

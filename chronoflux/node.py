@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import random
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from chronoflux.beginning import Beginning
 from chronoflux.envoy import Envoy
 from chronoflux.errors import UsageError, shorten
-from chronoflux.member import Left, Member, NodeStatus, own_name
+from chronoflux.foreground import watch
+from chronoflux.identity import in_notebook, node_name
+from chronoflux.member import Left, Member, NodeStatus
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock, utc_ms
 from chronoflux.mesh.gossip import new_id
@@ -81,7 +82,7 @@ class Node(Member):
         self.kind = kind or ("notebook" if in_notebook() else "headless")
         if self.kind in WITHOUT_SWARM:
             raise UsageError(f"a {self.kind} has no swarm, a Node has: use cf.join(…, kind='recorder')")
-        self.room, self.node_id = room_name(room), own_name(node_id, self.kind)
+        self.room, self.node_id = room_name(room), node_name(node_id, self.kind)
         self.server = server if server in (None, "auto") else server_url(server)
         self.token, self.log_dir = token, Path(log_dir)
         self.seed = self._run.seed
@@ -241,6 +242,10 @@ class Node(Member):
             tick = self._runner.tick if self._runner else None
             await asyncio.to_thread(self._log.close, "ended", tick)
         self._tell_closed()
+
+    async def run(self, seconds: float) -> None:
+        """Wait for `seconds` with a progress bar, where nothing is updated between cells."""
+        await watch(self, seconds)
 
     # -- what a user does ------------------------------------------------------------------------------
 
@@ -402,10 +407,3 @@ class Node(Member):
             function(*arguments)
         else:
             self._loop.call_soon_threadsafe(function, *arguments)
-
-
-def in_notebook() -> bool:
-    """Whether this is a Jupyter kernel."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return shell is not None and hasattr(shell, "kernel")

@@ -31,7 +31,7 @@ REMOTE = "remote_"
 
 @dataclass
 class Recomputed:
-    """What :meth:`Replay.recompute` found; true when everything agrees.
+    """What :meth:`Past.recompute` found; true when everything agrees.
 
     ``records``, ``keyframes``: how many were compared. ``differences``: in words, at most the first 20 of
     ``different``. ``simulation``: the swarm at the end.
@@ -253,9 +253,8 @@ class Course:
         """Compare the whole swarm with a saved state; compute on to it when it is of a later tick."""
         if moment.simulation.tick >= self._simulation.tick:
             self.go(moment.simulation.tick, moment.position["inputs"])
-        seq, inputs = (max(getattr(self, name), self._from[name]) for name in ("seq", "inputs"))
-        lost = max(0, moment.position["seq"] - seq) + max(0, moment.position["inputs"] - inputs)
-        if lost:
+        read = {"seq": self.seq, "inputs": self.inputs}
+        if lost := sum(max(0, moment.position[one] - max(read[one], self._from[one])) for one in read):
             self.found.differ(f"{moment.path.name} is ahead of the log: {lost} lines at its end are missing")
             return
         self.found.keyframes += 1

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from chronoflux.errors import UsageError
-from chronoflux.member import Left, Member, own_name
+from chronoflux.identity import node_name
+from chronoflux.member import Left, Member
 from chronoflux.mesh.ice import Ice, Policy
 from chronoflux.mesh.peer import PEER_COLUMNS, Peer
 from chronoflux.mesh.probe import visit
@@ -49,7 +50,7 @@ class Recorder(Member):
         super().__init__()
         if server is None:
             raise UsageError("a recorder hears a room's nodes through its server: give one, or server='auto'")
-        self.kind, self.room, self.node_id = KIND, room_name(room), own_name(node_id, KIND)
+        self.kind, self.room, self.node_id = KIND, room_name(room), node_name(node_id, KIND)
         self.server = server if server == "auto" else server_url(server)
         self.token, self.log_dir = token, Path(log_dir)
         self._ice = Ice.wanted(ice_servers, ice_transport_policy)

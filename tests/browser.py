@@ -70,7 +70,7 @@ async def lab(folder: Path) -> AsyncIterator[str]:
             stderr=log,
         )
         try:
-            await until(lambda: process.returncode is not None or _answers(f"{url}/api"), 40, "JupyterLab")
+            await until(lambda: process.returncode is not None or _answers(f"{url}/api"), 120, "JupyterLab")
             assert process.returncode is None, (own / "lab.log").read_text()
             yield url
         finally:
@@ -99,7 +99,7 @@ async def notebook_page(folder: Path, cells: Sequence[str]) -> AsyncIterator[Pag
 async def open_notebook(page: Page, url: str) -> None:
     """Go to the notebook (again) and wait for its kernel."""
     await page.goto(f"{url}/lab/tree/test.ipynb?reset")
-    await page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=40_000)
+    await page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=120_000)
     await page.evaluate(READY)
 
 

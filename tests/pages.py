@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import comm
 import ipywidgets
@@ -18,14 +18,18 @@ Message = tuple[str, dict[str, Any], list[Any]]
 
 
 class Recorded(BaseComm):
-    """A comm that keeps what is published on it."""
+    """A comm that keeps what is published on it, for itself and in `all_messages`."""
+
+    all_messages: ClassVar[list[Message]] = []
 
     def __init__(self, **options: Any) -> None:
         self.messages: list[Message] = []
         super().__init__(**options)
 
     def publish_msg(self, msg_type: str, data: Any = None, buffers: Any = None, **_: Any) -> None:
-        self.messages.append((msg_type, data or {}, list(buffers or [])))
+        message = (msg_type, data or {}, list(buffers or []))
+        self.messages.append(message)
+        self.all_messages.append(message)
 
 
 class Page:
@@ -38,8 +42,17 @@ class Page:
         """All frames sent so far: their tag, and all buffers."""
         return [
             (data["content"]["chronoflux"], buffers)
-            for kind, data, buffers in _CANVAS_MANAGER.comm.messages
+            for kind, data, buffers in Recorded.all_messages
             if kind == "comm_msg" and data.get("method") == "custom" and "chronoflux" in data["content"]
+        ]
+
+    @property
+    def files(self) -> list[tuple[dict[str, Any], Any]]:
+        """All files sent so far for the page to keep: their tag, and their content."""
+        return [
+            (data["content"], buffers[0])
+            for kind, data, buffers in Recorded.all_messages
+            if kind == "comm_msg" and data.get("method") == "custom" and "save" in data["content"]
         ]
 
     def frames_of(self, view: Any) -> list[int]:
@@ -91,6 +104,7 @@ def within(widget: Any) -> Iterator[Any]:
 def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     """A page; when it ends, no widget made meanwhile may be left."""
     before = set(_instances)
+    Recorded.all_messages.clear()
     monkeypatch.setattr(comm, "create_comm", Recorded)
     canvas = _CANVAS_MANAGER.comm
     _CANVAS_MANAGER.comm = Recorded(comm_id=canvas.comm_id)

@@ -6,6 +6,7 @@ import asyncio
 import random
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +28,7 @@ class SwarmSource:
         self.table = pd.DataFrame(columns=["id", "name", "H", "dpsi"])
         self.light, self.text, self.problem = "alone", "alone (no server wanted)", None
         self.room = "room1"
+        self.notes: list[str] = []
         self._places = random.Random(seed)
         self._callbacks: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
@@ -88,6 +90,13 @@ class SwarmSource:
         whole = kind.check(kind.place(data, world, self._places), world)
         self.fired.append((name, whole, threading.current_thread().name))
         self.simulation.fire(name, **whole)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def export_log(self, path: str | Path) -> Path:
+        Path(path).write_text("[]")
+        return Path(path)
 
     def on_close(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)

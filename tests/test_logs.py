@@ -16,13 +16,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chronoflux import logs
+from chronoflux.errors import LogError
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
+from chronoflux.past import Past
 from chronoflux.recompute import _unequal
-from chronoflux.replay import Replay
 from chronoflux.telemetry import RunLog, load, load_simulation
 from chronoflux.telemetry.inspect import check_run
+from chronoflux.telemetry.rotation import publish, trim_log
 from chronoflux.telemetry.saved import pack_simulation
+from chronoflux.telemetry.segments import KINDS
 from chronoflux.telemetry.sources import find_runs
 
 PARAMS = Params(oscillators=20)
@@ -166,18 +169,29 @@ def corrupt(run: Path, rng: random.Random, times: int) -> None:
     kept = {path: path.read_bytes() for path in files}
     states = {path: load_simulation(path).save() for path in files if path.suffix == ".npz"}
     values = load(run).set_index("seq")[["tick", "H", "psi", "tau"]]
-    for _ in range(times):
-        path = rng.choice(files)
+    for number in range(times):
+        path = rng.choice([path for path in files if kept[path]])
         content = bytearray(kept[path])
         place = rng.randrange(len(content))
-        junk = rng.randrange(256) if path in states else rng.choice(b'\0\n",}\xff')
+        binary = path.suffix in (".npz", ".parquet")
+        junk = rng.randrange(256) if binary else rng.choice(b'\0\n",}\xff')
         before, content[place] = content[place], junk
         path.write_bytes(content)
         faults = check_run(find_runs(run)[0])
         assert all(run.name in fault for fault in faults)
         if path in states and not faults:
             assert not _unequal(states[path], load_simulation(path).save()), (path, place, before)
-        frame = load(run).set_index("seq")
+        assert faults or path.suffix != ".parquet" or junk == before
+        if number % 10 == 0:
+            for words in (("ls", run), ("show", run), ("check", run), ("tail", run, "--once")):
+                assert "unexpected" not in call(*words).output
+        try:
+            frame = load(run).set_index("seq")
+        except LogError as error:  # nothing is left
+            if run.name not in str(error):
+                raise
+            path.write_bytes(kept[path])
+            continue
         frame = frame[frame.index.isin(values.index)]
         shared = values.loc[frame.index]
         wrong = (frame[list(values)] != shared) & frame[list(values)].notna() & shared.notna()
@@ -192,19 +206,37 @@ def test_damage_is_found(run: Path) -> None:
     corrupt(run, random.Random(1), 40)
 
 
+@pytest.fixture
+def closed(run: Path) -> Path:
+    """A run in segments; inputs are in the JSON Lines as well."""
+    for kind in KINDS:
+        publish(run, kind)
+    trim_log(run, "telemetry.jsonl")
+    return run
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_damage_is_found_in_segments(closed: Path) -> None:
+    """In a closed segment any byte that is another is found: it is not read, and named."""
+    corrupt(closed, random.Random(4), 11)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_damage_is_found_at_a_thousand_places(run: Path) -> None:
-    """The same at a thousand places."""
-    corrupt(run, random.Random(2), 1000)
+@pytest.mark.parametrize("form", ["run", "closed"])
+def test_damage_is_found_at_a_thousand_places(form: str, request: pytest.FixtureRequest) -> None:
+    """The same at a thousand places, each in JSON Lines and in segments."""
+    corrupt(request.getfixturevalue(form), random.Random(2), 1000)
 
 
 KILLED = """
 import asyncio, sys
 import chronoflux.runner as runner
+import chronoflux.telemetry.rotation as rotation
 from chronoflux.model.params import Params
 from chronoflux.node import Node
 runner.KEYFRAME_PERIOD, runner.CHECKPOINT_PERIOD = 10, 0.01
+rotation.AGE, rotation.TRIM_AFTER = 0.05, 0.02
 async def main():
     options = {"params": Params(oscillators=20, noise=0.1), "seed": 7, "schedule": "classic", "node_id": "n1"}
     if len(sys.argv) > 2:
@@ -218,7 +250,7 @@ asyncio.run(main())
 
 
 def kill_and_go_on(log_dir: Path, rng: random.Random, times: int) -> None:
-    """Kill a node again and again that writes and checkpoints as fast as it can, and goes on each time."""
+    """Kill a node again and again that writes, rotates and checkpoints as it can, and goes on each time."""
     more: list[str] = []
     for _ in range(times):
         command = [sys.executable, "-c", KILLED, str(log_dir), *more]
@@ -232,7 +264,8 @@ def kill_and_go_on(log_dir: Path, rng: random.Random, times: int) -> None:
         assert load(path)["time"].max().timestamp() * 1000 > killed - 1500
         assert call("repair", path).exit_code == 0
         assert not check_run(find_runs(path)[0])
-    found = Replay(path).recompute()
+    assert len(list(path.glob("telemetry-*.parquet"))) > times
+    found = Past(path).recompute()
     assert found, str(found)
     assert len(load(path, strict=True).query("type == 'resume'")) == times - 1
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 import chronoflux as cf
-from chronoflux import runner as runner_module
+from chronoflux import pace
 from chronoflux.mesh import mesh as mesh_module
 from chronoflux.mesh.link import Link
 from chronoflux.node import Node
@@ -56,7 +56,7 @@ async def test_after_a_stall_a_dead_link_is_replaced_and_a_live_one_kept(
     one is dialled seconds later, while the others go on as they are."""
     monkeypatch.setattr(mesh_module, "LATE", 0.3)
     monkeypatch.setattr(mesh_module, "STALL", 0.6)
-    monkeypatch.setattr(runner_module, "STALL", 600.0)
+    monkeypatch.setattr(pace, "STALL", 600.0)
     a, b, c = [await joined(server=server.url, params=QUICK) for _ in range(3)]
     await linked(a, b, c)
     kept, dead = link(c, a), link(b, a)

@@ -32,8 +32,8 @@ async def main(name, port, logs):
     while True:
         table = node.peers
         direct = sorted(table.loc[table["via"] == "direct", "name"])
-        facts = {"hosts": node._joined._hosted is not None, "direct": direct, "light": node.status.light}
-        print(json.dumps(facts | {"received": node.received}), flush=True)
+        why = {"status": node.status.text, "reasons": dict(zip(table["name"], table["reason"]))}
+        print(json.dumps({"hosts": node._joined._hosted is not None, "direct": direct, **why}), flush=True)
         await asyncio.sleep(0.1)
 
 asyncio.run(main(*sys.argv[1:]))
@@ -53,9 +53,17 @@ class Notebook:
         while line := await self.process.stdout.readline():
             self.says = json.loads(line)
 
-    def linked_to(self, *names: str) -> bool:
-        """Whether it has a direct link to exactly these."""
-        return self.says.get("direct") == sorted(names)
+    async def joins(self) -> None:
+        """Wait until it has loaded its kernels, however busy the machine is, and is part of the room."""
+        await until(lambda: self.says or self.process.returncode is not None, 300, "a notebook has started")
+        assert self.says, "it ended without a word"
+
+    async def links_to(self, *names: str) -> None:
+        """Wait until it has a direct link to exactly these."""
+        try:
+            await until(lambda: self.says.get("direct") == sorted(names), 40, f"a link to {names}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it says {self.says}") from None
 
 
 @asynccontextmanager
@@ -84,18 +92,20 @@ async def test_when_the_first_notebook_is_killed_the_others_find_a_new_server(
     port = unused_tcp_port
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(notebook("first", port, tmp_path))
-        await until(lambda: first.says.get("hosts"), timeout=40)
+        await first.joins()
+        assert first.says["hosts"]
         second, third = [
             await stack.enter_async_context(notebook(name, port, tmp_path)) for name in ("second", "third")
         ]
-        await until(lambda: second.linked_to("first", "third"), timeout=40)
-        await until(lambda: third.linked_to("first", "second"), timeout=40)
+        await asyncio.gather(second.joins(), third.joins())
+        await asyncio.gather(second.links_to("first", "third"), third.links_to("first", "second"))
         os.kill(first.process.pid, signal.SIGKILL)
         await until(lambda: second.says["hosts"] or third.says["hosts"], timeout=30)
-        await until(lambda: second.linked_to("third") and third.linked_to("second"), timeout=30)
+        await asyncio.gather(second.links_to("third"), third.links_to("second"))
         assert second.says["hosts"] != third.says["hosts"]
         fourth = await stack.enter_async_context(notebook("fourth", port, tmp_path))
-        await until(lambda: fourth.linked_to("second", "third"), timeout=40)
+        await fourth.joins()
+        await fourth.links_to("second", "third")
         assert not fourth.says["hosts"]
 
 

@@ -7,23 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from chronoflux.model import raster
+from chronoflux.model.colours import FIELD_COLOURS, PALETTES, PHASE_COLOURS, PORTAL_COLOURS, oklab
 from chronoflux.model.field import TOP
-
-# Linear RGB as seen with full protanopia and deuteranopia: Machado, Oliveira and Fernandes 2009, table 1.
-PROTANOPIA = np.array(
-    [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
-)
-DEUTERANOPIA = np.array(
-    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
-)
-
-
-def as_seen(rgb: np.ndarray, deficiency: np.ndarray) -> np.ndarray:
-    value = rgb / 255
-    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    linear = np.clip(linear @ deficiency.T, 0, 1)
-    value = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.round(value * 255).astype(np.uint8)
 
 
 @settings(deadline=None)  # the first example compiles
@@ -51,16 +36,16 @@ def test_levels_of_strange_values_and_layouts() -> None:
 @given(arrays(np.uint8, (4, 6)))
 def test_painting_is_looking_up(levels: np.ndarray) -> None:
     """The image is the colour map indexed by the levels."""
-    image = raster.paint(levels, raster.FIELD_COLOURS)
+    image = raster.paint(levels, FIELD_COLOURS)
     assert image.dtype == np.uint8
-    np.testing.assert_array_equal(image, raster.FIELD_COLOURS[levels])
+    np.testing.assert_array_equal(image, FIELD_COLOURS[levels])
 
 
 def test_field_image_joins_both() -> None:
     """The image of a field is the painted levels of its pressure."""
     p = np.random.default_rng(1).uniform(0, 1.3, (30, 40))
-    expected = raster.PORTAL_COLOURS[np.floor(p / 1.3 * 255 + 0.5).astype(int)]
-    np.testing.assert_array_equal(raster.field_image(p, raster.PORTAL_COLOURS), expected)
+    expected = PORTAL_COLOURS[np.floor(p / 1.3 * 255 + 0.5).astype(int)]
+    np.testing.assert_array_equal(raster.field_image(p, PORTAL_COLOURS), expected)
 
 
 @settings(deadline=None)  # the first example compiles
@@ -69,47 +54,13 @@ def test_colours_of_phases_against_numpy(phi: np.ndarray) -> None:
     """A phase's colour is the entry of the cyclic map at its fraction of a turn."""
     turns = phi / (2 * np.pi)
     entries = (np.floor((turns - np.floor(turns)) * 256)).astype(int) % 256
-    np.testing.assert_array_equal(raster.phase_colours(phi), raster.PHASE_COLOURS[entries])
+    np.testing.assert_array_equal(raster.phase_colours(phi), PHASE_COLOURS[entries])
 
 
 def test_colours_of_phases_close_and_survive_nan() -> None:
     """A whole turn brings the same colour back; NaN has the colour of phase 0."""
     phi = np.array([0.0, 2 * np.pi, -2 * np.pi, np.nan])
     assert len(np.unique(raster.phase_colours(phi), axis=0)) == 1
-
-
-def test_the_phase_map_is_cyclic_even_and_bright() -> None:
-    """Neighbouring colours, the last and first included, are alike in distance; none is dark."""
-    lab = raster.oklab(raster.PHASE_COLOURS)
-    steps = np.linalg.norm(lab - np.roll(lab, 1, axis=0), axis=1)
-    assert steps.max() < 3 * steps.min()
-    assert lab[:, 0].min() > 0.5
-
-
-@pytest.mark.parametrize("deficiency", [PROTANOPIA, DEUTERANOPIA], ids=["protanopia", "deuteranopia"])
-def test_the_phase_map_is_safe_for_colour_blind_readers(deficiency: np.ndarray) -> None:
-    """Phases at least a quarter turn apart stay far apart (ΔE_OK above 0.12) as a dichromat sees them."""
-    lab = raster.oklab(as_seen(raster.PHASE_COLOURS, deficiency))
-    distance = np.linalg.norm(lab[:, None] - lab[None], axis=-1)
-    entry = np.arange(256)
-    apart = np.abs((entry[:, None] - entry + 128) % 256 - 128)
-    assert distance[apart >= 64].min() > 0.12
-
-
-@pytest.mark.parametrize("colours", [raster.FIELD_COLOURS, raster.PORTAL_COLOURS])
-def test_field_maps_grow_lighter(colours: np.ndarray) -> None:
-    """More pressure is never darker, and oscillators stand out against rest."""
-    lightness = raster.oklab(colours)[:, 0]
-    assert np.diff(lightness).min() > -0.005
-    assert lightness[108] < 0.35
-    assert not colours.flags.writeable
-
-
-def test_oklab_of_known_colours() -> None:
-    """White, black and red have the OKLab values of Ottosson's table."""
-    lab = raster.oklab(np.array([[255, 255, 255], [0, 0, 0], [255, 0, 0]], np.uint8))
-    expected = [[1, 0, 0], [0, 0, 0], [0.628, 0.2249, 0.1258]]
-    np.testing.assert_allclose(lab, expected, atol=1e-3)
 
 
 def test_opacity_grows_with_pressure() -> None:
@@ -130,3 +81,43 @@ def test_dots(radius):
     for px, py, colour in zip(x[:3], y[:3], colours, strict=False):
         expected[(columns - int(px)) ** 2 + (rows - int(py)) ** 2 < (radius + 0.5) ** 2] = colour
     np.testing.assert_array_equal(image, expected)
+
+
+def test_a_large_swarm_is_bytes_of_field_and_dots() -> None:
+    """A pixel is the field's level, or the last oscillator's hue by phase and shade by pressure on it."""
+    p = np.random.default_rng(1).uniform(0, TOP, (20, 30))
+    x, y = np.array([2.2, 2.4, 14.9, 1e300, np.nan, -1.0]), np.array([1.0, 1.2, 9.9, 1.0, 1.0, 1.0])
+    phi = np.array([0.0, np.pi, -np.pi / 2, 0.0, 0.0, 0.0])
+    at = np.array([0.1, 0.6, 1.3, 0.5, 0.5, 0.5])
+    levels = raster.swarm_levels(p, x, y, phi, at, 2.0, 0)
+    expected = np.floor(p / TOP * 95 + 0.5)
+    expected[2, 4] = 96 + 2 * 40 + 20
+    expected[19, 29] = 96 + 3 * 40 + 30
+    np.testing.assert_array_equal(levels, expected)
+    squares = raster.swarm_levels(p, x, y, phi, at, 2.0, 1) >= 96
+    assert squares[1:4, 3:6].all()
+    assert squares.sum() == 9 + 4
+    assert (raster.swarm_levels(p, x, y, phi, at, 2.0, 0, every=2) >= 96).sum() == 2
+
+
+def test_oscillators_without_a_number_are_drawn_as_phase_and_pressure_0() -> None:
+    """NaN and infinite phases and pressures take the first hue and the first shade."""
+    x = y = np.array([0.5, 1.5, 2.5])
+    phi, at = np.array([np.nan, np.inf, 0.0]), np.array([1.0, np.nan, -np.inf])
+    levels = raster.swarm_levels(np.zeros((3, 3)), x, y, phi, at, 1.0, 0)
+    assert levels.diagonal().tolist() == [96 + 3 * 40, 96, 96]
+
+
+@pytest.mark.parametrize("palette", PALETTES)
+def test_the_colours_of_a_large_swarm(palette: str) -> None:
+    """First the field's, then the hues on the field at rest, from shade to shade more opaque."""
+    colours = raster.swarm_colours(palette, False)
+    chosen = PALETTES[palette]
+    np.testing.assert_array_equal(colours[[0, 95]], chosen.field[[0, 255]])
+    hues = oklab(chosen.phases[np.arange(40) * 256 // 40])
+    away = [
+        np.linalg.norm(oklab(colours[96 + 40 * s : 136 + 40 * s]) - hues, axis=1).mean() for s in range(4)
+    ]
+    assert away == sorted(away, reverse=True)
+    assert away[-1] < 0.05
+    assert not np.array_equal(raster.swarm_colours(palette, True), colours)

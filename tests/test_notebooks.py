@@ -63,17 +63,63 @@ async def test_notebook_01_runs_with_a_peer(server: SignalServer, joined: Joiner
     assert any({"image/png", "application/vnd.jupyter.widget-view+json"} <= set(bundle) for bundle in bundles)
 
 
+async def run(notebook: nbformat.NotebookNode, last: str) -> tuple[int, Any]:
+    """Run a notebook from top to bottom, with a last cell that prints JSON: its pictures, and that JSON."""
+    notebook.cells.append(nbformat.v4.new_code_cell(last))
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}})
+    await client.async_execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    pictures = sum("image/png" in output.get("data", {}) for output in outputs)
+    return pictures, json.loads(outputs[-1]["text"])
+
+
+@pytest.mark.slow
+async def test_notebook_03_finds_what_it_planted() -> None:
+    """Of a night of two hours notebook 03 finds the coupled quarter, the flips, the sleep, the torn line."""
+    notebook = with_settings(FOLDER / "03_overnight.ipynb", {"HOURS": 2.0})
+    last = """print(json.dumps({
+        "torn": int(df.attrs["report"]["torn"]), "asleep": int(missing.loc["c", "seconds missing"]),
+        "steps": ((orders.index[points.astype(int)] + 300) / 3600).tolist(), "dip": dip, "back": back,
+        "coupled": held.loc[middle, "duration"].sum(), "else": held.loc[~middle, "duration"].sum(),
+        "page": page.read_text()[:15], "sections": report.text().count("not measured")}))"""
+    pictures, found = await run(notebook, last)
+    assert pictures == 4
+    assert (found["torn"], found["asleep"], found["sections"]) == (1, 144, 0)
+    assert found["page"] == "<!doctype html>"
+    assert found["steps"] == pytest.approx([0.75, 1.25], abs=0.02)
+    assert found["coupled"] == pytest.approx(3 * 1800, rel=0.03)
+    assert found["else"] < 0.05 * found["coupled"]
+    assert -0.4 < found["dip"] < -0.005
+    assert found["back"] < 10
+
+
+@pytest.mark.slow
+async def test_notebook_04_answers_its_question() -> None:
+    """Notebook 04 tells exchange between peers from a metronome, and from nothing."""
+    notebook = nbformat.read(FOLDER / "04_emergence.ipynb", as_version=4)
+    last = """import json
+print(json.dumps({"p": found["p"].tolist(), "d": found["d"].tolist(), "mean": none.mean(), "half": half,
+    "psi": emergent["reading"].tolist(), "failures": data.failures,
+    "spread": data.spread.mean("replicate").sel(who="peers").values.tolist()}))"""
+    pictures, found = await run(notebook, last)
+    assert pictures == 2
+    assert found["failures"] == []
+    peers, metronome = found["p"][:4], found["p"][4:]
+    assert max(peers[0], peers[2], peers[3]) < 0.01  # at 0.6 rad/s, the edge of locking, it may go either way
+    assert min(metronome) > 0.05
+    assert abs(found["mean"]) < 2 * found["half"]
+    assert found["psi"] == ["undecided"] * 5
+    assert found["spread"][-1] < 0.005 < 0.1 < found["spread"][0]
+
+
 @pytest.mark.slow
 async def test_notebook_05_reproduces_what_was_published() -> None:
     """Notebook 05 runs through, draws its eight figures, and every number is as expected."""
     notebook = nbformat.read(FOLDER / "05_validation.ipynb", as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell('print(table.to_json(orient="records"))'))
-    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(FOLDER)}})
-    await client.async_execute()
+    pictures, table = await run(notebook, 'print(table.to_json(orient="records"))')
+    assert pictures == 8
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 8
     assert not [output for output in outputs if output.get("name") == "stderr"]
-    table = json.loads(outputs[-1]["text"])
     assert not [row for row in table if not row["ok"]]
     assert len({row["result"] for row in table}) == 8
     for row in table:

@@ -21,7 +21,7 @@ from chronoflux.model.params import Params
 from chronoflux.model.peers import Peers
 from chronoflux.node import Node
 from chronoflux.pace import MAX_BATCH, STALL, RealTime, checked_speed
-from chronoflux.replay import Replay
+from chronoflux.past import Past
 from chronoflux.telemetry import load, stream, writer
 from tests.support import until
 
@@ -196,7 +196,7 @@ async def test_full_speed_gives_the_same_record(tmp_path: Path) -> None:
     assert sum(record["type"] == "intent" for record in fast) > 15
     assert fast[-1]["tick"] == 1250
     assert json.loads((runs[0] / "run.json").read_text())["speed"] == "max"
-    assert Replay(runs[0]).recompute()
+    assert Past(runs[0]).recompute()
 
 
 @pytest.mark.slow
@@ -217,25 +217,26 @@ async def test_full_speed_has_a_mesh_time_of_its_own(tmp_path: Path) -> None:
         for record in records:
             del record["seq"]
     assert kept[0] == kept[1]
-    assert Replay(begun).recompute()
+    assert Past(begun).recompute()
 
 
 async def test_full_speed_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the disk is full a swarm at full speed waits; when there is room again nothing is missing."""
 
-    def full(*_: object) -> None:
+    def full(held: stream.Stream) -> None:
+        held.written = 0
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(pace_module, "SETTLE", 0.0)
     monkeypatch.setattr(writer, "RETRY_EVERY", 0.05)
     async with offline(tmp_path, schedule="none", speed="max", duration=600) as node:
-        await until(lambda: node.snapshot().t >= 6)
+        await until(lambda: node.t >= 6)
         with monkeypatch.context() as disk:
             disk.setattr(stream.Stream, "write", full)
             await until(lambda: "No space left" in (node.status.problem or ""))
-            before = await until(lambda: node.snapshot().tick)
+            before = node.t
             await asyncio.sleep(0.2)
-            assert node.snapshot().tick <= before + 63
+            assert node.t <= before + 1.1  # a step may have been under way
         await until(lambda: node.closed, 60)
     frame = load(node.path, strict=True)
     assert (frame["type"] == "telemetry").sum() == 600
@@ -252,4 +253,4 @@ async def test_full_speed_can_be_interrupted(tmp_path: Path) -> None:
     assert load(node.path, strict=True)["type"].iloc[-1] == "end"
     on = await ran(offline(tmp_path, resume=node.path, speed="max", duration=5))
     assert on == node.path
-    assert Replay(on).recompute()
+    assert Past(on).recompute()

@@ -16,11 +16,12 @@ import chronoflux.runner as runner
 from chronoflux.mesh.clock import MeshClock
 from chronoflux.model.params import Params
 from chronoflux.node import Node
-from chronoflux.replay import Replay
+from chronoflux.past import Past
 from chronoflux.signal.server import SignalServer
-from chronoflux.telemetry import keeper, load, manifest, stream, writer
+from chronoflux.telemetry import keeper, load, manifest, rotation, stream, writer
 from chronoflux.telemetry.inspect import check_run
 from chronoflux.telemetry.sources import find_runs
+from chronoflux.telemetry.writer import rotate_all
 from tests.support import until
 
 
@@ -65,7 +66,51 @@ async def test_a_full_disk_and_room_again(tmp_path: Path, monkeypatch: pytest.Mo
     assert (frame["type"] == "gap").any()
     assert frame.loc[frame["type"] == "telemetry", "tick"].diff().dropna().max() <= 63
     assert not check_run(find_runs(node.path)[0])
-    found = Replay(node.path).recompute()
+    found = Past(node.path).recompute()
+    assert found, str(found)
+
+
+async def test_a_folder_made_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither lines nor files can be written, nor the log rotated: the node says so, and makes up for it."""
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(rotation, "RETRY_EVERY", 0.05)
+    async with offline(tmp_path) as node:
+        await until(lambda: node.snapshot().t >= 6)
+        with monkeypatch.context() as disk:
+            disk.setattr(stream.Stream, "write", read_only)
+            disk.setattr(os, "replace", read_only)
+            rotate_all()
+            await until(lambda: "Read-only file system" in (node.status.problem or ""))
+            before = node.snapshot().t
+            await until(lambda: node.snapshot().t > before + 4)
+            assert not list(node.path.glob("*.parquet"))
+        await until(lambda: node.status.problem is None and list(node.path.glob("*.parquet")))
+        end = second(node, 6)
+        await until(lambda: node.snapshot().t > end)
+    assert (load(node.path, strict=True)["type"] == "gap").any()
+    assert not check_run(find_runs(node.path)[0])
+    found = Past(node.path).recompute()
+    assert found, str(found)
+
+
+@pytest.mark.slow
+async def test_rotated_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose log is rotated many times while it grows reads, recomputes and goes on like any other."""
+    monkeypatch.setattr(rotation, "AGE", 0.1)
+    monkeypatch.setattr(rotation, "TRIM_AFTER", 0.1)
+    async with offline(tmp_path) as node:
+        await until(lambda: len(list(node.path.glob("telemetry-*.parquet"))) >= 3)
+        end = second(node, 10)
+        assert len(node.telemetry()) >= 3
+    options: dict[str, Any] = {"server": None, "log_dir": tmp_path, "speed": 20.0, "resume": node.path}
+    async with Node("room1", **options) as node:
+        await until(lambda: node.snapshot().t > end)
+    assert load(node.path, strict=True)["seq"].is_monotonic_increasing
+    assert not check_run(find_runs(node.path)[0])
+    found = Past(node.path).recompute()
     assert found, str(found)
 
 
@@ -81,7 +126,7 @@ async def test_the_folder_is_taken_away(tmp_path: Path, caplog: pytest.LogCaptur
         end = second(node, 6)
         await until(lambda: node.snapshot().t > end)
     assert load(node.path, strict=True)["type"].iloc[-1] == "end"
-    found = Replay(node.path).recompute()
+    found = Past(node.path).recompute()
     assert found, str(found)
 
 
@@ -111,7 +156,7 @@ async def test_a_clock_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     anchors = [data["why"] for data in frame.loc[frame["type"] == "clock", "data"]]
     assert anchors[0] == "start"
     assert "clock set back" in anchors
-    found = Replay(node.path).recompute()
+    found = Past(node.path).recompute()
     assert found, str(found)
 
 
@@ -121,7 +166,7 @@ async def test_two_nodes_of_one_name(tmp_path: Path) -> None:
         await until(lambda: first.snapshot().t >= 6 and other.snapshot().t >= 6)
     assert first.path != other.path
     for node in (first, other):
-        assert Replay(node.path).recompute()
+        assert Past(node.path).recompute()
         assert not check_run(find_runs(node.path)[0])
 
 
@@ -142,6 +187,6 @@ async def test_two_nodes_of_one_name_in_a_room(server: SignalServer, tmp_path: P
     frame = load(other.path, strict=True)
     assert [data["id"] for data in frame.loc[frame["type"] == "remote_intent", "data"]] == [key]
     for node in (first, other):
-        found = Replay(node.path).recompute()
+        found = Past(node.path).recompute()
         assert found, str(found)
         assert not check_run(find_runs(node.path)[0])

@@ -20,7 +20,8 @@ from chronoflux.model.simulation import Simulation, Snapshot
 from chronoflux.node import Node
 from chronoflux.past import Past
 from chronoflux.replay import RECOMPUTED, RECORDED, Replay
-from chronoflux.telemetry import load, record_phases
+from chronoflux.telemetry import RunLog, load, record_phases
+from tests.runs import make_run
 from tests.support import until
 
 SMALL = Params(oscillators=24, kappa=1.2, noise=0.01)
@@ -236,6 +237,23 @@ def test_runs_of_a_room_stand_side_by_side(run: Path, tmp_path: Path) -> None:
         assert {event.run for event in replay.events} == {0, 1}
         with pytest.raises(UsageError, match="for one run"):
             replay.recompute()
+
+
+def test_the_record_of_a_room_is_left_out(tmp_path: Path) -> None:
+    """Among runs the record of their room is left out with a warning; alone it is refused in words."""
+    run = make_run(tmp_path)
+    record = RunLog(
+        tmp_path, room="room1", node="rec", kind="recorder", params=None, seed=None, schedule="none"
+    )
+    record.write("telemetry", tick=3, t=1.0, metrics={"H": 0.5})
+    record.close()
+    with pytest.warns(UserWarning, match=f"{record.path.name} is the record of a room"):
+        replay = Replay(tmp_path)
+    with replay:
+        assert [track.name for track in replay.runs] == [run.name]
+        assert replay.recompute()
+    with pytest.raises(LogError, match=f"{record.path.name}: is the record of a room, with no swarm"):
+        Replay(record.path)
 
 
 def test_a_run_that_grows_is_followed(run: Path, tmp_path: Path) -> None:

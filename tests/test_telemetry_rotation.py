@@ -17,7 +17,7 @@ import pytest
 
 from chronoflux.errors import LogError
 from chronoflux.logs import Tail
-from chronoflux.replay import Replay
+from chronoflux.past import Past
 from chronoflux.telemetry import RunLog, export_json, load, load_peerings, rotation, segments, stream
 from chronoflux.telemetry.folder import INPUTS, LOG
 from chronoflux.telemetry.inspect import check_run
@@ -159,7 +159,7 @@ async def test_a_hangup_rotates(tmp_path: Path) -> None:
         process.terminate()
     assert await process.wait() == 0
     assert not check_run(find_runs(run)[0])
-    found = Replay(run).recompute()
+    found = Past(run).recompute()
     assert found, str(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -57,10 +58,10 @@ async def test_a_notebook_shows_and_steers_the_swarm(tmp_path: Path) -> None:
         wire = Wire().watch(page)
         await open_notebook(page, url)
         await run_all(page)
-        await page.locator(STAGES).nth(1).wait_for(timeout=40_000)
+        await page.locator(STAGES).nth(1).wait_for(timeout=120_000)
 
         # The live view is shown, in both places, and the still is there for readers only.
-        await until(lambda: len(wire.shown) > 10, 30, "frames on the page")
+        await until(lambda: len(wire.shown) > 10, 60, "frames on the page")
         assert "image/png" in await page.evaluate(OUTPUT)
         assert await page.locator(".jp-RenderedImage").count() == 0
         await until(lambda: crests(page), 5, "the jet")
@@ -85,9 +86,85 @@ async def test_a_notebook_shows_and_steers_the_swarm(tmp_path: Path) -> None:
         await page.get_by_role("button", name="Play").first.wait_for()
         await command(page, "docmanager:save")
         await open_notebook(page, url)
-        await page.locator(STAGES).first.wait_for(timeout=40_000)
+        await page.locator(STAGES).first.wait_for(timeout=120_000)
         await until(lambda: drawn(page), 20, "a picture after the reload")
     assert errors == []
+
+
+FIRED = """
+import asyncio, json
+
+async def tell():
+    while True:
+        json.dump([len(source.fired), source.params.phase_lag, source.notes], open("told.json", "w"))
+        await asyncio.sleep(0.2)
+
+telling = asyncio.create_task(tell())
+"""
+
+
+@pytest.mark.slow
+async def test_every_way_to_reach_the_swarm(tmp_path: Path) -> None:
+    """A drag leaves a trail, keys fire at a cross, preset, note and colours are chosen, a file is kept."""
+    told = tmp_path / "told.json"
+
+    def facts() -> tuple[int, float, list[str]]:
+        try:
+            fired, lag, notes = json.loads(told.read_text())
+        except (OSError, ValueError):  # not there yet, or just being written
+            return 0, 0.0, []
+        return fired, lag, notes
+
+    async with lab(tmp_path) as url, notebook_page(tmp_path, [SETUP, FIRED]) as page:
+        await open_notebook(page, url)
+        await run_all(page)
+        pane = page.locator(".chronoflux-port").first
+        await pane.wait_for(timeout=120_000)
+        await until(lambda: drawn(page), 60, "a picture")
+        box = await pane.bounding_box()
+        assert box is not None
+
+        await page.mouse.move(box["x"] + 40, box["y"] + 40)
+        await page.mouse.down()
+        for step in range(1, 8):
+            await page.mouse.move(box["x"] + 40 + 40 * step, box["y"] + 40)
+            await page.wait_for_timeout(160)
+        await page.mouse.up()
+        await until(lambda: facts()[0] >= 4, 20, "a trail of intents")
+        trail = facts()[0]
+        assert trail <= 8
+
+        await pane.focus()
+        for key in ("ArrowRight", "ArrowUp", "Enter"):
+            await page.keyboard.press(key)
+        await until(lambda: facts()[0] == trail + 1, 20, "an intent from the keyboard")
+        assert await page.get_by_role("application", name="The swarm").count() == 1
+
+        await page.get_by_label("preset").first.select_option("spirals")
+        await until(lambda: facts()[1] == 0.9, 20, "the preset")
+        note = page.get_by_placeholder("note for the log")
+        await note.fill("coffee")
+        await note.press("Enter")
+        await until(lambda: facts()[2] == ["coffee"], 20, "the note")
+
+        await page.get_by_label("colours").first.select_option("day, on light")
+        await until(lambda: light(page), 20, "a light picture")
+        async with page.expect_download(timeout=60_000) as download:
+            await page.get_by_role("button", name="Picture").first.click()
+        kept = await download.value
+        assert kept.suggested_filename.startswith("room1-test-")
+        assert begins(await kept.path(), b"\x89PNG")
+
+
+def begins(path: Path, start: bytes) -> bool:
+    """Whether a file begins so."""
+    return path.read_bytes().startswith(start)
+
+
+async def light(page: Page) -> bool:
+    """Whether the picture is light at rest."""
+    corner = "canvas => canvas.getContext('2d').getImageData(60, 60, 1, 1).data[1]"
+    return bool(await page.locator(STAGES).first.evaluate(corner) > 200)
 
 
 async def crests(page: Page) -> bool:

@@ -112,6 +112,19 @@ def test_who_begins_to_watch_is_shown_something_at_once() -> None:
     assert flow.ready(1.0)
 
 
+def test_the_pace_is_what_was_shown_and_how_late() -> None:
+    """Frames a second, the median delay and missed beats are those of the last seconds' confirmations."""
+    flow = FrameFlow()
+    flow.watch("a", 0.0)
+    for k in range(30):  # ten a second, each confirmed after 40 ms
+        flow.confirm("a", flow.sent(k / 10), k / 10 + 0.04)
+    pace = flow.pace(3.0)
+    assert pace.rate == 10.0
+    assert abs(pace.lag_ms - 40) < 1e-6
+    assert 29 * 4 <= pace.missed <= 29 * 5
+    assert flow.pace(60.0).rate == 0.0
+
+
 ACTS = st.lists(
     st.tuples(
         st.sampled_from(["watch", "leave", "confirm", "draw"]),

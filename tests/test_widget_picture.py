@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from chronoflux.model import raster
+from chronoflux.model.colours import PALETTES, oklab
 from chronoflux.model.field import pressure
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
-from chronoflux.widget.picture import MOST_DOTS, Hand, compose, picture_size
+from chronoflux.widget.picture import MOST_DOTS, VECTORS, Hand, compose, picture_size, sampled
 from chronoflux.widget.still import still_png
 
 
@@ -103,12 +104,35 @@ def test_the_clock_shows_our_mean_field_and_the_peers() -> None:
     assert np.exp(1j * peer.psi) == pytest.approx(np.exp(1j * (psi + 1)))
 
 
-def test_a_large_swarm_is_shown_by_a_sample() -> None:
-    """More oscillators than a page can draw are thinned out evenly."""
-    sim = Simulation(Params(oscillators=3 * MOST_DOTS + 1), seed=1)
-    picture = compose(sim.snapshot())
-    assert len(picture.x) <= MOST_DOTS
-    assert len(picture.x) == len(picture.hues) == len(picture.alpha)
+def test_a_large_swarm_is_part_of_the_fields_picture() -> None:
+    """Above 2,000 oscillators nothing is drawn one by one: each has its pixel in the levels."""
+    assert len(compose(simulation(oscillators=VECTORS).snapshot()).x) == VECTORS
+    shown = Simulation(Params(oscillators=VECTORS + 1), seed=1).snapshot()
+    picture = compose(shown, palette="day")
+    assert len(picture.x) == len(picture.hues) == len(picture.alpha) == 0
+    assert picture.levels.shape == (600, 800)
+    assert (picture.levels[shown.y.astype(int), shown.x.astype(int)] >= raster.GROUNDS).all()
+    np.testing.assert_array_equal(picture.colours, raster.swarm_colours("day", False))
+
+
+def test_what_a_picture_costs_stops_growing() -> None:
+    """From a quarter of a million on, one oscillator in so many is drawn, and never more than that."""
+    assert sampled(MOST_DOTS) == 1
+    for n in (MOST_DOTS + 1, 10**6, 10**7):
+        assert n // sampled(n) <= MOST_DOTS
+
+
+@pytest.mark.parametrize("palette", PALETTES)
+def test_palettes_paint_everything(palette: str) -> None:
+    """Field, oscillators and portal mode are in the colours that were chosen."""
+    sim = simulation()
+    chosen = PALETTES[palette]
+    picture = compose(sim.snapshot(), palette=palette)
+    np.testing.assert_array_equal(picture.colours, chosen.field)
+    np.testing.assert_array_equal(picture.hues, raster.phase_colours(sim.state.phi, chosen.phases))
+    sim.lion_gate()
+    sim.advance()
+    np.testing.assert_array_equal(compose(sim.snapshot(), palette=palette).colours, chosen.portal)
 
 
 def test_the_still_is_a_png_with_the_swarm_on_it() -> None:
@@ -122,4 +146,4 @@ def test_the_still_is_a_png_with_the_swarm_on_it() -> None:
         assert image.format == "PNG"
         assert image.size == (640, 480)
         pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
-    assert (raster.oklab(pixels)[:, 0] > 0.55).mean() > 0.01
+    assert (oklab(pixels)[:, 0] > 0.55).mean() > 0.01

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import chronoflux as cf
+from chronoflux.model.colours import PALETTES
 from chronoflux.replay import RECOMPUTED, RECORDED, Replay
 from chronoflux.widget import ReplayView, display_replay
 from chronoflux.widget.timeline import POINTS, Timeline, contents
@@ -112,6 +114,31 @@ async def test_runs_side_by_side_have_a_picture_each(front: Page, tmp_path: Path
         tell(view, {"seek": 10.0})
         await until(lambda: [round(track.shown.t) for track in replay.runs] == [10, 6])
         assert [picture._source.node for picture in view.views] == ["n0", "n1"]
+        await end(view)
+
+
+async def test_colours_are_chosen_and_files_kept(front: Page, tmp_path: Path) -> None:
+    """Also a held replay is drawn anew in other colours; picture and log are files; the past is not steered."""
+    with Replay(make_run(tmp_path)) as replay:
+        view = ReplayView(replay)
+        picture = view.views[0]
+        front.watch(picture)
+        await until(lambda: front.frames_of(picture) == [1])
+        front.confirm(picture, 1)
+        control(view, "colours").value = "day"
+        await until(lambda: front.frames_of(picture) == [1, 2])
+        colours = np.frombuffer(front.frames[-1][1][-1], np.uint8).reshape(256, 3)
+        np.testing.assert_array_equal(colours, PALETTES["day"].field)
+        front.press(control(view, "Picture"))
+        await until(lambda: front.files)
+        front.press(control(view, "Log"))
+        await until(lambda: len(front.files) == 2)
+        (tag, content), (log, records) = front.files
+        assert tag["save"] == "room1-n1-0.png"
+        assert bytes(content).startswith(b"\x89PNG")
+        assert log["save"] == "room1-n1.json"
+        assert sum(record["type"] == "telemetry" for record in json.loads(bytes(records))) == 15
+        assert not {"Defaults", "+ Intent", "preset"} & {getattr(w, "description", "") for w in within(view)}
         await end(view)
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from chronoflux.errors import ParameterError
+from chronoflux.errors import LogError, ParameterError
+from chronoflux.model.colours import PALETTES
 from chronoflux.model.events import EVENTS
 from chronoflux.model.params import SPECS
 from chronoflux.widget import NodeView, display_node, mimebundle
@@ -20,6 +21,8 @@ from chronoflux.widget.picture import compose
 from tests.pages import Page, page, within
 from tests.sources import SwarmSource
 from tests.support import until
+
+OTHERS = ["Defaults", "Picture", "Clip", "Log"]
 
 
 @pytest.fixture
@@ -42,6 +45,11 @@ def button(view: NodeView, label: str) -> ipywidgets.Button:
     found = [w for w in within(view) if isinstance(w, ipywidgets.Button) and w.description.startswith(label)]
     assert len(found) == 1, f"{len(found)} buttons {label}"
     return found[0]
+
+
+def steers(widget: object) -> bool:
+    """Whether this is a button that does something to the swarm; files can be kept of an ended one too."""
+    return isinstance(widget, ipywidgets.Button) and widget.description not in ("Picture", "Clip", "Log")
 
 
 def labels(view: NodeView) -> list[str]:
@@ -86,7 +94,7 @@ async def test_one_message_carries_the_whole_frame(front: Page, source: SwarmSou
     source.simulation.advance(50)
     tag, (packed, *buffers) = front.frames[0]
     commands = json.loads(bytes(packed))
-    assert commands[0][0] == 60  # switchCanvas, for a page that knows nothing yet
+    assert 60 not in [command[0] for command in commands]  # switchCanvas: the page sees to that
     assert sum(command[2] for command in commands if len(command) > 2) == len(buffers) - 2
     levels, colours = buffers[-2:]
     shape = tag["rows"], tag["columns"]
@@ -110,7 +118,7 @@ async def test_a_failure_while_drawing_leaves_ipycanvas_as_it_was(front: Page, s
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        port(view).send_frame(1, fail, picture.levels, picture.colours, anew=True)
+        port(view).send_frame(1, picture.levels, picture.colours, fail)
     assert _CANVAS_MANAGER._caching is False
     assert _CANVAS_MANAGER._commands_cache == []
     await end(view)
@@ -134,7 +142,7 @@ async def test_a_held_swarm_is_drawn_once_for_each_page_that_opens(front: Page, 
 async def test_the_buttons_are_the_registry(front: Page, source: SwarmSource) -> None:
     """Play and every event have a button, in the registry's order, with the event's label."""
     view = NodeView(source)
-    assert labels(view) == ["Pause", "+ Intent", "Lion Gate: off", "Pacemaker Flip"]
+    assert labels(view) == ["Pause", "+ Intent", "Lion Gate: off", "Pacemaker Flip", *OTHERS]
     front.press(button(view, "Pacemaker Flip"))
     front.press(button(view, "+ Intent"))
     (flip, _, thread), (intent, place, _) = source.fired
@@ -256,6 +264,101 @@ async def test_a_click_is_an_intent_there(
     await end(view)
 
 
+async def test_a_drag_leaves_a_few_intents(front: Page, source: SwarmSource) -> None:
+    """However many places a page reports of a drag, not more than eight a second become intents."""
+    view = NodeView(source)
+    for _ in range(60):
+        front.say(view, {"trail": [0.5, 0.5]}, thread=False)
+    front.say(view, {"click": [0.25, 0.5]}, thread=False)
+    await until(lambda: any(data["x"] == 200 for _, data, _ in source.fired))
+    assert 8 <= sum(data["x"] == 400 for _, data, _ in source.fired) <= 10
+    await end(view)
+
+
+@pytest.mark.parametrize(
+    ("label", "begin", "name"),
+    [
+        ("Picture", b"\x89PNG", "room1-test-0.png"),
+        ("Clip", b"GIF89a", "room1-test-0.gif"),
+        ("Log", b"[]", "room1-test.json"),
+    ],
+)
+async def test_files_to_keep(
+    front: Page,
+    source: SwarmSource,
+    monkeypatch: pytest.MonkeyPatch,
+    label: str,
+    begin: bytes,
+    name: str,
+) -> None:
+    """Picture, clip and log are sent to the page as files of their kind, named after room and node."""
+    monkeypatch.setattr("chronoflux.widget.view.CLIP_SECONDS", 0.3)
+    view = NodeView(source)
+    front.press(button(view, label))
+    await until(lambda: front.files)
+    (tag, content), *others = front.files
+    assert not others
+    assert tag["save"] == name
+    assert bytes(content).startswith(begin)
+    await end(view)
+
+
+async def test_a_log_that_cannot_be_read_is_said(
+    front: Page, source: SwarmSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is saved then, and the status line tells why."""
+
+    def fail(path: object) -> None:
+        raise LogError("logs", "the disk is gone")
+
+    monkeypatch.setattr(source, "export_log", fail)
+    view = NodeView(source)
+    front.watch(view)
+    front.press(button(view, "Log"))
+    await until(lambda: "the disk is gone" in status(view))
+    assert front.files == []
+    await end(view)
+
+
+async def test_colours_and_frame_rate_are_chosen(front: Page, source: SwarmSource) -> None:
+    """Another palette is drawn at once, also of a held swarm; the frame rate is shown when asked for."""
+    source.pause()
+    view = NodeView(source)
+    front.watch(view)
+    await until(lambda: front.frames_of(view) == [1])
+    front.confirm(view, 1)
+    assert "frames/s" not in status(view)
+    choice = next(w for w in within(view) if getattr(w, "description", "") == "colours")
+    choice.value = "day"
+    await until(lambda: front.frames_of(view) == [1, 2])
+    colours = np.frombuffer(front.frames[-1][1][-1], np.uint8).reshape(256, 3)
+    np.testing.assert_array_equal(colours, PALETTES["day"].field)
+    next(w for w in within(view) if getattr(w, "description", "") == "frame rate").value = True
+    await until(lambda: "frames/s" in status(view))
+    await end(view)
+
+
+async def test_order_and_peers_are_shown(front: Page, source: SwarmSource) -> None:
+    """Below the picture: the sparkline, and a row for each peer."""
+    source.table = pd.DataFrame({"id": ["p1"], "name": ["<b>"], "H": [0.5], "dpsi": [1.0], "via": ["direct"]})
+    view = NodeView(source)
+    _, history, company = (w.value for w in within(view) if isinstance(w, ipywidgets.HTML))
+    assert "<svg" in history
+    assert "&lt;b&gt;" in company
+    assert "direct" in company
+    await end(view)
+
+
+async def test_a_note_goes_into_the_log(front: Page, source: SwarmSource) -> None:
+    """What is typed is handed on when it is done, once, and the field is empty again."""
+    view = NodeView(source)
+    field = next(w for w in within(view) if "remark" in str(getattr(w, "tooltip", "")))
+    field.value = "  coffee "
+    assert source.notes == ["coffee"]
+    assert field.value == ""
+    await end(view)
+
+
 @pytest.mark.parametrize("words", [{"click": ["a", 1]}, {"shown": "x"}, {}, {"click": [float("nan"), 0]}])
 async def test_nonsense_from_the_page_does_no_harm(
     front: Page, source: SwarmSource, words: dict[str, object]
@@ -300,7 +403,7 @@ async def test_an_error_while_drawing_is_said(
         front.watch(view)
         await until(lambda: "no snapshot today" in status(view))
     assert "the display stopped" in caplog.text
-    assert all(w.disabled for w in within(view) if isinstance(w, ipywidgets.Button))
+    assert all(w.disabled for w in within(view) if steers(w))
     await end(view)
 
 
@@ -313,7 +416,7 @@ async def test_the_last_picture_stays_when_the_source_ends(front: Page, source: 
     await source.leave()
     await view.wait_closed()
     await until(lambda: "left" in status(view))
-    assert all(w.disabled for w in within(view) if isinstance(w, ipywidgets.Button))
+    assert all(w.disabled for w in within(view) if steers(w))
     before = len(front.frames_of(view))
     front.client = "later"
     front.watch(view)

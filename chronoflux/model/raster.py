@@ -1,24 +1,24 @@
-"""Pictures of the model as arrays: levels and colours of the pressure field, colours of the phases.
+"""Pictures of the model as arrays: levels and colours of the pressure field, oscillators in them.
 
-Colour maps are lookup tables, uint8 of shape (256, 3), red, green, blue. They are computed in OKLab
-(Björn Ottosson, *A perceptual color space for image processing*, 2020), in which equal distances look
-equal, between the anchor colours named here.
+Colour maps are those of :mod:`chronoflux.model.colours`.
 """
 
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.model.field import TOP
-from chronoflux.model.jit import kernel
+from chronoflux.model.colours import LEVELS, PALETTES, PHASE_COLOURS, Bytes
+from chronoflux.model.field import AMBIENT, TOP
+from chronoflux.model.jit import kernel, part
 from chronoflux.model.swarm import Floats, Longs
 
-Bytes = NDArray[np.uint8]
-
-LEVELS = 256
+GROUNDS, SHADES, HUES = 96, 4, 40
+"""A picture of a large swarm has one byte a pixel: so many levels of the field, then dots, in so many shades
+(by pressure) of so many hues (by phase); 256 in all."""
 
 
 def field_levels(p: Floats) -> Bytes:
@@ -27,7 +27,7 @@ def field_levels(p: Floats) -> Bytes:
     Rounded to the nearest level; values outside are clamped, NaN is level 0.
     """
     levels = np.empty(p.shape, np.uint8)
-    _quantise(np.ascontiguousarray(p, np.float64).reshape(-1), (LEVELS - 1) / TOP, levels.reshape(-1))
+    _quantise(np.ascontiguousarray(p, np.float64).reshape(-1), LEVELS - 1.0, levels.reshape(-1))
     return levels
 
 
@@ -43,10 +43,10 @@ def field_image(p: Floats, colours: Bytes) -> Bytes:
     return paint(field_levels(p), colours)
 
 
-def phase_colours(phi: Floats) -> Bytes:
-    """The colours (n, 3) of phases `phi` (n,) in rad, any turn; NaN has the colour of phase 0."""
+def phase_colours(phi: Floats, map_: Bytes = PHASE_COLOURS) -> Bytes:
+    """The colours (n, 3) of phases `phi` (n,) in rad, any turn, by a cyclic map; NaN is as phase 0."""
     colours = np.empty((len(phi), 3), np.uint8)
-    _look_up_phase(np.ascontiguousarray(phi, np.float64), PHASE_COLOURS, colours)
+    _look_up_phase(np.ascontiguousarray(phi, np.float64), map_, colours)
     return colours
 
 
@@ -69,6 +69,69 @@ def add_dots(image: Bytes, x: Floats, y: Floats, colours: Bytes, radius: int = 1
     )
 
 
+def swarm_levels(
+    p: Floats, x: Floats, y: Floats, phi: Floats, pressure: Floats, scale: float, radius: int, every: int = 1
+) -> Bytes:
+    """A large swarm as a picture of one byte a pixel, for the colours of :func:`swarm_colours`.
+
+    `p` (h, w) is the pressure at the pixels. Of the oscillators at ``x, y`` (n,), px of the world, `scale`
+    times as many px of the picture, with phases `phi` (rad) at pressures `pressure`, one in `every` is drawn,
+    as a square of ``2 radius + 1`` px. What is outside the picture, or NaN, is left out. uint8 (h, w).
+    """
+    levels = np.empty(p.shape, np.uint8)
+    _quantise(np.ascontiguousarray(p, np.float64).reshape(-1), GROUNDS - 1.0, levels.reshape(-1))
+    _strew(levels, x, y, phi, pressure, scale, radius, every)
+    return levels
+
+
+@cache
+def swarm_colours(palette: str, portal: bool) -> Bytes:
+    """The colours (256, 3) of :func:`swarm_levels` in a palette of that name, in portal mode or not."""
+    chosen = PALETTES[palette]
+    field = chosen.portal if portal else chosen.field
+    hues = chosen.phases[np.arange(HUES) * LEVELS // HUES].astype(np.float64)
+    rest = field[round(AMBIENT / TOP * (LEVELS - 1))]
+    table = np.empty((LEVELS, 3), np.uint8)
+    table[:GROUNDS] = field[np.round(np.linspace(0, LEVELS - 1, GROUNDS)).astype(int)]
+    for shade in range(SHADES):
+        alpha = opacity(np.array([(shade + 0.5) / SHADES]))[0]
+        first = GROUNDS + shade * HUES
+        table[first : first + HUES] = np.round(alpha * hues + (1 - alpha) * rest)
+    table.flags.writeable = False
+    return table
+
+
+@kernel
+def _strew(
+    levels: Bytes,
+    x: Floats,
+    y: Floats,
+    phi: Floats,
+    pressure: Floats,
+    scale: float,
+    radius: int,
+    every: int,
+) -> None:
+    height, width = levels.shape
+    for i in range(0, len(x), every):
+        px, py = x[i] * scale, y[i] * scale
+        if not (0.0 <= px < width and 0.0 <= py < height):
+            continue
+        column, row, value = int(px), int(py), _dot(phi[i], pressure[i])
+        for r in range(max(row - radius, 0), min(row + radius + 1, height)):
+            for c in range(max(column - radius, 0), min(column + radius + 1, width)):
+                levels[r, c] = value
+
+
+@part
+def _dot(phi: float, pressure: float) -> np.uint8:
+    turns = phi / (2.0 * np.pi)
+    turns -= np.floor(turns)
+    hue = int(turns * HUES) % HUES if turns == turns else 0
+    shade = min(int(pressure * SHADES), SHADES - 1) if pressure > 0.0 else 0
+    return np.uint8(GROUNDS + shade * HUES + hue)
+
+
 @kernel
 def _stamp(image: Bytes, x: Floats, y: Floats, colours: Bytes, half_widths: Longs) -> None:
     height, width, _ = image.shape
@@ -85,11 +148,11 @@ def _stamp(image: Bytes, x: Floats, y: Floats, colours: Bytes, half_widths: Long
 
 
 @kernel
-def _quantise(p: Floats, scale: float, levels: Bytes) -> None:
+def _quantise(p: Floats, top: float, levels: Bytes) -> None:
     for i in range(p.size):
-        level = p[i] * scale + 0.5
+        level = p[i] * (top / TOP) + 0.5
         level = level if level >= 0.0 else 0.0
-        levels[i] = np.uint8(np.int32(level if level <= 255.0 else 255.0))
+        levels[i] = np.uint8(np.int32(level if level <= top else top))
 
 
 @kernel
@@ -111,84 +174,3 @@ def _look_up_phase(phi: Floats, colours: Bytes, out: Bytes) -> None:
         out[i, 0] = colours[entry, 0]
         out[i, 1] = colours[entry, 1]
         out[i, 2] = colours[entry, 2]
-
-
-# sRGB ↔ OKLab, matrices of Ottosson 2020.
-_RGB_TO_LMS = np.array(
-    [
-        [0.4122214708, 0.5363325363, 0.0514459929],
-        [0.2119034982, 0.6806995451, 0.1073969566],
-        [0.0883024619, 0.2817188376, 0.6299787005],
-    ]
-)
-_LMS_TO_LAB = np.array(
-    [
-        [0.2104542553, 0.7936177850, -0.0040720468],
-        [1.9779984951, -2.4285922050, 0.4505937099],
-        [0.0259040371, 0.7827717662, -0.8086757660],
-    ]
-)
-
-
-def oklab(rgb: Bytes) -> Floats:
-    """sRGB colours, uint8 (n, 3), in OKLab: lightness 0 to 1, green to red, blue to yellow; (n, 3)."""
-    value = np.asarray(rgb) / 255.0
-    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    lab: Floats = np.cbrt(linear @ _RGB_TO_LMS.T) @ _LMS_TO_LAB.T
-    return lab
-
-
-def _srgb(lab: Floats) -> Bytes:
-    linear = np.clip((lab @ np.linalg.inv(_LMS_TO_LAB).T) ** 3 @ np.linalg.inv(_RGB_TO_LMS).T, 0, 1)
-    value = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.round(value * 255).astype(np.uint8)
-
-
-def _anchors(*colours: str) -> Floats:
-    rgb = np.array([list(bytes.fromhex(colour)) for colour in colours], np.uint8)
-    return oklab(rgb)
-
-
-def cyclic_map(*anchors: str) -> Bytes:
-    """A closed colour map (256, 3) through the `anchors` (hexadecimal sRGB), in even steps of OKLab.
-
-    The loop is the closed Catmull–Rom spline through the anchors, run through at constant speed.
-    """
-    nodes = _anchors(*anchors)
-    before, after, second = np.roll(nodes, 1, 0), np.roll(nodes, -1, 0), np.roll(nodes, -2, 0)
-    u = np.linspace(0, 1, 512, endpoint=False)[:, None, None]
-    loop = 0.5 * (
-        2 * nodes
-        + (after - before) * u
-        + (2 * before - 5 * nodes + 4 * after - second) * u**2
-        + (3 * nodes - before - 3 * after + second) * u**3
-    )
-    path = loop.transpose(1, 0, 2).reshape(-1, 3)
-    path = np.vstack([path, path[:1]])
-    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
-    even = np.linspace(0, length[-1], LEVELS, endpoint=False)
-    return _frozen(_srgb(np.column_stack([np.interp(even, length, column) for column in path.T])))
-
-
-def linear_map(*stops: tuple[float, str]) -> Bytes:
-    """An open colour map (256, 3) between `stops` (pressure, hexadecimal sRGB), straight in OKLab."""
-    p = np.linspace(0, TOP, LEVELS)
-    at, lab = [stop[0] for stop in stops], _anchors(*(stop[1] for stop in stops))
-    return _frozen(_srgb(np.column_stack([np.interp(p, at, column) for column in lab.T])))
-
-
-def _frozen(table: Bytes) -> Bytes:
-    table.flags.writeable = False
-    return table
-
-
-PHASE_COLOURS = cyclic_map("ff8cf5", "ffdd40", "15913a", "3a4cf5")
-"""Phase 0 magenta, π/2 yellow, π green, 3π/2 blue, roughly: the order and the swing of lightness of
-CET-C2 (Peter Kovesi, *Good Colour Maps: How to Design Them*, arXiv:1509.03700), by which the four
-quarters can be told apart with red-green blindness too; lighter, to stand out from a dark field."""
-
-FIELD_COLOURS = linear_map((0.0, "04060e"), (0.55, "101c36"), (1.0, "1f5673"), (TOP, "5fb4b8"))
-"""The pressure field: near black in a trough, deep blue at rest, teal on a crest."""
-
-PORTAL_COLOURS = linear_map((0.0, "0b0410"), (0.55, "2a1140"), (1.0, "7a2f6c"), (TOP, "f0a868"))
-"""The pressure field in portal mode: violet at rest, amber on a crest."""

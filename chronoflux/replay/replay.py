@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from chronoflux.errors import ParameterError, UsageError
+from chronoflux.errors import LogError, ParameterError, UsageError
 from chronoflux.model.simulation import Snapshot
 from chronoflux.recompute import Recomputed
 from chronoflux.replay.exact import Agreement
 from chronoflux.replay.projector import Projector
 from chronoflux.replay.record import Mark
 from chronoflux.replay.track import MODES, RECOMPUTED, RECORDED, Track
+from chronoflux.telemetry.inspect import has_swarm
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.snapshots import picture
 from chronoflux.telemetry.sources import RunFiles, Source, find_runs, read_manifest
@@ -47,6 +50,7 @@ class Replay:
     run
         A run folder, a folder of runs, a file, a glob, or a list of these, as for :func:`chronoflux.load`.
         What has no ``run.json`` can be shown as recorded only. A run may still be written: the end follows.
+        The record of a room, which has no swarm, is left out with a UserWarning.
     room
         Which room's runs, where there are several rooms.
     mode
@@ -57,7 +61,7 @@ class Replay:
     Raises
     ------
     LogError
-        When there is no run, or one does not say what it began with.
+        When there is no run, or one does not say what it began with, or there are only records of rooms.
     UsageError
         When the runs are of several rooms, or more than 8.
     """
@@ -285,8 +289,16 @@ class Replay:
 
 
 def _chosen(source: Source, room: str | None) -> list[RunFiles]:
-    """The runs that `source` names, of one room."""
-    runs = find_runs(source)
+    """The runs of swarms that `source` names, of one room."""
+    found = find_runs(source)
+    runs = [run for run in found if has_swarm(run)]
+    left_out = [run.folder or Path(run.name) for run in found if run not in runs]
+    if left_out and not runs:
+        raise LogError(
+            left_out[0], "is the record of a room, with no swarm to show: name its nodes' own runs"
+        )
+    for path in left_out:
+        warnings.warn(f"{path} is the record of a room, with no swarm: left out", UserWarning, stacklevel=3)
     rooms = [read_manifest(run, Report()).get("room") for run in runs]
     if room is not None:
         known = sorted({str(name) for name in rooms if name is not None})

@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -19,6 +20,7 @@ from chronoflux.past import Past
 from chronoflux.replay.exact import Exact
 from chronoflux.replay.record import RunRecord
 from chronoflux.replay.swarms import Swarm, Swarms
+from chronoflux.telemetry.export import export_json
 from chronoflux.telemetry.folder import MANIFEST, is_running
 from chronoflux.telemetry.journal import Void, read_void
 from chronoflux.telemetry.sources import RunFiles
@@ -282,6 +284,14 @@ class Track:
     def fire(self, name: str, **data: Any) -> NoReturn:
         """Refused with a UsageError: nothing can be fired in the past."""
         self._refuse()
+
+    def note(self, text: str) -> NoReturn:
+        """Refused likewise."""
+        self._refuse()
+
+    def export_log(self, path: str | os.PathLike[str]) -> Path:
+        """Write the whole log as one JSON array; see :func:`chronoflux.telemetry.export_json`."""
+        return export_json(self._run.folder or self._run.files[0], path)
 
     def on_close(self, callback: Callable[[], None]) -> None:
         """Have a function called when the replay is closed."""

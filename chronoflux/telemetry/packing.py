@@ -248,6 +248,7 @@ def unpack_pairs(column: pa.Array) -> dict[int, msgspec.Raw]:
     return found
 
 
+_FRESH = ("R", "dpsi", "offset_ms", "uncertainty_ms")  # of peers, in every record; a round trip holds longer
 TELEMETRY = Kind(
     log=LOG,
     schema=_RECORD_SCHEMA,
@@ -256,11 +257,11 @@ TELEMETRY = Kind(
     encodings={
         **dict.fromkeys(("timestamp", "seq", "tick", "mono", *COUNTS), "DELTA_BINARY_PACKED"),
         **dict.fromkeys(("t", "at", *MEASURES), "BYTE_STREAM_SPLIT"),
-        **{f"peerings.list.element.{name}": "BYTE_STREAM_SPLIT" for name in ("R", "dpsi")},
+        **{f"peerings.list.element.{name}": "BYTE_STREAM_SPLIT" for name in _FRESH},
     },
     dictionaries=[
         *("type", "origin", "room", "node", "run", "peerings.list.element.id", "peerings.list.element.via"),
-        *(f"peerings.list.element.{name}" for name in ("rtt_ms", "offset_ms", "uncertainty_ms")),
+        "peerings.list.element.rtt_ms",
     ],
     coded=["type", "room", "node", "run"],
 )

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from chronoflux.model.colours import FIELD_COLOURS
 from chronoflux.model.field import pressure_grid
-from chronoflux.model.raster import FIELD_COLOURS, add_dots, field_image, phase_colours
+from chronoflux.model.raster import add_dots, field_image, phase_colours
 from chronoflux.model.snapshot import Snapshot
 
 SNAPSHOTS = "snapshots"

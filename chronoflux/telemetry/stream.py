@@ -38,6 +38,7 @@ class Stream:
 
         What fails is kept, from the start of the line it failed in.
         """
+        self.written = 0  # also when it cannot even be opened
         self.open()
         assert self._file is not None
         view, done = memoryview(self.unwritten), 0

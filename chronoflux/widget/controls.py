@@ -1,7 +1,7 @@
-"""The controls: play and pause, a button for each event, a slider for each parameter with a range.
+"""The toolbar: play and pause, a button for each event, a note.
 
-All are made from the registries (`EVENTS`, `SPECS`), so that a new event or parameter needs nothing here.
-Clicks and slider moves come in on any thread; `refresh` and `apply` are called on the view's loop.
+Buttons are made from the registry `EVENTS`, so that a new event needs nothing here. Clicks come in on any
+thread; `refresh` is called on the view's loop.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import ipywidgets
 
 from chronoflux.errors import ChronofluxError
 from chronoflux.model.events import EVENTS, EventKind
-from chronoflux.model.params import SPECS, Params, Spec
 from chronoflux.model.simulation import Snapshot
 from chronoflux.widget.source import Source
 
@@ -26,7 +25,7 @@ STANDING: dict[str, Callable[[Snapshot], bool]] = {"lion_gate": lambda snapshot:
 
 
 class Toolbar(ipywidgets.Box):  # type: ignore[misc]
-    """Play or pause, and the events. `report` is given an error's line, or None after a success."""
+    """Play or pause, the events, and notes. `report` is given an error's line, or None after a success."""
 
     def __init__(self, source: Source, report: Callable[[str | None], None]) -> None:
         self._source, self._report = source, report
@@ -36,6 +35,12 @@ class Toolbar(ipywidgets.Box):  # type: ignore[misc]
         self._play.on_click(lambda _: self._try(self._toggle_play))
         self._kinds: tuple[EventKind, ...] = ()
         self._events: list[ipywidgets.Button] = []
+        self._note = ipywidgets.Text(
+            placeholder="note for the log, then Enter",
+            tooltip="Put a remark into the log",
+            continuous_update=False,
+        )
+        self._note.observe(lambda change: self._try(lambda: self._keep_note(change["new"])), "value")
         super().__init__()
         self.add_class("chronoflux-toolbar")
 
@@ -56,13 +61,13 @@ class Toolbar(ipywidgets.Box):  # type: ignore[misc]
 
     def disable(self) -> None:
         """Nothing can be pressed any more."""
-        for button in self.children:
-            button.disabled = True
+        for control in self.children:
+            control.disabled = True
 
     def _build(self) -> None:
         stale, self._kinds = self._events, tuple(EVENTS)
         self._events = [self._event_button(kind) for kind in self._kinds]
-        self.children = [self._play, *self._events]
+        self.children = [self._play, *self._events, self._note]
         for button in stale:
             close_all(button)
 
@@ -87,6 +92,11 @@ class Toolbar(ipywidgets.Box):  # type: ignore[misc]
             self._on[kind.name] = data["on"]
             self._asked[kind.name] = data["on"], time.monotonic()
 
+    def _keep_note(self, text: str) -> None:
+        if text.strip():
+            self._source.note(text.strip())
+            self._note.value = ""
+
     def _toggle_play(self) -> None:
         if self._source.playing:
             self._source.pause()
@@ -100,62 +110,6 @@ class Toolbar(ipywidgets.Box):  # type: ignore[misc]
             self._report(str(error))
         else:
             self._report(None)
-
-
-class Sliders(ipywidgets.VBox):  # type: ignore[misc]
-    """The parameters that have a slider's range. Moves are gathered, and applied together."""
-
-    def __init__(self, source: Source, report: Callable[[str | None], None]) -> None:
-        self._source, self._report = source, report
-        self._moved: dict[str, float] = {}
-        self._shown = source.params
-        self._sliders = {
-            name: _slider(name, spec, getattr(self._shown, name))
-            for name, spec in SPECS.items()
-            if spec.slider
-        }
-        for name, slider in self._sliders.items():
-            slider.observe(lambda change, name=name: self._move(name, change["new"]), "value")
-        super().__init__(list(self._sliders.values()))
-        self.add_class("chronoflux-sliders")
-
-    def apply(self) -> None:
-        """Give the source what was moved since the last call."""
-        if not self._moved:
-            return
-        moved, self._moved = self._moved, {}
-        try:
-            params = self._source.params.replace(**moved)
-            if params != self._source.params:
-                self._source.params = params
-        except ChronofluxError as error:
-            self._report(str(error))
-            self._show(self._source.params)
-        else:
-            self._shown = params
-            self._report(None)
-
-    def refresh(self) -> None:
-        """Show parameters that were changed elsewhere."""
-        params = self._source.params
-        if params != self._shown and not self._moved:
-            self._show(params)
-
-    def disable(self) -> None:
-        """Nothing can be moved any more."""
-        for slider in self._sliders.values():
-            slider.disabled = True
-
-    def _show(self, params: Params) -> None:
-        self._shown = params
-        for name, slider in self._sliders.items():
-            value = getattr(params, name)
-            slider.min, slider.max = min(slider.min, value), max(slider.max, value)
-            slider.value = value
-
-    def _move(self, name: str, value: float) -> None:
-        if value != getattr(self._shown, name):
-            self._moved[name] = value
 
 
 def toggles(kind: EventKind) -> bool:
@@ -177,25 +131,3 @@ def close_all(widget: ipywidgets.Widget) -> None:
 
 def _button(label: str, tooltip: str) -> ipywidgets.Button:
     return ipywidgets.Button(description=label, tooltip=tooltip)
-
-
-def _slider(name: str, spec: Spec, value: Any) -> ipywidgets.Widget:
-    assert spec.slider is not None
-    low, high = min(spec.slider[0], value), max(spec.slider[1], value)
-    whole = isinstance(value, int)
-    symbol, _, meaning = spec.doc.rpartition(", ")
-    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
-    slider = kind(
-        value=value,
-        min=low,
-        max=high,
-        step=1 if whole else 0.01,
-        description=f"{symbol or name} [{spec.unit}]" if spec.unit else symbol or name,
-        # A swarm begun anew at each px of a drag would be of no use to anybody.
-        continuous_update=not spec.reset,
-        style={"description_width": "9.5em"},
-    )
-    slider.tooltip = f"{name}: {meaning}" + (f", {spec.unit}" if spec.unit else "")
-    if not whole:
-        slider.readout_format = ".2f"
-    return slider

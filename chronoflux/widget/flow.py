@@ -8,7 +8,21 @@ never queued, a later one is drawn in its stead. The slowest client that watches
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+PACE_SPAN = 3.0
+"""Seconds over which the pace is taken."""
+
+
+class Pace(NamedTuple):
+    """Frames shown a second, median ms from sending one to its confirmation, beats missed in all."""
+
+    rate: float
+    lag_ms: float
+    missed: int
 
 
 @dataclass
@@ -32,7 +46,9 @@ class FrameFlow:
         """Whether somebody began to watch since the last frame, and has nothing on the screen yet."""
         self._clients: dict[str, _Client] = {}
         self._due = 0.0
-        self._last = 0
+        self._last = self._confirmed = 0
+        self._missed = 0
+        self._shown: deque[tuple[float, float]] = deque()  # when confirmed, how long after it was sent
 
     @property
     def watched(self) -> bool:
@@ -65,6 +81,9 @@ class FrameFlow:
         if known is None:
             return
         known.heard, known.watching = now, True
+        if frame > self._confirmed and frame in known.unconfirmed:
+            self._confirmed = frame
+            self._shown.append((now, now - known.unconfirmed[frame]))
         known.unconfirmed = {n: sent for n, sent in known.unconfirmed.items() if n > frame}
 
     def ready(self, now: float) -> bool:
@@ -75,6 +94,8 @@ class FrameFlow:
     def sent(self, now: float) -> int:
         """Note that a frame is sent at `now`; its number, from 1."""
         self._last += 1
+        if not self.fresh:
+            self._missed += max(int((now - self._due) / self.interval), 0)
         for client in self._clients.values():
             if client.watching:
                 client.unconfirmed[self._last] = now
@@ -82,6 +103,14 @@ class FrameFlow:
         self._due = max(self._due, now - self.interval / 2) + self.interval
         self.fresh = False
         return self._last
+
+    def pace(self, now: float) -> Pace:
+        """How it goes, from the confirmations of the last seconds."""
+        while self._shown and self._shown[0][0] < now - PACE_SPAN:
+            self._shown.popleft()
+        lags = sorted(lag for _, lag in self._shown)
+        lag = lags[len(lags) // 2] if lags else math.nan
+        return Pace(len(lags) / PACE_SPAN, 1000 * lag, self._missed)
 
     def postpone(self, until: float) -> None:
         """No frame before `until`: there is nothing new to show. Whoever begins to watch does not wait."""

@@ -1,37 +1,49 @@
-// The page's end of frames.py: puts the field on its canvas, says when a frame is on the screen,
-// whether anybody can see it, and where it was clicked.
+// The page's end of frames.py: puts frames on the canvas, says when they are on the screen, whether
+// anybody can see it, and where it was touched.
 
 const QUIET = 3000; // ms without a frame after which a watching page says so again
+const PACE = 130; // ms from one intent of a drag to the next, at least
+const STRIDE = 24; // px likewise
 
 const ports = new Map(); // by the port's name: what `initialize` and `render` share
 
 const find = (model, name) => model.widget_manager.get_model(model.get(name).slice("IPY_MODEL_".length));
 
-// Levels (rows × columns bytes) and colours (256 × 3 bytes) → the whole of the canvas, smoothly enlarged.
+// Levels (rows × columns bytes) looked up in colours (256 × 3 bytes), over the whole of the canvas: as it
+// is, or smoothly enlarged. `scratch` is a canvas to work on.
 function paint(canvas, scratch, { rows, columns }, levels, colours) {
-  if (scratch.width !== columns || scratch.height !== rows) {
-    [scratch.width, scratch.height] = [columns, rows];
-  }
-  const context = scratch.getContext("2d");
-  const image = context.createImageData(columns, rows);
-  const pixels = new Uint32Array(image.data.buffer);
   const table = new Uint32Array(256);
   const bytes = new Uint8Array(table.buffer);
   for (let i = 0; i < 256; i++) {
     for (let c = 0; c < 3; c++) bytes[4 * i + c] = colours.getUint8(3 * i + c);
     bytes[4 * i + 3] = 255;
   }
-  for (let i = 0; i < pixels.length; i++) pixels[i] = table[levels.getUint8(i)];
+  const { ctx, canvas: target } = canvas;
+  const whole = target.width === columns && target.height === rows;
+  if (!whole && (scratch.width !== columns || scratch.height !== rows)) {
+    [scratch.width, scratch.height] = [columns, rows];
+  }
+  const context = whole ? ctx : scratch.getContext("2d");
+  const image = context.createImageData(columns, rows);
+  const pixels = new Uint32Array(image.data.buffer);
+  const source = new Uint8Array(levels.buffer, levels.byteOffset, levels.byteLength);
+  for (let i = 0; i < pixels.length; i++) pixels[i] = table[source[i]];
   context.putImageData(image, 0, 0);
-  canvas.ctx.imageSmoothingQuality = "high";
-  canvas.ctx.drawImage(scratch, 0, 0, canvas.canvas.width, canvas.canvas.height);
+  if (!whole) ctx.drawImage(scratch, 0, 0, target.width, target.height);
+}
+
+// Keep a file, as the browser keeps downloads.
+function save({ save: name, media }, content) {
+  const address = URL.createObjectURL(new Blob([content], { type: media }));
+  Object.assign(document.createElement("a"), { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10000);
 }
 
 async function initialize({ model }) {
   const name = model.get("port");
   const client = Math.random().toString(36).slice(2);
   const manager = await find(model, "manager");
-  const field = await find(model, "field");
+  const canvas = await find(model, "canvas");
   const scratch = document.createElement("canvas");
   const views = new Map(); // element → whether it can be seen
   let watching = false;
@@ -48,16 +60,28 @@ async function initialize({ model }) {
     displayed = views.size > 0;
     if (watching !== before[0] || displayed !== before[1]) announce();
   };
-  const receive = async ({ chronoflux: frame }, buffers) => {
-    if (frame?.port !== name) return;
+  const draw = async ({ chronoflux: frame, ...header }, buffers) => {
+    // ipycanvas draws on one canvas at a time, for everybody on the page: lend it ours for this frame.
+    const other = manager.currentCanvas;
+    manager.currentCanvas = canvas;
+    try {
+      paint(canvas, scratch, frame, buffers.at(-2), buffers.at(-1));
+      await manager.onCommand(header, buffers.slice(0, -2));
+    } catch (error) {
+      console.warn(error);
+    } finally {
+      manager.currentCanvas = other;
+    }
+  };
+  const receive = async (content, buffers) => {
+    if (content.save && watching) save(content, buffers[0]);
+    if (!content.chronoflux) return;
     heard = performance.now();
-    // ipycanvas has put this frame's commands behind `currentProcessing` just before. One command that
-    // fails (say, on a canvas this page does not know yet) would block that chain for good: mend it.
-    manager.currentProcessing = manager.currentProcessing.catch((error) => console.warn(error));
-    const drawn = manager.currentProcessing;
-    paint(field, scratch, frame, buffers.at(-2), buffers.at(-1));
-    await drawn;
-    requestAnimationFrame(() => model.send({ shown: frame.number, client }));
+    // In ipycanvas's own queue, so that nobody else's commands come between. One of theirs that failed
+    // would block it for good: mend it.
+    manager.currentProcessing = manager.currentProcessing.catch(console.warn).then(() => draw(content, buffers));
+    await manager.currentProcessing;
+    requestAnimationFrame(() => model.send({ shown: content.chronoflux.number, client }));
   };
 
   ports.set(name, {
@@ -70,25 +94,64 @@ async function initialize({ model }) {
       look();
     },
   });
-  manager.on("msg:custom", receive);
+  model.on("msg:custom", receive);
   document.addEventListener("visibilitychange", look);
   const beat = setInterval(() => watching && performance.now() - heard > QUIET && announce(), QUIET / 3);
   return () => {
     clearInterval(beat);
     document.removeEventListener("visibilitychange", look);
-    manager.off("msg:custom", receive);
+    model.off("msg:custom", receive);
     ports.delete(name);
   };
+}
+
+// An intent where the picture is clicked or tapped, a trail of them where it is dragged; by keyboard at a
+// cross that the arrows move. `say` is given fractions of the picture's sides.
+function listen(el, say) {
+  const cross = document.createElement("div");
+  cross.className = "chronoflux-cross";
+  el.append(cross);
+  el.tabIndex = 0;
+  el.setAttribute("role", "application");
+  el.setAttribute("aria-label", "The swarm. Arrow keys move a cross, Enter fires an intent there.");
+  const at = [0.5, 0.5];
+  const place = () => Object.assign(cross.style, { left: `${100 * at[0]}%`, top: `${100 * at[1]}%` });
+  place();
+  let last = null; // of the drag: when, and where in px
+
+  const touch = (event, kind) => {
+    const box = el.getBoundingClientRect();
+    last = [performance.now(), event.clientX, event.clientY];
+    say(kind, [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
+  };
+  el.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    el.setPointerCapture(event.pointerId);
+    touch(event, "click");
+  });
+  el.addEventListener("pointermove", (event) => {
+    if (!last || !(event.buttons & 1)) return;
+    const far = Math.hypot(event.clientX - last[1], event.clientY - last[2]) >= STRIDE;
+    if (far && performance.now() - last[0] >= PACE) touch(event, "trail");
+  });
+  for (const end of ["pointerup", "pointercancel"]) el.addEventListener(end, () => (last = null));
+  const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  el.addEventListener("keydown", (event) => {
+    const step = steps[event.key];
+    if (step) step.forEach((way, i) => (at[i] = Math.min(Math.max(at[i] + way / 40, 0), 1)));
+    else if (event.key === "Enter" || event.key === " ") say("click", [...at]);
+    else return;
+    place();
+    event.preventDefault();
+    event.stopPropagation(); // the notebook has uses of its own for these keys
+  });
 }
 
 function render({ model, el }) {
   const port = ports.get(model.get("port"));
   const observer = new IntersectionObserver((entries) => port.show(el, entries.at(-1).isIntersecting));
   observer.observe(el);
-  el.addEventListener("click", (event) => {
-    const box = el.getBoundingClientRect();
-    model.send({ click: [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height] });
-  });
+  listen(el, (kind, at) => model.send({ [kind]: at }));
   return () => {
     observer.disconnect();
     port.remove(el);

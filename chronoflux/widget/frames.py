@@ -1,9 +1,10 @@
 """Frames to the page and confirmations back: the only file that knows the insides of ipycanvas.
 
 ipycanvas draws whatever it is sent, without saying when it is done: a page slower than the kernel falls
-behind without end. So one message carries a whole frame (what ipycanvas draws, and behind it the
-pressure field, which `frames.js` puts on its layer itself, lossless and without ipycanvas's detour over
-an image file), and `frames.js` confirms it when it is on the screen. Written against ipycanvas 0.14.
+behind without end. So one message carries a whole frame: the field as bytes, which `frames.js` puts on the
+canvas itself (lossless and without ipycanvas's detour over an image file), and what ipycanvas draws over it;
+and `frames.js` confirms it when it is on the screen. One canvas, as each more costs two copies of all its
+pixels a frame. Written against ipycanvas 0.14.
 """
 
 from __future__ import annotations
@@ -25,22 +26,18 @@ from traitlets import Instance, Unicode
 
 Bytes = NDArray[np.uint8]
 
-SAY_AGAIN = 60
-"""Frames after which the page is told again which canvas is drawn on, should it have missed that. (Not
-each time: ipycanvas then copies every layer to the screen twice.)"""
-
 
 class FramePort(anywidget.AnyWidget):
     """An unseen pane in front of the canvas: sends frames, hears of confirmations, watching and clicks.
 
     Parameters
     ----------
-    field
-        The canvas that carries the picture of the pressure field, and nothing else.
+    canvas
+        What is drawn on, by nobody else.
     hear
         Called with each message, on whatever thread it comes in: ``{"shown": frame, "client": …}``,
-        ``{"watching": bool, "displayed": bool, "client": …}``, or ``{"click": [x, y]}`` in fractions of
-        the picture's sides.
+        ``{"watching": bool, "displayed": bool, "client": …}``, or, in fractions of the picture's sides,
+        ``{"click": [x, y]}`` and ``{"trail": [x, y]}`` from a drag.
     """
 
     _esm = (files("chronoflux.widget") / "frames.js").read_text("utf-8")
@@ -48,36 +45,34 @@ class FramePort(anywidget.AnyWidget):
 
     port = Unicode().tag(sync=True)
     manager = Instance(ipywidgets.Widget).tag(sync=True, **widget_serialization)
-    field = Instance(Canvas).tag(sync=True, **widget_serialization)
+    canvas = Instance(Canvas).tag(sync=True, **widget_serialization)
 
-    def __init__(self, field: Canvas, hear: Callable[[dict[str, Any]], None]) -> None:
-        super().__init__(port=uuid4().hex, manager=_CANVAS_MANAGER, field=field)
+    def __init__(self, canvas: Canvas, hear: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__(port=uuid4().hex, manager=_CANVAS_MANAGER, canvas=canvas)
         self.add_class("chronoflux-port")
         self.on_msg(lambda _, content, __: hear(content))
 
-    def send_frame(
-        self, number: int, draw: Callable[[], None], levels: Bytes, colours: Bytes, *, anew: bool
-    ) -> None:
-        """Send one frame: what `draw` draws, and the field as `levels` (h, w) of `colours` (256, 3).
+    def send_file(self, name: str, media: str, content: bytes) -> None:
+        """Have the page that watches keep a file, as a download."""
+        self.send({"save": name, "media": media}, buffers=[content])
 
-        `anew` when a page may have come that does not know yet which canvas was drawn on last.
-        `draw` only draws; it hands over arrays that nobody changes afterwards (they are read later, by
-        another thread), as `levels` is.
+    def send_frame(self, number: int, levels: Bytes, colours: Bytes, draw: Callable[[], None]) -> None:
+        """Send one frame: `levels` (h, w) of `colours` (256, 3) over all of the canvas, and on it `draw`.
+
+        `draw` only draws on the canvas; it hands over arrays that nobody changes afterwards (they are read
+        later, by another thread), as `levels` is.
         """
         manager = _CANVAS_MANAGER
-        held = manager._caching, manager._commands_cache, manager._buffers_cache
+        held = manager._caching, manager._commands_cache, manager._buffers_cache, manager._current_canvas
+        # As if the page drew on this canvas already: `frames.js` sees to that.
         manager._caching, manager._commands_cache, manager._buffers_cache = True, [], []
-        if anew or number % SAY_AGAIN == 0:
-            manager._current_canvas = None
+        manager._current_canvas = self.canvas
         try:
             draw()
             commands, buffers = manager._commands_cache, manager._buffers_cache
         finally:
-            manager._caching, manager._commands_cache, manager._buffers_cache = held
+            manager._caching, manager._commands_cache, manager._buffers_cache, manager._current_canvas = held
         rows, columns = levels.shape
         header, packed = commands_to_buffer(commands)
         tag = {"port": self.port, "number": number, "rows": rows, "columns": columns}
-        manager.send(
-            {**header, "chronoflux": tag},
-            buffers=[packed, *buffers, levels.data, colours.data],
-        )
+        self.send({**header, "chronoflux": tag}, buffers=[packed, *buffers, levels.data, colours.data])

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chronoflux.model import field, raster
+from chronoflux.model.colours import PALETTES, USUAL
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Snapshot
 from chronoflux.model.swarm import Floats
@@ -22,13 +23,17 @@ PICTURE = (800, 600)
 """The box, in px, that a picture of the world fills as far as its proportions allow."""
 GRAIN = 4
 """Picture px to one pixel of the pressure field, which is smooth and is enlarged smoothly."""
-MOST_DOTS = 5_000
-"""A larger swarm is shown by a sample, one in so many: pages draw some 100,000 dots a second."""
+VECTORS = 2_000
+"""The largest swarm whose oscillators are drawn one by one. A larger one is part of the field's picture."""
+MOST_DOTS = 250_000
+"""A larger swarm is shown by a sample, one in so many: half as many as a picture has px."""
+CROWDED = 12_000
+"""From here on a dot is a single px."""
 
 
-def sample(n: int) -> slice:
-    """Which of `n` oscillators are drawn: all, or of a larger swarm one in so many."""
-    return slice(None, None, -(-n // MOST_DOTS))
+def sampled(n: int) -> int:
+    """Of `n` oscillators, at least one, one in so many is drawn."""
+    return -(-n // MOST_DOTS)
 
 
 class Hand(NamedTuple):
@@ -44,9 +49,10 @@ class Picture:
     """One frame. Arrays are its own; nobody changes them.
 
     ``size``: width and height in px.
-    ``levels`` uint8 (rows, columns) and ``colours`` (256, 3): the field. ``x, y`` float32 (m,),
-    ``radius``, ``hues`` uint8 (m, 3), ``alpha`` float32 (m,): the oscillators. ``rings``: float32 (p, 4),
-    rows ``x, y, radius, alpha``: the pulses. ``hands``: own mean field first.
+    ``levels`` uint8 (rows, columns) and ``colours`` (256, 3): the field, and in it the oscillators of a
+    large swarm. ``x, y`` float32 (m,), ``radius``, ``hues`` uint8 (m, 3), ``alpha`` float32 (m,): the
+    oscillators of a small one. ``rings``: float32 (p, 4), rows ``x, y, radius, alpha``: the pulses.
+    ``hands``: own mean field first. ``palette``: what it is painted with, a name in `PALETTES`.
     """
 
     size: tuple[int, int]
@@ -60,6 +66,7 @@ class Picture:
     rings: Singles
     hands: tuple[Hand, ...]
     portal: bool
+    palette: str
 
 
 def picture_size(world: tuple[float, float]) -> tuple[int, int]:
@@ -68,36 +75,44 @@ def picture_size(world: tuple[float, float]) -> tuple[int, int]:
     return max(round(world[0] * scale), 1), max(round(world[1] * scale), 1)
 
 
-def compose(snapshot: Snapshot, peers: Sequence[Hand] = (), own: Hand | None = None) -> Picture:
+def compose(
+    snapshot: Snapshot, peers: Sequence[Hand] = (), palette: str = USUAL, own: Hand | None = None
+) -> Picture:
     """The picture of a snapshot; `peers` are the mean fields of others for the phase clock, with
     ``psi`` relative to the swarm's own; that is `own`, if it is not to be taken from the snapshot."""
-    params, world = snapshot.params, snapshot.params.world
-    width, height = picture_size(world)
-    p = field.pressure_grid(
-        max(width // GRAIN, 1),
-        max(height // GRAIN, 1),
-        world,
-        params.boundary == "plane",
-        snapshot.t,
-        snapshot.portal,
-        snapshot.pulses,
-    )
-    some = sample(len(snapshot.x))
-    scale = width / world[0]
-    own = own_hand(snapshot) if own is None else own
+    params, n, paint = snapshot.params, len(snapshot.x), PALETTES[palette]
+    size = picture_size(params.world)
+    scale, own = size[0] / params.world[0], own_hand(snapshot) if own is None else own
+    if n > VECTORS:
+        p, few = _pressure(snapshot, *size), slice(0)
+        swarm = snapshot.x, snapshot.y, snapshot.phi, snapshot.pressure
+        levels = raster.swarm_levels(p, *swarm, scale, 0 if n > CROWDED else 1, sampled(n))
+        colours = raster.swarm_colours(palette, snapshot.portal)
+    else:
+        few = slice(n)
+        levels = raster.field_levels(_pressure(snapshot, *(max(side // GRAIN, 1) for side in size)))
+        colours = paint.portal if snapshot.portal else paint.field
     return Picture(
-        size=(width, height),
-        levels=raster.field_levels(p),
-        colours=raster.PORTAL_COLOURS if snapshot.portal else raster.FIELD_COLOURS,
-        x=(snapshot.x[some] * scale).astype(np.float32),
-        y=(snapshot.y[some] * scale).astype(np.float32),
-        radius=_dot_radius(width * height, min(len(snapshot.x), MOST_DOTS)),
-        hues=raster.phase_colours(snapshot.phi[some]),
-        alpha=raster.opacity(snapshot.pressure[some]),
+        size=size,
+        levels=levels,
+        colours=colours,
+        x=(snapshot.x[few] * scale).astype(np.float32),
+        y=(snapshot.y[few] * scale).astype(np.float32),
+        radius=_dot_radius(size[0] * size[1], n),
+        hues=raster.phase_colours(snapshot.phi[few], paint.phases),
+        alpha=raster.opacity(snapshot.pressure[few]),
         rings=_rings(snapshot.pulses, params, scale),
         hands=(own, *(hand._replace(psi=own.psi + hand.psi) for hand in peers)),
         portal=snapshot.portal,
+        palette=palette,
     )
+
+
+def _pressure(snapshot: Snapshot, columns: int, rows: int) -> Floats:
+    """The pressure of the field at the pixels of a picture."""
+    plane = snapshot.params.boundary == "plane"
+    shape = columns, rows, snapshot.params.world, plane
+    return field.pressure_grid(*shape, snapshot.t, snapshot.portal, snapshot.pulses)
 
 
 def own_hand(snapshot: Snapshot) -> Hand:

@@ -14,7 +14,6 @@ from chronoflux.errors import ChronofluxError
 from chronoflux.replay import MODES, RECOMPUTED, SPEEDS, Replay, Track, clock
 from chronoflux.widget.controls import close_all
 from chronoflux.widget.picture import Hand
-from chronoflux.widget.status import status_html
 from chronoflux.widget.timeline import Timeline
 from chronoflux.widget.view import NodeView
 
@@ -24,7 +23,7 @@ FRACTIONS = {0.25: "¼", 0.5: "½"}
 
 
 class RunView(NodeView):
-    """The picture of one run of a replay, and its status: the live view without controls."""
+    """The picture of one run of a replay, its status and its looks: the live view without controls."""
 
     STEERED = False
 
@@ -38,10 +37,8 @@ class RunView(NodeView):
     def _own(self) -> Hand:
         return Hand("", *self._track.mean_field)
 
-    def _show_status(self) -> None:
-        metrics = {**self._track.metrics, "H": self._own().R}
-        n = metrics.get("nodes") or len(self._snapshot.x) or 1
-        self._status.value = status_html(self._track.status, metrics, n, self._trouble)
+    def _number(self) -> int:
+        return self._track.metrics.get("nodes") or super()._number() or 1
 
 
 class ReplayView(ipywidgets.VBox):  # type: ignore[misc]

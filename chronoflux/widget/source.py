@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from chronoflux.model.params import Params
@@ -45,6 +46,12 @@ class Source(Protocol):
 
     def fire(self, name: str, **data: Any) -> Any:
         """Fire an event; positions that are not given are drawn."""
+
+    def note(self, text: str) -> None:
+        """Put a remark into the log."""
+
+    def export_log(self, path: str | Path) -> Path:
+        """Write the log as one JSON array; where it lies then."""
 
     def on_close(self, callback: Callable[[], None]) -> None:
         """Have a function called when it has ended."""

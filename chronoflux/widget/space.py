@@ -17,8 +17,8 @@ import numpy as np
 from traitlets import Unicode
 
 from chronoflux.errors import ParameterError, UsageError
+from chronoflux.model.colours import FIELD_COLOURS
 from chronoflux.model.field import AMBIENT, TOP
-from chronoflux.model.raster import FIELD_COLOURS
 from chronoflux.widget import shapes
 from chronoflux.widget.controls import close_all
 from chronoflux.widget.flow import FrameFlow

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from chronoflux.model.metrics import null_order
+from chronoflux.widget.flow import Pace
 
 LIGHTS = {
     "linked": "linked to peers directly",
@@ -18,18 +19,25 @@ LIGHTS = {
 
 
 def status_html(
-    status: Any, metrics: Mapping[str, Any], n: int, trouble: str | None = None, *, drawn: int | None = None
+    status: Any,
+    metrics: Mapping[str, Any],
+    n: int,
+    trouble: str | None = None,
+    *,
+    drawn: int | None = None,
+    pace: Pace | None = None,
 ) -> str:
     """The status line.
 
     `status` is the node's ``NodeStatus`` (room, node_id, light, text, problem), `metrics` its latest
     metrics, `n` its number of oscillators, of which `drawn` are in the picture, `trouble` what the display
-    itself has to complain of.
+    itself has to complain of, `pace` how its frames go, if that is to be shown.
     """
     light = status.light if status.light in LIGHTS else "alone"
     peers = int(metrics.get("peers") or 0)
+    why = escape(_reason(status, light), quote=True)
     parts = [
-        f'<span class="chronoflux-light chronoflux-{light}" title="{LIGHTS[light]}">●</span>'
+        f'<span class="chronoflux-light chronoflux-{light}" title="{why}">●</span>'
         f" {escape(str(status.text))}",
         f"room <b>{escape(str(status.room))}</b>",
         f"{peers} peer{'' if peers == 1 else 's'}",
@@ -40,10 +48,17 @@ def status_html(
     parts.append(f'<span title="turbulence of the field">τ</span> {_number(metrics.get("tau"), 4)}')
     if drawn is not None and drawn < n:
         parts.append(f"{drawn:,} of {n:,} drawn")
+    if pace is not None:
+        parts.append(f"{pace.rate:.0f} frames/s, {_number(pace.lag_ms, 0)} ms late, {pace.missed:,} left out")
     line = "".join(f'<span class="chronoflux-fact">{part}</span>' for part in parts)
     problems = [text for text in (status.problem, trouble) if text]
     warnings = "".join(f'<div class="chronoflux-problem">⚠ {escape(str(text))}</div>' for text in problems)
     return f'<div class="chronoflux-status">{line}</div>{warnings}'
+
+
+def _reason(status: Any, light: str) -> str:
+    """What the light means, and why it is so."""
+    return "; ".join(str(part) for part in (LIGHTS[light], status.text, status.problem) if part)
 
 
 def _order(H: Any, n: int) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from chronoflux.model import raster
+from chronoflux.model.colours import USUAL
 from chronoflux.model.simulation import Snapshot
 from chronoflux.widget.picture import compose, picture_size
 
@@ -16,11 +17,19 @@ SCALE = 0.8
 _FINE = 2  # drawn so much larger, then reduced: smooth edges
 
 
-def still_png(snapshot: Snapshot) -> bytes:
+def still_png(snapshot: Snapshot, palette: str = USUAL, *, scale: float = SCALE) -> bytes:
     """The picture of `snapshot` as a PNG file: field, oscillators and pulses."""
-    picture = compose(snapshot)
-    width, height = (max(round(side * SCALE), 1) for side in picture_size(snapshot.params.world))
-    factor = SCALE * _FINE
+    image = still_image(snapshot, palette, scale=scale)
+    file = io.BytesIO()
+    image.quantize(128, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def still_image(snapshot: Snapshot, palette: str = USUAL, *, scale: float = SCALE) -> Image.Image:
+    """The same as an image, `scale` times as large as the live picture."""
+    picture = compose(snapshot, palette=palette)
+    width, height = (max(round(side * scale), 1) for side in picture_size(snapshot.params.world))
+    factor = scale * _FINE
     image = Image.fromarray(raster.paint(picture.levels, picture.colours))
     image = image.resize((width * _FINE, height * _FINE), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(image, "RGBA")
@@ -29,10 +38,7 @@ def still_png(snapshot: Snapshot) -> bytes:
     hues = np.column_stack([picture.hues, (picture.alpha * 255).astype(np.uint8)]).tolist()
     for x, y, hue in zip(picture.x * factor, picture.y * factor, hues, strict=True):
         draw.ellipse(_around(x, y, picture.radius * factor), fill=tuple(hue))
-    image = image.resize((width, height), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    image.quantize(128, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
-    return file.getvalue()
+    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _around(x: float, y: float, radius: float) -> tuple[float, float, float, float]:

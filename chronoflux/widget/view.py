@@ -15,9 +15,15 @@ from typing import Any
 import ipywidgets
 
 from chronoflux.errors import ChronofluxError
-from chronoflux.widget.controls import Sliders, Toolbar, close_all
+from chronoflux.model.snapshot import Snapshot
+from chronoflux.signal.limits import Bucket
+from chronoflux.widget.controls import Toolbar, close_all
+from chronoflux.widget.export import CLIP_RATE, CLIP_SECONDS, clip_file, log_file, picture_file
 from chronoflux.widget.flow import FrameFlow
-from chronoflux.widget.picture import Hand, compose, own_hand, picture_size, sample
+from chronoflux.widget.history import History
+from chronoflux.widget.looks import Looks
+from chronoflux.widget.parameters import Parameters
+from chronoflux.widget.picture import Hand, compose, own_hand, picture_size, sampled
 from chronoflux.widget.source import Source
 from chronoflux.widget.stage import Stage
 from chronoflux.widget.status import status_html
@@ -27,6 +33,8 @@ log = logging.getLogger(__name__)
 FPS = 60.0
 PANEL_PERIOD = 0.2
 """Seconds between looks at the controls, the status and the peers."""
+TRAIL = (8.0, 1.0)
+"""Intents a second that a drag leaves, and how many seconds' worth at once."""
 IDLE, HELD = 0.004, 0.05
 """Seconds until a source that had nothing new is asked again: while it plays, and while it is held."""
 
@@ -39,7 +47,7 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
     """
 
     STEERED = True
-    """Whether there are controls for the swarm."""
+    """Whether the swarm is of the present: there are controls for it, and its history is taken down."""
 
     def __init__(self, source: Source, *, fps: float = FPS) -> None:
         self._loop = asyncio.get_running_loop()
@@ -47,18 +55,22 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
         self._flow = FrameFlow(interval=1 / fps)
         self._displays: set[str] | None = None  # pages that display it; None before the first
         self._woken = asyncio.Event()
+        self._trail = Bucket(*TRAIL, self._loop.time())
         self._trouble: str | None = None
         self._peers: list[Hand] = []  # psi relative to our own
         self._snapshot = source.snapshot()
         self._drawn: tuple[Any, ...] = ()
         self._toolbar = Toolbar(source, self._report) if self.STEERED else None
-        self._sliders = Sliders(source, self._report) if self.STEERED else None
+        self._parameters = Parameters(source, self._report) if self.STEERED else None
+        self._history = History(source, self._snapshot) if self.STEERED else None
         self._status = ipywidgets.HTML()
+        self._looks = Looks(lambda what: self._call(self._save, what))
+        self._saving: asyncio.Task[None] | None = None
         self._stage = Stage(picture_size(self._snapshot.params.world), self._hear)
-        body = ipywidgets.Box([part for part in (self._stage, self._sliders) if part is not None])
+        body = ipywidgets.Box(_there(self._stage, self._parameters))
         body.add_class("chronoflux-body")
         self._refresh_panel()
-        super().__init__([part for part in (self._toolbar, body, self._status) if part is not None])
+        super().__init__(_there(self._toolbar, body, self._status, self._history, self._looks))
         self.add_class("chronoflux-view")
         self._task = self._loop.create_task(self._run(), name="chronoflux view")
         self._task.add_done_callback(self._ended)
@@ -74,11 +86,16 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
         if self.comm is None:
             return
         close_all(self)
-        self._call(self._task.cancel)
+        self._call(self._stop)
 
     async def wait_closed(self) -> None:
         """Wait until nothing is drawn any more."""
-        await asyncio.wait([self._task])
+        await asyncio.wait([self._task] if self._saving is None else [self._task, self._saving])
+
+    def _stop(self) -> None:
+        self._task.cancel()
+        if self._saving is not None:
+            self._saving.cancel()
 
     # -- from the page and from the source, on any thread ----------------------------------------------
 
@@ -108,6 +125,9 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
                 self._look(client, watching, displayed, now)
             case {"click": [int() | float() as x, int() | float() as y]}:
                 self._click(x, y)
+            case {"trail": [int() | float() as x, int() | float() as y]}:
+                if self._trail.take(1, now):
+                    self._click(x, y)
             case _:
                 log.warning("the page said something unknown: %.100r", content)
         self._woken.set()
@@ -157,41 +177,82 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
         """Send a frame, if there is anything new to see; whether there was."""
         if not self._source.closed:
             self._snapshot = self._source.snapshot()
-        snapshot = self._snapshot
         seen = self._seen()
         if seen == self._drawn and not self._flow.fresh:
             return False
         self._drawn = seen
         # All is computed before the frame gets its number: a failure leaves nothing unconfirmed.
-        picture, anew = compose(snapshot, self._peers, self._own()), self._flow.fresh
-        self._stage.show(picture, self._flow.sent(self._loop.time()), anew=anew)
+        picture = compose(self._snapshot, self._peers, self._looks.palette, self._own())
+        self._stage.show(picture, self._flow.sent(self._loop.time()))
         return True
 
     def _seen(self) -> tuple[Any, ...]:
         """What tells one picture from the next."""
         snapshot = self._snapshot
-        return snapshot.tick, snapshot.portal, snapshot.params, tuple(self._peers)
+        return snapshot.tick, snapshot.portal, snapshot.params, tuple(self._peers), self._looks.palette
 
     def _own(self) -> Hand:
         """The mean field of the swarm."""
         return own_hand(self._snapshot)
 
+    def _number(self) -> int:
+        """Of oscillators, also where not all of them are known."""
+        return len(self._snapshot.x)
+
     def _refresh_panel(self) -> None:
         """Bring controls, status line and the peers' hands up to date; apply what was moved."""
-        if self._sliders is not None:
-            self._sliders.apply()
-            self._sliders.refresh()
+        if self._parameters is not None:
+            self._parameters.apply()
+            self._parameters.refresh()
         if self._toolbar is not None:
             self._toolbar.refresh(self._snapshot)
         self._peers = _peers_hands(self._source)
         self._show_status()
+        if self._history is not None:
+            self._history.refresh(self._snapshot, self._own().R, self._loop.time())
 
     def _show_status(self) -> None:
         metrics = {**self._source.metrics, "H": self._own().R}
-        n = len(self._snapshot.x)
+        known = len(self._snapshot.x)
         self._status.value = status_html(
-            self._source.status, metrics, n, self._trouble, drawn=len(range(n)[sample(n)])
+            self._source.status,
+            metrics,
+            self._number(),
+            self._trouble,
+            drawn=-(-known // sampled(known)) if known else None,
+            pace=self._flow.pace(self._loop.time()) if self._looks.pace else None,
         )
+
+    def _save(self, what: str) -> None:
+        """Have something saved by the page, if nothing is being saved."""
+        if self._saving is None or self._saving.done():
+            self._saving = self._loop.create_task(self._saved(what), name=f"chronoflux save {what}")
+
+    async def _saved(self, what: str) -> None:
+        name, palette = f"{self._source.status.room}-{self._source.status.node_id}", self._looks.palette
+        try:
+            if what == "log":
+                file = await asyncio.to_thread(log_file, self._source, name)
+            elif what == "picture":
+                file = await asyncio.to_thread(picture_file, self._snapshot, palette, name)
+            else:
+                file = await asyncio.to_thread(clip_file, await self._filmed(), palette, name)
+        except (ChronofluxError, OSError) as error:
+            self._report(f"{what} not saved: {error}")
+        except Exception as error:
+            log.exception("saving the %s failed", what)
+            self._report(f"{what} not saved: {error!r}")
+        else:
+            self._stage.keep(*file)
+            self._report(None)
+
+    async def _filmed(self) -> list[Snapshot]:
+        """The swarm over the next seconds."""
+        shown = [self._snapshot]
+        while not self._source.closed and len(shown) < CLIP_RATE * CLIP_SECONDS:
+            await asyncio.sleep(1 / CLIP_RATE)
+            shown.append(self._source.snapshot())
+        return shown
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """The source has ended, the view was closed, or drawing failed: say which."""
@@ -200,7 +261,7 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
         if error := task.exception():
             log.error("the display stopped", exc_info=error)
             self._trouble = f"the display stopped: {error!r}"
-        for controls in (self._toolbar, self._sliders):
+        for controls in (self._toolbar, self._parameters):
             if controls is not None:
                 controls.disable()
         self._show_status()
@@ -210,6 +271,10 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
         """An ended view that was taken off every page is of no use to anybody any more."""
         if self._task.done() and self._displays is not None and not self._displays:
             self.close()
+
+
+def _there(*parts: ipywidgets.Widget | None) -> list[ipywidgets.Widget]:
+    return [part for part in parts if part is not None]
 
 
 def _peers_hands(source: Source) -> list[Hand]:

@@ -1,0 +1,27 @@
+"""Who a node is: what kind of process it runs in, and what it is called."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+from chronoflux.errors import UsageError, shorten
+
+_OWN_SUFFIX = os.urandom(2).hex()
+
+
+def in_notebook() -> bool:
+    """Whether this is a Jupyter kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def node_name(given: str | None, kind: str) -> str:
+    """A name checked, or one that stays the same within this process, so that a cell can be run again."""
+    if given is None:
+        return f"{kind}-{socket.gethostname()[:32]}-{_OWN_SUFFIX}"
+    if not isinstance(given, str) or not 0 < len(given) <= 64 or not given.isprintable():
+        raise UsageError(f"node_id = {shorten(given)}: give 1 to 64 printable characters")
+    return given

@@ -1,0 +1,83 @@
+"""Presets: parameters with a name, one line each in the registry `PRESETS` (public as ``cf.presets``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from chronoflux.errors import ParameterError, UsageError, shorten
+from chronoflux.model.params import Params
+
+
+class Presets(Mapping[str, Params]):
+    """Named parameters: ``presets["storm"]``; ``presets.register`` adds to what menus offer."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Params, str]] = {}
+
+    def register(self, name: str, params: Params, doc: str) -> Params:
+        """Add a preset, with a sentence on what is to be seen; one of that name is replaced."""
+        if not isinstance(name, str) or not 0 < len(name) <= 64 or not name.isprintable():
+            raise UsageError(f"preset name {shorten(name)}: give 1 to 64 printable characters")
+        if not isinstance(params, Params):
+            raise UsageError(f"preset {name}: {shorten(params)} is no chronoflux.Params(…)")
+        self._known[name] = params, doc
+        return params
+
+    def unregister(self, name: str) -> None:
+        """Take a preset out again."""
+        self[name]
+        del self._known[name]
+
+    def about(self, name: str) -> str:
+        """What is to be seen in it."""
+        self[name]
+        return self._known[name][1]
+
+    def __getitem__(self, name: str) -> Params:
+        try:
+            return self._known[name][0]
+        except KeyError:
+            raise ParameterError("preset", name, "one of " + ", ".join(self._known)) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._known))
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:10} {doc}" for name, (_, doc) in self._known.items())
+
+
+PRESETS = Presets()
+PRESETS.register(
+    "classic", Params(), "the defaults: equal clocks in a still swarm; order grows past vortices"
+)
+PRESETS.register(
+    "drift",
+    Params(gamma=12.0, eta=0.12, kappa=1.0, frequency_spread=0.02),
+    "the jet carries the swarm along, and neighbours change",
+)
+PRESETS.register(
+    "spread",
+    Params(oscillators=400, kappa=1.6, frequency_spread=0.12, gamma=2.0),
+    "unequal clocks: patches agree, borders slip",
+)
+PRESETS.register(
+    "spirals",
+    Params(oscillators=800, kappa=2.0, phase_lag=0.9, noise=0.01),
+    "a phase lag: waves that turn about their vortices",
+)
+PRESETS.register(
+    "storm",
+    Params(oscillators=400, gamma=20.0, eta=0.06, kappa=1.2, noise=0.25, frequency_spread=0.05),
+    "fast motion, noise and unequal clocks, at the edge of order",
+)
+PRESETS.register(
+    "choir",
+    Params(oscillators=300, coupling="global", kappa=1.0, frequency_spread=0.1, noise=0.05),
+    "everybody hears everybody: order comes and goes as a whole",
+)

@@ -1,0 +1,48 @@
+"""The table of a room's peers, as HTML with everything from outside escaped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+HEADS = {"name": "peer", "state": "state", "via": "way", "H": "H", "rtt_ms": "round trip"}
+MOST_ROWS = 50
+WAYS = {"direct": "direct", "relay": "through the server", "server": "through the server", "": "none"}
+
+
+def peers_html(table: Any) -> str:
+    """A row a peer of `table` (what ``node.peers`` gives): state, way, order and round trip.
+
+    Columns that are not there are shown as unknown; why a way is not direct is in the row's title.
+    """
+    rows = table.head(MOST_ROWS).to_dict("records")
+    if not rows:
+        return '<p class="chronoflux-peers">Nobody else is in the room.</p>'
+    heads = "".join(f'<th scope="col">{head}</th>' for head in HEADS.values())
+    body = "".join(_row(row) for row in rows)
+    more = len(table) - len(rows)
+    rest = f"<caption>and {more} more</caption>" if more else ""
+    return (
+        f'<table class="chronoflux-peers">{rest}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
+    )
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    via = str(row.get("via") or "")
+    cells = (
+        escape(str(row.get("name") or row.get("id") or "?")),
+        escape(str(row.get("state") or "–")),
+        WAYS.get(via, escape(via)),
+        _number(row.get("H"), "{:.2f}"),
+        _number(row.get("rtt_ms"), "{:.1f} ms"),
+    )
+    why = escape(str(row.get("reason") or ""), quote=True)
+    return f'<tr title="{why}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _number(value: Any, form: str) -> str:
+    if isinstance(value, int | float) and math.isfinite(value):
+        return form.format(value)
+    return "–"

@@ -1,0 +1,150 @@
+"""The panel of parameters: presets, a slider or field for each parameter with its unit, the way back.
+
+All is made from the registries (`SPECS`, `PRESETS`), so that a new parameter or preset needs nothing here.
+Moves come in on any thread; `refresh` and `apply` are called on the view's loop.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets
+
+from chronoflux.errors import ChronofluxError
+from chronoflux.model.params import SPECS, Params, Spec
+from chronoflux.preset import PRESETS
+from chronoflux.widget.source import Source
+
+OWN = "–"
+"""What the menu of presets shows for parameters that are none of them."""
+KEPT = ("world", "dt", "integrator")
+"""What a preset chosen from the menu leaves as it is."""
+
+
+class Parameters(ipywidgets.VBox):  # type: ignore[misc]
+    """Every parameter of the source. Moves are gathered, and applied together.
+
+    `report` is given an error's line, or None after a success.
+    """
+
+    def __init__(self, source: Source, report: Callable[[str | None], None]) -> None:
+        self._source, self._report = source, report
+        self._moved: dict[str, Any] = {}
+        self._shown = source.params
+        self._presets: tuple[str, ...] = ()
+        self._preset = ipywidgets.Dropdown(description="preset", tooltip="parameters with a name")
+        self._preset.observe(lambda change: self._choose(change["new"]), "value")
+        self._defaults = ipywidgets.Button(
+            description="Defaults", tooltip="Set every parameter to its default", icon="undo"
+        )
+        self._defaults.on_click(lambda _: self._wish(Params()))
+        self._fields = {name: _field(name, spec, getattr(self._shown, name)) for name, spec in SPECS.items()}
+        for name, field in self._fields.items():
+            field.observe(lambda change, name=name: self._move(name, change["new"]), "value")
+        ranged = [self._fields[name] for name, spec in SPECS.items() if spec.slider]
+        others = [self._fields[name] for name, spec in SPECS.items() if not spec.slider]
+        more = ipywidgets.Accordion([ipywidgets.VBox(others)], titles=("More parameters",))
+        top = ipywidgets.HBox([self._preset, self._defaults])
+        top.add_class("chronoflux-presets")
+        super().__init__([top, *ranged, more])
+        self.add_class("chronoflux-parameters")
+        self._show(self._shown)
+
+    def apply(self) -> None:
+        """Give the source what was moved since the last call."""
+        if not self._moved:
+            return
+        moved, self._moved = self._moved, {}
+        try:
+            params = self._source.params.replace(**moved)
+            if params != self._source.params:
+                self._source.params = params
+        except ChronofluxError as error:
+            self._report(str(error))
+            self._show(self._source.params)
+        else:
+            self._show(params)
+            self._report(None)
+
+    def refresh(self) -> None:
+        """Show parameters that were changed elsewhere, and presets registered meanwhile."""
+        params = self._source.params
+        if not self._moved and (params != self._shown or self._presets != tuple(PRESETS)):
+            self._show(params)
+
+    def disable(self) -> None:
+        """Nothing can be moved any more."""
+        for widget in (self._preset, self._defaults, *self._fields.values()):
+            widget.disabled = True
+
+    def _show(self, params: Params) -> None:
+        self._shown = params
+        for name, field in self._fields.items():
+            value = getattr(params, name)
+            if isinstance(field, ipywidgets.IntSlider | ipywidgets.FloatSlider):
+                field.min, field.max = min(field.min, value), max(field.max, value)
+            field.value = _sides(value) if name == "world" else value
+        if self._presets != tuple(PRESETS):
+            self._presets = tuple(PRESETS)
+            self._preset.options = (OWN, *self._presets)
+        self._preset.value = next((name for name in self._presets if _preset(name, params) == params), OWN)
+
+    def _choose(self, name: str | None) -> None:
+        if name is not None and name in PRESETS:
+            self._wish(_preset(name, self._shown))
+
+    def _wish(self, params: Params) -> None:
+        self._moved = {name: getattr(params, name) for name in SPECS}
+
+    def _move(self, name: str, value: Any) -> None:
+        if name == "world":
+            value = _parsed(value)
+        if value != getattr(self._shown, name):
+            self._moved[name] = value
+
+
+def _preset(name: str, current: Params) -> Params:
+    return PRESETS[name].replace(**{kept: getattr(current, kept) for kept in KEPT})
+
+
+def _sides(world: tuple[float, float]) -> str:
+    return f"{world[0]:g} × {world[1]:g}"
+
+
+def _parsed(text: str) -> Any:
+    """Two numbers from what was typed; what is none is left for `Params` to refuse."""
+    parts = re.split(r"[×x*,;\s]+", text.strip())
+    try:
+        return tuple(float(part) for part in parts)
+    except ValueError:
+        return text
+
+
+def _field(name: str, spec: Spec, value: Any) -> ipywidgets.Widget:
+    symbol, _, meaning = spec.doc.rpartition(", ")
+    label = symbol if 0 < len(symbol) <= 6 else name.replace("_", " ")
+    facts: dict[str, Any] = {
+        "value": value,
+        "description": f"{label} [{spec.unit}]" if spec.unit else label,
+        # A swarm begun anew at each px of a drag, or at each key, would be of no use to anybody.
+        "continuous_update": not spec.reset,
+        "style": {"description_width": "9.5em"},
+    }
+    whole = isinstance(value, int)
+    if spec.choices:
+        del facts["continuous_update"]
+        field = ipywidgets.Dropdown(options=spec.choices, **facts)
+    elif spec.slider:
+        facts |= {"min": min(spec.slider[0], value), "max": max(spec.slider[1], value)}
+        kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+        field = kind(step=1 if whole else 0.01, **facts)
+        if not whole:
+            field.readout_format = ".2f"
+    elif name == "world":
+        field = ipywidgets.Text(**facts | {"value": _sides(value), "continuous_update": False})
+    else:
+        field = ipywidgets.FloatText(**facts | {"continuous_update": False})
+    field.tooltip = f"{name}: {meaning}" + (f", {spec.unit}" if spec.unit else "") + f" ({spec.allowed})"
+    return field

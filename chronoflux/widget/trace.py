@@ -1,0 +1,126 @@
+"""The sparkline: `H`, `H_local` and `H_mesh` over the last minutes, with the null band and what happened."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any, NamedTuple
+
+from chronoflux.model.metrics import null_order
+from chronoflux.model.snapshot import Snapshot
+
+SPAN = 120.0
+"""Seconds that are shown."""
+SIZE = (300, 64)
+LINES = {"H": "H", "H_local": "H<sub>local</sub>", "H_mesh": "H<sub>mesh</sub>"}
+"""What is drawn, by name and by sign; the style sheet's classes ``chronoflux-line-…`` say how."""
+
+
+class Point(NamedTuple):
+    """One look: time in s, and the values by the names in `LINES`, None where there is none."""
+
+    at: float
+    values: tuple[float | None, ...]
+
+
+class Changes:
+    """Finds what happened to a swarm between two looks at it, whoever fired it."""
+
+    def __init__(self, first: Snapshot) -> None:
+        self._last = first
+
+    def since(self, snapshot: Snapshot) -> list[str]:
+        """What is new since the snapshot before."""
+        before, self._last = self._last, snapshot
+        found = []
+        if snapshot.portal != before.portal:
+            found.append(f"Lion Gate {'on' if snapshot.portal else 'off'}")
+        known = {(x, y) for x, y in before.pulses[:, :2].tolist()}
+        found += [
+            f"intent at {x:.0f}, {y:.0f}" for x, y in snapshot.pulses[:, :2].tolist() if (x, y) not in known
+        ]
+        if _turned_round(before, snapshot):
+            found.append("Pacemaker Flip")
+        return found
+
+
+def _turned_round(before: Snapshot, after: Snapshot) -> bool:
+    """Whether velocities as a whole were reversed, which nothing but a flip does within one look."""
+    if len(before.vx) != len(after.vx):
+        return False
+    along = float(before.vx @ after.vx + before.vy @ after.vy)
+    return along < -0.3 * float(before.vx @ before.vx + before.vy @ before.vy) < 0
+
+
+class Trace:
+    """Keeps the last `SPAN` seconds of metrics and marks; draws them as SVG. Times are s of any clock."""
+
+    def __init__(self) -> None:
+        self._points: deque[Point] = deque()
+        self._marks: deque[tuple[float, str]] = deque(maxlen=200)
+
+    def add(self, at: float, metrics: Mapping[str, Any]) -> None:
+        """Take in the metrics of a moment."""
+        self._points.append(Point(at, tuple(_order(metrics.get(name)) for name in LINES)))
+        while self._points[0].at < at - SPAN:
+            self._points.popleft()
+
+    def mark(self, at: float, what: str) -> None:
+        """Note that something happened."""
+        self._marks.append((at, what))
+
+    def html(self, n: int) -> str:
+        """The picture with its legend."""
+        names = "".join(f'<span class="chronoflux-key-{name}">{sign}</span>' for name, sign in LINES.items())
+        return f'{self.svg(n)}<div class="chronoflux-legend">{names}<span>▒ by chance</span></div>'
+
+    def svg(self, n: int) -> str:
+        """The picture, with the band in which `H` of `n` unrelated phases lies 95 % of the time."""
+        width, height = SIZE
+        now = self._points[-1].at if self._points else 0.0
+        top = min(null_order(n)[1], 1.0)
+
+        def x(at: float) -> float:
+            return width * (1 - (now - at) / SPAN)
+
+        parts = [
+            f'<rect class="chronoflux-null" x="0" y="{height * (1 - top):.1f}" width="{width}"'
+            f' height="{height * top:.1f}"><title>H by chance, 95 % of the time</title></rect>'
+        ]
+        parts += [
+            f'<line class="chronoflux-mark" x1="{x(at):.1f}" x2="{x(at):.1f}" y1="0" y2="{height}">'
+            f"<title>{escape(what)}</title></line>"
+            for at, what in self._marks
+            if 0 <= x(at) <= width
+        ]
+        for i, name in enumerate(LINES):
+            path = _path((x(point.at), point.values[i]) for point in self._points)
+            if path:
+                parts.append(f'<path class="chronoflux-line-{name}" d="{path}"><title>{name}</title></path>')
+        latest = self._points[-1].values if self._points else (None,) * len(LINES)
+        said = ", ".join(
+            f"{name} {value:.2f}" for name, value in zip(LINES, latest, strict=True) if value is not None
+        )
+        label = f"order over the last {SPAN:.0f} s; now {said or 'nothing yet'}"
+        shape = f'viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img"'
+        return f'<svg class="chronoflux-trace" {shape} aria-label="{label}">{"".join(parts)}</svg>'
+
+
+def _order(value: Any) -> float | None:
+    if isinstance(value, int | float) and math.isfinite(value):
+        return min(max(float(value), 0.0), 1.0)
+    return None
+
+
+def _path(points: Iterable[tuple[float, float | None]]) -> str:
+    """A line through the points, broken where there is no value."""
+    parts, drawing = [], False
+    for x, value in points:
+        if value is None:
+            drawing = False
+            continue
+        parts.append(f"{'L' if drawing else 'M'}{x:.1f} {SIZE[1] * (1 - value):.1f}")
+        drawing = True
+    return "".join(parts)
