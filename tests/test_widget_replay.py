@@ -118,7 +118,7 @@ async def test_runs_side_by_side_have_a_picture_each(front: Page, tmp_path: Path
 
 
 async def test_colours_are_chosen_and_files_kept(front: Page, tmp_path: Path) -> None:
-    """Also a held replay is drawn anew in other colours; picture and log are files; the past is not steered."""
+    """A held replay is drawn anew in other colours; picture and log are files; the past is not steered."""
     with Replay(make_run(tmp_path)) as replay:
         view = ReplayView(replay)
         picture = view.views[0]
