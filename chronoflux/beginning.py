@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chronoflux.errors import UsageError, shorten
+from chronoflux.identity import in_notebook
 from chronoflux.model.params import Params
 from chronoflux.model.schedule import Action
 from chronoflux.model.simulation import Simulation
@@ -84,7 +85,7 @@ class Beginning:
     def build(self) -> Simulation:
         """The simulation, computed up to where the run goes on. Everything that takes long."""
         importlib.import_module("pandas")  # for `peers` and `telemetry`, which are asked for on the loop
-        warm_up(self.params)
+        warm_up(self.params, pictures=in_notebook())
         if self._past is None:
             return Simulation(self.params, seed=self.seed)
         self._found = self._past.continuation()

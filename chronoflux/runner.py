@@ -22,6 +22,7 @@ from chronoflux.keeping import Keeping, next_tick
 from chronoflux.mesh.clock import Followed, MeshClock
 from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.messages import Field
+from chronoflux.model import raster
 from chronoflux.model.params import Params
 from chronoflux.model.schedule import Action, Schedule, first_tick
 from chronoflux.model.simulation import Simulation, Snapshot
@@ -385,8 +386,10 @@ class Runner:
         self._listener.on_mean_field(self.field)
 
 
-def warm_up(params: Params) -> None:
+def warm_up(params: Params, *, pictures: bool = False) -> None:
     """Compile the kernels on a swarm that is thrown away (seconds when they are not in the cache yet)."""
+    if pictures:
+        raster.warm_up()
     small = params.replace(oscillators=min(params.oscillators, 16))
     simulation = Simulation(small, seed=0)
     simulation.anchor(0.0)

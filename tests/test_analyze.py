@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 
 from chronoflux.analyze import main
@@ -34,6 +35,7 @@ def test_logs_become_a_summary_and_a_report(tmp_path: Path) -> None:
     assert page.read_text().startswith("<!doctype html>")
 
 
+@pytest.mark.slow
 def test_wrong_use_is_one_line_and_code_2(tmp_path: Path) -> None:
     """A missing folder for the page is wrong use; missing logs fail; each in one line."""
     wrong = analyze(tmp_path, "--out", tmp_path / "nowhere" / "report.html")

@@ -38,6 +38,7 @@ def test_all_rows_in_table_and_json(tmp_path):
     assert "of lists looked at" in done.output
 
 
+@pytest.mark.slow
 def test_telemetry_rows(tmp_path):
     """`bench telemetry` measures reading beside pandas, a night of many nodes, its memory, and writing."""
     done = CliRunner().invoke(bench.main, ["telemetry", "--scale", "0.001"])

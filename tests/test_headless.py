@@ -60,7 +60,7 @@ async def headless(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]
 Headless = Callable[..., AbstractAsyncContextManager[asyncio.subprocess.Process]]
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 async def test_two_processes_link_and_end_in_order(
     server: SignalServer, joined: Joiner, tmp_path: Path, stop: signal.Signals
 ) -> None:

@@ -88,6 +88,7 @@ async def test_what_keeps_it_out_is_one_line(tmp_path: Path, unused_tcp_port: in
     assert ("token" if wrong == "token" else "nothing listens there") in line
 
 
+@pytest.mark.slow
 async def test_wrong_use_is_code_2() -> None:
     """A URL or room that cannot be used is refused in one line with code 2."""
     for arguments in (["room1", "--server", "http://x"], ["  ", "--server", "ws://x:1"], ["--sekunden", "1"]):

@@ -89,7 +89,7 @@ def test_equal_to_brute_force_at_every_tick(
 
 
 @pytest.mark.parametrize("boundary", ["torus", "plane"])
-@pytest.mark.parametrize("speed", [0.02, 0.5, 30.0])
+@pytest.mark.parametrize("speed", [pytest.param(0.02, marks=pytest.mark.slow), 0.5, 30.0])
 def test_over_many_ticks(boundary, speed):
     """Over 300 ticks too, with pulses, calm and fast."""
     rng = np.random.default_rng(3)

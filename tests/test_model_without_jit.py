@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SMALL = [
     "test_model_field.py",
     "test_model_motion.py::test_equal_to_the_twin",
@@ -20,6 +22,7 @@ SMALL = [
 ]
 
 
+@pytest.mark.slow
 def test_small_tests_pass_as_plain_python():
     """With NUMBA_DISABLE_JIT=1 the kernels are plain Python and pass a small set of their tests."""
     here = Path(__file__).parent

@@ -88,7 +88,7 @@ async def test_leaving_while_starting(
 ) -> None:
     """`leave` during `start` ends the start, and the log is closed."""
     go_on = threading.Event()
-    monkeypatch.setattr(beginning_module, "warm_up", lambda params: go_on.wait(10))
+    monkeypatch.setattr(beginning_module, "warm_up", lambda params, **_: go_on.wait(10))
     node = cf.Node("room1", server=server.url, params=QUICK, log_dir=tmp_path)
     starting = asyncio.create_task(node.start())
     await until(lambda: any(tmp_path.glob("*/run.json")))
@@ -118,7 +118,7 @@ async def test_an_interrupted_background_join_leaves_no_ghost(
 ) -> None:
     """A background node that nobody waits for any more leaves the room."""
     go_on = threading.Event()
-    monkeypatch.setattr(beginning_module, "warm_up", lambda params: go_on.wait(10))
+    monkeypatch.setattr(beginning_module, "warm_up", lambda params, **_: go_on.wait(10))
     joining = asyncio.create_task(
         cf.join("room1", server=server.url, params=QUICK, background=True, log_dir=tmp_path)
     )

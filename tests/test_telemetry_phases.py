@@ -96,7 +96,7 @@ record_phases(simulation, sys.argv[1], 10**9, what=("phi", "x"))
 """
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.037])
+@pytest.mark.parametrize("delay", [0.0, pytest.param(0.037, marks=pytest.mark.slow)])
 def test_a_killed_run_leaves_a_readable_store(delay: float, tmp_path: Path) -> None:
     """Killed at any moment, what was written until then is whole and equal to a run of the same seed."""
     path = tmp_path / "a.zarr"

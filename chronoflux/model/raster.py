@@ -11,8 +11,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.model.colours import LEVELS, PALETTES, PHASE_COLOURS, Bytes
-from chronoflux.model.field import AMBIENT, TOP
+from chronoflux.model.colours import LEVELS, PALETTES, PHASE_COLOURS, USUAL, Bytes
+from chronoflux.model.field import AMBIENT, TOP, pressure_grid
 from chronoflux.model.jit import kernel, part
 from chronoflux.model.swarm import Floats, Longs
 
@@ -82,6 +82,17 @@ def swarm_levels(
     _quantise(np.ascontiguousarray(p, np.float64).reshape(-1), GROUNDS - 1.0, levels.reshape(-1))
     _strew(levels, x, y, phi, pressure, scale, radius, every)
     return levels
+
+
+def warm_up() -> None:
+    """Compile what pictures are made with (seconds when it is not in the cache yet)."""
+    few, pulses = np.zeros(1), np.empty((0, 4))
+    for array in (few, pulses):  # as those of a snapshot: another type, for numba
+        array.flags.writeable = False
+    p = pressure_grid(1, 1, (1.0, 1.0), False, 0.0, False, pulses)
+    paint(field_levels(p), PALETTES[USUAL].field)
+    swarm_levels(p, few, few, few, few, 1.0, 0)
+    phase_colours(few)
 
 
 @cache
