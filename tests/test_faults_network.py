@@ -73,7 +73,7 @@ async def test_a_cut_path_is_bridged_by_the_relay(network: Network, tmp_path: Pa
         await until(lambda: linked(one, two), 30, "linked")
         network.shape(a, b, cut=True)
         cut = time.time()
-        await until(lambda: ways(one, two) == {"relay"}, 5, "by relay")
+        await until(lambda: coupled(one, two) and ways(one, two) == {"relay"}, 5, "by relay")
         while time.time() < cut + 30:
             assert coupled(one, two)
             await asyncio.sleep(0.5)
