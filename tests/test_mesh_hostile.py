@@ -18,6 +18,7 @@ import pytest
 
 import chronoflux as cf
 from chronoflux.mesh import link as link_module
+from chronoflux.mesh import mesh as mesh_module
 from chronoflux.mesh.link import Link
 from chronoflux.node import Node
 from chronoflux.signal import protocol as p
@@ -199,3 +200,21 @@ async def test_what_cannot_be_true(server: SignalServer, joined: Joiner) -> None
     (data,) = (data for data in frame["data"] if data and data.get("id") == "spoofed")
     assert data["origin"] == enemy.client.peer_id
     assert frame.loc[frame["type"] == "telemetry", ["H", "psi"]].notna().all(axis=None)
+
+
+async def test_a_server_that_names_peers_without_end(
+    server: SignalServer, joined: Joiner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that names more peers than there can be is taken at its word for so many, and no more; whoever
+    is known goes on."""
+    monkeypatch.setattr(mesh_module, "MOST", 20)
+    a, b = [await joined(server=server.url, params=QUICK) for _ in range(2)]
+    await linked(a, b)
+    assert a._joined is not None
+    for number in range(100):
+        a._joined.mesh.on_signaling(p.PeerJoinedRoom(peer_id=f"{number:032x}", metadata={}, joined=number))
+    many = [p.RoomPeer(id=f"{number:032d}", metadata={}, joined=number) for number in range(100)]
+    a._joined.mesh.on_signaling(p.RoomPeers(peers=many, peer_id=a.peer_id))
+    assert len(a._joined.mesh.peers) == 20
+    a.intent(x=1.0, y=1.0)
+    await until(lambda: any(kind == "remote_intent" for kind, _ in events(b)))

@@ -38,6 +38,7 @@ RELAY_FIELDS, RELAY_TELEMETRIES = 20.0, 10.0  # messages/s over the relay at mos
 BYE_DEADLINE = 1.0  # s
 HELD = 128  # messages with a time kept until this node knows the room's
 LATE = 1.0  # s by which the watch itself must be late before what it sees is not held against peers
+MOST = 4096  # peers known at once: what a server says beyond is not taken
 STALL = 5.0  # s late after which links may be dead unnoticed
 
 
@@ -257,13 +258,18 @@ class Mesh:
             if entry.id == self.id:
                 continue
             peer = self._announce(entry.id, entry.metadata, entry.joined)
+            if peer is None:
+                continue
             peer.dials = peer.dials or peer.link is None
             if not peer.direct(time.monotonic()):
                 self._dialling.dial(peer)
         self._probing.enter(self.id, message.joined)
 
-    def _announce(self, peer_id: str, metadata: Mapping[str, Any], joined: int | None) -> Peer:
+    def _announce(self, peer_id: str, metadata: Mapping[str, Any], joined: int | None) -> Peer | None:
         peer = self.peers.get(peer_id)
+        if peer is None and len(self.peers) >= MOST:
+            log.debug("mesh: %s is one too many", peer_id[:8])
+            return None
         if peer is not None and peer.left:
             self._dialling.retire(peer, "came back")
         if peer is None or peer.left:
