@@ -257,12 +257,12 @@ class Mesh:
         for entry in message.peers:
             if entry.id == self.id:
                 continue
-            peer = self._announce(entry.id, entry.metadata, entry.joined)
-            if peer is None:
+            named = self._announce(entry.id, entry.metadata, entry.joined)
+            if named is None:
                 continue
-            peer.dials = peer.dials or peer.link is None
-            if not peer.direct(time.monotonic()):
-                self._dialling.dial(peer)
+            named.dials = named.dials or named.link is None
+            if not named.direct(time.monotonic()):
+                self._dialling.dial(named)
         self._probing.enter(self.id, message.joined)
 
     def _announce(self, peer_id: str, metadata: Mapping[str, Any], joined: int | None) -> Peer | None:
