@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import chronoflux as cf
 from chronoflux.errors import LogError, ParameterError, UsageError
+from chronoflux.headless import main
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.telemetry import phase_log
 from chronoflux.telemetry.inspect import check_run
 from chronoflux.telemetry.phase_log import PhaseLog, Wanted
-from chronoflux.telemetry.phases import check_phases, is_bare
+from chronoflux.telemetry.phases import PhaseStore, check_phases, is_bare
 from chronoflux.telemetry.sources import find_runs
 from tests.conftest import Joiner
 from tests.support import until
@@ -197,6 +199,45 @@ def test_damaged_phases_are_found(tmp_path: Path) -> None:
     assert "phases.zarr" in (check_phases(store) or "")
     chunk.unlink()
     assert "phi is missing in the rows from 0 on" in (check_phases(store) or "")
+
+
+def test_headless_nodes_record_too(tmp_path: Path) -> None:
+    """``--phases`` and ``--phases-of`` reach every node of a process."""
+    options = ["--offline", "--speed", "max", "--duration", "3s", "--log-dir", str(tmp_path), "--nodes", "2"]
+    done = CliRunner().invoke(main, ["room1", "10", *options, "--phases", "1s", "--phases-of", "4"])
+    assert done.exit_code == 0, done.output
+    runs = list(tmp_path.iterdir())
+    assert [np.shape(list(phases_of(run).values())) for run in runs] == [(3, 4), (3, 4)]
+
+
+@pytest.mark.parametrize("speed", [pytest.param(50.0, id="clock"), pytest.param("max", id="max")])
+async def test_a_store_that_cannot_be_written_does_not_stop_the_node(
+    joined: Joiner, monkeypatch: pytest.MonkeyPatch, speed: Any
+) -> None:
+    """The problem is told, the swarm, its records and its checkpoint go on; with room again rows do, too."""
+    monkeypatch.setattr(phase_log, "WRITE_EVERY", 0.02)
+    monkeypatch.setattr(phase_log, "RETRY_EVERY", 0.02)
+    monkeypatch.setattr(phase_log, "WAITING", 8 * 20 * 4000)
+    append = PhaseStore.append
+
+    def full(*_: Any) -> None:
+        raise LogError("phases.zarr", "cannot be written (No space left on device)")
+
+    node = await joined(**ALONE, speed=speed, phases=0.1)
+    await until(lambda: not is_bare(node.path / phase_log.STORE))
+    monkeypatch.setattr(PhaseStore, "append", full)
+    await until(lambda: "No space left" in (node.status.problem or ""))
+    before = node.t
+    await until(lambda: node.t > before + 5)
+    monkeypatch.setattr(PhaseStore, "append", append)
+    await until(lambda: node.status.problem is None)
+    await node.leave()
+    with cf.load_phases(node.path) as data:
+        gaps = np.diff(data.t.values)
+        assert data.t[-1] > before + 5
+        assert gaps.min() > 0.05
+        assert gaps.max() < 0.15
+    assert faults(node.path) == []
 
 
 def written(logs: Path) -> int:
