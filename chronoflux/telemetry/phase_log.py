@@ -22,7 +22,7 @@ from chronoflux.model.swarm import Floats
 from chronoflux.telemetry.phases import INSTALL, STORE, PhaseStore, is_bare
 
 WRITE_EVERY = 2.0
-"""Real seconds that a row waits for others: so much is lost when the process is killed."""
+"""Real seconds that a row waits for others: so much is lost when the process is killed, or just ends."""
 RETRY_EVERY = 1.0
 """Real seconds between two attempts while writing fails."""
 WAITING = 64 << 20
@@ -181,6 +181,11 @@ class PhaseLog:
 
     def _write(self, rows: list[Row]) -> bool:
         """Write the first rows of those that wait; whether they are on the disk."""
+        if not threading.main_thread().is_alive():  # Zarr's own threads are gone by then
+            self._tell(
+                f"{self._store.path}: the program ended before the node left: the last rows are missing"
+            )
+            return False
         if not self._settle():
             return False  # the log itself cannot be written, and says so
         ticks, times, phases = zip(*rows, strict=True)

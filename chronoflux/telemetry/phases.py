@@ -191,7 +191,9 @@ class PhaseStore:
             yield
         except OSError as error:
             raise LogError(self.path, f"cannot be written ({error.strerror or error})") from error
-        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        except RuntimeError as error:  # the interpreter ends and takes no more work
+            raise LogError(self.path, f"cannot be written ({error})") from error
+        except (ValueError, KeyError, TypeError) as error:
             raise LogError(self.path, f"is damaged: move it away ({error})") from error
 
     def close(self) -> None:
