@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from chronoflux.errors import UsageError, shorten
+from chronoflux.errors import ChronofluxError, UsageError, shorten
 from chronoflux.identity import in_notebook
 from chronoflux.model.params import Params
 from chronoflux.model.schedule import Action
@@ -18,6 +18,7 @@ from chronoflux.recompute import Continuation
 from chronoflux.runner import warm_up
 from chronoflux.schedules import facts_of, open_schedule, recall_schedule
 from chronoflux.telemetry import RunLog
+from chronoflux.telemetry.phase_log import PhaseLog, Wanted
 
 
 class Beginning:
@@ -58,6 +59,22 @@ class Beginning:
             self.schedule = recall_schedule(self.facts, self.seed, self.params)
         self.left: list[Action] = []
         self._found: Continuation | None = None
+        self._phases: Wanted | None = None
+
+    def record_phases(self, wanted: Wanted | None) -> None:
+        """Have phases recorded as `wanted`, or as the run that goes on has had them recorded.
+
+        Raises
+        ------
+        UsageError, ParameterError
+            When the two differ, or the swarm has not so many oscillators.
+        """
+        past = Wanted.recall(self.facts.get("phases"))
+        if wanted is not None and past is not None and wanted != past:
+            raise UsageError(f"resume goes on with what the run began with: leave out phases, or say {past}")
+        self._phases = wanted or past
+        if self._phases is not None:
+            self._phases.check(self.params)
 
     @property
     def resumes(self) -> bool:
@@ -71,7 +88,7 @@ class Beginning:
 
     def new_log(self, log_dir: Path, *, room: str, node: str, kind: str, **extra: Any) -> RunLog:
         """A folder and a log for a new run; `extra` are facts for its manifest."""
-        return RunLog(
+        log = RunLog(
             log_dir,
             room=room,
             node=node,
@@ -81,6 +98,18 @@ class Beginning:
             schedule=self.schedule.name,
             extra=facts_of(self.schedule) | extra,
         )
+        return self._with_phases(log, 0)
+
+    def _with_phases(self, log: RunLog, tick: int) -> RunLog:
+        """The log, closed again should there be no way to record phases from `tick` on."""
+        if self._phases is not None:
+            try:
+                log.phases = PhaseLog(log.path, self._phases, self.params, self.seed, tick, log.flush)
+            except ChronofluxError:
+                log.close("interrupted", self.facts.get("last_tick"))
+                raise
+            log.update(phases=self._phases._asdict())
+        return log
 
     def build(self) -> Simulation:
         """The simulation, computed up to where the run goes on. Everything that takes long."""
@@ -96,7 +125,8 @@ class Beginning:
         """The log of the run that goes on, opened again."""
         assert self._past is not None
         assert self._found is not None
-        return RunLog.resume(self._past.path, self.facts, seq=self._found.seq, inputs=self._found.inputs)
+        log = RunLog.resume(self._past.path, self.facts, seq=self._found.seq, inputs=self._found.inputs)
+        return self._with_phases(log, self._found.simulation.tick)
 
     def go_on(self, log: RunLog) -> dict[str, Any]:
         """Facts for the ``resume`` record; what the schedule has left for this tick is found."""

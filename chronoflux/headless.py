@@ -137,6 +137,9 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
               help="go on where the run of this folder ended, also after a crash: its room, name, seed, "
                    "parameters and schedule hold")  # fmt: skip
+@click.option("--phases", type=Duration(), metavar="SECONDS",
+              help="phases into the run's phases.zarr every so many simulated seconds: 1s, 0.1s")  # fmt: skip
+@click.option("--phases-of", type=click.IntRange(1), metavar="N", help="only of the first N oscillators")
 @click.option("--record-room", is_flag=True,
               help="no swarm: write down the telemetry, events and clock offsets of everybody in ROOM, into "
                    "one run folder")  # fmt: skip
@@ -213,6 +216,8 @@ async def _run(
     params_file: Path | None,
     log_dir: Path,
     resume: Path | None,
+    phases: float | None,
+    phases_of: int | None,
     record_room: bool,
     token_file: Path | None,
     token: str | None,
@@ -230,8 +235,8 @@ async def _run(
         raise UsageError("--resume goes on with one run: leave out --nodes, or start a process for each run")
     given = {name: value for name, value in parameters.items() if value is not None}
     if record_room:
-        if nodes > 1 or speed != 1.0 or params_file is not None:
-            raise UsageError("a recorder has no swarm: leave out --nodes, --speed and --params")
+        if nodes > 1 or speed != 1.0 or params_file is not None or phases is not None:
+            raise UsageError("a recorder has no swarm: leave out --nodes, --speed, --params and --phases")
         from chronoflux.record_room import record_room as record
 
         await record(
@@ -265,6 +270,8 @@ async def _run(
         "schedule_start": schedule_start,
         "log_dir": log_dir,
         "resume": resume,
+        "phases": phases,
+        "phases_of": phases_of,
         "kind": "headless",
         "speed": speed,
         "duration": duration if offline and duration is not None else math.inf,

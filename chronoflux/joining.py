@@ -18,6 +18,7 @@ from chronoflux.mesh.ice import Policy
 from chronoflux.model.params import Params
 from chronoflux.node import Node
 from chronoflux.pace import Speed
+from chronoflux.telemetry.phase_log import Wanted
 from chronoflux.telemetry.snapshots import MOST
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ async def join(
     kind: str | None = ...,
     speed: float = ...,
     snapshots: int = ...,
+    phases: float | None = ...,
+    phases_of: int | None = ...,
     ice_servers: Sequence[Mapping[str, Any]] | None = ...,
     ice_transport_policy: Policy = ...,
 ) -> Node: ...
@@ -82,6 +85,8 @@ async def join(
     speed: Speed = 1.0,
     duration: float = math.inf,
     snapshots: int = MOST,
+    phases: float | None = None,
+    phases_of: int | None = None,
     ice_servers: Sequence[Mapping[str, Any]] | None = None,
     ice_transport_policy: Policy = "all",
 ) -> Node | Recorder:
@@ -124,6 +129,11 @@ async def join(
         Simulated seconds after which the node leaves by itself.
     snapshots
         How many pictures of the swarm, with its state, the run may keep at lion gates and flips.
+    phases
+        Every so many simulated seconds all phases go into the run's ``phases.zarr``, which
+        :func:`chronoflux.load_phases` reads, also while it grows (extra `phases`). By default none do.
+    phases_of
+        Only those of the first so many oscillators.
     ice_servers
         In place of the server's: ``[{"urls": "turn:…", "username": …, "credential": …}]``.
     ice_transport_policy
@@ -136,7 +146,7 @@ async def join(
     """
     node: Node | Recorder
     if kind == RECORDER:
-        _refuse_without_swarm(params=params, seed=seed, schedule=schedule, resume=resume)
+        _refuse_without_swarm(params=params, seed=seed, schedule=schedule, resume=resume, phases=phases)
         # Loads aiortc, which takes half a second.
         module = await asyncio.to_thread(importlib.import_module, "chronoflux.recorder")
         node = module.Recorder(
@@ -164,6 +174,7 @@ async def join(
             speed=speed,
             duration=duration,
             snapshots=snapshots,
+            phases=Wanted.checked(phases, phases_of),
             ice_servers=ice_servers,
             ice_transport_policy=ice_transport_policy,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from chronoflux.model.schedule import first_tick
@@ -15,12 +16,13 @@ from chronoflux.telemetry.snapshots import SNAPSHOTS, Allowance, picture_png
 def next_tick(simulation: Simulation, period: float) -> int:
     """The first tick after the current one at a whole number of periods of simulated seconds."""
     done = int((simulation.t + 1e-9) // period)
-    return first_tick(round((done + 1) * period), simulation.params.dt)
+    return first_tick((done + 1) * period, simulation.params.dt)
 
 
 class Keeping:
-    """Has a run's log keep its swarm: a keyframe every `keyframe` simulated s, the checkpoint every
-    `checkpoint` real s, and at most `snapshots` snapshots. All on the worker, between two ticks."""
+    """Has a run's log keep its swarm: a keyframe every `keyframe` simulated s, phases as often as its log
+    wants them, the checkpoint every `checkpoint` real s, and at most `snapshots` snapshots. All on the
+    worker, between two ticks."""
 
     def __init__(
         self, simulation: Simulation, log: RunLog, *, keyframe: float, checkpoint: float, snapshots: int
@@ -29,15 +31,28 @@ class Keeping:
         self._keyframe, self._checkpoint = keyframe, checkpoint
         self._kept = time.monotonic()
         self._allowance = Allowance(log.path / SNAPSHOTS, snapshots)
-        self.next = next_tick(simulation, keyframe)
-        """The tick of the next keyframe."""
+        self._next_keyframe = next_tick(simulation, keyframe)
+        self._next_phases = self._after(simulation)
+
+    @property
+    def next(self) -> float:
+        """The tick at which something is to be kept next."""
+        return min(self._next_keyframe, self._next_phases)
+
+    def _after(self, simulation: Simulation) -> float:
+        """The tick of the next row of phases."""
+        phases = self._log.phases
+        return math.inf if phases is None else next_tick(simulation, phases.period)
 
     def look(self) -> None:
         """Keep what is due."""
         tick = self._simulation.tick
-        if tick >= self.next:
-            self.next = next_tick(self._simulation, self._keyframe)
+        if tick >= self._next_keyframe:
+            self._next_keyframe = next_tick(self._simulation, self._keyframe)
             self._keep(f"{KEYFRAMES}/{tick}.npz")
+        if tick >= self._next_phases and self._log.phases is not None:
+            self._next_phases = self._after(self._simulation)
+            self._log.phases.add(tick, self._simulation.t, self._simulation.state.phi)
         if time.monotonic() - self._kept >= self._checkpoint:
             self.checkpoint()
 

@@ -141,12 +141,9 @@ def _csv(run: Path, path: Path) -> None:
 
 
 def _parquet(run: Path, path: Path) -> None:
-    import msgspec
+    from chronoflux.telemetry.exported import write_export
 
-    frame = _frame(run)
-    frame["data"] = [None if data is None else msgspec.json.encode(data).decode() for data in frame["data"]]
-    frame.attrs = {}
-    frame.to_parquet(path, index=False, compression="zstd")
+    write_export(_frame(run), path)
 
 
 def _json(run: Path, path: Path) -> None:

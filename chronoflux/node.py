@@ -28,17 +28,17 @@ from chronoflux.mesh.peer import PEER_COLUMNS, WITHOUT_SWARM
 from chronoflux.model.events import EVENTS, World
 from chronoflux.model.params import Params
 from chronoflux.model.snapshot import Snapshot
-from chronoflux.pace import FullSpeed, Pace, RealTime, Speed, checked_speed
+from chronoflux.pace import FullSpeed, Pace, RealTime, Speed, checked_duration, checked_speed
 from chronoflux.runner import Runner
 from chronoflux.signal.checks import room_name, server_url
 from chronoflux.signal.limits import Bucket
 from chronoflux.telemetry import RunLog
+from chronoflux.telemetry.phase_log import Wanted
 from chronoflux.telemetry.snapshots import MOST
 from chronoflux.version import VERSION
 
 if TYPE_CHECKING:
     import pandas as pd
-
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -70,6 +70,7 @@ class Node(Member):
         speed: Speed = 1.0,
         duration: float = math.inf,
         snapshots: int = MOST,
+        phases: Wanted | None = None,
         ice_servers: Sequence[Mapping[str, Any]] | None = None,
         ice_transport_policy: Policy = "all",
     ) -> None:
@@ -77,6 +78,7 @@ class Node(Member):
         self._run = Beginning(
             params=params, seed=seed, schedule=schedule, schedule_start=schedule_start, resume=resume
         )
+        self._run.record_phases(phases)
         facts = self._run.facts
         room, node_id, kind = facts.get("room", room), facts.get("node", node_id), facts.get("kind", kind)
         self.kind = kind or ("notebook" if in_notebook() else "headless")
@@ -87,9 +89,7 @@ class Node(Member):
         self.token, self.log_dir = token, Path(log_dir)
         self.seed = self._run.seed
         self._speed = checked_speed(speed, alone=server is None)
-        if isinstance(duration, bool) or not isinstance(duration, int | float) or not duration > 0:
-            raise UsageError(f"duration = {shorten(duration)}: give simulated seconds, > 0")
-        self._duration, self._snapshots = duration, snapshots
+        self._duration, self._snapshots = checked_duration(duration), snapshots
         self._ice = Ice.wanted(ice_servers, ice_transport_policy)
         self._secret = os.urandom(16)
         self._places = random.Random(self.seed ^ 0x5EED)

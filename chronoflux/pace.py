@@ -147,6 +147,8 @@ class FullSpeed:
 
     def due(self, simulation: Simulation) -> Due:
         """See :class:`Pace`."""
+        if self._log.phases is not None and not self._log.phases.keeps_up(DISK):
+            return Due(0)
         if time.monotonic() - self._settled >= SETTLE:
             if not self._log.flush(DISK):
                 return Due(0)
@@ -176,3 +178,10 @@ def checked_speed(speed: object, *, alone: bool) -> Speed:
     if isinstance(speed, bool) or not isinstance(speed, int | float) or not 0 < speed < math.inf:
         raise UsageError(f'speed = {shorten(speed)}: give simulated seconds per second, > 0, or "max"')
     return float(speed)
+
+
+def checked_duration(duration: object) -> float:
+    """Simulated seconds as a user gave them; UsageError unless it is a number > 0."""
+    if isinstance(duration, bool) or not isinstance(duration, int | float) or not duration > 0:
+        raise UsageError(f"duration = {shorten(duration)}: give simulated seconds, > 0")
+    return duration

@@ -23,6 +23,7 @@ from chronoflux.telemetry.folder import (
     write_manifest,
 )
 from chronoflux.telemetry.inputs import read_inputs
+from chronoflux.telemetry.phases import STORE, check_phases
 from chronoflux.telemetry.records import to_json
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.rotation import trim_log
@@ -134,6 +135,8 @@ def _check_states(run: RunFiles) -> list[str]:
                 load_moment(path)
             except LogError as error:
                 found.append(str(error))
+    if (store := run.folder / STORE).exists() and (fault := check_phases(store)):
+        found.append(fault)
     return found
 
 

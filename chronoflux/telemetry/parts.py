@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from chronoflux.errors import LogError
+from chronoflux.telemetry.compressed import ENDINGS
 from chronoflux.telemetry.folder import LOG, segments_of
 from chronoflux.telemetry.records import REFUSALS, Input, Record, seq_of
 from chronoflux.telemetry.report import Report
@@ -37,7 +38,11 @@ def read_parts(run: RunFiles, log: str, report: Report) -> Iterator[tuple[Path, 
     """
     if log == LOG and not run.whole:
         for path in run.files:
-            if path.suffix != ".parquet":
+            if run.exported:
+                from chronoflux.telemetry.exported import read_export  # Arrow: only where there is Parquet
+
+                yield from ((path, lines) for lines in read_export(path))
+            elif path.suffix != ".parquet":
                 yield from ((path, block) for block in read_blocks(path, report))
             elif (found := _segment(path, log, report, lambda: "no part of it is read")) is not None:
                 yield path, found
@@ -57,9 +62,9 @@ def read_parts(run: RunFiles, log: str, report: Report) -> Iterator[tuple[Path, 
         if file is not None:
             skip = offset_of(file, end)
             yield from ((path, block) for block in read_blocks(path, report, file, skip))
-    zipped = run.folder / f"{log}.gz"
-    if zipped.exists():
-        yield from ((zipped, block) for block in read_blocks(zipped, report))
+    for zipped in (run.folder / f"{log}{ending}" for ending in ENDINGS):
+        if zipped.exists():
+            yield from ((zipped, block) for block in read_blocks(zipped, report))
 
 
 class Entry(NamedTuple):

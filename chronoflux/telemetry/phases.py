@@ -24,6 +24,7 @@ import numpy as np
 
 from chronoflux.errors import LogError, ParameterError
 from chronoflux.model.recording import Block
+from chronoflux.telemetry.folder import replace_file
 from chronoflux.version import VERSION
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class PhaseStore:
         ``"float64"``, exact, or ``"float32"``, half as large.
     attributes
         What else is to be noted, ready for JSON.
+    chunk_rows
+        Rows in a chunk; by default as many as the first block has.
 
     Raises
     ------
@@ -76,13 +79,14 @@ class PhaseStore:
         *,
         dtype: str = "float64",
         attributes: dict[str, Any] | None = None,
+        chunk_rows: int | None = None,
     ) -> None:
         if dtype not in ("float64", "float32"):
             raise ParameterError("dtype", dtype, "'float64' or 'float32'")
         self.path = Path(path)
         self.rows = 0
         """Rows in the store."""
-        self._dtype = dtype
+        self._dtype, self._chunk_rows = dtype, chunk_rows
         self._arrays: dict[str, zarr.Array[Any]] = {}
         zarr = _library("zarr", self.path)
         if self.path.exists():
@@ -90,6 +94,38 @@ class PhaseStore:
         facts = {"chronoflux": VERSION, "format": FORMAT} | (attributes or {})
         with self._writing():
             self._group = zarr.create_group(self.path, zarr_format=3, attributes=facts)
+
+    @classmethod
+    def reopen(cls, path: str | os.PathLike[str], last_tick: int) -> Self:
+        """A store that is there, to be gone on with after `last_tick`: what is later is taken out first.
+
+        Raises
+        ------
+        LogError
+            When it is none of ours, has no rows, or cannot be written.
+        """
+        path = Path(path)
+        zarr = _library("zarr", path)
+        facts = _check(path)
+        counted = facts["consolidated_metadata"]["metadata"]
+        store = cls.__new__(cls)
+        store.path, store._dtype, store._chunk_rows = path, "", None
+        with store._writing():
+            store._group = zarr.open_group(path, mode="r+", use_consolidated=False)
+            store._arrays = {name: store._group[name] for name in counted if name != "oscillator"}
+            rows = counted["tick"]["shape"][0]
+            store.rows = int(np.searchsorted(store._arrays["tick"][:rows], last_tick, side="right"))
+            for name in store._arrays:
+                counted[name]["shape"][0] = store.rows
+            replace_file(path / "zarr.json", json.dumps(facts).encode())  # readers first, then the rows
+            for array in store._arrays.values():
+                array.resize((store.rows, *array.shape[1:]))
+        return store
+
+    @property
+    def columns(self) -> int | None:
+        """How many oscillators are recorded; None before the first block."""
+        return next((array.shape[1] for array in self._arrays.values() if array.ndim == 2), None)
 
     def append(self, block: Block, oscillators: Any = None) -> None:
         """Add the rows of a block behind those that are there.
@@ -113,13 +149,15 @@ class PhaseStore:
         numbers = np.arange(columns) if oscillators is None else np.asarray(oscillators, np.int64)
         along = self._add("oscillator", "int64", ("oscillator",), (columns,), (columns,))
         along[:] = numbers
-        chunk = (len(block), min(columns, MOST_COLUMNS))
+        chunk = (self._chunk_rows or len(block), min(columns, MOST_COLUMNS))
+        arrays = {}
         for name in ("tick", "t"):
             kind = "int64" if name == "tick" else "float64"
-            self._arrays[name] = self._add(name, kind, ("tick",), (0,), (max(len(block), 1024),))
+            arrays[name] = self._add(name, kind, ("tick",), (0,), (max(len(block), 1024),))
         for name in block.values:
             dims = ("tick", "oscillator")
-            self._arrays[name] = self._add(name, self._dtype, dims, (0, columns), chunk)
+            arrays[name] = self._add(name, self._dtype, dims, (0, columns), chunk)
+        self._arrays = arrays
 
     def _add(
         self, name: str, dtype: str, dims: tuple[str, ...], shape: tuple[int, ...], chunks: tuple[int, ...]
@@ -136,6 +174,7 @@ class PhaseStore:
             dimension_names=dims,
             attributes=facts,
             fill_value=fill,
+            overwrite=True,  # where an attempt failed half way, on a full disk
         )
 
     def _publish(self) -> None:
@@ -152,6 +191,10 @@ class PhaseStore:
             yield
         except OSError as error:
             raise LogError(self.path, f"cannot be written ({error.strerror or error})") from error
+        except RuntimeError as error:  # the interpreter ends and takes no more work
+            raise LogError(self.path, f"cannot be written ({error})") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise LogError(self.path, f"is damaged: move it away ({error})") from error
 
     def close(self) -> None:
         """Let go of the store. Every block is on disk already."""
@@ -218,13 +261,55 @@ def load_phases(source: str | os.PathLike[str]) -> xarray.Dataset:
     return data
 
 
-def _check(path: Path) -> None:
-    """LogError unless there is a store of ours at `path` with rows in it."""
+def check_phases(path: Path) -> str | None:
+    """What is wrong with a store, in a line; None when all rows that it counts are whole, or it has none.
+
+    Everything is read, a few MiB at a time.
+    """
+    try:
+        if not _facts_of(path).get("consolidated_metadata"):
+            return None
+        with load_phases(path) as data:
+            if (np.diff(data.tick.values) <= 0).any():
+                return f"{path}: its ticks do not rise"
+            rows = max(1, (1 << 19) // max(1, data.sizes["oscillator"]))
+            for name in data.data_vars:
+                for start in range(0, data.sizes["tick"], rows):
+                    if not np.isfinite(data[name][start : start + rows].values).all():
+                        return f"{path}: {name} is missing in the rows from {start} on"
+    except LogError as error:
+        return str(error)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        return f"{path}: is damaged ({error})"
+    return None
+
+
+def is_bare(path: Path) -> bool:
+    """Whether a store of ours was begun at `path`, and nothing is counted in it yet."""
+    try:
+        names = [found.name for found in path.iterdir()]
+        if "zarr.json" not in names:
+            return all(name.endswith(".partial") for name in names)
+        return not _facts_of(path).get("consolidated_metadata")
+    except (OSError, LogError):
+        return False
+
+
+def _check(path: Path) -> dict[str, Any]:
+    """As :func:`_facts_of`; LogError when the store has no rows."""
+    facts = _facts_of(path)
+    if not facts.get("consolidated_metadata"):
+        raise LogError(path, "has no rows yet: its recording has just begun, or ended before its first block")
+    return facts
+
+
+def _facts_of(path: Path) -> dict[str, Any]:
+    """The group's metadata; LogError unless there is a store of ours at `path`."""
     if not (path / "zarr.json").is_file():
         raise LogError(path, f"holds no phases: looked for a Zarr store, or a run folder with {STORE}")
     try:
-        group = json.loads((path / "zarr.json").read_bytes())
-        facts, counted = group.get("attributes", {}), group.get("consolidated_metadata")
+        group: dict[str, Any] = json.loads((path / "zarr.json").read_bytes())
+        facts = group.get("attributes", {})
         version, ours = facts.get("format"), "chronoflux" in facts
     except (OSError, ValueError, AttributeError) as error:
         raise LogError(path, f"cannot be read as phases ({error})") from error
@@ -233,8 +318,7 @@ def _check(path: Path) -> None:
     if version > FORMAT:
         known = f"format {version}; this one reads up to {FORMAT}"
         raise LogError(path, f"was recorded by a newer ChronoFlux ({known}): update it to read this")
-    if not counted:
-        raise LogError(path, "has no rows yet: its recording has just begun, or ended before its first block")
+    return group
 
 
 def _library(name: str, path: Path) -> Any:

@@ -39,7 +39,8 @@ def load(source: Source, *, strict: bool = False) -> pd.DataFrame:
     ----------
     source
         A run folder, a folder of runs, a file, a glob, or a list of these. Files are JSON Lines or JSON
-        arrays, also ``.gz``: ours, and both exports of the first ChronoFlux.
+        arrays, also ``.gz`` or ``.zst``: ours, and both exports of the first ChronoFlux; or Parquet:
+        closed segments, and, where they are named, what ``python -m chronoflux.logs export`` wrote.
     strict
         Raise at the first fault instead of counting it.
 
@@ -108,8 +109,10 @@ def _read(source: Source, *, strict: bool, peerings: bool) -> tuple[list[tuple[T
     report = Report(strict=strict)
     tables = []
     for run in find_runs(source):
+        if peerings and run.exported:
+            raise LogError(run.files[0], "is an export, which holds no peerings: give the run's folder")
         table = read_table(run, report, peerings=peerings)
-        kept = current_rows(table)
+        kept = current_rows(table, run)
         report.superseded += len(table) - _count(table, kept)
         tables.append((table, kept))
     if not report.records:

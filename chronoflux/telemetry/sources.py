@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import gzip
 import json
 import os
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -18,6 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from chronoflux.errors import LogError
+from chronoflux.telemetry.compressed import CHUNK, ENDINGS, Damage, content_of
 from chronoflux.telemetry.folder import INPUTS, LOG, MANIFEST, segments_of
 from chronoflux.telemetry.records import REFUSALS
 from chronoflux.telemetry.report import Report
@@ -25,25 +24,31 @@ from chronoflux.telemetry.report import Report
 Source: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 LOOKED_FOR = (
-    f"a run folder ({MANIFEST}, {LOG}), a folder of them, a .jsonl or .json file, also .gz, or a closed "
-    "segment of a log (.parquet)"
+    f"a run folder ({MANIFEST}, {LOG}), a folder of them, a .jsonl or .json file, also .gz or .zst, or a "
+    "closed segment or export of a log (.parquet)"
 )
-SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
+SUFFIXES = tuple(kind + ending for kind in (".jsonl", ".json") for ending in ("", *ENDINGS))
 _STEM = LOG.removesuffix(".jsonl")
 _SEGMENT = re.compile(rf"{_STEM}-\d+\.parquet")
-_NO_LOGS = (MANIFEST, INPUTS, f"{INPUTS}.gz")
-_CHUNK = 1 << 21
+_OF_INPUTS = re.compile(rf"{INPUTS.removesuffix('.jsonl')}-\d+\.parquet")
+_LOGS = (LOG, *(LOG + ending for ending in ENDINGS))
+_NO_LOGS = (MANIFEST, *(INPUTS + ending for ending in ("", *ENDINGS)))
 _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The files of one run in their order, and its folder. `whole`: all of its files, also those to come."""
+    """The files of one run in their order, and its folder.
+
+    `whole`: all of its files, also those to come; `exported`: a frame of :func:`load <chronoflux.load>`, of
+    one run or several, in which what was wrong with them has been told.
+    """
 
     name: str
     files: tuple[Path, ...]
     folder: Path | None = None
     whole: bool = False
+    exported: bool = False
 
 
 class Lines(NamedTuple):
@@ -65,14 +70,6 @@ class Block(NamedTuple):
         lines = self.content.split(b"\n")
         lines.pop()
         return Lines(lines, range(self.number, self.number + len(lines)))
-
-
-@dataclass
-class _Damage(Exception):
-    """The rest of a file cannot be read."""
-
-    reason: str
-    args: tuple[Any, ...] = field(default=(), init=False)
 
 
 def find_runs(source: Source) -> list[RunFiles]:
@@ -110,7 +107,8 @@ def _expand(name: str) -> list[Path]:
     if not matches:
         raise LogError(name, f"does not exist; looked for {LOOKED_FOR}")
     paths = [Path(match) for match in matches]
-    return [path for path in paths if path.is_dir() or _looks_like_log(path.name)] or paths
+    kept = [path for path in paths if path.is_dir() or _looks_like_log(path.name, named=True)]
+    return kept or paths
 
 
 def _runs_at(path: Path) -> list[RunFiles]:
@@ -133,9 +131,10 @@ def _refuse(error: OSError) -> None:
     raise LogError(error.filename, f"cannot be read ({error.strerror})") from error
 
 
-def _looks_like_log(name: str) -> bool:
-    if _SEGMENT.fullmatch(name):
-        return True
+def _looks_like_log(name: str, *, named: bool = False) -> bool:
+    """`named`: not just found beside others; then any Parquet file but one of inputs may be meant."""
+    if name.endswith(".parquet") and not name.startswith("."):
+        return bool(_SEGMENT.fullmatch(name)) or (named and not _OF_INPUTS.fullmatch(name))
     return name.endswith(SUFFIXES) and name not in _NO_LOGS and not name.startswith(".")
 
 
@@ -144,17 +143,23 @@ def _run_folder(folder: Path) -> RunFiles | None:
         files = [path for _, path in segments_of(folder, _STEM)]
     except OSError as error:
         raise LogError(folder, f"cannot be read ({error.strerror})") from error
-    files += [file for file in (folder / LOG, folder / f"{LOG}.gz") if file.is_file()]
+    files += [file for file in (folder / name for name in _LOGS) if file.is_file()]
     if not files and not (folder / MANIFEST).is_file():
         return None
     return RunFiles(folder.resolve().name, tuple(files), folder, whole=True)
 
 
 def _single_file(path: Path) -> RunFiles:
-    if path.name in (LOG, f"{LOG}.gz") or _SEGMENT.fullmatch(path.name):
+    if path.name in _LOGS or _SEGMENT.fullmatch(path.name):
         folder = path.resolve().parent
         return RunFiles(folder.name, (path,), folder)
-    name = path.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".json")
+    if path.suffix == ".parquet":
+        from chronoflux.telemetry.exported import is_export  # Arrow: only where there is Parquet
+
+        return RunFiles(path.stem, (path,), exported=is_export(path))
+    name = path.name
+    for ending in (*ENDINGS, ".jsonl", ".json"):
+        name = name.removesuffix(ending)
     return RunFiles(name, (path,))
 
 
@@ -179,7 +184,7 @@ def read_lines(path: Path, report: Report) -> Iterator[Lines]:
 def read_blocks(
     path: Path, report: Report, opened: BufferedReader | None = None, skip: int = 0
 ) -> Iterator[Block | Lines]:
-    """The records of a log file as bytes: of JSON Lines or of a JSON array, plain or gzip.
+    """The records of a log file as bytes: of JSON Lines or of a JSON array, plain, gzip or Zstandard.
 
     Damage to the file itself is noted in `report`; the records are not looked into. `opened`: the file, if it
     is open already; `skip`: so many bytes of whole lines at its beginning are left out.
@@ -193,37 +198,23 @@ def read_blocks(
         try:
             file = opened or stack.enter_context(open(path, "rb"))
             file.seek(0)
-            number = 1 + sum(file.read(min(_CHUNK, skip - at)).count(b"\n") for at in range(0, skip, _CHUNK))
-            zipped = file.read(2) == b"\x1f\x8b"
-            file.seek(skip)
-            is_array = _is_array(file, zipped)
-            file.seek(skip)
+            number = 1 + sum(file.read(min(CHUNK, skip - at)).count(b"\n") for at in range(0, skip, CHUNK))
         except OSError as error:
             raise LogError(path, f"cannot be read ({error.strerror})") from error
-        chunks = _chunks(path, file, zipped)
+        is_array = _is_array(path, file, skip)
+        chunks = content_of(path, file, skip)
         if is_array:
             yield from _array_elements(path, chunks, report)
         else:
             yield from _split_lines(path, chunks, report, number)
 
 
-def _is_array(file: BufferedReader, zipped: bool) -> bool:
-    try:
-        with gzip.GzipFile(fileobj=file) if zipped else contextlib.nullcontext(file) as content:
-            return content.read1(1 << 12).removeprefix(_BOM).lstrip().startswith(b"[")
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        return False  # the damage is found again, and noted, where the content is read
-
-
-def _chunks(path: Path, file: BufferedReader, zipped: bool) -> Iterator[bytes]:
-    try:
-        with gzip.GzipFile(fileobj=file) if zipped else contextlib.nullcontext(file) as content:
-            while chunk := content.read1(_CHUNK):
-                yield chunk
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise _Damage(f"the compressed data is damaged or ends early ({error})") from error
-    except OSError as error:
-        raise LogError(path, f"cannot be read ({error.strerror})") from error
+def _is_array(path: Path, file: BufferedReader, skip: int) -> bool:
+    with contextlib.closing(content_of(path, file, skip, 1 << 12)) as content:
+        try:
+            return next(content, b"").removeprefix(_BOM).lstrip().startswith(b"[")
+        except Damage:
+            return False  # it is found again, and noted, where the content is read
 
 
 def _split_lines(path: Path, chunks: Iterator[bytes], report: Report, number: int) -> Iterator[Block | Lines]:
@@ -237,7 +228,7 @@ def _split_lines(path: Path, chunks: Iterator[bytes], report: Report, number: in
             content = b"".join((*tail, chunk[:cut]))
             yield Block(content.removeprefix(_BOM) if number == 1 else content, number)
             number, tail = number + content.count(b"\n"), [chunk[cut:]]
-    except _Damage as error:
+    except Damage as error:
         damage = error
     if last := b"".join(tail):
         yield Lines([last.removeprefix(_BOM) if number == 1 else last], [number], torn=True)
@@ -250,7 +241,7 @@ def _array_elements(path: Path, chunks: Iterator[bytes], report: Report) -> Iter
     try:
         for chunk in chunks:
             pieces.append(chunk)
-    except _Damage as error:
+    except Damage as error:
         damage = error
     content = b"".join(pieces).removeprefix(_BOM)
     try:

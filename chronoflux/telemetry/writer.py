@@ -35,6 +35,7 @@ from chronoflux.telemetry.folder import (
 )
 from chronoflux.telemetry.keeper import Content, Keeper
 from chronoflux.telemetry.manifest import Manifest, check_facts, host, valid_text
+from chronoflux.telemetry.phase_log import PhaseLog
 from chronoflux.telemetry.records import rounded
 from chronoflux.telemetry.rotation import Rotator
 from chronoflux.telemetry.stream import Stream
@@ -83,6 +84,9 @@ class RunLog:
     LogError
         When the folder cannot be made or written, or `extra` is not JSON.
     """
+
+    phases: PhaseLog | None = None
+    """Where phases go, if they are recorded; closed with the log, which tells its problem."""
 
     def __init__(
         self,
@@ -176,7 +180,8 @@ class RunLog:
     @property
     def problem(self) -> str | None:
         """What keeps the log from being written just now, in a line for people; None when all is well."""
-        return self._outage or self._manifest.problem or self._keeper.problem or self._rotator.problem
+        parts = (self._manifest, self._keeper, self._rotator, self.phases)
+        return self._outage or next((part.problem for part in parts if part and part.problem), None)
 
     @property
     def position(self) -> dict[str, int]:
@@ -260,7 +265,8 @@ class RunLog:
         `last_tick` is that of the last record unless given. When the disk does not take it,
         :attr:`problem` says so afterwards.
         """
-        in_time = self._keeper.close(CLOSE_WITHIN) & self._rotator.close(CLOSE_WITHIN)
+        parts = (self.phases, self._keeper, self._rotator)
+        in_time = [part.close(CLOSE_WITHIN) for part in parts if part is not None]
         backlog = self._backlog
         with backlog.wake:
             if not backlog.closing:
@@ -270,7 +276,7 @@ class RunLog:
                 self._manifest.update(status=status, last_tick=tick, end=end)
                 backlog.wake.notify_all()
         self._thread.join(CLOSE_WITHIN)
-        if self._thread.is_alive() or not in_time:
+        if self._thread.is_alive() or not all(in_time):
             self._outage = f"{self.path}: the disk does not answer; the end of the log is not written"
             logger.warning(self._outage)
         atexit.unregister(self.close)
