@@ -65,6 +65,7 @@ async def test_scrubbing_stepping_and_modes(front: Page, tmp_path: Path) -> None
         picture = view.views[0]
         front.watch(picture)
         await until(lambda: front.frames_of(picture) == [1])
+        front.confirm(picture, 1)
         tell(view, {"seek": 5.0})
         await until(lambda: front.frames_of(picture) == [1, 2], 60, "a frame of the moment, compiled perhaps")
         assert replay.position == 5.0
