@@ -77,7 +77,7 @@ class RunRecord:
         table = read_table(run, self.report, peerings=True)
         if not len(table):
             raise LogError(run.folder or run.name, "holds no record: there is nothing to show")
-        rows = np.arange(len(table))[current_rows(table)]
+        rows = np.arange(len(table))[current_rows(table, run)]
         self._table = table
         self.room, self.node = (_common(table, name) for name in ("room", "node"))
         stamp = table.whole["timestamp"].values[rows]
