@@ -168,7 +168,7 @@ def test_peerings_through_the_kernel() -> None:
 @pytest.mark.parametrize("cut", [1, 100, 200])
 def test_large_files_in_several_blocks(cut: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks join without a seam, and a last line cut anywhere costs one record."""
-    monkeypatch.setattr("chronoflux.telemetry.sources._CHUNK", 1000)
+    monkeypatch.setattr("chronoflux.telemetry.sources.CHUNK", 1000)
     rng = random.Random(3)
     content = b"".join(text_of(record(seq, rng)) + b"\n" for seq in range(60))[:-cut]
     assert_equal(content)

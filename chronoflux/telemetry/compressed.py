@@ -32,9 +32,7 @@ class Damage(Exception):
     args: tuple[Any, ...] = field(default=(), init=False)
 
 
-def content_of(
-    path: Path, file: BufferedReader, start: int = 0, size: int = CHUNK
-) -> Generator[bytes, None, None]:
+def content_of(path: Path, file: BufferedReader, start: int, size: int) -> Generator[bytes, None, None]:
     """What is in a file from byte `start` on, decompressed, at most `size` bytes at a time.
 
     `file` is the open file; a Zstandard one is opened once more by its `path`.

@@ -202,7 +202,7 @@ def read_blocks(
         except OSError as error:
             raise LogError(path, f"cannot be read ({error.strerror})") from error
         is_array = _is_array(path, file, skip)
-        chunks = content_of(path, file, skip)
+        chunks = content_of(path, file, skip, CHUNK)
         if is_array:
             yield from _array_elements(path, chunks, report)
         else:
