@@ -36,8 +36,9 @@ class NodeStatus:
 
 
 class Member(ABC):
-    """See the module. `start` and `_end` are those of whoever it is; once is all they live."""
+    """See the module. `_begin`, `_work` and `_end` are those of whoever it is; once is all they live."""
 
+    WHO = "node"
     NOT_STARTED = "the node has not started: await node.start(), or use cf.join(…)"
     room: str
     node_id: str
@@ -56,13 +57,63 @@ class Member(ABC):
         self._problem: str | None = None
         self._close_callbacks: list[Callable[[], None]] = []
 
-    @abstractmethod
     async def start(self) -> Self:
-        """Open the log, join the room, begin."""
+        """Open the log, join the room, begin.
+
+        Raises
+        ------
+        LogError
+            When the log folder cannot be written.
+        SignalingError
+            When the server refuses this node (a wrong token, not a ChronoFlux server).
+        """
+        self._loop = asyncio.get_running_loop()
+        self._starting = asyncio.current_task()
+        try:
+            await self._begin()
+            self._main = asyncio.create_task(self._live(), name=f"node {self.node_id}")
+            if self._joined is not None:
+                await self._joined.first_word()
+        except BaseException:
+            self._starting = None
+            await self._leave("failed to start")
+            raise
+        finally:
+            self._starting = None
+            self._started.set()
+        return self
+
+    @abstractmethod
+    async def _begin(self) -> None:
+        """Open the log and enter the room: all that comes before the work."""
+
+    @abstractmethod
+    def _work(self) -> tuple[str, Coroutine[Any, Any, None]]:
+        """What is done from then on, beside the room, and its name."""
 
     @abstractmethod
     async def _end(self, reason: str) -> None:
         """Close what is open, once; the log last."""
+
+    async def _live(self) -> None:
+        """The owner of everything that runs; ends when somebody leaves or something fails."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                name, work = self._work()
+                tasks.create_task(work, name=name)
+                if self._joined is not None:
+                    tasks.create_task(self._joined.run(), name="room")
+                await self._leaving.wait()
+                if self._joined is not None:
+                    await self._joined.leave(self._reason)
+                raise _Left
+        except* _Left:
+            pass
+        except* Exception as group:
+            self._problem = f"the {self.WHO} stopped: {group.exceptions[0]!r}"
+            log.exception("%s stopped", self.node_id)
+        finally:
+            await self._end(self._reason)
 
     async def leave(self, reason: str = "left") -> None:
         """Say goodbye to the peers, end the run, close the log. Again: nothing happens."""
@@ -156,7 +207,7 @@ class Member(ABC):
         return f"<{type(self).__name__} {status.node_id} in {status.room}: {status.text}>"
 
 
-class Left(Exception):
+class _Left(Exception):
     """The member left in order."""
 
 

@@ -8,18 +8,18 @@ import logging
 import math
 import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from chronoflux.beginning import Beginning
 from chronoflux.envoy import Envoy
 from chronoflux.errors import UsageError, shorten
 from chronoflux.foreground import watch
 from chronoflux.identity import in_notebook, node_name
-from chronoflux.member import Left, Member, NodeStatus
+from chronoflux.member import Member, NodeStatus
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock, utc_ms
 from chronoflux.mesh.gossip import new_id
@@ -102,64 +102,43 @@ class Node(Member):
 
     # -- life ------------------------------------------------------------------------------------------
 
-    async def start(self) -> Self:
-        """Make the swarm and its log, join the room, begin to run.
-
-        Raises
-        ------
-        LogError
-            When the log folder cannot be written.
-        SignalingError
-            When the server refuses this node (a wrong token, not a ChronoFlux server).
-        """
-        self._loop = loop = asyncio.get_running_loop()
-        self._starting = asyncio.current_task()
-        try:
-            if not self._run.resumes:
-                await loop.run_in_executor(self._worker, self._open_log)
-            building = loop.run_in_executor(self._worker, self._run.build)
-            if not (await asyncio.wait([building], timeout=PATIENCE))[0]:
-                log.warning("loading the kernels, or compiling them (once on this machine): up to a minute")
-            simulation = await building
-            resumed = await loop.run_in_executor(self._worker, self._go_on) if self._run.resumes else None
-            assert self._log is not None
-            self._envoy = Envoy(
-                self.node_id,
-                self.kind,
-                self.clock,
-                self._log,
-                world=lambda: self.world,
-                fire=self.fire,
-                change=self._change,
-            )
-            self._runner = self._envoy.runner = Runner(
-                simulation,
-                self._log,
-                self.clock,
-                self._envoy,
-                self._worker,
-                schedule=self._run.schedule,
-                pace=self._pace(self._log),
-                duration=self._duration,
-                snapshots=self._snapshots,
-            )
-            self._rate = Bucket(*EVENT_RATE, self._seconds())
-            if self.server is not None:
-                await self._enter(self._envoy)
-            self._runner.begin(resumed, owed=self._run.owed)
-            for action in self._run.left:
-                self._envoy.on_scheduled(action)
-            self._main = asyncio.create_task(self._live(), name=f"node {self.node_id}")
-            if self._joined is not None:
-                await self._joined.first_word()
-        except BaseException:
-            self._starting = None
-            await self._leave("failed to start")
-            raise
-        finally:
-            self._starting = None
-            self._started.set()
-        return self
+    async def _begin(self) -> None:
+        """Make the swarm and its log, join the room."""
+        loop = asyncio.get_running_loop()
+        if not self._run.resumes:
+            await loop.run_in_executor(self._worker, self._open_log)
+        building = loop.run_in_executor(self._worker, self._run.build)
+        if not (await asyncio.wait([building], timeout=PATIENCE))[0]:
+            log.warning("loading the kernels, or compiling them (once on this machine): up to a minute")
+        simulation = await building
+        resumed = await loop.run_in_executor(self._worker, self._go_on) if self._run.resumes else None
+        assert self._log is not None
+        self._envoy = Envoy(
+            self.node_id,
+            self.kind,
+            self.clock,
+            self._log,
+            world=lambda: self.world,
+            fire=self.fire,
+            change=self._change,
+        )
+        self._runner = self._envoy.runner = Runner(
+            simulation,
+            self._log,
+            self.clock,
+            self._envoy,
+            self._worker,
+            schedule=self._run.schedule,
+            pace=self._pace(self._log),
+            duration=self._duration,
+            snapshots=self._snapshots,
+        )
+        self._rate = Bucket(*EVENT_RATE, self._seconds())
+        if self.server is not None:
+            await self._enter(self._envoy)
+        self._runner.begin(resumed, owed=self._run.owed)
+        for action in self._run.left:
+            self._envoy.on_scheduled(action)
 
     def _open_log(self) -> None:
         """On the worker, which `_end` waits for: so a start that is interrupted leaves no open log."""
@@ -202,25 +181,9 @@ class Node(Member):
         envoy.mesh = self._joined.mesh
         await self._joined.enter()
 
-    async def _live(self) -> None:
-        """The owner of everything that runs; ends when the node leaves or something fails."""
+    def _work(self) -> tuple[str, Coroutine[Any, Any, None]]:
         assert self._runner is not None
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._swarm(self._runner), name="runner")
-                if self._joined is not None:
-                    tasks.create_task(self._joined.run(), name="room")
-                await self._leaving.wait()
-                if self._joined is not None:
-                    await self._joined.leave(self._reason)
-                raise Left
-        except* Left:
-            pass
-        except* Exception as group:
-            self._problem = f"the node stopped: {group.exceptions[0]!r}"
-            log.exception("%s stopped", self.node_id)
-        finally:
-            await self._end(self._reason)
+        return "runner", self._swarm(self._runner)
 
     async def _swarm(self, runner: Runner) -> None:
         """Run the swarm; when its time is over, the node leaves."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from chronoflux.errors import UsageError
 from chronoflux.identity import node_name
-from chronoflux.member import Left, Member
+from chronoflux.member import Member
 from chronoflux.mesh.ice import Ice, Policy
 from chronoflux.mesh.peer import PEER_COLUMNS, Peer
 from chronoflux.mesh.probe import visit
@@ -23,7 +22,6 @@ from chronoflux.telemetry import RunLog
 if TYPE_CHECKING:
     import pandas as pd
 
-log = logging.getLogger(__name__)
 KIND = "recorder"
 HEARD = ["name", "kind", "records", "events", "missed", "refused", "silent"]
 
@@ -35,6 +33,8 @@ class Recorder(Member):
     ``async with Recorder("room1", server=…) as recorder``. Its run folder holds the telemetry, the events and
     the clocks' offsets of all nodes: the column ``node`` of :func:`chronoflux.load` says whose a record is.
     """
+
+    WHO = "recorder"
 
     def __init__(
         self,
@@ -57,36 +57,14 @@ class Recorder(Member):
         self._minutes: Minutes | None = None
         self._opening: asyncio.Future[RunLog] | None = None
 
-    async def start(self) -> Self:
-        """Make the log, join the room, begin to write.
-
-        Raises
-        ------
-        LogError
-            When the log folder cannot be written.
-        SignalingError
-            When the server refuses this node (a wrong token, not a ChronoFlux server).
-        """
-        self._loop = asyncio.get_running_loop()
-        self._starting = asyncio.current_task()
-        try:
-            self._opening = self._loop.run_in_executor(None, self._open_log)
-            self._log = await asyncio.shield(self._opening)
-            self._minutes = Minutes(self.node_id, self._log, self.clock, self._present, self._keep_alive)
-            self._joined = visit(
-                self.room, self.server, self._minutes, clock=self.clock, token=self.token, ice=self._ice
-            )
-            await self._joined.enter()
-            self._main = asyncio.create_task(self._live(), name=f"node {self.node_id}")
-            await self._joined.first_word()
-        except BaseException:
-            self._starting = None
-            await self._leave("failed to start")
-            raise
-        finally:
-            self._starting = None
-            self._started.set()
-        return self
+    async def _begin(self) -> None:
+        self._opening = asyncio.get_running_loop().run_in_executor(None, self._open_log)
+        self._log = await asyncio.shield(self._opening)
+        self._minutes = Minutes(self.node_id, self._log, self.clock, self._present, self._keep_alive)
+        self._joined = visit(
+            self.room, self.server, self._minutes, clock=self.clock, token=self.token, ice=self._ice
+        )
+        await self._joined.enter()
 
     def _open_log(self) -> RunLog:
         """Off the event loop, as is loading pandas for `peers` and `heard`, which are asked for on it."""
@@ -101,24 +79,9 @@ class Recorder(Member):
             schedule="none",
         )
 
-    async def _live(self) -> None:
-        """The owner of everything that runs; ends when the recorder leaves or something fails."""
-        assert self._joined is not None
+    def _work(self) -> tuple[str, Coroutine[Any, Any, None]]:
         assert self._minutes is not None
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._minutes.run(), name="minutes")
-                tasks.create_task(self._joined.run(), name="room")
-                await self._leaving.wait()
-                await self._joined.leave(self._reason)
-                raise Left
-        except* Left:
-            pass
-        except* Exception as group:
-            self._problem = f"the recorder stopped: {group.exceptions[0]!r}"
-            log.exception("%s stopped", self.node_id)
-        finally:
-            await self._end(self._reason)
+        return "minutes", self._minutes.run()
 
     async def _end(self, reason: str) -> None:
         if self.closed:
