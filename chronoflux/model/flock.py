@@ -102,6 +102,7 @@ class Flock:
         # Who reads no other's sine and cosine writes its own over them: less memory to go through.
         alone = law.coupling.kind == GLOBAL
         self._spare = self._circle if alone else Circle(np.empty(n), np.empty(n))
+        self._single = gather(1, n, BLOCK)  # as it was after every run
         self._mean: Mean | None = None
 
     # -- seen and changed from outside ----------------------------------------------------------------
@@ -197,7 +198,7 @@ class Flock:
         n, now, then, mean = len(self._names), self._circle, self._spare, self._mean
         alone = self._law.rk4 or ticks * n < SHARED or n < PARTED
         with threads.team(1 if alone else threads.count) as workers:
-            team = gather(workers, n, BLOCK)
+            team = self._single if workers == 1 else gather(workers, n, BLOCK)
             done = threads.together(
                 workers,
                 lambda worker: run(

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 ENDINGS = (".gz", ".zst")
 """What the names of compressed files end in."""
-CHUNK = 1 << 21
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _PIECE = 1 << 18  # bytes asked of Arrow at a time; where it fails, so many are read once more, one by one
 _BROKEN = (EOFError, gzip.BadGzipFile, zlib.error)

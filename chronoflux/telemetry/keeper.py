@@ -33,10 +33,8 @@ class Keeper:
     def keep(self, name: str, content: Content) -> None:
         """Have a file written, under a name within the folder; never blocks. `content` may be made there."""
         with self._wake:
-            waiting = sum(
-                len(held) for other, held in self._files.items() if other != name and not callable(held)
-            )
-            if self._closing or waiting > WAITING or len(self._files) > 64:
+            waiting = sum(_size(held) for other, held in self._files.items() if other != name)
+            if self._closing or waiting > WAITING or len(self._files) > MOST:
                 return
             self._files[name] = content
             if self._thread is None:

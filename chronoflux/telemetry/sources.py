@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from chronoflux.errors import LogError
-from chronoflux.telemetry.compressed import CHUNK, ENDINGS, Damage, content_of
+from chronoflux.telemetry.compressed import ENDINGS, Damage, content_of
 from chronoflux.telemetry.folder import INPUTS, LOG, MANIFEST, segments_of
 from chronoflux.telemetry.records import REFUSALS
 from chronoflux.telemetry.report import Report
@@ -28,6 +28,7 @@ LOOKED_FOR = (
     "closed segment or export of a log (.parquet)"
 )
 SUFFIXES = tuple(kind + ending for kind in (".jsonl", ".json") for ending in ("", *ENDINGS))
+CHUNK = 1 << 21  # bytes read at once
 _STEM = LOG.removesuffix(".jsonl")
 _SEGMENT = re.compile(rf"{_STEM}-\d+\.parquet")
 _OF_INPUTS = re.compile(rf"{INPUTS.removesuffix('.jsonl')}-\d+\.parquet")
