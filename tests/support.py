@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-async def until(condition: Callable[[], Any], timeout: float = 10.0, what: str = "") -> Any:
+async def until(condition: Callable[[], Any], timeout: float = 30.0, what: str = "") -> Any:
     """Wait for a condition (a function, also a coroutine function) and return its value.
 
     Raises AssertionError, naming the condition, when it does not hold in time.

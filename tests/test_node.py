@@ -25,7 +25,7 @@ from tests.support import until
 QUICK = cf.Params(oscillators=60)
 
 
-async def linked(*nodes: Node, timeout: float = 20) -> None:
+async def linked(*nodes: Node, timeout: float = 40) -> None:
     """Wait until every node has a direct link to every other."""
 
     def all_linked() -> bool:

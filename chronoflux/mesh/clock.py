@@ -18,7 +18,7 @@ from chronoflux.mesh.messages import ProbeReply
 from chronoflux.mesh.samples import ROUNDING, SLEW, UNSYNCED, PeerClock, Sample
 
 STEP = 128.0  # ms apart from which two clocks are on different times, which no slewing joins (RFC 5905)
-SHARP = 10.0  # ms of uncertainty with which a first fix is good at once
+SHARP = 2.0  # ms of uncertainty with which a first fix is good at once; slewing works off as much in 4 s
 BURST, BURST_MS = 8, 1_000.0  # probes in a burst; ms in which they have come back, or will not
 LATEST = 10_000.0  # ms of round trip after which a reply says nothing
 PATIENCE = 10_000.0  # ms to wait for those who joined earlier before one's own time has to do
