@@ -92,7 +92,7 @@ async def test_a_newcomer_an_hour_off_disturbs_nobody(server: SignalServer, tmp_
             assert [peer.refused for peer in mesh.peers.values()] == [Counter()] * 2
             known = ["rtt_ms", "offset_ms", "uncertainty_ms"]
             await until(lambda node=node, known=known: node.peers[known].notna().all(axis=None))
-            assert (node.peers["offset_ms"].abs() < STEP).all()
+            await until(lambda node=node: (node.peers["offset_ms"].abs() < STEP).all())
         frame = ahead.telemetry()
         clocks = list(frame.loc[frame["type"] == "clock", "data"])
         assert [data["why"] for data in clocks] == ["start", "moved"]
@@ -242,3 +242,31 @@ async def test_replies_nobody_asked_for_are_refused() -> None:
     for t0 in (probe.t0, 5.0):
         with pytest.raises(ProtocolError, match="nobody asked"):
             probing.hear(peer, ProbeReply(t0, now, now, "p", 0, 1))
+
+
+async def test_who_is_late_to_the_time_of_the_room_is_asked_until_it_has_it() -> None:
+    """A peer still on its machine's time after a burst is asked once a second, and by a whole burst as soon
+    as it has the room's; then every ten seconds."""
+    peer = Peer("p", ours=True, features=frozenset({CLOCK}), joined=2)
+    sent: list[Outgoing] = []
+    probing = quiet_probing(peer, sent)
+    probing.enter("me", 1)
+    now, asked = 1e9, []
+    while now < 1e9 + 20:
+        wait = probing._probe(peer, now)
+        for probe in sent:
+            assert isinstance(probe, Probe)
+            late = now < 1e9 + 5.5
+            there = utc_ms() + (HOUR if late else 0)
+            probing.hear(peer, ProbeReply(probe.t0, there, there, "" if late else "me", 16 if late else 1, 1))
+            asked.append(now - 1e9)
+        sent.clear()
+        now += wait
+    alone = [at for at in asked if 0.5 < at < 5.5]
+    assert np.diff(alone) == pytest.approx(1.0)
+    assert len(alone) == 5
+    burst = [at for at in asked if 5.5 <= at < 8]
+    assert np.diff(burst)[1:] == pytest.approx([0.064] * 8, abs=0.001)
+    again = [at for at in asked if at >= 8]
+    assert again[0] - burst[-1] == pytest.approx(10, abs=0.6)
+    assert len(again) == 8

@@ -137,6 +137,11 @@ class MeshClock:
         apart = best.shift + now - self.now()
         return Offset(apart, clock.uncertainty(best, now), best.round_trip)
 
+    def unsynced(self, peer: str) -> bool:
+        """Whether a peer said that it is on its machine's time, not yet on the room's."""
+        clock = self._peers.get(peer)
+        return clock is not None and clock.stratum == UNSYNCED
+
     def objection(self, peer: str) -> str:
         """Why what a peer says of times is not to be used; empty when nothing speaks against it."""
         clock = self._peers.get(peer)

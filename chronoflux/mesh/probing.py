@@ -17,6 +17,7 @@ from chronoflux.mesh.peer import Peer
 from chronoflux.signal.limits import Bucket
 
 PACE, PERIOD = 0.064, 10.0  # s between the probes of a burst, s from burst to burst
+ASIDE = 1.0  # s between single probes of a peer that has not found the room's time yet
 JITTER = 0.5  # s by which a period is longer or shorter, so that not all bursts fall together
 LOOK = (0.25, 1.0)  # s between looks at the clock, at least and at most
 ANSWERS = (4.0, 8.0)  # probes answered a second for each peer, and how many seconds' worth at once
@@ -30,6 +31,8 @@ class _Round:
 
     due: float
     left: int = BURST
+    aside: bool = False
+    """Whether the peer was found on a time of its own, and is asked now and then."""
     asked: dict[float, float] = field(default_factory=dict)
     """By the probe's `t0`: when it was sent, ms of the clock's monotonic time."""
     answers: Bucket = field(default_factory=lambda: Bucket(*ANSWERS, time.monotonic()))
@@ -136,8 +139,13 @@ class Probing:
         if known.left > 0:
             known.due = now + PACE
             return PACE
-        known.left, known.due = BURST, now + PERIOD + random.uniform(-JITTER, JITTER)
-        return LOOK[1]
+        if self._own[1] is not None and self._clock.unsynced(peer.id):  # what is known of it will be moved
+            known.left, known.due, known.aside = 1, now + ASIDE, True
+        elif known.aside:
+            known.left, known.due, known.aside = BURST, now + PACE, False
+        else:
+            known.left, known.due = BURST, now + PERIOD + random.uniform(-JITTER, JITTER)
+        return min(LOOK[1], known.due - now)
 
     def _look(self) -> None:
         """Say who is here, look at the clock, and tell what changed."""
