@@ -50,6 +50,7 @@ async def bright(page: Page, nth: int = 0) -> float:
     return part
 
 
+@pytest.mark.slow
 async def test_a_notebook_shows_and_steers_the_swarm(tmp_path: Path) -> None:
     """A person sees the swarm, presses, clicks, displays it twice and reloads; frames stay in step."""
     errors: list[str] = []
