@@ -41,6 +41,7 @@ print(len(frame), took, 1024 * int(peak[1]) if peak else 0)
 _NODE = """
 import asyncio, os, sys
 import chronoflux as cf
+from chronoflux.telemetry.writer import rotate_all
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -49,10 +50,13 @@ async def main(folder, early, records):
     params = cf.Params(oscillators=10, dt=0.5)  # few and long ticks: it is about the records
     options = {"params": params, "seed": 1, "schedule": "classic", "log_dir": folder}
     node = await cf.join("bench", server=None, speed="max", duration=records, **options)
-    seen = []
+    seen, rotated = [], False
     while not node.closed:
         await asyncio.sleep(0.02)
-        if node.t >= early:
+        if node.t >= early / 2 and not rotated:
+            rotate_all()  # beside the clock there were two by then: what writes segments is loaded
+            rotated = True
+        if node.t >= early and any(node.path.glob("*.parquet")):
             seen.append(resident())
     print(seen[0], max(seen))
 

@@ -259,23 +259,34 @@ class Builder:
 
     def finish(self) -> Table:
         """Everything that was added, in its order."""
-        floats = {name: _joined(self._parts.pop(name), np.float64) for name in FLOATS}
+        with ThreadPoolExecutor(2, thread_name_prefix="columns") as pool:  # copies of large arrays
+            names = (*FLOATS, *TEXTS, *WHOLE, *LOGIC, "line")
+            joined = dict(zip(names, pool.map(self._join, names), strict=True))
+        floats = {name: joined[name] for name in FLOATS}
         for name, values in self._further.items():
             floats[name] = np.full(len(self), np.nan)
             floats[name][list(values)] = np.array(list(values.values()), dtype=np.float64)
-        texts = {}
-        for name in TEXTS:
-            texts[name] = Coded(_joined(self._parts.pop(name), np.int32), self._codes[name].texts)
         return Table(
-            whole={name: _joined_masked(self._parts.pop(name), np.int64) for name in WHOLE},
+            whole={name: joined[name] for name in WHOLE},
             floats=floats,
-            logic={name: _joined_masked(self._parts.pop(name), np.bool_) for name in LOGIC},
-            texts=texts,
+            logic={name: joined[name] for name in LOGIC},
+            texts={name: Coded(joined[name], self._codes[name].texts) for name in TEXTS},
             data=self._data,
             peerings=self._peerings,
-            lines=_joined(self._parts.pop("line"), np.int64),
+            lines=joined["line"],
             files=self.files,
         )
+
+    def _join(self, name: str) -> Any:
+        """A column as a whole; its parts are let go of."""
+        parts = self._parts.pop(name)
+        if name in WHOLE or name in LOGIC:
+            dtype = np.bool_ if name in LOGIC else np.int64
+            return Masked(
+                _joined([part.values for part in parts], dtype),
+                _joined([part.missing for part in parts], np.bool_),
+            )
+        return _joined(parts, np.float64 if name in FLOATS else np.int32 if name in TEXTS else np.int64)
 
 
 def add_parts(builder: Builder, parts: Iterable[tuple[Path, Part]], report: Report) -> None:
@@ -392,7 +403,3 @@ def _whole_column(values: Sequence[int | None]) -> Masked:
 
 def _joined(parts: Sequence[NDArray[Any]], dtype: type) -> NDArray[Any]:
     return np.concatenate(parts) if parts else np.empty(0, dtype)
-
-
-def _joined_masked(parts: list[Masked], dtype: type) -> Masked:
-    return Masked(_joined([p.values for p in parts], dtype), _joined([p.missing for p in parts], np.bool_))

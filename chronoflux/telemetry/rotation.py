@@ -34,7 +34,7 @@ TRIM_AFTER = 60.0
 """Seconds from publishing a segment until the lines that it holds are taken out of the JSON Lines."""
 RETRY_EVERY = 60.0
 """Seconds between two attempts while that fails."""
-_LINES = 8192  # lines packed at once
+_LINES = 1024  # lines packed at once: a node that runs for days must not grow by what it packs
 _EVERY = 2**63  # above all seqs
 
 logger = logging.getLogger(__name__)
