@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -28,6 +29,8 @@ PEERING_COLUMNS = (
     *("time", "at", "node", "run", "peer", "R", "dpsi", "rtt_ms", "offset_ms", "uncertainty_ms", "via"),
 )
 """The columns of `load_peerings`."""
+
+_NAMES = ("node", "room", "run", "type")
 
 Rows: TypeAlias = NDArray[np.intp] | slice
 
@@ -164,9 +167,13 @@ def _frame(tables: Sequence[tuple[Table, Rows]]) -> pd.DataFrame:
     )
     for name in (*FLOATS, *further):
         columns[name] = _joined([_floats(table, name)[kept] for table, kept in tables])
-    for name in ("node", "room", "run", "type"):
+
+    def text(name: str) -> Any:
         codes, texts = _merged((table.texts.pop(name), kept) for table, kept in tables)
-        columns[name] = pd.array(texts, dtype="str").take(codes, allow_fill=True)
+        return pd.array(texts, dtype="str").take(codes, allow_fill=True)
+
+    with ThreadPoolExecutor(2, thread_name_prefix="texts") as pool:
+        columns |= zip(_NAMES, pool.map(text, _NAMES), strict=True)
     columns["data"] = _objects(tables)
     return pd.DataFrame({name: columns[name] for name in (*COLUMNS, *further, "data")}, copy=False)
 
