@@ -10,12 +10,12 @@ from typing import Any
 
 from chronoflux.errors import ChronofluxError, UsageError, shorten
 from chronoflux.identity import in_notebook
+from chronoflux.kernels import warm_up
 from chronoflux.model.params import Params
 from chronoflux.model.schedule import Action
 from chronoflux.model.simulation import Simulation
 from chronoflux.past import Past
 from chronoflux.recompute import Continuation
-from chronoflux.runner import warm_up
 from chronoflux.schedules import facts_of, open_schedule, recall_schedule
 from chronoflux.telemetry import RunLog
 from chronoflux.telemetry.phase_log import PhaseLog, Wanted

@@ -22,9 +22,9 @@ from tqdm import tqdm
 from chronoflux.analysis.synchrony import phase_locking
 from chronoflux.errors import ChronofluxError, UsageError
 from chronoflux.faces import run_command, run_face
+from chronoflux.kernels import warm_up
 from chronoflux.model.metrics import null_order
 from chronoflux.model.params import Params
-from chronoflux.runner import warm_up
 
 if TYPE_CHECKING:
     import pandas as pd

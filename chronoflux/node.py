@@ -7,8 +7,7 @@ import importlib
 import logging
 import math
 import os
-import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,19 +18,18 @@ from chronoflux.envoy import Envoy
 from chronoflux.errors import UsageError, shorten
 from chronoflux.foreground import watch
 from chronoflux.identity import in_notebook, node_name
-from chronoflux.member import Member, NodeStatus
+from chronoflux.member import NodeStatus
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock, utc_ms
-from chronoflux.mesh.gossip import new_id
 from chronoflux.mesh.ice import Ice, Policy
 from chronoflux.mesh.peer import PEER_COLUMNS, WITHOUT_SWARM
-from chronoflux.model.events import EVENTS, World
+from chronoflux.model.events import World
 from chronoflux.model.params import Params
-from chronoflux.model.snapshot import Snapshot
 from chronoflux.pace import FullSpeed, Pace, RealTime, Speed, checked_duration, checked_speed
 from chronoflux.runner import Runner
 from chronoflux.signal.checks import room_name, server_url
 from chronoflux.signal.limits import Bucket
+from chronoflux.steered import EVENT_RATE, Steered
 from chronoflux.telemetry import RunLog
 from chronoflux.telemetry.phase_log import Wanted
 from chronoflux.telemetry.snapshots import MOST
@@ -43,10 +41,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 PATIENCE = 5.0  # s before a word is said about what takes so long
-EVENT_RATE = (20.0, 2.0)  # events/s, and how many seconds' worth at once
 
 
-class Node(Member):
+class Node(Steered):
     """One participant: a swarm, its room and its log.
 
     Made by :func:`chronoflux.join`, which documents the arguments; or ``async with Node("room1") as node``.
@@ -74,10 +71,12 @@ class Node(Member):
         ice_servers: Sequence[Mapping[str, Any]] | None = None,
         ice_transport_policy: Policy = "all",
     ) -> None:
-        super().__init__()
         self._run = Beginning(
             params=params, seed=seed, schedule=schedule, schedule_start=schedule_start, resume=resume
         )
+        self.seed = self._run.seed
+        server = server if server in (None, "auto") else server_url(server)
+        super().__init__(server=server, seed=self.seed, speed=checked_speed(speed, alone=server is None))
         self._run.record_phases(phases)
         facts = self._run.facts
         room, node_id, kind = facts.get("room", room), facts.get("node", node_id), facts.get("kind", kind)
@@ -85,20 +84,13 @@ class Node(Member):
         if self.kind in WITHOUT_SWARM:
             raise UsageError(f"a {self.kind} has no swarm, a Node has: use cf.join(…, kind='recorder')")
         self.room, self.node_id = room_name(room), node_name(node_id, self.kind)
-        self.server = server if server in (None, "auto") else server_url(server)
         self.token, self.log_dir = token, Path(log_dir)
-        self.seed = self._run.seed
-        self._speed = checked_speed(speed, alone=server is None)
         self._duration, self._snapshots = checked_duration(duration), snapshots
         self._ice = Ice.wanted(ice_servers, ice_transport_policy)
         self._secret = os.urandom(16)
-        self._places = random.Random(self.seed ^ 0x5EED)
         if self._speed == "max":
             self.clock = MeshClock(self._swarm_time, self._swarm_time)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="chronoflux")
-        self._runner: Runner | None = None
-        self._envoy: Envoy | None = None
-        self._rate = Bucket(*EVENT_RATE, self._seconds())
 
     # -- life ------------------------------------------------------------------------------------------
 
@@ -158,11 +150,6 @@ class Node(Member):
         at = self._runner.mesh_time if self._runner is not None else math.nan
         return utc_ms() if math.isnan(at) else at
 
-    def _seconds(self) -> float:
-        """Seconds in which events are counted: the peers', or alone those of the swarm."""
-        fast = self._speed if self.server is None and self._speed != "max" else 1.0
-        return self.clock.mono() / 1000 * fast
-
     async def _enter(self, envoy: Envoy) -> None:
         """Make this node's part in the room; with ``server="auto"`` also the server if nobody has one."""
         # Half a second of imports (aiortc, PyAV) that a node on its own never needs, off the loop.
@@ -210,64 +197,7 @@ class Node(Member):
         """Wait for `seconds` with a progress bar, where nothing is updated between cells."""
         await watch(self, seconds)
 
-    # -- what a user does ------------------------------------------------------------------------------
-
-    def fire(self, name: str, **data: Any) -> str:
-        """Fire an event of any registered kind here and at every peer; positions not given are drawn.
-
-        Returns the event's id. Raises :class:`ParameterError` when the event is unknown or its data wrong,
-        :class:`UsageError` at more than 20 a second, which peers would not take (40 at once are all right).
-        """
-        kind = EVENTS[name]
-        placed = kind.place(data, self.world, self._places)
-        unknown = set(placed) - set(kind.payload.__struct_fields__)
-        if unknown:
-            raise UsageError(
-                f"{name} has no {', '.join(sorted(unknown))}; it has {kind.payload.__struct_fields__}"
-            )
-        whole = kind.check(placed, self.world)
-        if not self._rate.take(1, self._seconds()):
-            raise UsageError(
-                f"{name} was not fired: more than 20 events a second, which peers would not take"
-            )
-        key = new_id()
-        self._call(self._speaking.publish, kind, whole, key)
-        return key
-
-    def intent(self, x: float | None = None, y: float | None = None, **more: float) -> str:
-        """A pulse of pressure at ``x, y`` px (drawn if not given); ``E``, ``sigma`` as in the model."""
-        place = {name: value for name, value in (("x", x), ("y", y)) if value is not None}
-        return self.fire("intent", **place, **more)
-
-    def lion_gate(self, on: bool = True) -> str:
-        """Portal mode on (or off), here and at every peer."""
-        return self.fire("lion_gate", on=on)
-
-    def pacemaker_flip(self) -> str:
-        """Flip velocities and phases, here and at every peer."""
-        return self.fire("pacemaker_flip")
-
-    def note(self, text: str) -> None:
-        """Put a remark of yours into the log."""
-        runner = self._running
-        runner.put(lambda simulation: runner.note("note", data={"text": str(text)}))
-
-    def take_snapshot(self) -> None:
-        """Keep the swarm and its picture in the run's folder, under ``snapshots/``."""
-        self._running.take_snapshot()
-
-    def play(self) -> None:
-        """Go on."""
-        self._running.play(True)
-
-    def pause(self) -> None:
-        """Hold the swarm; the node stays in its room."""
-        self._running.play(False)
-
-    @property
-    def playing(self) -> bool:
-        """Whether the swarm moves."""
-        return self._runner is not None and self._runner.playing
+    # -- how it is -------------------------------------------------------------------------------------
 
     @property
     def params(self) -> Params:
@@ -318,10 +248,6 @@ class Node(Member):
         """The latest metrics on record."""
         return dict(self._runner.metrics) if self._runner else {}
 
-    def snapshot(self) -> Snapshot:
-        """The swarm as it is, read-only."""
-        return self._running.snapshot()
-
     @property
     def peers(self) -> pd.DataFrame:
         """Who is in the room: one row a peer.
@@ -343,30 +269,3 @@ class Node(Member):
         """How the node is doing, in one line."""
         found = super().status
         return replace(found, problem=found.problem or (self._envoy.problem if self._envoy else None))
-
-    # -- inside ----------------------------------------------------------------------------------------
-
-    @property
-    def _running(self) -> Runner:
-        if self._runner is None:
-            raise UsageError(self.NOT_STARTED)
-        return self._runner
-
-    @property
-    def _speaking(self) -> Envoy:
-        if self._envoy is None:
-            raise UsageError(self.NOT_STARTED)
-        return self._envoy
-
-    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
-        """Have a function called on the node's loop, from any thread."""
-        if self._loop is None or self.closed:
-            raise UsageError(f"node {self.node_id} is not running: join again")
-        try:
-            here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            here = False
-        if here:
-            function(*arguments)
-        else:
-            self._loop.call_soon_threadsafe(function, *arguments)

@@ -202,6 +202,8 @@ class Course:
             case "clock":
                 if record.at is not None:
                     simulation.anchor(record.at, self._speed)
+            case "reset" if "seed" in data:
+                simulation.reset(data["seed"], tick=simulation.tick)
             case "params" | "reset":
                 simulation.params = simulation.params.replace(**data)
             case "gap" if data.get("dropped"):

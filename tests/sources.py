@@ -24,6 +24,8 @@ class SwarmSource:
         self.simulation = Simulation(params or Params(), seed=seed)
         self.playing = True
         self.closed = False
+        self.speed: float | str = 1.0
+        self.steps = self.resets = 0
         self.fired: list[tuple[str, dict[str, Any], str]] = []
         self.table = pd.DataFrame(columns=["id", "name", "H", "dpsi"])
         self.light, self.text, self.problem = "alone", "alone (no server wanted)", None
@@ -84,6 +86,15 @@ class SwarmSource:
 
     def pause(self) -> None:
         self.playing = False
+
+    def step(self) -> None:
+        self.playing = False
+        self.steps += 1
+        self.simulation.advance(1)
+
+    def reset(self) -> None:
+        self.resets += 1
+        self.simulation.reset(tick=self.simulation.tick)
 
     def fire(self, name: str, **data: Any) -> None:
         kind, world = EVENTS[name], self.params.world

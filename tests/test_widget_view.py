@@ -140,9 +140,9 @@ async def test_a_held_swarm_is_drawn_once_for_each_page_that_opens(front: Page, 
 
 
 async def test_the_buttons_are_the_registry(front: Page, source: SwarmSource) -> None:
-    """Play and every event have a button, in the registry's order, with the event's label."""
+    """Play, Step, Reset and every event have a button, in the registry's order, with the event's label."""
     view = NodeView(source)
-    assert labels(view) == ["Pause", "+ Intent", "Lion Gate: off", "Pacemaker Flip", *OTHERS]
+    assert labels(view) == ["Pause", "Step", "Reset", "+ Intent", "Lion Gate: off", "Pacemaker Flip", *OTHERS]
     front.press(button(view, "Pacemaker Flip"))
     front.press(button(view, "+ Intent"))
     (flip, _, thread), (intent, place, _) = source.fired
@@ -204,6 +204,32 @@ async def test_play_and_pause(front: Page, source: SwarmSource) -> None:
     await until(lambda: "Play" in labels(view))
     front.press(button(view, "Play"))
     assert source.playing
+    await end(view)
+
+
+async def test_step_reset_and_speed(front: Page, source: SwarmSource) -> None:
+    """Each press is one step or one new swarm; a speed chosen here, and one set elsewhere, are both shown;
+    a swarm at full speed has none to choose."""
+    view = NodeView(source)
+    front.watch(view)
+    front.press(button(view, "Step"))
+    front.press(button(view, "Step"))
+    front.press(button(view, "Reset"))
+    assert (source.steps, source.resets) == (2, 1)
+    await until(lambda: "Play" in labels(view))
+    menu = next(w for w in within(view) if getattr(w, "description", "") == "speed")
+    assert menu.value == source.speed == 1.0
+    menu.value = 4.0
+    assert source.speed == 4.0
+    source.speed = 60.0
+    await until(lambda: menu.value == 60.0)
+    assert menu.label == "× 60"
+    source.speed = 0.25
+    await until(lambda: menu.label == "× ¼")
+    assert source.speed == 0.25
+    source.speed = "max"
+    await until(lambda: menu.disabled)
+    assert (menu.label, source.speed) == ("max", "max")
     await end(view)
 
 

@@ -130,14 +130,14 @@ class Simulation(Measured):
         self._flock = Flock(in_range(arrays, p.world), self._frequencies.omega(p, portal), self._law)
         self._refresh()
 
-    def reset(self, seed: int | None = None) -> None:
-        """Start again at tick 0 with a new state, drawn with `seed`, or else by the generator as it stands.
+    def reset(self, seed: int | None = None, *, tick: int = 0) -> None:
+        """Start again at `tick` with a new state, drawn with `seed`, or else by the generator as it stands.
 
         Pulses are gone; portal mode, queued events, the mesh time of now and the peers' fields stay.
         """
         if seed is not None:
             self._sow(seed)
-        self._renew(self._params, tick=0)
+        self._renew(self._params, tick=whole("tick", tick, 0))
 
     def _renew(self, params: Params, *, tick: int) -> None:
         """A new state at `tick`, in the same mesh time as before."""

@@ -105,7 +105,7 @@ class RunRecord:
             name, data = types.texts[types.codes[rows[i]]], table.data.get(int(rows[i])) or {}
             if name == "clock" and isinstance(data.get("speed"), int | float):
                 self._speed = data["speed"]
-            if name not in UNSEEN:
+            if name not in UNSEEN or data.get("why") == "speed":
                 late = 0.0 if np.isnan(at[i]) else max(0.0, self.at[i] - at[i]) / 1000 * self._speed
                 self._take(name, data, float(t[i]), int(ticks[i]), late)
         self._pulses = np.array(self._fired, np.float64).reshape(-1, 5)
@@ -206,6 +206,8 @@ def describe(name: str, data: Mapping[str, Any]) -> str:
         words += [str(data.get(key)) for key in ("name", "peer", "state", "reason") if data.get(key)]
     elif name in ("params", "reset"):
         words += [f"{key} = {value}" for key, value in data.items() if key in SPECS]
+    elif name == "clock":
+        words = [f"speed × {str(data.get('speed')).removesuffix('.0')}"]
     elif name.endswith("lion_gate"):
         words.append("on" if data.get("on", True) else "off")
     return " ".join(words)[:120]

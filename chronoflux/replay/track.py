@@ -281,8 +281,25 @@ class Track:
         """Hold the replay."""
         self._replay.pause()
 
+    @property
+    def speed(self) -> float:
+        """That of the replay, where it is changed too."""
+        return self._replay.speed
+
+    @speed.setter
+    def speed(self, speed: float) -> None:
+        self._replay.speed = speed
+
     def fire(self, name: str, **data: Any) -> NoReturn:
         """Refused with a UsageError: nothing can be fired in the past."""
+        self._refuse()
+
+    def step(self) -> NoReturn:
+        """Refused likewise; the replay steps from event to event."""
+        self._refuse()
+
+    def reset(self) -> NoReturn:
+        """Refused likewise."""
         self._refuse()
 
     def note(self, text: str) -> NoReturn:

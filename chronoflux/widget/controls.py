@@ -1,4 +1,4 @@
-"""The toolbar: play and pause, a button for each event, a note.
+"""The toolbar: play and pause, step, reset and speed, a button for each event, a note.
 
 Buttons are made from the registry `EVENTS`, so that a new event needs nothing here. Clicks come in on any
 thread; `refresh` is called on the view's loop.
@@ -20,12 +20,16 @@ from chronoflux.widget.source import Source
 ECHO = 2.0
 """Seconds for which a toggle shows what was asked for, until the swarm says so itself."""
 
+SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Speeds offered for a swarm that is alive."""
+FRACTIONS = {0.25: "¼", 0.5: "½"}
+
 STANDING: dict[str, Callable[[Snapshot], bool]] = {"lion_gate": lambda snapshot: snapshot.portal}
 """Where a snapshot shows whether a standing event is on; others show what was last asked for here."""
 
 
 class Toolbar(ipywidgets.Box):  # type: ignore[misc]
-    """Play or pause, the events, and notes. `report` is given an error's line, or None after a success."""
+    """How it goes, the events, and notes. `report` is given an error's line, or None after a success."""
 
     def __init__(self, source: Source, report: Callable[[str | None], None]) -> None:
         self._source, self._report = source, report
@@ -33,6 +37,15 @@ class Toolbar(ipywidgets.Box):  # type: ignore[misc]
         self._on: dict[str, bool] = {}
         self._play = _button("", "Let the swarm move, or hold it; the node stays in its room")
         self._play.on_click(lambda _: self._try(self._toggle_play))
+        self._step = _button("Step", "Compute one tick, and hold the swarm", "step-forward")
+        self._step.on_click(lambda _: self._try(source.step))
+        self._reset = _button(
+            "Reset", "Begin anew at other places and phases; time, parameters and room stay", "refresh"
+        )
+        self._reset.on_click(lambda _: self._try(source.reset))
+        self._speed = ipywidgets.Dropdown(description="speed", tooltip="Simulated seconds a second")
+        self._speed.observe(self._go_at, "value")
+        self._telling = False  # whether it is we who change the menu
         self._kinds: tuple[EventKind, ...] = ()
         self._events: list[ipywidgets.Button] = []
         self._note = ipywidgets.Text(
@@ -49,6 +62,7 @@ class Toolbar(ipywidgets.Box):  # type: ignore[misc]
         playing = self._source.playing
         self._play.description = "Pause" if playing else "Play"
         self._play.icon = "pause" if playing else "play"
+        self._show_speed(self._source.speed)
         if self._kinds != tuple(EVENTS):
             self._build()
         for kind, button in zip(self._kinds, self._events, strict=True):
@@ -59,6 +73,22 @@ class Toolbar(ipywidgets.Box):  # type: ignore[misc]
             button.description = f"{kind.label}: {'on' if on else 'off'}"
             button.button_style = "warning" if on else ""
 
+    def _show_speed(self, speed: Any) -> None:
+        offered = SPEEDS if speed in SPEEDS else (*SPEEDS, speed) if _number(speed) else (speed,)
+        options = tuple((speed_label(one), one) for one in offered)
+        self._telling = True
+        try:
+            if self._speed.options != options:
+                self._speed.options = options
+            self._speed.value = speed
+        finally:
+            self._telling = False
+        self._speed.disabled = not _number(speed)
+
+    def _go_at(self, change: dict[str, Any]) -> None:
+        if not self._telling:
+            self._try(lambda: setattr(self._source, "speed", change["new"]))
+
     def disable(self) -> None:
         """Nothing can be pressed any more."""
         for control in self.children:
@@ -67,7 +97,8 @@ class Toolbar(ipywidgets.Box):  # type: ignore[misc]
     def _build(self) -> None:
         stale, self._kinds = self._events, tuple(EVENTS)
         self._events = [self._event_button(kind) for kind in self._kinds]
-        self.children = [self._play, *self._events, self._note]
+        how = (self._play, self._step, self._reset, self._speed)
+        self.children = [*how, *self._events, self._note]
         for button in stale:
             close_all(button)
 
@@ -117,6 +148,15 @@ def toggles(kind: EventKind) -> bool:
     return kind.standing and "on" in kind.payload.__struct_fields__
 
 
+def speed_label(speed: Any) -> str:
+    """A speed for people, such as ``× ½``."""
+    return f"× {FRACTIONS.get(speed, f'{speed:g}')}" if _number(speed) else str(speed)
+
+
+def _number(speed: Any) -> bool:
+    return isinstance(speed, int | float)
+
+
 def close_all(widget: ipywidgets.Widget) -> None:
     """Close a widget with all that belongs to it: children, canvases, layouts and styles."""
     for name in ("children", "_canvases"):
@@ -129,5 +169,5 @@ def close_all(widget: ipywidgets.Widget) -> None:
     ipywidgets.Widget.close(widget)
 
 
-def _button(label: str, tooltip: str) -> ipywidgets.Button:
-    return ipywidgets.Button(description=label, tooltip=tooltip)
+def _button(label: str, tooltip: str, icon: str = "") -> ipywidgets.Button:
+    return ipywidgets.Button(description=label, tooltip=tooltip, icon=icon)

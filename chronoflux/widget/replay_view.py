@@ -12,14 +12,13 @@ import ipywidgets
 
 from chronoflux.errors import ChronofluxError
 from chronoflux.replay import MODES, RECOMPUTED, SPEEDS, Replay, Track, clock
-from chronoflux.widget.controls import close_all
+from chronoflux.widget.controls import close_all, speed_label
 from chronoflux.widget.picture import Hand
 from chronoflux.widget.timeline import Timeline
 from chronoflux.widget.view import NodeView
 
 PERIOD = 0.1
 """Seconds between looks at the scrub bar and the status."""
-FRACTIONS = {0.25: "¼", 0.5: "½"}
 
 
 class RunView(NodeView):
@@ -76,7 +75,7 @@ class ReplayView(ipywidgets.VBox):  # type: ignore[misc]
         forth = _button("", "step-forward", "To the next event (page down)")
         forth.on_click(lambda _: self._try(lambda: replay.step(1)))
         self._speed = ipywidgets.Dropdown(
-            options=[(f"× {FRACTIONS.get(speed, f'{speed:g}')}", speed) for speed in SPEEDS],
+            options=[(speed_label(speed), speed) for speed in SPEEDS],
             value=replay.speed if replay.speed in SPEEDS else 1.0,
             description="Speed",
         )

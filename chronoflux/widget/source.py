@@ -14,6 +14,8 @@ class Source(Protocol):
     """A node, or whatever else has these. All of it may be called from any thread."""
 
     params: Params
+    speed: Any
+    """Simulated seconds a second; what is no number cannot be changed."""
 
     @property
     def playing(self) -> bool:
@@ -43,6 +45,12 @@ class Source(Protocol):
 
     def pause(self) -> None:
         """Hold the swarm."""
+
+    def step(self) -> None:
+        """Compute one tick, and hold the swarm."""
+
+    def reset(self) -> None:
+        """Begin anew with other places and phases."""
 
     def fire(self, name: str, **data: Any) -> Any:
         """Fire an event; positions that are not given are drawn."""
