@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo lab test test-slow lint format lock pictures clean browser network
+.PHONY: help setup demo lab app test test-slow lint format lock pictures clean browser network
 
 help:
 	@echo "make demo       run the whole thing once: a server, two nodes, a notebook, a reading of the logs"
 	@echo "make lab        open notebook 01 in JupyterLab"
+	@echo "make app        notebook 02 as a page for visitors (HOST=0.0.0.0 PORT=8866 for other machines)"
 	@echo "make test       all quick tests (make test-slow: the rest)"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make format     put the code into shape"
@@ -33,6 +34,16 @@ demo: setup
 lab: setup
 	@$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) \
 	  --LabApp.default_url=/lab/tree/notebooks/01_join_a_room.ipynb
+
+# A page without code: a kernel and a node a visitor, which leave when the page says that it closes, or else
+# when it has not been connected for a minute. HOST=0.0.0.0 opens it to the network, TOKEN=… locks it. (Voilà
+# sets no cookie for the page's goodbye, which names its kernel, a secret: so no cookie is asked for.)
+app: HOST ?= 127.0.0.1
+app: PORT ?= 8866
+app: setup
+	@$(BIN)/voila notebooks/02_room_app.ipynb --Voila.ip=$(HOST) --port=$(PORT) $(if $(TOKEN),--token=$(TOKEN)) \
+	  --MappingKernelManager.cull_idle_timeout=60 --MappingKernelManager.cull_interval=15 \
+	  --Voila.tornado_settings=disable_check_xsrf=True
 
 # Chromium for the browser tests: Debian's, when it is missing and may be installed.
 browser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from typing import Any
 
 from chronoflux.errors import UsageError, shorten
 
@@ -13,9 +14,14 @@ _OWN_SUFFIX = os.urandom(2).hex()
 
 def in_notebook() -> bool:
     """Whether this is a Jupyter kernel."""
+    return kernel() is not None
+
+
+def kernel() -> Any:
+    """The Jupyter kernel that this process is, or None."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    return shell is not None and hasattr(shell, "kernel")
+    return getattr(shell, "kernel", None)
 
 
 def node_name(given: str | None, kind: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import logging
 import math
 import threading
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from chronoflux.errors import ChronofluxError, UsageError
+from chronoflux.farewell import before_shutdown
 from chronoflux.member import Member
 from chronoflux.mesh.ice import Policy
 from chronoflux.model.params import Params
@@ -23,6 +25,8 @@ from chronoflux.telemetry.snapshots import MOST
 
 if TYPE_CHECKING:
     from chronoflux.recorder import Recorder
+
+log = logging.getLogger(__name__)
 
 RECORDER: Literal["recorder"] = "recorder"
 _OPEN: dict[tuple[str, str], Member] = {}
@@ -198,10 +202,21 @@ async def _open(node: Member, *, background: bool) -> None:
             del _OPEN[key]
 
     node.on_close(forget)
+    before_shutdown(_leave_all)
     if earlier is not None:
         with contextlib.suppress(UsageError):  # its loop is gone, and it with it
             await earlier.leave("joined again")
     await (_start_in_thread(node) if background else node.start())
+
+
+async def _leave_all() -> None:
+    """All running nodes of this process leave, from whichever loop."""
+    left = await asyncio.gather(
+        *(node.leave("the kernel was shut down") for node in list(_OPEN.values())), return_exceptions=True
+    )
+    for error in left:
+        if isinstance(error, Exception):
+            log.warning("a node could not leave: %s", error)
 
 
 async def _start_in_thread(node: Member) -> None:

@@ -1,4 +1,6 @@
-"""A real JupyterLab in a real Chromium, for tests of what a person at a notebook sees and does.
+"""A real Jupyter in a real Chromium, for tests of what a person at a notebook sees and does.
+
+JupyterLab, Notebook 7, and Voilà for the notebook that is a page.
 
 ::
 
@@ -15,15 +17,19 @@ import contextlib
 import json
 import os
 import re
+import shlex
+import shutil
 import socket
+import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nbformat
-from playwright.async_api import Page, WebSocket, async_playwright
+from playwright.async_api import BrowserContext, Page, WebSocket, async_playwright
 
 from tests.conftest import CHROMIUM, CHROMIUM_FLAGS, need
 from tests.support import until
@@ -37,11 +43,22 @@ async def lab(folder: Path) -> AsyncIterator[str]:
 
     Its settings, workspaces and logs are in ``folder/.lab``, its kernels can import the tests' helpers.
     """
-    own = folder / ".lab"
-    _settle(own)
+    options = {"LabApp.expose_app_in_browser": True, "LabApp.news_url": ""}
+    async with _jupyter("jupyterlab", folder, options) as url:
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def classic(folder: Path) -> AsyncIterator[str]:
+    """The same with Jupyter Notebook 7."""
+    async with _jupyter("notebook", folder, {"JupyterNotebookApp.expose_app_in_browser": True}) as url:
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def _jupyter(module: str, folder: Path, options: dict[str, object]) -> AsyncIterator[str]:
     port = _free_port()
-    url = f"http://127.0.0.1:{port}"
-    options = {
+    options = options | {
         "ServerApp.ip": "127.0.0.1",
         "ServerApp.port": port,
         "ServerApp.port_retries": 0,
@@ -50,27 +67,59 @@ async def lab(folder: Path) -> AsyncIterator[str]:
         "ServerApp.open_browser": False,
         "ServerApp.password": "",
         "IdentityProvider.token": "",
-        "LabApp.expose_app_in_browser": True,
-        "LabApp.news_url": "",
     }
-    environment = os.environ | {
+    command = [sys.executable, "-m", module, *(f"--{name}={value}" for name, value in options.items())]
+    async with _serving(command, folder, f"http://127.0.0.1:{port}", "/api") as url:
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def room_app(folder: Path, *, goodbye_after: int = 60, **environment: str) -> AsyncIterator[str]:
+    """Notebook 02 as ``make app`` serves it, with its own logs in ``folder/logs``; yields its address.
+
+    `goodbye_after`: seconds without a connection after which a visitor's kernel is ended.
+    """
+    (folder / "notebooks").mkdir()
+    shutil.copy(ROOT / "notebooks" / "02_room_app.ipynb", folder / "notebooks")
+    port = _free_port()
+    command = [word.replace("timeout=60", f"timeout={goodbye_after}") for word in _app_command(port)]
+    # Any visit of the page starts a node: something else is asked for whether it serves.
+    url = f"http://127.0.0.1:{port}"
+    async with _serving(command, folder, url, "/voila/templates/lab/static/voila.js", **environment) as url:
+        yield url
+
+
+def _app_command(port: int) -> list[str]:
+    """What ``make app`` starts, without the set-up."""
+    make = [need(shutil.which("make"), "make"), "-n", "-o", "setup", "app", f"PORT={port}"]
+    line = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    program, *arguments = shlex.split(line.replace("\\\n", " "))
+    assert program.endswith("/voila")
+    return [sys.executable, "-m", "voila", *arguments, "--no-browser"]
+
+
+@contextlib.asynccontextmanager
+async def _serving(
+    command: Sequence[str], folder: Path, url: str, sign: str, **environment: str
+) -> AsyncIterator[str]:
+    """A server as a process of its own, once it answers at `sign`."""
+    own = folder / ".lab"
+    _settle(own)
+    environment = {
+        **os.environ,
         "JUPYTER_CONFIG_DIR": str(own / "config"),
         "JUPYTER_RUNTIME_DIR": str(own / "runtime"),
         "JUPYTERLAB_SETTINGS_DIR": str(own / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(own / "workspaces"),
         "PYTHONPATH": str(ROOT),
+        **environment,
     }
     with (own / "lab.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "jupyterlab"),
-            *(f"--{name}={value}" for name, value in options.items()),
-            cwd=folder,
-            env=environment,
-            stdout=log,
-            stderr=log,
+            *command, cwd=folder, env=environment, stdout=log, stderr=log
         )
         try:
-            await until(lambda: process.returncode is not None or _answers(f"{url}/api"), 120, "JupyterLab")
+            await until(lambda: process.returncode is not None or _answers(f"{url}{sign}"), 120, command[2])
             assert process.returncode is None, (own / "lab.log").read_text()
             yield url
         finally:
@@ -80,24 +129,37 @@ async def lab(folder: Path) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
+async def chromium(**device: Any) -> AsyncIterator[BrowserContext]:
+    """A headless Chromium; `device`: what its pages take themselves for, as playwright names it."""
+    need(CHROMIUM, "chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        try:
+            yield await browser.new_context(**device)
+        finally:
+            await browser.close()
+
+
+@contextlib.asynccontextmanager
 async def notebook_page(folder: Path, cells: Sequence[str]) -> AsyncIterator[Page]:
     """An empty page of Chromium, for a new notebook with these cells, to be opened by `open_notebook`."""
-    need(CHROMIUM, "chromium")
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
     )
     nbformat.write(notebook, folder / "test.ipynb")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        try:
-            yield await browser.new_page(viewport={"width": 1440, "height": 1000})
-        finally:
-            await browser.close()
+    async with chromium(viewport={"width": 1440, "height": 1000}) as context:
+        yield await context.new_page()
+
+
+async def slow_down(page: Page, times: float) -> None:
+    """Make the processor of a page so many times slower; 1: as it is."""
+    devtools = await page.context.new_cdp_session(page)
+    await devtools.send("Emulation.setCPUThrottlingRate", {"rate": times})
 
 
 async def open_notebook(page: Page, url: str) -> None:
-    """Go to the notebook (again) and wait for its kernel."""
+    """Go to the notebook (again), in whichever of the two programs, and wait for its kernel."""
     await page.goto(f"{url}/lab/tree/test.ipynb?reset")
     await page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=120_000)
     await page.evaluate(READY)

@@ -39,10 +39,11 @@ CHROMIUM_FLAGS = [
 ]
 
 
-def need(tool: str | None, name: str) -> None:
-    """Skip a test for want of a tool; where nothing may be skipped, fail."""
+def need(tool: str | None, name: str) -> str:
+    """The tool's path; without it skip a test, or, where nothing may be skipped, fail."""
     if not tool:
         (pytest.fail if os.environ.get("CHRONOFLUX_NO_SKIP") else pytest.skip)(f"{name} is not installed")
+    return tool
 
 
 @pytest.fixture

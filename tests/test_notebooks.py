@@ -47,6 +47,12 @@ def test_a_notebook_is_stored_clean(name: str) -> None:
         assert not cell.get("execution_count")
 
 
+def test_every_notebook_is_run_by_a_test() -> None:
+    """No notebook is without a test of its own, which runs it from top to bottom."""
+    for path in FOLDER.glob("*.ipynb"):
+        assert [name for name in globals() if name.startswith(f"test_notebook_{path.name[:2]}_")], path.name
+
+
 @pytest.mark.slow
 async def test_notebook_01_runs_with_a_peer(server: SignalServer, joined: Joiner, tmp_path: Path) -> None:
     """Notebook 01 runs through as a node of a room; its peer hears its events; a picture stays in it."""
@@ -61,6 +67,27 @@ async def test_notebook_01_runs_with_a_peer(server: SignalServer, joined: Joiner
     )
     bundles = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any({"image/png", "application/vnd.jupyter.widget-view+json"} <= set(bundle) for bundle in bundles)
+
+
+@pytest.mark.slow
+async def test_notebook_02_joins_the_room_of_its_address(
+    server: SignalServer, joined: Joiner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notebook 02 joins the room that its address names; its kernel ends, and the node has left in order."""
+    peer = await joined("room2", server=server.url, params=QUICK)
+    monkeypatch.setenv("QUERY_STRING", "room=room2")
+    settings = {"SERVER": server.url, "LOG_DIR": str(tmp_path / "visit")}
+    notebook = with_settings(FOLDER / "02_room_app.ipynb", settings)
+    linked = 'import asyncio\nwhile "direct" not in set(node.peers["via"]):\n    await asyncio.sleep(0.1)'
+    notebook.cells.append(nbformat.v4.new_code_cell(linked))
+    client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(FOLDER)}})
+    await client.async_execute()
+    bundle = notebook.cells[-2].outputs[0].data
+    assert {"image/png", "application/vnd.jupyter.widget-view+json"} <= set(bundle)
+    await until(lambda: len(peer.peers) == 0, what="the visitor to leave")
+    record = cf.load(tmp_path / "visit")
+    assert record["room"].unique().tolist() == ["room2"]
+    assert record.iloc[-1]["data"]["reason"] == "the kernel was shut down"
 
 
 async def run(notebook: nbformat.NotebookNode, last: str) -> tuple[int, Any]:
