@@ -33,7 +33,7 @@ from chronoflux.plain import plain_step
 from chronoflux.roofline import Load, Times, copying, freeze, turning
 from chronoflux.version import VERSION
 
-PARTS = {"telemetry": "chronoflux.bench_telemetry"}
+PARTS = {"telemetry": "chronoflux.bench_telemetry", "studies": "chronoflux.bench_studies"}
 """What can be measured besides the engine: a module with a function ``measure(quick, scale)`` of rows."""
 FIRED_EVERY = 150
 """Ticks from one three pulses to the next."""
@@ -372,7 +372,7 @@ def head() -> str:
 )
 @click.option("--scale", default=1.0, type=click.FloatRange(min=0, min_open=True), hidden=True)
 def main(what: str, quick: bool, path: Path | None, scale: float) -> None:
-    """Measure the engine, the mesh and its server, or the telemetry, in medians of repeated runs.
+    """Measure the engine, the mesh and its server, the telemetry, or studies, in medians of repeated runs.
 
     engine, classic: the defaults, where hardly anything moves. lively: velocities of N(0, 0.5) px a frame
     and no drag. Both with 8 neighbours, three pulses every 150 steps, and a world as dense as the default

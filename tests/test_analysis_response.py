@@ -104,6 +104,19 @@ def test_a_planted_dose_response_is_recovered(slope: float, seed: int) -> None:
     assert float(found.rank) == pytest.approx(spearmanr(np.delete(dose, 3), np.delete(answer, 3)).statistic)
 
 
+def test_many_doses_are_judged_by_what_resampling_converges_to() -> None:
+    """Beyond 2,000 events error and p-values are formulas; on either side of the edge they agree."""
+    rng = np.random.default_rng(6)
+    dose = rng.random(2001)
+    answer = 0.1 * dose + (0.5 + dose) * rng.normal(0, 0.6, 2001)
+    many, few = dose_response(dose, answer), dose_response(dose[:2000], answer[:2000], count=999)
+    for a, b in zip(many, few, strict=True):
+        assert (a.surrogates, b.surrogates) == (0, 999)
+        assert a.p == pytest.approx(b.p, abs=0.03)
+    assert many.slope.uncertainty == pytest.approx(few.slope.uncertainty, rel=0.1)
+    assert "surrogates" not in repr(many.slope)
+
+
 def test_no_dose_response_is_not_found() -> None:
     """Answers that have nothing to do with the dose are found in about 5 % of trials at p ≤ .05."""
     rng = np.random.default_rng(3)

@@ -51,6 +51,19 @@ def test_epochs_round_events_of_a_room(frame: pd.DataFrame) -> None:
         event_epochs(frame, "remote_intent")
 
 
+def test_what_several_nodes_hear_is_one_event(frame: pd.DataFrame) -> None:
+    """An event that two nodes have on record counts once, with the mean of their courses."""
+    events = frame[frame["type"] == "intent"]
+    data = [{**found, "id": f"{i:032x}"} for i, found in enumerate(events["data"])]
+    heard = [events.assign(node=node, type="remote_intent", data=data) for node in ("second", "other")]
+    both, *each = (
+        event_epochs(pd.concat([frame, *part]), "remote_intent", before=5, after=15)
+        for part in (heard, heard[:1], heard[1:])
+    )
+    assert len(both.courses) == len(each[0].courses) == 28
+    assert both.mean == pytest.approx((each[0].mean + each[1].mean) / 2)
+
+
 def test_a_planted_dose_response_of_a_room(frame: pd.DataFrame) -> None:
     """The response grows with the strength by what was planted, its mean over the 5 s after the event."""
     slope, rank = event_dose_response(frame, "intent", "E")

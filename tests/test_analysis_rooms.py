@@ -14,9 +14,9 @@ from chronoflux.analysis.rooms import (
     locked,
     pair_matrix,
     pairs,
-    side_by_side,
     times_to_sync,
 )
+from chronoflux.analysis.tables import side_by_side
 from chronoflux.errors import ParameterError
 from chronoflux.model.params import Params
 from chronoflux.telemetry import RunLog
@@ -78,25 +78,6 @@ def frame(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     return cf.load(folder)
 
 
-def test_nodes_are_laid_beside_each_other_on_mesh_time(frame: pd.DataFrame) -> None:
-    """Each node is one column on one time axis; what is not on record is NaN, and counted."""
-    table = side_by_side(frame, "H")
-    assert list(table.columns) == ["a", "b", "c"]
-    assert (table.index.name, len(table), table.index[1]) == ("seconds", 600, 1.0)
-    assert table["b"].isna().sum() == 10
-    assert table.attrs["missing"] == {"a": 0, "b": 10, "c": 0}
-    assert table.attrs["start"] == pd.Timestamp(START, unit="ms", tz="UTC")
-    own = frame[(frame["node"] == "c") & (frame["type"] == "telemetry")]
-    assert table["c"].to_numpy() == pytest.approx(own["H"].to_numpy())
-
-
-def test_phases_are_carried_to_the_common_moment(frame: pd.DataFrame) -> None:
-    """A mean field recorded 130 ms later is turned back with its own frequency before it is compared."""
-    table = side_by_side(frame, "psi")
-    difference = np.angle(np.exp(1j * (table["a"] - table["b"]))).astype(float)
-    assert difference[np.isfinite(difference)] == pytest.approx(0.5, abs=1e-4)
-
-
 def test_pairs(frame: pd.DataFrame) -> None:
     """The locked pair has PLV 1, its lag and no frequency difference; the others drift by 0.1 Hz."""
     table = pairs(frame)
@@ -155,6 +136,7 @@ def test_flow_takes_the_longest_unbroken_stretch(frame: pd.DataFrame) -> None:
     flow = information_flow(frame, count=19)
     assert (flow.attrs["n"], flow.attrs["masked"]) == (298, 302)  # 297 steps: 3³ · 11
     assert (flow.attrs["start"], flow.attrs["end"]) == (0, 297)
+    assert (flow.attrs["bridged"], flow.attrs["left_out"]) == (0, [])
 
 
 def test_nothing_to_measure_is_refused(frame: pd.DataFrame) -> None:

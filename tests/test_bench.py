@@ -48,6 +48,15 @@ def test_telemetry_rows(tmp_path):
 
 
 @pytest.mark.slow
+def test_studies_rows():
+    """`bench studies` measures the report on a night, a sweep, and the same sweep when it is done."""
+    done = CliRunner().invoke(bench.main, ["studies", "--scale", "0.02"])
+    assert done.exit_code == 0, done.output
+    for word in ("analyze, 3 nodes", "with report", "sweep, 4 runs", "when it is done"):
+        assert word in done.output
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_node_needs_no_more_memory_with_time(tmp_path):
     """After 60,000 records a node has within 10 MB the memory it had after 10,000."""

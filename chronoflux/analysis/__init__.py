@@ -40,7 +40,6 @@ if TYPE_CHECKING:
         locked,
         pair_matrix,
         pairs,
-        side_by_side,
         times_to_sync,
     )
     from chronoflux.analysis.surrogates import block_shuffles, circular_shifts, event_shuffles, iaaft
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
         time_to_sync,
         weighted_phase_lag_index,
     )
+    from chronoflux.analysis.tables import side_by_side, together
 
 _ROOMS = {
     "chance": ("assess", "false_discovery", "maximum_statistic", "null_band", "p_value"),
@@ -70,16 +70,14 @@ _ROOMS = {
     "response": ("dose_response", "recovery_time", "spread", "superposed_epochs"),
     "result": ("Result",),
     "room_events": ("event_dose_response", "event_epochs", "spreads"),
-    "rooms": (
-        *("information_flow", "locked", "pair_matrix", "pairs", "side_by_side"),
-        "times_to_sync",
-    ),
+    "rooms": ("information_flow", "locked", "pair_matrix", "pairs", "times_to_sync"),
     "surrogates": ("block_shuffles", "circular_shifts", "event_shuffles", "iaaft"),
     "synchrony": (
         *("chimera_index", "frequency_difference", "local_order", "locked_intervals", "metastability"),
         *("order_parameter", "phase_lag_index", "phase_locking", "phase_locking_value", "time_to_sync"),
         "weighted_phase_lag_index",
     ),
+    "tables": ("side_by_side", "together"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -145,6 +143,7 @@ __all__ = [
     "superposed_epochs",
     "time_to_sync",
     "times_to_sync",
+    "together",
     "transfer_entropy_by_shift_nats",
     "transfer_entropy_nats",
     "variance_and_lag1",

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from chronoflux.analysis.chance import null_band
 from chronoflux.analysis.checks import Floats, library, series, whole
 from chronoflux.analysis.response import Epochs
-from chronoflux.analysis.rooms import side_by_side
+from chronoflux.analysis.tables import side_by_side
 from chronoflux.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def over_time(
     oscillators
         Shade what so many unrelated phases would give 19 of 20 times.
     step, room
-        As of :func:`chronoflux.analysis.rooms.side_by_side`.
+        As of :func:`chronoflux.analysis.tables.side_by_side`.
     """
     axes = _axes(ax)
     table = side_by_side(frame, column, step=step, room=room)

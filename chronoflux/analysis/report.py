@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from chronoflux.analysis.rooms import of_room
 from chronoflux.analysis.sections import SECTIONS, Section, Study
+from chronoflux.analysis.tables import of_room
 from chronoflux.errors import ChronofluxError
 from chronoflux.version import VERSION
 
@@ -106,7 +106,8 @@ def _picture(figure: Figure, title: str) -> str:
 
 _METHODS = (
     "Nodes were laid beside each other on mesh time, in steps of 1 s, each moment taking the nearest record "
-    "within half a step; missing ones were left out and counted, never filled."
+    "up to three quarters of a step away; missing ones were left out and counted. Where a measure needs "
+    "nodes without a break, holes of up to 5 s were bridged by straight lines, and counted."
 )
 _PAGE = """<!doctype html>
 <html lang="en">

@@ -24,7 +24,8 @@ class Result:
     uncertainty
         Standard error, in the same unit; None when it was not asked for.
     p, surrogates
-        How often chance gives as much, and by how many surrogates that is known; None and 0 when not asked.
+        How often chance gives as much, and by how many surrogates that is known: None when not asked, and 0
+        surrogates for a p by a formula.
     reading
         One line in words.
     source
@@ -70,7 +71,8 @@ class Result:
         if self.masked:
             facts.append(f"{self.masked:,} masked")
         if self.p is not None:
-            facts.append(f"p = {self.p:.3g} by {self.surrogates:,} surrogates")
+            by = f" by {self.surrogates:,} surrogates" if self.surrogates else ""
+            facts.append(f"p = {self.p:.3g}{by}")
         reading = f": {self.reading}" if self.reading else ""
         return f"{self.name} = {self.value:.4g}{spread}{unit} ({', '.join(facts)}){reading}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,15 +18,8 @@ from chronoflux.analysis.response import (
     epoch_lags,
     superpose,
 )
-from chronoflux.analysis.rooms import (
-    longest_stretch,
-    mesh_time,
-    of_room,
-    quick_length,
-    side_by_side,
-    telemetry_of,
-    turns,
-)
+from chronoflux.analysis.rooms import quick_length, turns
+from chronoflux.analysis.tables import mesh_time, of_room, side_by_side, telemetry_of, together
 from chronoflux.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -48,10 +41,11 @@ def event_epochs(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Epochs:
-    """A metric round every event of a kind, each in the node that has it on record, over all nodes.
+    """A metric round every event of a kind, each in the nodes that have it on record.
 
-    `kind` is a record's type: ``"intent"`` for own ones, ``"remote_intent"`` for those of peers. Other
-    arguments as of :func:`chronoflux.analysis.response.superposed_epochs`.
+    `kind` is a record's type: ``"intent"`` for own ones, ``"remote_intent"`` for those of peers. What several
+    nodes have on record is one event, with the mean course of these nodes: they are no more independent of
+    each other than their ears. Other arguments as of :func:`chronoflux.analysis.response.superposed_epochs`.
     """
     lag = epoch_lags(before, after, step)
     courses, _ = _courses(frame, kind, column, lag, gap=gap, room=room)
@@ -91,8 +85,8 @@ def event_dose_response(
 def _courses(
     frame: pd.DataFrame, kind: str, column: str, lag: Floats, *, gap: float | None, room: str | None
 ) -> tuple[Floats, list[object]]:
-    """A metric at each lag from every event of a kind, in the node that has it on record: (events, lags);
-    and the data of these events."""
+    """A metric at each lag from every event of a kind, mean of the nodes that have it on record wholly:
+    (events, lags); and the data of these events."""
     records, events = telemetry_of(frame, column, room), of_room(frame, room)
     events = events[events["type"] == kind]
     courses = [np.empty((0, len(lag)))]
@@ -105,7 +99,21 @@ def _courses(
             values = own[column].to_numpy(np.float64)
             courses.append(epoch_courses(values[order], times[order], mesh_time(here), lag, gap=gap))
             data += here["data"].tolist()
-    return np.concatenate(courses), data
+    return _by_event(np.concatenate(courses), data)
+
+
+def _by_event(courses: Floats, data: list[object]) -> tuple[Floats, list[object]]:
+    """Courses (k, m) of the same event, by the id in its data, as their mean; without one each by itself."""
+    number: dict[object, int] = {}
+    ids = [found.get("id", i) if isinstance(found, dict) else i for i, found in enumerate(data)]
+    index = np.array([number.setdefault(name, len(number)) for name in ids], dtype=np.intp)
+    wholly = np.isfinite(courses).all(axis=1)
+    sums, counts = np.zeros((len(number), courses.shape[1])), np.zeros(len(number))
+    np.add.at(sums, index[wholly], courses[wholly])
+    np.add.at(counts, index[wholly], 1)
+    first = np.unique(index, return_index=True)[1].tolist()
+    with np.errstate(invalid="ignore"):  # 0/0: wholly on record nowhere, to be left out and counted
+        return sums / counts[:, None], [data[i] for i in first]
 
 
 def _number(data: object, field: str) -> float:
@@ -140,10 +148,8 @@ def spreads(
     """
     import pandas as pd
 
-    stretch = longest_stretch(side_by_side(frame, column, step=step, room=room))
+    stretch = together(side_by_side(frame, column, step=step, room=room))
     nodes = list(stretch.columns)
-    if len(nodes) < 2:
-        raise ParameterError("nodes", len(nodes), "at least 2 in the room")
     n, reach = quick_length(len(stretch) - 1), int(longest / step + 1e-9)
     if not 1 <= reach < n // 4:
         raise ParameterError(
@@ -168,5 +174,6 @@ def spreads(
         {"delay_s": np.abs(delays), "correlation": values, "p": family.p, "found": family.found},
         index=pd.MultiIndex.from_tuples(ahead, names=["source", "target"]),
     )
-    found.attrs = {"n": n, "surrogates": count, "level": level, "longest": longest}
+    taken: dict[Any, Any] = {name: stretch.attrs[name] for name in ("masked", "bridged", "left_out")}
+    found.attrs = {"n": n, "surrogates": count, "level": level, "longest": longest, **taken}
     return found

@@ -1,7 +1,7 @@
 """Measures on loaded logs: pandas in, pandas out.
 
-Nodes are laid beside each other on mesh time, the clock of the room (`at`; for logs without one, their own
-UTC clock). All functions take the frame of :func:`chronoflux.load` and leave out what is not on record.
+Nodes are laid beside each other on mesh time (:mod:`chronoflux.analysis.tables`). All functions take the
+frame of :func:`chronoflux.load` and leave out what is not on record.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chronoflux.analysis.chance import maximum_statistic
-from chronoflux.analysis.checks import Floats, whole
+from chronoflux.analysis.checks import whole
 from chronoflux.analysis.information import transfer_entropy_by_shift_nats
 from chronoflux.analysis.result import Result
 from chronoflux.analysis.synchrony import (
@@ -23,67 +23,14 @@ from chronoflux.analysis.synchrony import (
     phase_lag_index,
     phase_locking,
     phase_locking_value,
-    runs,
     time_to_sync,
     weighted_phase_lag_index,
 )
+from chronoflux.analysis.tables import side_by_side, together
 from chronoflux.errors import ParameterError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def side_by_side(
-    frame: pd.DataFrame, column: str = "H", *, step: float = 1.0, room: str | None = None
-) -> pd.DataFrame:
-    """One metric of every node of a room on one time axis.
-
-    Parameters
-    ----------
-    frame
-        From :func:`chronoflux.load`.
-    column
-        The metric. ``"psi"`` (rad) is carried to each moment with the record's own ``omega``.
-    step
-        Distance of the moments in s. Each takes the nearest record within half a step.
-    room
-        Which room; may be left out when there is only one.
-
-    Returns
-    -------
-    DataFrame
-        One column for each node, the index ``seconds`` of mesh time since the first record, NaN where
-        nothing is on record. ``attrs``: ``start`` (UTC), ``step``, and by node the number of
-        moments ``missing``.
-    """
-    import pandas as pd
-
-    records = telemetry_of(frame, column, room)
-    if not step > 0:
-        raise ParameterError("step", step, "above 0 s")
-    at = mesh_time(records)
-    start = float(at.min())
-    seconds: Floats = step * np.arange(int((at.max() - start) / step + 0.5) + 1.0)
-    values = records[column].to_numpy(np.float64)
-    omega = records["omega"].to_numpy(np.float64) if column == "psi" else np.zeros(len(values))
-    found: dict[str, Floats] = {}
-    for node in sorted(records["node"].unique()):
-        own = np.flatnonzero(records["node"] == node)
-        own = own[np.argsort(at[own], kind="stable")]
-        times = at[own] - start
-        nearest = _nearest(times, seconds)
-        away = seconds - times[nearest]
-        moved = values[own][nearest] + omega[own][nearest] * away
-        if column == "psi":
-            moved = np.angle(np.exp(1j * moved))
-        found[str(node)] = np.where(np.abs(away) <= step / 2 + 1e-9, moved, np.nan)
-    table = pd.DataFrame(found, index=pd.Index(seconds, name="seconds"))
-    table.attrs = {
-        "start": pd.Timestamp(start, unit="s", tz="UTC"),
-        "step": step,
-        "missing": {node: int(np.isnan(column).sum()) for node, column in found.items()},
-    }
-    return table
 
 
 def pairs(frame: pd.DataFrame, *, step: float = 1.0, room: str | None = None) -> pd.DataFrame:
@@ -208,29 +155,29 @@ def information_flow(
 ) -> pd.DataFrame:
     """Gaussian transfer entropy between every two nodes, both ways, judged together.
 
-    Only the longest stretch in which all nodes are on record enters, cut to a length that Fourier transforms
-    like. In each of `count` surrogates every
-    node is turned round by its own number of steps; the error over all pairs is held by the maximum
-    statistic (:func:`chronoflux.analysis.chance.maximum_statistic`).
+    Only the stretch of :func:`~chronoflux.analysis.tables.together` enters, cut to a length that Fourier
+    transforms like. In each of `count` surrogates every node is turned round by its own number of steps; the
+    error over all pairs is held by the maximum statistic
+    (:func:`chronoflux.analysis.chance.maximum_statistic`).
 
     Returns
     -------
     DataFrame
         Index ``source``, ``target``; ``te_nats`` (nats a step), ``p`` (for all pairs together) and ``found``
-        (p ≤ `level`). ``attrs``: ``n`` samples used, ``start`` and ``end`` of the stretch in s, ``masked``.
+        (p ≤ `level`). ``attrs``: ``n`` samples used, ``start`` and ``end`` of the stretch in s, ``masked``
+        moments that are not in it, ``bridged`` values in it, nodes ``left_out``.
     """
     import pandas as pd
 
     table = side_by_side(frame, column, step=step, room=room)
-    if len(table.columns) < 2:
-        raise ParameterError("nodes", len(table.columns), "at least 2 in the room")
-    stretch = longest_stretch(table)
+    stretch = together(table)
+    facts, nodes = stretch.attrs, list(stretch.columns)
     stretch = stretch.iloc[: max(lag, history) + quick_length(len(stretch) - max(lag, history))]
-    index = list(permutations(table.columns, 2))
-    node_of = {node: i for i, node in enumerate(table.columns)}
-    courses = {node: stretch[node].to_numpy() for node in table.columns}
+    index = list(permutations(nodes, 2))
+    node_of = {node: i for i, node in enumerate(nodes)}
+    courses = {node: stretch[node].to_numpy() for node in nodes}
     steps = len(stretch) - max(lag, history)
-    turned = turns(steps, len(table.columns), count, np.random.default_rng(seed))
+    turned = turns(steps, len(nodes), count, np.random.default_rng(seed))
     values, null = np.empty(len(index)), np.empty((count, len(index)))
     for i, (a, b) in enumerate(index):
         te = transfer_entropy_by_shift_nats(courses[a], courses[b], lag=lag, history=history)
@@ -246,6 +193,8 @@ def information_flow(
         "start": float(stretch.index[0]),
         "end": float(stretch.index[-1]),
         "masked": len(table) - len(stretch),
+        "bridged": facts["bridged"],
+        "left_out": facts["left_out"],
         "surrogates": count,
         "level": level,
     }
@@ -276,15 +225,6 @@ def quick_length(n: int) -> int:
     return max(n, 0)
 
 
-def longest_stretch(table: pd.DataFrame) -> pd.DataFrame:
-    """The longest part of a table with all its nodes on record."""
-    spans = runs(table.notna().all(axis=1).to_numpy())
-    if not len(spans):
-        raise ParameterError("frame", "no moment with all nodes on record", "nodes that ran at the same time")
-    first, last = spans[np.argmax(spans[:, 1] - spans[:, 0])]
-    return table.iloc[first : last + 1]
-
-
 def _pairs(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
     return combinations(table.columns, 2)
 
@@ -294,41 +234,3 @@ def _or_nan(measure: Callable[..., Result], *arrays: Any, **options: Any) -> flo
         return measure(*arrays, **options).value
     except ParameterError:
         return np.nan
-
-
-def of_room(frame: pd.DataFrame, room: str | None) -> pd.DataFrame:
-    """The records of one room; ParameterError when it is not there, or not named among several."""
-    rooms = sorted(frame["room"].dropna().unique())
-    if room is None and len(rooms) > 1:
-        raise ParameterError("room", room, f"one of {', '.join(rooms)}: the frame holds several")
-    if room is not None and room not in rooms:
-        raise ParameterError("room", room, f"one of {', '.join(rooms) or 'none: the logs name no room'}")
-    return frame if room is None else frame[frame["room"] == room]
-
-
-def telemetry_of(frame: pd.DataFrame, column: str, room: str | None) -> pd.DataFrame:
-    """The records of a room that have a value of a metric."""
-    if column not in frame or frame[column].dtype.kind not in "fiu":
-        raise ParameterError("column", column, "a metric of the frame, such as H, H_local, tau")
-    names = ["time", "node", "room", "type", "at", "omega", column]
-    records = of_room(frame[list(dict.fromkeys(names))], room)
-    records = records[(records["type"] == "telemetry") & records[column].notna()]
-    records = records.assign(node=records["node"].fillna("unnamed"))
-    if not len(records):
-        raise ParameterError("frame", f"no {column} on record", "telemetry of at least one node")
-    return records
-
-
-def mesh_time(records: pd.DataFrame) -> Floats:
-    """Mesh time in s; where there is none, the node's own UTC clock."""
-    own = records["time"].to_numpy("datetime64[us]").astype(np.int64) / 1e6
-    at: Floats = records["at"].to_numpy(np.float64) / 1e3
-    return np.where(np.isfinite(at), at, own)
-
-
-def _nearest(times: Floats, wanted: Floats) -> NDArray[np.intp]:
-    """For each wanted moment the index of the nearest of the growing times."""
-    right = np.clip(np.searchsorted(times, wanted), 1, max(len(times) - 1, 1))
-    left = right - 1
-    right = np.minimum(right, len(times) - 1)
-    return np.where(wanted - times[left] <= times[right] - wanted, left, right)

@@ -5,9 +5,9 @@ It fills a :class:`Section`, and is a line in :data:`SECTIONS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,18 +15,12 @@ from chronoflux.analysis import plots
 from chronoflux.analysis.chance import assess
 from chronoflux.analysis.checks import Floats
 from chronoflux.analysis.criticality import change_points
-from chronoflux.analysis.integration import emergence_nats
+from chronoflux.analysis.integration import emergence_nats, o_information_nats
 from chronoflux.analysis.response import recovery_time
 from chronoflux.analysis.result import Result
 from chronoflux.analysis.room_events import event_dose_response, event_epochs, spreads
-from chronoflux.analysis.rooms import (
-    information_flow,
-    locked,
-    longest_stretch,
-    pair_matrix,
-    pairs,
-    side_by_side,
-)
+from chronoflux.analysis.rooms import information_flow, locked, pair_matrix, pairs
+from chronoflux.analysis.tables import side_by_side, together
 from chronoflux.errors import ParameterError
 from chronoflux.model.events import EVENTS
 
@@ -186,14 +180,14 @@ def responses(study: Study, section: Section) -> None:
 
 def levels(study: Study, section: Section) -> None:
     """Where the order of the room steps to another level."""
-    mean, times = _mean_order(study)
+    mean, times, where = _mean_order(study)
     points = change_points(mean, least=FORGETS)
     axes = _subplots(1, 1, height=3)
     plots.change_points(mean, times, points, label="mean H of the nodes [1]", ax=axes[0])
     section.figures.append(axes[0].figure)  # type: ignore[arg-type]
     at = ", ".join(f"{times[int(i)] / 60:.1f}" for i in points[:20])
-    where = f", at {at} min{'…' if len(points) > 20 else ''}" if at else ""
-    section.lines.append(f"{len(points)} change points{where}")
+    places = f", at {at} min{'…' if len(points) > 20 else ''}" if at else ""
+    section.lines += [f"{len(points)} change points{places} (at least {FORGETS} s apart)", where]
     section.sources.append(
         "change points (PELT): Killick, Fearnhead, Eckley, Journal of the American Statistical Association "
         "107, 1590, 2012"
@@ -202,12 +196,12 @@ def levels(study: Study, section: Section) -> None:
 
 def rhythms(study: Study, section: Section) -> None:
     """Spectrum and spectrogram of the order of the room."""
-    mean, _ = _mean_order(study)
+    mean, _, where = _mean_order(study)
     axes = _subplots(1, 2, height=3.4)
     plots.spectrum(mean, 1.0, ax=axes[0])
     plots.spectrogram(mean, 1.0, window=min(512, len(mean) // 4), ax=axes[1])
     section.figures.append(axes[0].figure)  # type: ignore[arg-type]
-    section.lines.append(f"Welch's spectrum of {len(mean):,} s in a row, from {8 / len(mean):.2g} to 0.5 Hz")
+    section.lines += [f"Welch's spectrum, from {8 / len(mean):.2g} to 0.5 Hz", where]
     section.sources.append("spectrum: Welch, IEEE Transactions on Audio and Electroacoustics 15, 70, 1967")
 
 
@@ -222,8 +216,9 @@ def information(study: Study, section: Section) -> None:
     section.lines.append(
         f"{found['found'].sum()} of {len(found)} directions beyond chance (Gaussian transfer entropy of H, "
         f"lag 1 s, maximum statistic over {study.surrogates} circular shifts, p ≤ {facts['level']}; "
-        f"n = {facts['n']:,}, {facts['masked']:,} masked)"
+        f"n = {facts['n']:,})"
     )
+    section.lines.append(_stretch(facts))
     if found["found"].any():
         section.lines.append("two nodes that listen to a third may give this too, without a way between them")
         section.lines.append(
@@ -247,6 +242,7 @@ def spreading(study: Study, section: Section) -> None:
         f"to {facts['longest']:g} s, maximum statistic over {facts['surrogates']} circular shifts, "
         f"p ≤ {facts['level']}; n = {facts['n']:,})"
     )
+    section.lines.append(_stretch(facts))
     later = sure[sure["delay_s"] > 0]
     if len(sure):
         section.lines.append(f"{len(sure) - len(later)} of them at once (0 s), as under a common event")
@@ -261,13 +257,12 @@ def spreading(study: Study, section: Section) -> None:
 
 def emergence(study: Study, section: Section) -> None:
     """Does the room's mean H tell more of its future than the nodes' one by one?"""
-    orders = longest_stretch(side_by_side(study.frame, "H")).to_numpy()
+    stretch = together(side_by_side(study.frame, "H"))
+    orders = stretch.to_numpy()
 
     def psi(micro: Floats) -> Result:
         return emergence_nats(micro, micro.mean(axis=1)).psi
 
-    if orders.shape[1] < 2:
-        raise ParameterError("nodes", orders.shape[1], "at least 2 in the room")
     count = min(study.surrogates, 99)
     judged = assess(psi, orders, together=False, count=count, seed=study.seed)
     rest = emergence_nats(orders, orders.mean(axis=1))
@@ -276,6 +271,11 @@ def emergence(study: Study, section: Section) -> None:
         "macro: the mean of H over the nodes; surrogates: each node's H turned by its own shift"
     )
     section.sources += [f"causal emergence: {judged.source}", f"circular shifts: {_CIRCULAR}"]
+    if orders.shape[1] > 2:
+        shared = assess(o_information_nats, orders, together=False, count=count, tail="both", seed=study.seed)
+        section.lines.append(repr(shared))
+        section.sources.append(f"O-information: {shared.source}")
+    section.lines.append(_stretch(stretch.attrs))
 
 
 SECTIONS: dict[str, Callable[[Study, Section], None]] = {
@@ -292,12 +292,21 @@ SECTIONS: dict[str, Callable[[Study, Section], None]] = {
 """The sections by their titles, in the order of the report."""
 
 
-def _mean_order(
-    study: Study,
-) -> tuple[Floats, Floats]:
-    """The mean H of the nodes and its times in s, over the longest stretch with all of them on record."""
-    stretch = longest_stretch(side_by_side(study.frame, "H"))
-    return stretch.mean(axis=1).to_numpy(np.float64), np.asarray(stretch.index, dtype=np.float64)
+def _mean_order(study: Study) -> tuple[Floats, Floats, str]:
+    """The mean H of the nodes and its times in s, where they are together on record, and a line on that."""
+    stretch = together(side_by_side(study.frame, "H"), least=1)
+    mean, times = stretch.mean(axis=1).to_numpy(np.float64), np.asarray(stretch.index, dtype=np.float64)
+    return mean, times, _stretch({**stretch.attrs, "n": len(mean)})
+
+
+def _stretch(facts: Mapping[Any, Any]) -> str:
+    """What a measure of unbroken series had, and had not, to go on."""
+    parts = [f"{facts['masked']:,} moments not used", f"{facts['bridged']:,} lost values bridged"]
+    if facts["left_out"]:
+        parts.append(f"left out for their gaps: {', '.join(facts['left_out'])}")
+    if "n" in facts:
+        parts.insert(0, f"{facts['n']:,} s in a row")
+    return "on record together: " + ", ".join(parts)
 
 
 def _best(values: pd.Series[float], joint: str = " – ") -> str:

@@ -1,0 +1,178 @@
+"""Loaded logs as tables: the nodes of a room beside each other on one time axis.
+
+That is mesh time, the clock of the room (`at`; for logs without one, each node's own UTC clock).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from chronoflux.analysis.checks import Floats
+from chronoflux.analysis.synchrony import runs
+from chronoflux.errors import ParameterError
+
+REACH = 0.75
+"""Steps from a moment to the record that stands for it, at most."""
+
+
+def side_by_side(
+    frame: pd.DataFrame, column: str = "H", *, step: float = 1.0, room: str | None = None
+) -> pd.DataFrame:
+    """One metric of every node of a room on one time axis.
+
+    Parameters
+    ----------
+    frame
+        From :func:`chronoflux.load`.
+    column
+        The metric. ``"psi"`` (rad) is carried to each moment with the record's own ``omega``.
+    step
+        Distance of the moments in s. Each takes the nearest record, up to three quarters of a step away:
+        with half a step, records that come a little unevenly would leave holes where they straddle it.
+    room
+        Which room; may be left out when there is only one.
+
+    Returns
+    -------
+    DataFrame
+        One column for each node, the index ``seconds`` of mesh time since the first record, NaN where
+        nothing is on record. ``attrs``: ``start`` (UTC), ``step``, ``column``, and by node the number of
+        moments ``missing``.
+    """
+    records = telemetry_of(frame, column, room)
+    if not step > 0:
+        raise ParameterError("step", step, "above 0 s")
+    at = mesh_time(records)
+    start = float(at.min())
+    seconds: Floats = step * np.arange(int((at.max() - start) / step + 0.5) + 1.0)
+    values = records[column].to_numpy(np.float64)
+    omega = records["omega"].to_numpy(np.float64) if column == "psi" else np.zeros(len(values))
+    codes, names = pd.factorize(records["node"], sort=True)
+    in_order = np.lexsort((at, codes))
+    ends = np.cumsum(np.bincount(codes, minlength=len(names)))
+    found: dict[str, Floats] = {}
+    for node, own in zip(names, np.split(in_order, ends[:-1]), strict=True):
+        times = at[own] - start
+        nearest = _nearest(times, seconds)
+        away = seconds - times[nearest]
+        moved = values[own][nearest] + omega[own][nearest] * away
+        if column == "psi":
+            moved = np.angle(np.exp(1j * moved))
+        found[str(node)] = np.where(np.abs(away) <= REACH * step + 1e-9, moved, np.nan)
+    table = pd.DataFrame(found, index=pd.Index(seconds, name="seconds"))
+    table.attrs = {
+        "start": pd.Timestamp(start, unit="s", tz="UTC"),
+        "step": step,
+        "column": column,
+        "missing": {node: int(np.isnan(course).sum()) for node, course in found.items()},
+    }
+    return table
+
+
+def together(table: pd.DataFrame, *, least: int = 2, bridge: float = 5.0) -> pd.DataFrame:
+    """The part of a table in which nodes are on record without a break: as many and as long as can be.
+
+    Measures of several nodes over time need them unbroken. One second lost somewhere in a night of twenty
+    nodes should not cost hours, nor should a node that was there for ten minutes: so holes of up to `bridge`
+    s are bridged by straight lines, and nodes are left out, down to `least`, as long as the square of their
+    number times the moments grows by it. Both is counted.
+
+    Parameters
+    ----------
+    table
+        From :func:`side_by_side`. Angles (``"psi"``) are not bridged.
+
+    Returns
+    -------
+    DataFrame
+        ``attrs`` of the table, and: ``masked`` moments before and after that are not used, ``bridged``
+        values within, ``left_out`` nodes.
+
+    Raises
+    ------
+    ParameterError
+        When there are less than `least` nodes, or no moment with so many of them on record.
+    """
+    if len(table.columns) < least:
+        raise ParameterError("nodes", len(table.columns), f"at least {least} in the room")
+    short = 0 if table.attrs.get("column") == "psi" else int(bridge / table.attrs["step"] + 1e-9)
+    values = table.to_numpy(np.float64).copy()
+    holes = np.zeros(values.shape, dtype=np.bool_)
+    for j, column in enumerate(values.T):
+        for first, last in runs(~np.isfinite(column)):
+            if first > 0 and last < len(column) - 1 and last - first < short:
+                ends = column[first - 1], column[last + 1]
+                column[first : last + 1] = np.linspace(*ends, last - first + 3)[1:-1]
+                holes[first : last + 1, j] = True
+    known = np.isfinite(values)
+    keep = np.arange(values.shape[1])
+    part = _longest(known)
+    while len(keep) > least:
+        fewer = [np.delete(keep, j) for j in range(len(keep))]
+        parts = [_longest(known[:, one]) for one in fewer]
+        best = max(range(len(keep)), key=lambda j: parts[j].stop - parts[j].start)
+        length = parts[best].stop - parts[best].start
+        if (len(keep) - 1) ** 2 * length <= len(keep) ** 2 * (part.stop - part.start):
+            break
+        keep, part = fewer[best], parts[best]
+    if part.start == part.stop:
+        raise ParameterError(
+            "frame", f"no moment with {least} nodes on record", "nodes that ran at the same time"
+        )
+    found = pd.DataFrame(values[part, :][:, keep], index=table.index[part], columns=table.columns[keep])
+    found.attrs = dict(table.attrs) | {
+        "masked": len(table) - len(found),
+        "bridged": int(holes[part, :][:, keep].sum()),
+        "left_out": [str(node) for node in table.columns.delete(keep)],
+    }
+    return found
+
+
+def _longest(known: NDArray[np.bool_]) -> slice:
+    """The longest stretch of rows in which everything is known; empty where there is none."""
+    whole = np.asarray(known.all(axis=1), dtype=np.bool_)
+    spans = runs(whole)
+    if not len(spans):
+        return slice(0, 0)
+    first, last = spans[np.argmax(spans[:, 1] - spans[:, 0])]
+    return slice(int(first), int(last) + 1)
+
+
+def of_room(frame: pd.DataFrame, room: str | None) -> pd.DataFrame:
+    """The records of one room; ParameterError when it is not there, or not named among several."""
+    rooms = sorted(frame["room"].dropna().unique())
+    if room is None and len(rooms) > 1:
+        raise ParameterError("room", room, f"one of {', '.join(rooms)}: the frame holds several")
+    if room is not None and room not in rooms:
+        raise ParameterError("room", room, f"one of {', '.join(rooms) or 'none: the logs name no room'}")
+    return frame if room is None else frame[frame["room"] == room]
+
+
+def telemetry_of(frame: pd.DataFrame, column: str, room: str | None) -> pd.DataFrame:
+    """The records of a room that have a value of a metric."""
+    if column not in frame or frame[column].dtype.kind not in "fiu":
+        raise ParameterError("column", column, "a metric of the frame, such as H, H_local, tau")
+    names = ["time", "node", "room", "type", "at", "omega", column]
+    records = of_room(frame[list(dict.fromkeys(names))], room)
+    records = records[(records["type"] == "telemetry") & records[column].notna()]
+    records = records.assign(node=records["node"].fillna("unnamed"))
+    if not len(records):
+        raise ParameterError("frame", f"no {column} on record", "telemetry of at least one node")
+    return records
+
+
+def mesh_time(records: pd.DataFrame) -> Floats:
+    """Mesh time in s; where there is none, the node's own UTC clock."""
+    own = records["time"].to_numpy("datetime64[us]").astype(np.int64) / 1e6
+    at: Floats = records["at"].to_numpy(np.float64) / 1e3
+    return np.where(np.isfinite(at), at, own)
+
+
+def _nearest(times: Floats, wanted: Floats) -> NDArray[np.intp]:
+    """For each wanted moment the index of the nearest of the growing times."""
+    right = np.clip(np.searchsorted(times, wanted), 1, max(len(times) - 1, 1))
+    left = right - 1
+    right = np.minimum(right, len(times) - 1)
+    return np.where(wanted - times[left] <= times[right] - wanted, left, right)
