@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from chronoflux.telemetry.folder import replace_file
+from chronoflux.telemetry.helper import Helper
 
 logger = logging.getLogger(__name__)
 
@@ -16,19 +16,18 @@ WAITING, MOST = 256 << 20, 64
 Content = bytes | memoryview | Callable[[], bytes]
 
 
-class Keeper:
+class Keeper(Helper):
     """Writes files into a run's folder, each in one step; of several of one name the newest counts.
 
     `settle` is called before each: the log must be as far as the file says that it is.
     """
 
+    TASK = "files"
+
     def __init__(self, folder: Path, settle: Callable[[], bool]) -> None:
-        self.problem: str | None = None
-        self._folder, self._settle = folder, settle
-        self._wake = threading.Condition()
+        super().__init__(folder)
+        self._settle = settle
         self._files: dict[str, Content] = {}
-        self._closing = False
-        self._thread: threading.Thread | None = None
 
     def keep(self, name: str, content: Content) -> None:
         """Have a file written, under a name within the folder; never blocks. `content` may be made there."""
@@ -37,22 +36,7 @@ class Keeper:
             if self._closing or waiting > WAITING or len(self._files) > MOST:
                 return
             self._files[name] = content
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name=f"files {self._folder.name}", daemon=True
-                )
-                self._thread.start()
-            self._wake.notify_all()
-
-    def close(self, timeout: float) -> bool:
-        """Write what waits, within `timeout` seconds; whether that was enough."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify_all()
-        if self._thread is None:
-            return True
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+            self._rouse()
 
     def _run(self) -> None:
         while True:

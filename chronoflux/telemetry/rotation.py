@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from io import BufferedReader
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from chronoflux.errors import LogError
 from chronoflux.telemetry.folder import INPUTS, LOG, open_log, segments_of
+from chronoflux.telemetry.helper import Helper
 from chronoflux.telemetry.parts import first_seq, offset_of
 from chronoflux.telemetry.stream import Stream
 
@@ -40,21 +40,21 @@ _EVERY = 2**63  # above all seqs
 logger = logging.getLogger(__name__)
 
 
-class Rotator:
+class Rotator(Helper):
     """Rotates both logs of a run: when they are old or large enough (:meth:`watch`), and on request.
 
     `settle` is called before: what was logged so far goes to the files. `trim` takes so many bytes off the
     beginning of one of the logs, or raises OSError.
     """
 
+    TASK = "segments"
+
     def __init__(self, folder: Path, settle: Callable[[], object], trim: Callable[[str, int], None]) -> None:
-        self.problem: str | None = None
-        self._folder, self._settle, self._trim = folder, settle, trim
-        self._wake = threading.Condition()  # guards down to the blank line
-        self._wanted = self._closing = False
+        super().__init__(folder)
+        self._settle, self._trim = settle, trim
+        self._wanted = False  # guarded by `_wake`, as `_next`
         self._next = time.monotonic() + AGE
         self._not_before = 0.0
-        self._thread: threading.Thread | None = None
 
         self._base: dict[str, int] = {}  # bytes of each log that are in segments
         self._trims: list[tuple[float, str, int]] = []  # when, which log, up to which seq
@@ -62,7 +62,8 @@ class Rotator:
             if segments_of(folder, log.removesuffix(".jsonl")):  # a run that goes on
                 self._trims.append((time.monotonic() + TRIM_AFTER, log, _EVERY))
         if self._trims:
-            self._start()
+            with self._wake:
+                self._rouse()
 
     def watch(self, sizes: Mapping[str, int]) -> None:
         """Rotate if it is time; `sizes`: bytes in each of the logs. Quick, never blocks."""
@@ -78,24 +79,7 @@ class Rotator:
                 return
             self._wanted = True
             self._next = time.monotonic() + AGE
-            self._start()
-            self._wake.notify_all()
-
-    def close(self, timeout: float) -> bool:
-        """Finish a rotation that was asked for, within `timeout` seconds; whether that was enough."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify_all()
-        if self._thread is None:
-            return True
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
-    def _start(self) -> None:
-        if self._thread is None:
-            name = f"segments {self._folder.name}"
-            self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-            self._thread.start()
+            self._rouse()
 
     # The rotator's thread
 
