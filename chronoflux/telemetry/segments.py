@@ -33,7 +33,7 @@ _META, _SUM = "chronoflux", "chronoflux.crc32"
 _TAG, _DIGITS = b"crc32=", 8
 _COUNTED = ("id", "origin", "room", "node", "run", LINE)
 """Columns that mostly are empty: how much is in them is noted, so that they need not be read."""
-_GROUP = 16  # batches in a row group, which is held in memory
+_GROUP = 8  # batches in a row group, which is held in memory
 _CHUNK = 1 << 20
 
 
