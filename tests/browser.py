@@ -35,24 +35,31 @@ from tests.conftest import CHROMIUM, CHROMIUM_FLAGS, need
 from tests.support import until
 
 ROOT = Path(__file__).parent.parent
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "device_scale_factor": 2,
+    "has_touch": True,
+    "is_mobile": True,
+}
+"""What a phone's browser is like."""
 
 
 @contextlib.asynccontextmanager
 async def lab(folder: Path) -> AsyncIterator[str]:
-    """A JupyterLab of its own on a free port of this machine, serving `folder`; yields its address.
+    """A JupyterLab of its own on a free port of this machine, serving `folder`; yields where its files are.
 
     Its settings, workspaces and logs are in ``folder/.lab``, its kernels can import the tests' helpers.
     """
     options = {"LabApp.expose_app_in_browser": True, "LabApp.news_url": ""}
     async with _jupyter("jupyterlab", folder, options) as url:
-        yield url
+        yield f"{url}/lab/tree"
 
 
 @contextlib.asynccontextmanager
 async def classic(folder: Path) -> AsyncIterator[str]:
     """The same with Jupyter Notebook 7."""
     async with _jupyter("notebook", folder, {"JupyterNotebookApp.expose_app_in_browser": True}) as url:
-        yield url
+        yield f"{url}/notebooks"
 
 
 @contextlib.asynccontextmanager
@@ -160,7 +167,7 @@ async def slow_down(page: Page, times: float) -> None:
 
 async def open_notebook(page: Page, url: str) -> None:
     """Go to the notebook (again), in whichever of the two programs, and wait for its kernel."""
-    await page.goto(f"{url}/lab/tree/test.ipynb?reset")
+    await page.goto(f"{url}/test.ipynb?reset")
     await page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=120_000)
     await page.evaluate(READY)
 

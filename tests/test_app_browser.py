@@ -11,19 +11,12 @@ from playwright.async_api import Locator, Page
 
 import chronoflux as cf
 from chronoflux.signal.server import SignalServer
-from tests.browser import Wire, chromium, room_app
+from tests.browser import PHONE, Wire, chromium, room_app
 from tests.conftest import Joiner
 from tests.support import until
 from tests.test_node import events
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-PHONE = {
-    "viewport": {"width": 390, "height": 844},
-    "device_scale_factor": 2,
-    "has_touch": True,
-    "is_mobile": True,
-}
 
 
 async def test_a_visitor_with_a_phone(server: SignalServer, joined: Joiner, tmp_path: Path) -> None:

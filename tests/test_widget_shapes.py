@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from chronoflux.model.field import AMBIENT, pressure
+from chronoflux.model.field import AMBIENT, TOP, pressure
 from chronoflux.model.params import Params
 from chronoflux.model.raster import phase_colours
 from chronoflux.model.simulation import Simulation, Snapshot
@@ -32,21 +32,30 @@ def test_on_the_torus_the_angle_is_the_phase() -> None:
     assert len(np.unique(places.round(5), axis=0)) == len(here.phi)
 
 
-def test_height_is_the_pressure_and_lies_on_the_surface() -> None:
-    """Oscillators stand at their places as high as the field there, on the surface drawn below them."""
+def test_height_is_the_pressure_and_lies_on_the_sheet() -> None:
+    """Oscillators stand at their places as high as the field there, on the sheet drawn below them."""
     here = snapshot()
-    places, (heights, (half, deep)) = shapes.height(here), shapes.surface(here)
+    places, (sheet, levels, apart) = shapes.height(here), shapes.sheet(here)
     np.testing.assert_allclose(
         places[:, 2], shapes.RISE * (here.pressure - AMBIENT) + 0.02, rtol=0, atol=1e-6
     )
-    assert np.abs(places[:, 0]).max() <= half
-    assert np.abs(places[:, 1]).max() <= deep == 0.75
-    rows, columns = heights.shape
-    assert (columns, rows) == shapes.GRID
-    W, H = here.params.world
-    x, y = np.array([0.5 * W / columns]), np.array([H - 0.5 * H / rows])  # the first of the surface
+    for cloud in (places, sheet):
+        assert np.abs(cloud[:, 0]).max() <= 1
+        assert np.abs(cloud[:, 1]).max() <= 0.75
+    assert len(sheet) == pytest.approx(shapes.SHEET, rel=0.03)
+    W = here.params.world[0]
+    x, y = (sheet[:, 0].astype(float) + 1) * W / 2, (0.75 - sheet[:, 1].astype(float)) * W / 2
     p = pressure(x, y, here.params.world, False, here.t, here.portal, here.pulses)
-    assert heights[0, 0] == pytest.approx(shapes.RISE * (p[0] - AMBIENT), abs=1e-6)
+    np.testing.assert_allclose(sheet[:, 2], shapes.RISE * (p - AMBIENT), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(levels, 255 * p / TOP, rtol=0, atol=0.51)
+    assert apart == pytest.approx(np.diff(np.unique(sheet[:, 0])).max(), rel=0.05)
+
+
+@pytest.mark.parametrize("world", [(800.0, 600.0), (100.0, 10_000.0), (10_000.0, 100.0)])
+def test_the_sheet_fits_any_world(world: tuple[float, float]) -> None:
+    """In a world of any proportions the field's sheet has about as many points."""
+    sheet, levels, _ = shapes.sheet(dataclasses.replace(snapshot(5), params=Params(world=world)))
+    assert 0.9 * shapes.SHEET <= len(sheet) == len(levels) <= shapes.SHEET
 
 
 def test_a_helix_goes_back_in_time_and_begins_anew_after_a_jump() -> None:
@@ -54,9 +63,9 @@ def test_a_helix_goes_back_in_time_and_begins_anew_after_a_jump() -> None:
     simulation, helix = Simulation(Params(oscillators=20), seed=3), shapes.Helix()
     for _ in range(100):
         simulation.advance(5)
-        places, colours = helix.points(simulation.snapshot())
+        places, phases = helix.points(simulation.snapshot())
     here = simulation.snapshot()
-    assert len(places) == len(colours) == 20 * (shapes.MOMENTS + 1)
+    assert len(places) == len(phases) == 20 * (shapes.MOMENTS + 1)
     assert len(np.unique(places[:, 2])) > 20
     top = places[-20:]
     np.testing.assert_allclose(top[:, 2], 1)
@@ -78,5 +87,6 @@ def test_any_number_of_oscillators(n: int) -> None:
     helix = shapes.Helix()
     assert len(helix.points(here)[0]) <= shapes.MOST_POINTS * (1 + 1 / shapes.MOMENTS)
     assert shapes.torus(here).shape == shapes.height(here).shape == (n, 3)
-    r, g, b = phase_colours(here.phi).astype(int).T
-    np.testing.assert_array_equal(shapes.packed(here.phi), 65536 * r + 256 * g + b)
+    rgb = phase_colours(here.phi)
+    r, g, b = rgb.astype(int).T
+    np.testing.assert_array_equal(shapes.packed(rgb), 65536 * r + 256 * g + b)

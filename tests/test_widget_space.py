@@ -14,7 +14,7 @@ from chronoflux.errors import ParameterError, UsageError
 from chronoflux.model.params import Params
 from chronoflux.replay import Replay
 from chronoflux.widget import replay_view3d, view3d
-from chronoflux.widget.space import LAYOUTS, Pane, Space
+from chronoflux.widget.space import CAMERAS, LAYOUTS, Pane, Space
 from tests.pages import Page, page, within
 from tests.runs import make_run
 from tests.sources import SwarmSource
@@ -50,12 +50,15 @@ async def end(view: Any) -> None:
 
 @pytest.mark.slow
 async def test_frames_flow_two_at_a_time_in_every_layout(front: Page) -> None:
-    """Nothing is sent before a page watches, then two frames, and one more for each confirmed."""
+    """Nothing is sent unwatched, then two frames, and one more for each confirmed; colours can be chosen."""
     source = SwarmSource(Params(oscillators=50)).start()
     view = view3d(source)
-    for number, layout in enumerate(LAYOUTS):
-        view.children[0].value = layout
-        before = [p.copy() for p in [view._points.positions]]
+    for layout in LAYOUTS:
+        choice, colours = view.children[0].children
+        choice.value = layout
+        await until(lambda layout=layout: view._plot.camera == CAMERAS[layout])
+        cloud = view._points
+        before = cloud.positions.copy()
         say(view, {"watching": True, "displayed": True, "client": "a"})
         await until(lambda: len(frames(view)) >= 2)
         last = frames(view)[-1]
@@ -63,10 +66,11 @@ async def test_frames_flow_two_at_a_time_in_every_layout(front: Page) -> None:
         await until(lambda last=last: frames(view)[-1] == last + 2)
         assert view.flow.in_flight <= 2
         say(view, {"watching": False, "displayed": False, "client": "a"})
-        assert (view._points.positions.shape != before[0].shape) or (
-            view._points.positions != before[0]
-        ).any()
-        assert (view._surface is not None) == (layout == "height"), number
+        assert view._points is cloud
+        assert (cloud.positions != before).any()
+    dark = view._plot.background_color
+    colours.value = "day"
+    await until(lambda: view._plot.background_color == 0xFFFFFF != dark)
     for nonsense in ({}, {"shown": "x"}, {"watching": 3}):
         say(view, nonsense)
     await source.leave()
@@ -82,9 +86,9 @@ async def test_a_replay_in_space_has_its_scrub_bar(front: Page, tmp_path: Path) 
         (space,) = view.views
         say(space, {"watching": True, "displayed": True, "client": "a"})
         await until(lambda: frames(space))
-        before = space._surface.heights.copy()
+        before = space._points.positions.copy()
         replay.seek(7.5)
-        await until(lambda: (space._surface.heights != before).any())
+        await until(lambda: (space._points.positions != before).any())
         await end(view)
     assert callable(cf.Node.view3d)
     assert callable(cf.Replay.view3d)

@@ -16,16 +16,21 @@ EXPORTS = {
 """What can be saved: the button's text, icon and explanation."""
 
 
+def palette_choice() -> ipywidgets.Dropdown:
+    """The choice of a palette; its value is a name in `PALETTES`."""
+    return ipywidgets.Dropdown(
+        options=[(palette.label, name) for name, palette in PALETTES.items()],
+        value=USUAL,
+        description="colours",
+        tooltip="Colours of phases and pressure; all are safe for red-green blindness",
+    )
+
+
 class Looks(ipywidgets.Box):  # type: ignore[misc]
     """Colours, the frame rate on demand, and buttons that ask `save` for one of `EXPORTS`."""
 
     def __init__(self, save: Callable[[str], None]) -> None:
-        self._colours = ipywidgets.Dropdown(
-            options=[(palette.label, name) for name, palette in PALETTES.items()],
-            value=USUAL,
-            description="colours",
-            tooltip="Colours of phases and pressure; all are safe for red-green blindness",
-        )
+        self._colours = palette_choice()
         self._pace = ipywidgets.Checkbox(description="frame rate", indent=False)
         buttons = []
         for what, (label, icon, tooltip) in EXPORTS.items():

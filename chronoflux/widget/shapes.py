@@ -1,6 +1,7 @@
-"""Where oscillators are in a picture in space: arrays in, arrays out.
+"""Where oscillators are in a picture in space, and what they are seen against: arrays in, arrays out.
 
-Coordinates are float32 (m, 3), within about ±1.5; colours are whole numbers 0xRRGGBB, uint32 (m,).
+All of it is points, which even a browser without a graphics card draws at once. Coordinates are float32
+(m, 3), within about ±1.5; colours are whole numbers 0xRRGGBB, uint32 (m,).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from chronoflux.model import field, raster
 from chronoflux.model.simulation import Snapshot
 
+Bytes = NDArray[np.uint8]
 Points = NDArray[np.float32]
 Packed = NDArray[np.uint32]
 
@@ -22,23 +24,25 @@ SPAN = 4.0
 """Simulated seconds that a helix goes back."""
 MOMENTS = 40
 """Moments of which a helix consists."""
-GRID = (56, 42)
-"""Columns and rows of the field's surface."""
+SHEET = 4_000
+"""Points, about, of the field's surface."""
+RING = 360
+"""Points of the ring that is the key to the colours of phases."""
 RISE = 0.5
 """Height of a unit of pressure; the field at rest lies at 0."""
 
 
-def packed(phi: NDArray[np.float64]) -> Packed:
-    """The colours of phases (m,) in rad."""
-    r, g, b = raster.phase_colours(phi).astype(np.uint32).T
-    colours: Packed = (r << 16) | (g << 8) | b
+def packed(rgb: Bytes) -> Packed:
+    """Colours, uint8 (..., 3), as whole numbers, in the order of their places."""
+    r, g, b = np.moveaxis(rgb.astype(np.uint32), -1, 0)
+    colours: Packed = ((r << 16) | (g << 8) | b).ravel()
     return colours
 
 
-def ring(height: float = 0.0) -> tuple[Points, Packed]:
-    """A closed circle at `height`, each point at the angle of the phase whose colour it has: the key."""
-    phi = np.linspace(0, 2 * np.pi, 129)
-    return _stacked(np.cos(phi), np.sin(phi), np.full(len(phi), height)), packed(phi)
+def ring(height: float = 0.0) -> tuple[Points, NDArray[np.float64]]:
+    """Points of a circle at `height`, each at the angle of its phase, and these phases in rad."""
+    phi = np.linspace(0, 2 * np.pi, RING, endpoint=False)
+    return _stacked(np.cos(phi), np.sin(phi), np.full(len(phi), height)), phi
 
 
 def torus(snapshot: Snapshot) -> Points:
@@ -59,26 +63,32 @@ def height(snapshot: Snapshot) -> Points:
     return _stacked(x, y, RISE * (snapshot.pressure - field.AMBIENT) + 0.02)
 
 
-def surface(snapshot: Snapshot) -> tuple[Points, tuple[float, float]]:
-    """The pressure field as heights, float32 (rows, columns), first row at the bottom; and half its sides.
+def sheet(snapshot: Snapshot) -> tuple[Points, Bytes, float]:
+    """The pressure field as a sheet of points over the world, as high as in :func:`height`.
 
-    As high as in :func:`height`.
+    Its points, row by row from y = 0; the level of each in a map of pressures, uint8; and how far apart
+    they are.
     """
     W, H = snapshot.params.world
+    columns = min(max(round((SHEET * W / H) ** 0.5), 2), SHEET // 2)
+    rows = SHEET // columns
     plane = snapshot.params.boundary == "plane"
-    shape = (*GRID, snapshot.params.world, plane, snapshot.t, snapshot.portal, snapshot.pulses)
-    p = field.pressure_grid(*shape)
-    return (RISE * (p[::-1] - field.AMBIENT)).astype(np.float32), (1.0, H / W)
+    where = (columns, rows, snapshot.params.world, plane)
+    p = field.pressure_grid(*where, snapshot.t, snapshot.portal, snapshot.pulses)
+    x = (2 * np.arange(columns) + 1) / columns - 1
+    y = (1 - (2 * np.arange(rows) + 1) / rows) * H / W
+    places = _stacked(np.tile(x, rows), np.repeat(y, columns), RISE * (p.ravel() - field.AMBIENT))
+    return places, raster.field_levels(p).ravel(), max(2 / columns, 2 * H / W / rows)
 
 
 class Helix:
     """The phases of the last :data:`SPAN` seconds, each moment a circle, the present on top."""
 
     def __init__(self) -> None:
-        self._moments: deque[tuple[float, Points, Packed]] = deque(maxlen=MOMENTS)
+        self._moments: deque[tuple[float, Points, NDArray[np.float64]]] = deque(maxlen=MOMENTS)
 
-    def points(self, snapshot: Snapshot) -> tuple[Points, Packed]:
-        """Places and colours of this moment and of those shown before it; a jump in time begins anew.
+    def points(self, snapshot: Snapshot) -> tuple[Points, NDArray[np.float64]]:
+        """Places and phases of this moment and of those shown before it; a jump in time begins anew.
 
         The farther from the axis the farther right an oscillator is. As many points for as many oscillators:
         what has no past yet stands there several times.
@@ -92,13 +102,13 @@ class Helix:
             moments.clear()
         while moments and t - moments[0][0] > SPAN:
             moments.popleft()
-        now = t, _stacked(reach * np.cos(phi), reach * np.sin(phi), np.zeros(len(phi))), packed(phi)
+        now = t, _stacked(reach * np.cos(phi), reach * np.sin(phi), np.zeros(len(phi))), phi
         shown = [*moments, *[now] * (MOMENTS + 1 - len(moments))]
         if not moments or t - moments[-1][0] >= SPAN / MOMENTS:
             moments.append(now)
         rise = [np.array([0, 0, 1 - 2 * (t - then) / SPAN], np.float32) for then, _, _ in shown]
         places = [places + up for (_, places, _), up in zip(shown, rise, strict=True)]
-        return np.concatenate(places), np.concatenate([colours for _, _, colours in shown])
+        return np.concatenate(places), np.concatenate([phi for _, _, phi in shown])
 
 
 def _stacked(x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64]) -> Points:

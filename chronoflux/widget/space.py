@@ -17,11 +17,12 @@ import numpy as np
 from traitlets import Unicode
 
 from chronoflux.errors import ParameterError, UsageError
-from chronoflux.model.colours import FIELD_COLOURS
-from chronoflux.model.field import AMBIENT, TOP
+from chronoflux.model import raster
+from chronoflux.model.colours import PALETTES, Palette
 from chronoflux.widget import shapes
 from chronoflux.widget.controls import close_all
 from chronoflux.widget.flow import FrameFlow
+from chronoflux.widget.looks import palette_choice
 from chronoflux.widget.source import Source
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,6 @@ LAYOUTS = ("torus", "helix", "height")
 FPS = 20.0
 HELD = 0.02
 """Seconds until a source that had nothing new is asked again."""
-DARK = 0x04060E
 INSTALL = 'the picture in 3-D needs k3d: python -m pip install "chronoflux[3d]", then restart the kernel'
 
 
@@ -51,8 +51,9 @@ class Pane(anywidget.AnyWidget):
 class Space(ipywidgets.VBox):  # type: ignore[misc]
     """The swarm of `source` in space, live; to be made on a running event loop.
 
-    `layout`: see :data:`LAYOUTS`; it can be chosen on the page. Nothing is sent while nobody watches, and
-    never more than two frames that are not confirmed.
+    `layout`: see :data:`LAYOUTS`; it and the colours can be chosen on the page. All is one cloud of points: a
+    frame is one message and one picture, which browsers without a graphics card bear too. Nothing is sent
+    while nobody watches, and never more than two frames that are not confirmed.
 
     Raises
     ------
@@ -75,16 +76,20 @@ class Space(ipywidgets.VBox):  # type: ignore[misc]
         self._helix = shapes.Helix()
         self._snapshot = source.snapshot()
         self._plot = self._k3d.plot(
-            height=520, background_color=DARK, grid_visible=False, menu_visibility=False, antialias=0,
-            camera_auto_fit=False, label_color=0xFFFFFF, colorbar_object_id=0,
+            height=520, grid_visible=False, menu_visibility=False, antialias=0,
+            camera_auto_fit=False, colorbar_object_id=0, axes_helper=0,
         )  # fmt: skip
         self._choice = ipywidgets.ToggleButtons(options=list(LAYOUTS), value=layout)
-        self._choice.observe(lambda _: self._call(self._arrange), "value")
+        self._colours = palette_choice()
+        for control in (self._choice, self._colours):
+            control.observe(lambda _: self._call(self._arrange), "value")
         pane = Pane(self._hear)
         self._send = pane.send
         scene = ipywidgets.Box([self._plot, pane])
         scene.add_class("chronoflux-space")
-        super().__init__([self._choice, scene])
+        bar = ipywidgets.Box([self._choice, self._colours])
+        bar.add_class("chronoflux-toolbar")
+        super().__init__([bar, scene])
         self._arrange()
         self._task = self._loop.create_task(self._run(), name="chronoflux space")
         self._task.add_done_callback(self._ended)
@@ -145,7 +150,7 @@ class Space(ipywidgets.VBox):  # type: ignore[misc]
             log.error("the picture in space stopped", exc_info=error)
 
     def _arrange(self) -> None:
-        """Put the things on the stage that the layout chosen has."""
+        """Put on the stage what the layout chosen has, in the colours chosen."""
         if self.comm is None:
             return
         layout, plot = self._choice.value, self._plot
@@ -153,34 +158,36 @@ class Space(ipywidgets.VBox):  # type: ignore[misc]
             plot -= thing
             close_all(thing)
         self._helix, self._drawn = shapes.Helix(), ()
-        self._surface = None
-        if layout == "height":
-            heights, (x, y) = shapes.surface(self._snapshot)
-            rgb = FIELD_COLOURS[::17].astype(np.float32) / 255
-            where = np.linspace(0, 1, len(rgb), dtype=np.float32)
-            low, high = (shapes.RISE * (p - AMBIENT) for p in (0.0, TOP))
-            self._surface = self._k3d.surface(
-                heights, attribute=heights, color_map=np.column_stack([where, rgb]).ravel(),
-                color_range=[low, high], xmin=-x, xmax=x, ymin=-y, ymax=y, flat_shading=False,
-            )  # fmt: skip
-            plot += self._surface
-        else:
-            places, colours = shapes.ring(1.0 if layout == "helix" else 0.0)
-            plot += self._k3d.line(places, colors=colours, width=0.012, shader="thick")
-        places, colours = self._places()
-        size = min(max(1.2 / max(len(places), 1) ** 0.5, 0.016), 0.06)
-        self._points = self._k3d.points(places, colors=colours, point_size=size, shader="flat")
+        places, colours, sizes = self._cloud()
+        self._points = self._k3d.points(places, colors=colours, point_sizes=sizes, shader="flat")
         plot += self._points
+        plot.background_color = int(shapes.packed(self._palette.field[:1])[0])
         plot.camera = CAMERAS[layout]
         self._woken.set()
 
-    def _places(self) -> tuple[shapes.Points, shapes.Packed]:
-        snapshot, layout = self._snapshot, self._choice.value
-        if layout == "helix":
-            return self._helix.points(snapshot)
+    @property
+    def _palette(self) -> Palette:
+        return PALETTES[self._colours.value]
+
+    def _cloud(self) -> tuple[shapes.Points, shapes.Packed, shapes.Points]:
+        """Places, colours and sizes of all that is seen: what lies behind first, then the oscillators."""
+        snapshot, layout, palette = self._snapshot, self._choice.value, self._palette
         some = slice(None, None, -(-len(snapshot.phi) // shapes.MOST_POINTS) or 1)
-        places = shapes.torus(snapshot) if layout == "torus" else shapes.height(snapshot)
-        return places[some], shapes.packed(snapshot.phi[some])
+        if layout == "height":
+            back, levels, apart = shapes.sheet(snapshot)
+            ground = (palette.portal if snapshot.portal else palette.field)[levels]
+            places, phi, wide = shapes.height(snapshot)[some], snapshot.phi[some], 1.2 * apart
+        else:
+            back, key = shapes.ring(1.0 if layout == "helix" else 0.0)
+            ground, wide = raster.phase_colours(key, palette.phases), 0.02
+            if layout == "helix":
+                places, phi = self._helix.points(snapshot)
+            else:
+                places, phi = shapes.torus(snapshot)[some], snapshot.phi[some]
+        colours = shapes.packed(np.concatenate([ground, raster.phase_colours(phi, palette.phases)]))
+        size = min(max(1.2 / max(len(places), 1) ** 0.5, 0.016), 0.06)
+        sizes = np.concatenate([np.full(len(back), wide), np.full(len(places), size)]).astype(np.float32)
+        return np.concatenate([back, places]), colours, sizes
 
     def _draw(self) -> bool:
         """Send a frame, if there is anything new to see; whether there was."""
@@ -189,15 +196,12 @@ class Space(ipywidgets.VBox):  # type: ignore[misc]
         if seen == self._drawn and not self._flow.fresh:
             return False
         self._drawn = seen
-        places, colours = self._places()
+        places, colours, _ = self._cloud()
         if len(places) != len(self._points.positions):  # another swarm
             self._arrange()
-        if self._surface is not None:
-            heights, _ = shapes.surface(snapshot)
-            with self._surface.hold_sync():
-                self._surface.heights, self._surface.attribute = heights, heights
-        with self._points.hold_sync():
-            self._points.positions, self._points.colors = places, colours
+        else:
+            with self._points.hold_sync():
+                self._points.positions, self._points.colors = places, colours
         self._send({"frame": self._flow.sent(self._loop.time())})
         return True
 
