@@ -80,10 +80,9 @@ def over_time(
         axes.set_ylim(0, 1.03)
     _mark_events(axes, frame, events, table.attrs["start"].timestamp(), scale, room)
     axes.set(xlabel=f"mesh time [{unit}]", ylabel=UNITS.get(column, column), xlim=(0, times[-1]))
-    if len(table.columns) > 8:  # beside the lines, which it would cover
-        axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), ncols=1 + len(table.columns) // 14)
-    else:
-        axes.legend(fontsize=8, loc="lower right")
+    many = len(table.columns) > 8
+    columns = 1 + len(table.columns) // 14 if many else 1  # beside the lines, which it would cover
+    axes.legend(fontsize=7 if many else 8, loc="upper left", bbox_to_anchor=(1, 1), ncols=columns)
     return axes
 
 

@@ -16,7 +16,7 @@ from chronoflux.analysis.chance import assess
 from chronoflux.analysis.checks import Floats
 from chronoflux.analysis.criticality import change_points
 from chronoflux.analysis.integration import emergence_nats, o_information_nats
-from chronoflux.analysis.response import recovery_time
+from chronoflux.analysis.response import Epochs, epoch_response, recovery_time
 from chronoflux.analysis.result import Result
 from chronoflux.analysis.room_events import event_dose_response, event_epochs, spreads
 from chronoflux.analysis.rooms import information_flow, locked, pair_matrix, pairs
@@ -151,15 +151,7 @@ def responses(study: Study, section: Section) -> None:
     axes = _subplots(-(-len(drawn) // 2), min(2, len(drawn)), height=2.8) if drawn else []
     for (kind, found), ax in zip(drawn, axes, strict=False):
         plots.epochs(found, ax=ax).set_title(kind.replace("_", " "), fontsize=9)
-        after = found.lag >= 0
-        top = int(np.argmax(np.abs(np.where(after, found.mean, 0))))
-        back = recovery_time(found.lag, found.mean) if np.ptp(found.mean) else None
-        band = f"[{found.low[top]:+.3f}, {found.high[top]:+.3f}]"
-        recovered = f"back to 1/e in {back:.1f} s" if back is not None else "not back to 1/e within 30 s"
-        section.lines.append(
-            f"{kind}: {len(found.courses)} events ({found.left_out} left out), H changes by "
-            f"{found.mean[top]:+.3f} {band} after {found.lag[top]:.0f} s, {recovered}"
-        )
+        section.lines.append(f"{kind}: {_answer(found, study)}")
     if drawn:
         section.figures.append(axes[0].figure)  # type: ignore[arg-type]
     elif not section.lines:
@@ -174,8 +166,24 @@ def responses(study: Study, section: Section) -> None:
             section.sources.append(f"dose and response: {slope.source}; {rank.source}")
     section.sources += [
         "superposed epochs: Chree, Philosophical Transactions A 212, 75, 1913",
+        "random signs: Winkler, Ridgway, Webster, Smith, Nichols, NeuroImage 92, 381, 2014",
         "bootstrap: Efron and Tibshirani, An Introduction to the Bootstrap, 1993",
     ]
+
+
+def _answer(found: Epochs, study: Study) -> str:
+    """By how much H changes after an event, whether that may be chance, and how long it lasts."""
+    counted = f"{len(found.courses)} events ({found.left_out} left out), "
+    try:
+        change = epoch_response(found, count=study.surrogates, seed=study.seed)
+    except ParameterError as error:
+        return f"{counted}not measured ({error})"
+    words = f"H changes by {change.value:+.3f} ± {change.uncertainty:.2g} {change.reading}"
+    words += f" (p = {change.p:.3g} by {change.surrogates} random signs, over all moments)"
+    if change.p is not None and change.p <= 0.05:
+        back = recovery_time(found.lag, found.mean)
+        words += f"; back to 1/e in {back:.1f} s" if back is not None else "; not back to 1/e within 30 s"
+    return counted + words
 
 
 def levels(study: Study, section: Section) -> None:
