@@ -175,7 +175,7 @@ def epoch_response(found: Epochs, *, count: int = 199, level: float = 0.05, seed
         uncertainty=float(courses[:, top].std(ddof=1)) / math.sqrt(n),
         p=p,
         surrogates=count,
-        reading=f"{lag[top]:g} s after it; {'more than chance' if p <= level else 'chance may give as much'}",
+        reading=f"{lag[top]:g} s after it; {_verdict(p, level)}",
         source="superposed epochs: Chree, Philosophical Transactions A 212, 75, 1913; random signs: Winkler, "
         "Ridgway, Webster, Smith, Nichols, NeuroImage 92, 381, 2014",
     )
@@ -275,7 +275,7 @@ def dose_response(
         uncertainty=_slope_error(doses, responses, rise, count if few else 0, rng),
         p=p,
         surrogates=count if few else 0,
-        reading="grows with the dose" if correlation > 0 else "falls with the dose",
+        reading=f"{'grows' if correlation > 0 else 'falls'} with the dose; {_verdict(p)}",
         source="least squares; permutation test: Good, Permutation Tests, 2000",
     )
     rank, p = judged(_ranks(doses), _ranks(responses))
@@ -289,7 +289,7 @@ def dose_response(
             masked=masked,
             p=p,
             surrogates=count if few else 0,
-            reading="1: always more with more",
+            reading="±1 would be always more, or less, with more",
             source="Spearman, American Journal of Psychology 15, 72, 1904",
         ),
     )
@@ -307,6 +307,10 @@ def _slope_error(x: Floats, y: Floats, slope: float, draws: int, rng: np.random.
     size = np.square(drawn).sum(axis=1)
     slopes = (drawn * answered).sum(axis=1)[size > 0] / size[size > 0]
     return float(slopes.std(ddof=1))
+
+
+def _verdict(p: float, level: float = 0.05) -> str:
+    return "more than chance" if p <= level else "chance may give as much"
 
 
 def _ranks(values: Floats) -> Floats:
