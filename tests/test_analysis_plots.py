@@ -93,7 +93,7 @@ def test_order_over_time_shows_nodes_events_and_null_band() -> None:
     """A line a node in its place, the events marked where they were, the band of unrelated phases shaded."""
     axes = plots.over_time(room(100), events=("intent",), oscillators=100)
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert texts == ["a", "b", "100 unrelated phases, 95 %", "intent"]
+    assert texts == ["a", "b", "100 unrelated phases, 95 %", "2 intent"]
     a, b, events = axes.get_lines()
     assert set(a.get_ydata()) == {0.3}
     assert set(b.get_ydata()) == {0.7}
@@ -106,6 +106,18 @@ def test_long_records_are_drawn_as_means_with_their_range() -> None:
     assert axes.get_xlabel() == "mesh time [h]"
     assert len(axes.get_lines()[0].get_xdata()) < 1100
     assert axes.get_xlim() == pytest.approx((0, 4), abs=0.01)
+
+
+def test_many_nodes_and_events_are_drawn_as_shares() -> None:
+    """Nine nodes are their mean, with where all and 8 in 10 lie; hundreds of events are strokes that fade."""
+    nine = pd.concat([room(300).query("node == 'a'").assign(node=f"n{i}", H=0.1 * i) for i in range(9)])
+    nine.loc[nine["at"] % 2000 == 0, "type"] = "intent"
+    axes = plots.over_time(nine, events=("intent",))
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == ["all of them", "8 in 10", "mean of 9 nodes", "1,359 intent"]
+    mean, events = axes.get_lines()
+    assert mean.get_ydata()[::2] == pytest.approx(0.4)
+    assert (events.get_marker(), events.get_alpha()) == ("|", pytest.approx(200 / 1359))
 
 
 def test_the_matrix_of_locking_goes_from_0_to_1() -> None:

@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from chronoflux.analysis.response import dose_response, recovery_time, spread, superposed_epochs
+from chronoflux.analysis.response import (
+    dose_response,
+    epoch_response,
+    recovery_time,
+    spread,
+    superpose,
+    superposed_epochs,
+)
 from chronoflux.errors import ParameterError
 from tests.test_analysis_criticality import ar
 
@@ -77,6 +84,24 @@ def test_epochs_over_gaps_and_edges_are_left_out() -> None:
     assert len(found.courses) == len(EVENTS) - 2
     with pytest.raises(ParameterError, match="at least 3"):
         superposed_epochs(x, t, [5, 1990])
+
+
+def test_a_response_is_judged_over_all_moments() -> None:
+    """A planted response is found at its moment; where there is none about 5 % of trials find one."""
+    x, t = planted(0.5, 5.0, 0.1, 1)
+    found = epoch_response(superposed_epochs(x, t, EVENTS))
+    assert (found.p, found.surrogates, found.n) == (0.005, 199, len(EVENTS))
+    assert found.value == pytest.approx(0.5, abs=5 * float(found.uncertainty or 0))
+    assert "more than chance" in found.reading
+    rng = np.random.default_rng(8)
+    lag = np.arange(-5.0, 20)
+    none = [superpose(lag, rng.normal(size=(30, 25)), resamples=100) for _ in range(200)]
+    share = np.mean([epoch_response(one, seed=i).p <= 0.05 for i, one in enumerate(none)])
+    assert 0.01 <= share <= 0.1
+    with pytest.raises(ParameterError, match="count"):
+        epoch_response(none[0], count=18)
+    with pytest.raises(ParameterError, match="varies"):
+        epoch_response(superpose(lag, np.ones((5, 25))))
 
 
 def test_recovery_of_an_exponential() -> None:

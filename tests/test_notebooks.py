@@ -102,22 +102,31 @@ async def run(notebook: nbformat.NotebookNode, last: str) -> tuple[int, Any]:
 
 @pytest.mark.slow
 async def test_notebook_03_finds_what_it_planted() -> None:
-    """Of a night of two hours notebook 03 finds the coupled quarter, the flips, the sleep, the torn line."""
+    """Of a night of two hours notebook 03 finds the loud quarter, the scatters by their closed form, nothing
+    after flips and between nodes within a level, the early leave, the torn line."""
     notebook = with_settings(FOLDER / "03_overnight.ipynb", {"HOURS": 2.0})
-    last = """print(json.dumps({
-        "torn": int(df.attrs["report"]["torn"]), "asleep": int(missing.loc["c", "seconds missing"]),
-        "steps": ((orders.index[points.astype(int)] + 300) / 3600).tolist(), "dip": dip, "back": back,
-        "coupled": held.loc[middle, "duration"].sum(), "else": held.loc[~middle, "duration"].sum(),
+    last = """import json
+print(json.dumps({
+        "torn": int(df.attrs["report"]["torn"]), "left": int(missing.loc["c", "seconds missing"]),
+        "steps": steps.tolist(), "levels": levels.to_numpy().tolist(), "dips": dips.to_numpy().tolist(),
+        "flips": analysis.epoch_response(flips).p, "dose": response.slope.p,
+        "alone": int(alone["found"].sum()),
+        "locked": held["duration"].sum(), "df": pairs["df"].tolist(),
         "page": page.read_text()[:15], "sections": report.text().count("not measured")}))"""
     pictures, found = await run(notebook, last)
-    assert pictures == 4
-    assert (found["torn"], found["asleep"], found["sections"]) == (1, 144, 0)
+    assert pictures == 3
+    assert (found["torn"], found["sections"], found["alone"]) == (1, 0, 0)
+    assert found["left"] == pytest.approx(900, abs=2)
     assert found["page"] == "<!doctype html>"
     assert found["steps"] == pytest.approx([0.75, 1.25], abs=0.02)
-    assert found["coupled"] == pytest.approx(3 * 1800, rel=0.03)
-    assert found["else"] < 0.05 * found["coupled"]
-    assert -0.4 < found["dip"] < -0.005
-    assert found["back"] < 10
+    for mean, _, _, theory in found["levels"]:
+        assert mean == pytest.approx(theory, abs=0.03)
+    for _, low, high, closed, *_ in found["dips"]:
+        assert low - 0.03 < closed < high + 0.03
+    assert found["flips"] > 0.01
+    assert found["dose"] == pytest.approx(1 / 2000)
+    assert found["locked"] < 60
+    assert found["df"] == pytest.approx([-0.03, -0.06, -0.03], abs=0.002)
 
 
 @pytest.mark.slow

@@ -32,7 +32,13 @@ if TYPE_CHECKING:
         transfer_entropy_nats,
     )
     from chronoflux.analysis.integration import emergence_nats, o_information_nats, phi_r_nats, phi_wms_nats
-    from chronoflux.analysis.response import dose_response, recovery_time, spread, superposed_epochs
+    from chronoflux.analysis.response import (
+        dose_response,
+        epoch_response,
+        recovery_time,
+        spread,
+        superposed_epochs,
+    )
     from chronoflux.analysis.result import Result
     from chronoflux.analysis.room_events import event_dose_response, event_epochs, spreads
     from chronoflux.analysis.rooms import (
@@ -67,7 +73,7 @@ _ROOMS = {
         "transfer_entropy_by_shift_nats",
     ),
     "integration": ("emergence_nats", "o_information_nats", "phi_r_nats", "phi_wms_nats"),
-    "response": ("dose_response", "recovery_time", "spread", "superposed_epochs"),
+    "response": ("dose_response", "epoch_response", "recovery_time", "spread", "superposed_epochs"),
     "result": ("Result",),
     "room_events": ("event_dose_response", "event_epochs", "spreads"),
     "rooms": ("information_flow", "locked", "pair_matrix", "pairs", "times_to_sync"),
@@ -108,6 +114,7 @@ __all__ = [
     "dose_response",
     "early_warnings",
     "emergence_nats",
+    "epoch_response",
     "event_dose_response",
     "event_epochs",
     "event_shuffles",

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Okabe and Ito, Color Universal Design, 2008; their yellow is too pale for lines on white."""
 STROKES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+MOST_LINES, MOST_MARKS = 8, 200
+"""Nodes with a line each, and events of a kind with a mark each, that can be told apart in one plot."""
 MARKERS = ("|", "v", "o", "s", "D", "^", "x")
 UNITS = {
     "H": "order parameter H [1]",
@@ -51,6 +53,8 @@ def over_time(
 ) -> Axes:
     """A metric of every node over mesh time, a line each; long records as means with their range.
 
+    More than eight nodes would hide each other: then their mean, and which share of them lies where.
+
     Parameters
     ----------
     frame
@@ -66,13 +70,20 @@ def over_time(
     table = side_by_side(frame, column, step=step, room=room)
     scale, unit = _time_unit(float(table.index[-1]))
     width = max(1, len(table) // 1000)
-    bins = np.arange(len(table)) // width
-    times = np.asarray(table.index, dtype=np.float64)[::width] / scale
-    for (colour, stroke), node in zip(_styles(), table.columns, strict=False):
-        grouped = table[node].groupby(bins)
-        axes.plot(times, grouped.mean(), color=colour, ls=stroke, lw=1.3, label=_text(node))
-        if width > 1:
-            axes.fill_between(times, grouped.min(), grouped.max(), color=colour, alpha=0.15, lw=0)
+    grouped = table.groupby(np.arange(len(table)) // width)
+    means, times = grouped.mean(), np.asarray(table.index, dtype=np.float64)[::width] / scale
+    if len(table.columns) > MOST_LINES:
+        for low, high, shade, words in ((0.0, 1.0, 0.2, "all of them"), (0.1, 0.9, 0.35, "8 in 10")):
+            ends = means.quantile(low, axis=1), means.quantile(high, axis=1)
+            axes.fill_between(times, *ends, color=COLOURS[0], alpha=shade, lw=0, label=words)
+        words = f"mean of {len(table.columns)} nodes"
+        axes.plot(times, means.mean(axis=1), color=COLOURS[0], lw=1.3, label=words)
+    else:
+        least, most = grouped.min(), grouped.max()
+        for (colour, stroke), node in zip(_styles(), table.columns, strict=False):
+            axes.plot(times, means[node], color=colour, ls=stroke, lw=1.3, label=_text(node))
+            if width > 1:
+                axes.fill_between(times, least[node], most[node], color=colour, alpha=0.15, lw=0)
     if oscillators is not None:
         words = f"{oscillators} unrelated phases, 95 %"
         axes.axhspan(0, null_band(oscillators).high, color="0.88", zorder=0, label=words)
@@ -80,10 +91,9 @@ def over_time(
         axes.set_ylim(0, 1.03)
     _mark_events(axes, frame, events, table.attrs["start"].timestamp(), scale, room)
     axes.set(xlabel=f"mesh time [{unit}]", ylabel=UNITS.get(column, column), xlim=(0, times[-1]))
-    if len(table.columns) > 8:  # beside the lines, which it would cover
-        axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), ncols=1 + len(table.columns) // 14)
-    else:
-        axes.legend(fontsize=8, loc="lower right")
+    legend = axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))  # beside what it would cover
+    for line in legend.get_lines():
+        line.set_alpha(1)
     return axes
 
 
@@ -95,9 +105,11 @@ def _mark_events(
         at = records["at"].to_numpy(np.float64) / 1e3
         at = (at[np.isfinite(at)] - start) / scale
         height = 1.03 + 0.04 * row  # above the axes, in their own height
+        many = len(at) > MOST_MARKS  # then strokes, whose shade says how close they stand
         axes.plot(
-            at, np.full(len(at), height), marker, ms=5, color="0.2", transform=axes.get_xaxis_transform(),
-            clip_on=False, label=kind.replace("_", " "),
+            at, np.full(len(at), height), "|" if many else marker, ms=5, color="0.2",
+            alpha=max(0.04, min(1.0, MOST_MARKS / max(1, len(at)))), transform=axes.get_xaxis_transform(),
+            clip_on=False, label=f"{len(at):,} {kind.replace('_', ' ')}",
         )  # fmt: skip
 
 
@@ -253,6 +265,7 @@ def flow(found: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     places: Floats = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     arrows = found[found["found"]]
     most = float(arrows["te_nats"].max()) if len(arrows) else 1.0
+    small = min(1.0, 6 / len(names))  # of twenty nodes each is a third as large as of six
     for pair, te in zip(arrows.index, arrows["te_nats"], strict=True):
         source, target = (places[names.index(str(name))] for name in pair)
         share = float(te) / most
@@ -263,14 +276,15 @@ def flow(found: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             arrowprops={
                 "arrowstyle": "-|>",
                 "connectionstyle": "arc3,rad=0.12",
-                "shrinkA": 14,
-                "shrinkB": 14,
-                "lw": 0.6 + 2.4 * share,
+                "mutation_scale": 8 + 8 * small,
+                "shrinkA": 6 + 8 * small,
+                "shrinkB": 6 + 8 * small,
+                "lw": 0.6 + (0.9 + 1.5 * small) * share,
                 "color": COLOURS[0],
                 "alpha": 0.35 + 0.65 * share,
             },
         )
-    axes.scatter(places[:, 0], places[:, 1], s=260, color="w", edgecolor="0.2", zorder=3)
+    axes.scatter(places[:, 0], places[:, 1], s=50 + 210 * small**2, color="w", edgecolor="0.2", zorder=3)
     for name, (x, y) in zip(names, 1.2 * places, strict=True):
         axes.text(x, y, _text(name), ha="center", va="center", fontsize=8)
     axes.set(xlim=(-1.5, 1.5), ylim=(-1.4, 1.4), aspect="equal", xticks=[], yticks=[])

@@ -37,14 +37,16 @@ class Report:
 
     def html(self) -> str:
         """One page with everything in it."""
-        body = [f"<h1>{html.escape(self.name)}</h1>"]
-        for section in self.sections:
-            body.append(f"<h2>{html.escape(section.title)}</h2>")
+        places = [f'<a href="#s{i}">{html.escape(s.title)}</a>' for i, s in enumerate(self.sections)]
+        places.append('<a href="#methods">Methods</a>')
+        body = [f"<h1>{html.escape(self.name)}</h1>\n<nav>{' · '.join(places)}</nav>"]
+        for i, section in enumerate(self.sections):
+            body.append(f'<h2 id="s{i}">{html.escape(section.title)}</h2>')
             body += [f"<p>{html.escape(line)}</p>" for line in section.lines]
             body += [_picture(figure, section.title) for figure in section.figures]
-            body += [f"<div>{table.to_html(index=False, border=0)}</div>" for table in section.tables]
+            body += [_table(table) for table in section.tables]
         sources = dict.fromkeys(source for section in self.sections for source in section.sources)
-        body.append(f"<h2>Methods</h2>\n<p>{_METHODS} ChronoFlux {VERSION}.</p>\n<ul>")
+        body.append(f"<h2 id='methods'>Methods</h2>\n<p>{_METHODS} ChronoFlux {VERSION}.</p>\n<ul>")
         body += [f"<li>{html.escape(source)}</li>" for source in sources]
         return _PAGE.format(title=html.escape(self.name), body="\n".join([*body, "</ul>"]))
 
@@ -90,6 +92,13 @@ def study_room(
     return Report(f"ChronoFlux: {rooms[0] if len(rooms) else 'a room without a name'}", sections)
 
 
+def _table(table: pd.DataFrame) -> str:
+    """A table, folded up when it is long."""
+    short = "open" if len(table) <= SHORT else ""
+    rows = table.to_html(index=False, border=0)
+    return f"<details {short}><summary>{len(table)} rows</summary><div>{rows}</div></details>"
+
+
 def _picture(figure: Figure, title: str) -> str:
     for ax in figure.axes:
         if not ax.has_data() and not ax.texts:
@@ -104,6 +113,8 @@ def _picture(figure: Figure, title: str) -> str:
     return f'<img alt="{html.escape(title)}" src="data:image/png;base64,{data}">'
 
 
+SHORT = 12
+"""Rows of a table that is shown without being asked for."""
 _METHODS = (
     "Nodes were laid beside each other on mesh time, in steps of 1 s, each moment taking the nearest record "
     "up to three quarters of a step away; missing ones were left out and counted. Where a measure needs "
@@ -116,8 +127,13 @@ _PAGE = """<!doctype html>
 <title>{title}</title>
 <style>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }}
-img {{ max-width: 100%; }}
-div {{ overflow-x: auto; max-height: 24rem; }}
+h2 {{ border-top: 1px solid #ccc; margin-top: 2.2rem; padding-top: .8rem; }}
+nav {{ color: #888; }}
+p {{ margin: .35rem 0; }}
+img {{ max-width: 100%; margin: .6rem 0; }}
+summary {{ cursor: pointer; color: #555; margin: .4rem 0; }}
+div {{ overflow-x: auto; }}
+@media print {{ h2, img {{ break-inside: avoid; break-after: avoid; }} }}
 table {{ border-collapse: collapse; font-size: 13px; }}
 td, th {{ padding: .15rem .6rem; border-bottom: 1px solid #ddd; text-align: right; }}
 </style>

@@ -16,7 +16,7 @@ from chronoflux.analysis.chance import assess
 from chronoflux.analysis.checks import Floats
 from chronoflux.analysis.criticality import change_points
 from chronoflux.analysis.integration import emergence_nats, o_information_nats
-from chronoflux.analysis.response import recovery_time
+from chronoflux.analysis.response import Epochs, epoch_response, recovery_time
 from chronoflux.analysis.result import Result
 from chronoflux.analysis.room_events import event_dose_response, event_epochs, spreads
 from chronoflux.analysis.rooms import information_flow, locked, pair_matrix, pairs
@@ -117,7 +117,8 @@ def order(study: Study, section: Section) -> None:
 def synchrony(study: Study, section: Section) -> None:
     """Which nodes were locked to which, how strongly, and when."""
     table, held = pairs(study.frame), locked(study.frame)
-    section.tables.append(table.reset_index().round(4))
+    units = {"dpsi": "dpsi [rad]", "df": "df [Hz]"}
+    section.tables.append(table.reset_index().round(4).rename(columns=units))
     section.lines.append(
         f"phase-locking value of {len(table)} pairs: median {table['plv'].median():.3f}, "
         f"highest {table['plv'].max():.3f} ({_best(table['plv'])})"
@@ -151,15 +152,7 @@ def responses(study: Study, section: Section) -> None:
     axes = _subplots(-(-len(drawn) // 2), min(2, len(drawn)), height=2.8) if drawn else []
     for (kind, found), ax in zip(drawn, axes, strict=False):
         plots.epochs(found, ax=ax).set_title(kind.replace("_", " "), fontsize=9)
-        after = found.lag >= 0
-        top = int(np.argmax(np.abs(np.where(after, found.mean, 0))))
-        back = recovery_time(found.lag, found.mean) if np.ptp(found.mean) else None
-        band = f"[{found.low[top]:+.3f}, {found.high[top]:+.3f}]"
-        recovered = f"back to 1/e in {back:.1f} s" if back is not None else "not back to 1/e within 30 s"
-        section.lines.append(
-            f"{kind}: {len(found.courses)} events ({found.left_out} left out), H changes by "
-            f"{found.mean[top]:+.3f} {band} after {found.lag[top]:.0f} s, {recovered}"
-        )
+        section.lines.append(f"{kind.replace('_', ' ')}: {_answer(found, study)}")
     if drawn:
         section.figures.append(axes[0].figure)  # type: ignore[arg-type]
     elif not section.lines:
@@ -170,12 +163,28 @@ def responses(study: Study, section: Section) -> None:
         except ParameterError as error:
             section.lines.append(f"{kind} by {dose}: not measured ({error})")
         else:
-            section.lines += [f"{kind} by {dose}: {slope}", f"{kind} by {dose}: {rank}"]
+            section.lines += [f"{kind.replace('_', ' ')}: {slope}", f"{kind.replace('_', ' ')}: {rank}"]
             section.sources.append(f"dose and response: {slope.source}; {rank.source}")
     section.sources += [
         "superposed epochs: Chree, Philosophical Transactions A 212, 75, 1913",
+        "random signs: Winkler, Ridgway, Webster, Smith, Nichols, NeuroImage 92, 381, 2014",
         "bootstrap: Efron and Tibshirani, An Introduction to the Bootstrap, 1993",
     ]
+
+
+def _answer(found: Epochs, study: Study) -> str:
+    """By how much H changes after an event, whether that may be chance, and how long it lasts."""
+    counted = f"{len(found.courses)} events ({found.left_out} left out), "
+    try:
+        change = epoch_response(found, count=study.surrogates, seed=study.seed)
+    except ParameterError as error:
+        return f"{counted}not measured ({error})"
+    words = f"H changes by {change.value:+.2g} ± {change.uncertainty:.2g}, {change.reading}"
+    words += f" (p = {change.p:.3g} by {change.surrogates} random signs, over all moments)"
+    if change.p is not None and change.p <= 0.05:
+        back = recovery_time(found.lag, found.mean)
+        words += f"; back to 1/e in {back:.1f} s" if back is not None else "; not back to 1/e within 30 s"
+    return counted + words
 
 
 def levels(study: Study, section: Section) -> None:
@@ -208,8 +217,9 @@ def rhythms(study: Study, section: Section) -> None:
 def information(study: Study, section: Section) -> None:
     """Which nodes' H tells of which others' next one."""
     found = information_flow(study.frame, count=study.surrogates, seed=study.seed)
-    section.tables.append(found.reset_index().sort_values("te_nats", ascending=False).head(40).round(5))
-    axes = _subplots(1, 1, height=5)
+    table = found.reset_index().sort_values("te_nats", ascending=False).head(40).round(5)
+    section.tables.append(table.rename(columns={"te_nats": "transfer entropy [nats a step]"}))
+    axes = _subplots(1, 1, height=6)
     plots.flow(found, ax=axes[0])
     section.figures.append(axes[0].figure)  # type: ignore[arg-type]
     facts = found.attrs
@@ -235,7 +245,8 @@ def information(study: Study, section: Section) -> None:
 def spreading(study: Study, section: Section) -> None:
     """Which nodes' H follows which others', and how much later."""
     found = spreads(study.frame, count=study.surrogates, seed=study.seed)
-    section.tables.append(found.reset_index().sort_values("correlation", ascending=False).head(40).round(5))
+    table = found.reset_index().sort_values("correlation", ascending=False).head(40).round(5)
+    section.tables.append(table.rename(columns={"delay_s": "delay [s]"}))
     facts, sure = found.attrs, found[found["found"]]
     section.lines.append(
         f"{len(sure)} of {len(found)} pairs beyond chance (cross-correlation of the changes of H, delays up "
