@@ -21,6 +21,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from playwright.async_api import Page, WebSocket, async_playwright
@@ -80,8 +81,11 @@ async def lab(folder: Path) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def notebook_page(folder: Path, cells: Sequence[str]) -> AsyncIterator[Page]:
-    """An empty page of Chromium, for a new notebook with these cells, to be opened by `open_notebook`."""
+async def notebook_page(folder: Path, cells: Sequence[str], **options: Any) -> AsyncIterator[Page]:
+    """An empty page of Chromium, for a new notebook with these cells, to be opened by `open_notebook`.
+
+    `options`: of its context, such as ``has_touch=True``; ``page.context`` makes further pages.
+    """
     need(CHROMIUM, "chromium")
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
@@ -91,7 +95,8 @@ async def notebook_page(folder: Path, cells: Sequence[str]) -> AsyncIterator[Pag
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         try:
-            yield await browser.new_page(viewport={"width": 1440, "height": 1000})
+            context = await browser.new_context(viewport={"width": 1440, "height": 1000}, **options)
+            yield await context.new_page()
         finally:
             await browser.close()
 
