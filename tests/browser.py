@@ -148,14 +148,17 @@ async def chromium(**device: Any) -> AsyncIterator[BrowserContext]:
 
 
 @contextlib.asynccontextmanager
-async def notebook_page(folder: Path, cells: Sequence[str]) -> AsyncIterator[Page]:
-    """An empty page of Chromium, for a new notebook with these cells, to be opened by `open_notebook`."""
+async def notebook_page(folder: Path, cells: Sequence[str], **device: Any) -> AsyncIterator[Page]:
+    """An empty page of Chromium, for a new notebook with these cells, to be opened by `open_notebook`.
+
+    `device`: as for :func:`chromium`, such as ``has_touch=True``; ``page.context`` makes further pages.
+    """
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
     )
     nbformat.write(notebook, folder / "test.ipynb")
-    async with chromium(viewport={"width": 1440, "height": 1000}) as context:
+    async with chromium(viewport={"width": 1440, "height": 1000}, **device) as context:
         yield await context.new_page()
 
 

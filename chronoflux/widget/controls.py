@@ -49,7 +49,8 @@ class Toolbar(ipywidgets.Box):  # type: ignore[misc]
         self._kinds: tuple[EventKind, ...] = ()
         self._events: list[ipywidgets.Button] = []
         self._note = ipywidgets.Text(
-            placeholder="note for the log, then Enter",
+            description="note",
+            placeholder="for the log, then Enter",
             tooltip="Put a remark into the log",
             continuous_update=False,
         )

@@ -147,9 +147,20 @@ function listen(el, say) {
   });
 }
 
+// For screen readers: the sliders of ipywidgets have no name. They are given what a mouse is told.
+function name(view) {
+  for (const handle of view?.querySelectorAll("[role=slider]:not([aria-label])") ?? []) {
+    const label = handle.closest(".widget-slider")?.querySelector(".widget-label");
+    if (label) handle.setAttribute("aria-label", label.title || label.textContent);
+  }
+}
+
 function render({ model, el }) {
   const port = ports.get(model.get("port"));
-  const observer = new IntersectionObserver((entries) => port.show(el, entries.at(-1).isIntersecting));
+  const observer = new IntersectionObserver((entries) => {
+    port.show(el, entries.at(-1).isIntersecting);
+    name(el.closest(".chronoflux-view"));
+  });
   observer.observe(el);
   listen(el, (kind, at) => model.send({ [kind]: at }));
   return () => {

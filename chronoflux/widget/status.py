@@ -24,21 +24,22 @@ def status_html(
     n: int,
     trouble: str | None = None,
     *,
+    t: float | None = None,
     drawn: int | None = None,
     pace: Pace | None = None,
 ) -> str:
     """The status line.
 
     `status` is the node's ``NodeStatus`` (room, node_id, light, text, problem), `metrics` its latest
-    metrics, `n` its number of oscillators, of which `drawn` are in the picture, `trouble` what the display
-    itself has to complain of, `pace` how its frames go, if that is to be shown.
+    metrics, `n` its number of oscillators, of which `drawn` are in the picture, `t` simulated s, `trouble`
+    what the display itself has to complain of, `pace` how its frames go, if that is to be shown.
     """
     light = status.light if status.light in LIGHTS else "alone"
     peers = int(metrics.get("peers") or 0)
     why = escape(_reason(status, light), quote=True)
+    said = f'title="{why}" role="img" aria-label="{why}"'
     parts = [
-        f'<span class="chronoflux-light chronoflux-{light}" title="{why}">●</span>'
-        f" {escape(str(status.text))}",
+        f'<span class="chronoflux-light chronoflux-{light}" {said}>●</span> {escape(str(status.text))}',
         f"room <b>{escape(str(status.room))}</b>",
         f"{peers} peer{'' if peers == 1 else 's'}",
         _order(metrics.get("H"), n),
@@ -46,6 +47,8 @@ def status_html(
     if peers:
         parts.append(f"H<sub>mesh</sub> {_number(metrics.get('H_mesh'), 2)}")
     parts.append(f'<span title="turbulence of the field">τ</span> {_number(metrics.get("tau"), 4)}')
+    if t is not None:
+        parts.append(f'<span title="simulated time">t</span> {t:,.2f} s')
     if drawn is not None and drawn < n:
         parts.append(f"{drawn:,} of {n:,} drawn")
     if pace is not None:

@@ -219,6 +219,7 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
             metrics,
             self._number(),
             self._trouble,
+            t=self._snapshot.t if self.STEERED else None,
             drawn=-(-known // sampled(known)) if known else None,
             pace=self._flow.pace(self._loop.time()) if self._looks.pace else None,
         )
