@@ -159,23 +159,6 @@ async def _finger(touch: CDPSession, kind: str, *place: float) -> None:
     await touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
 
-async def test_a_slow_page_is_not_overrun(tmp_path: Path, server: SignalServer) -> None:
-    """With the browser's processor six times as slow frames still come, never more than two ahead, and a
-    press takes effect at once."""
-    async with lab(tmp_path) as url, notebook_page(tmp_path, [JOIN.format(url=server.url)]) as page:
-        wire = Wire().watch(page)
-        await open_notebook(page, url)
-        await run_all(page)
-        await shown(page, wire)
-        slow = await page.context.new_cdp_session(page)
-        await slow.send("Emulation.setCPUThrottlingRate", {"rate": 6})
-        before = len(wire.shown)
-        await until(lambda: len(wire.shown) > before + 60, 60, "sixty frames")
-        await page.get_by_role("button", name="Pause").first.click()
-        await page.get_by_role("button", name="Play").first.wait_for(timeout=10_000)
-        assert wire.most <= 2
-
-
 async def test_every_control_has_a_name(tmp_path: Path, server: SignalServer) -> None:
     """A screen reader is told what each control is, and all of them can be reached by keys."""
     async with lab(tmp_path) as url, notebook_page(tmp_path, [JOIN.format(url=server.url)]) as page:
