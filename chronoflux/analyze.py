@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,9 @@ from chronoflux.faces import run_command, run_face
     show_default=True,
     help="surrogates that chance is judged by",
 )
+@click.option(
+    "--ksg", type=click.IntRange(0), default=3, show_default=True, help="directions measured by KSG too"
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="of the surrogates")
 @click.option("--debug", is_flag=True, help="show tracebacks")
 def main(debug: bool, **options: Any) -> None:
@@ -40,20 +42,32 @@ def main(debug: bool, **options: Any) -> None:
     run_face(lambda: _run(**options), debug=debug)
 
 
-async def _run(logs: tuple[str, ...], out: Path | None, room: str | None, surrogates: int, seed: int) -> None:
+async def _run(logs: tuple[str, ...], out: Path | None, **options: Any) -> None:
     from chronoflux.analysis.report import study_room
+    from chronoflux.analysis.sections import SECTIONS
     from chronoflux.telemetry import load
 
     if out is not None and not out.parent.is_dir():
         raise UsageError(f"--out {out}: the folder {out.parent} does not exist")
-    bar: partial[Iterable[Any]] = partial(
-        tqdm, desc="measuring", unit="section", file=sys.stderr, leave=False
-    )
-    frame = load(list(logs))
-    report = study_room(frame, room=room, surrogates=surrogates, seed=seed, progress=bar)
+    steps = len(SECTIONS) + 2
+    # shown after half a second, so that what is refused at once is one line
+    with tqdm(total=steps, desc="reading", unit="step", file=sys.stderr, leave=False, delay=0.5) as bar:
+
+        def progress(titles: Iterable[str]) -> Iterator[str]:
+            for title in titles:
+                bar.set_description(title.lower())
+                yield title
+                bar.update()
+
+        frame = load(list(logs))
+        bar.update()
+        report = study_room(frame, progress=progress, **options)
+        bar.set_description("drawing")
+        page = report.html() if out is not None else ""
+        bar.update()
     click.echo(f"{report.name}\n\n{report.text()}")
     if out is not None:
-        _write(out, report.html())
+        _write(out, page)
         click.echo(f"\nreport: {out}")
 
 

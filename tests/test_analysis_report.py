@@ -48,7 +48,7 @@ def test_the_report_answers_every_question(frame: pd.DataFrame) -> None:
             seen.append(title)
             yield title
 
-    report = study_room(frame, surrogates=99, progress=progress)
+    report = study_room(frame, surrogates=99, ksg=1, progress=progress)
     assert seen == [section.title for section in report.sections] == list(SECTIONS)
     text = report.text()
     assert "not measured" not in text
@@ -59,12 +59,13 @@ def test_the_report_answers_every_question(frame: pd.DataFrame) -> None:
     assert "1 of 3 pairs beyond chance" in text
     assert "closest: a → b<script> after 1 s" in text
     assert "most: a → b<script>" in text
+    assert "a → b<script> by KSG: transfer entropy = " in text
     assert "causal emergence Ψ = " in text
 
 
 def test_the_page_stands_alone_and_is_safe(frame: pd.DataFrame) -> None:
     """The page refers to no other file, and a node's name cannot become markup or a formula."""
-    page = study_room(frame, surrogates=19).html()
+    page = study_room(frame, surrogates=19, ksg=0).html()
     tags: list[str] = []
 
     class Tags(HTMLParser):
@@ -98,4 +99,4 @@ def test_one_room_at_a_time(frame: pd.DataFrame) -> None:
     both = pd.concat([frame, frame.assign(room="attic")])
     with pytest.raises(ParameterError, match="one of attic, lab"):
         study_room(both)
-    assert study_room(both, room="attic", surrogates=19).name == "ChronoFlux: attic"
+    assert study_room(both, room="attic", surrogates=19, ksg=0).name == "ChronoFlux: attic"

@@ -10,6 +10,7 @@ import pytest
 
 import chronoflux as cf
 from chronoflux.analysis.rooms import (
+    each_node,
     information_flow,
     locked,
     pair_matrix,
@@ -107,6 +108,19 @@ def test_locked_intervals_of_a_room(frame: pd.DataFrame) -> None:
     assert set(zip(table["a"], table["b"], strict=True)) == {("a", "b")}
     assert table["start"].tolist() == [0, 310]
     assert table["duration"].tolist() == [299, 289]
+
+
+def test_each_node_is_measured_by_itself(frame: pd.DataFrame) -> None:
+    """One row a node with all of its result, on its own longest stretch; a refusal says why."""
+    found = each_node(frame, cf.analysis.permutation_entropy, order=3)
+    assert list(found.index) == ["a", "b", "c"]
+    assert found["unit"].eq("1").all()
+    alone = cf.analysis.permutation_entropy(side_by_side(frame)["b"].iloc[:300], order=3)
+    assert found.loc["b", "value"] == alone.value
+    assert (found.loc["b", "n"], found.loc["b", "unused"], found.loc["b", "bridged"]) == (298, 300, 0)
+    refused = each_node(frame, cf.analysis.detrended_fluctuation, "omega")
+    assert refused["value"].isna().all()
+    assert refused["reading"].str.startswith("not measured: x = 'constant'").all()
 
 
 def test_times_to_sync(frame: pd.DataFrame) -> None:

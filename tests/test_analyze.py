@@ -31,7 +31,7 @@ def test_logs_become_a_summary_and_a_report(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.stderr
     assert "1 of 2 directions beyond chance" in done.stdout
     assert f"report: {page}" in done.stdout
-    assert "measuring" in done.stderr
+    assert "drawing" in done.stderr
     assert page.read_text().startswith("<!doctype html>")
 
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from chronoflux.analysis.result import Result
     from chronoflux.analysis.room_events import event_dose_response, event_epochs, spreads
     from chronoflux.analysis.rooms import (
+        each_node,
         information_flow,
         locked,
         pair_matrix,
@@ -76,7 +77,7 @@ _ROOMS = {
     "response": ("dose_response", "epoch_response", "recovery_time", "spread", "superposed_epochs"),
     "result": ("Result",),
     "room_events": ("event_dose_response", "event_epochs", "spreads"),
-    "rooms": ("information_flow", "locked", "pair_matrix", "pairs", "times_to_sync"),
+    "rooms": ("each_node", "information_flow", "locked", "pair_matrix", "pairs", "times_to_sync"),
     "surrogates": ("block_shuffles", "circular_shifts", "event_shuffles", "iaaft"),
     "synchrony": (
         *("chimera_index", "frequency_difference", "local_order", "locked_intervals", "metastability"),
@@ -112,6 +113,7 @@ __all__ = [
     "circular_shifts",
     "detrended_fluctuation",
     "dose_response",
+    "each_node",
     "early_warnings",
     "emergence_nats",
     "epoch_response",

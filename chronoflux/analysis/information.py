@@ -18,6 +18,7 @@ A phase is an angle: hand it over as its two columns cos φ and sin φ.
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from itertools import pairwise
 from typing import Literal
 
@@ -168,30 +169,59 @@ def transfer_entropy_by_shift_nats(
     ParameterError
         Also for a missing value: nothing can be shifted across a gap.
     """
-    first = max(whole("history", history, 1), whole("lag", lag, 1))
-    least = first + 4 * (history + 2)
-    x, y = series("source", source, least=least), series("target", target, least=least)
-    same_length(source=x, target=y)
-    known = past(y[:, None], first, 1, history)
-    known = known - known.mean(axis=0)
-    basis, scale = np.linalg.qr(known)
-    if np.abs(np.diag(scale)).min() <= math.sqrt(SINGULAR) * np.abs(np.diag(scale)).max():
-        raise ParameterError("target", "its past values depend linearly on each other", "fewer of them")
-    driver = x[first - lag : len(x) - lag]
-    driver = varying("source", driver[:, None])[:, 0] - driver.mean()
-    rest = y[first:] - y[first:].mean()
-    rest = rest - basis @ (basis.T @ rest)
-    size = float(rest @ rest)
-    if size <= SINGULAR * float(np.square(y[first:] - y[first:].mean()).sum()):
-        raise ParameterError("target", "wholly told by its own past", "a series that is not deterministic")
-    m = len(rest)
-    shifted = np.fft.rfft(driver).conj()
-    across = np.fft.irfft(np.fft.rfft(rest) * shifted, m)
-    own = np.fft.irfft(np.fft.rfft(basis, axis=0) * shifted[:, None], m, axis=0)
-    left = float(driver @ driver) - np.square(own).sum(axis=1)
-    share = np.square(across) / (size * np.maximum(left, SINGULAR * float(driver @ driver)))
-    found: Floats = -0.5 * np.log1p(-np.minimum(share, 1 - SINGULAR))
-    return found
+    sides = ShiftSide(source, lag=lag, history=history), ShiftSide(target, lag=lag, history=history)
+    same_length(source=sides[0].series, target=sides[1].series)
+    return sides[1].told_by(sides[0])
+
+
+class ShiftSide:
+    """One series, made ready for :func:`transfer_entropy_by_shift_nats` as source and as target of many.
+
+    Its transforms are made once, when they are first asked for.
+    """
+
+    def __init__(self, x: ArrayLike, *, lag: int, history: int) -> None:
+        first = max(whole("history", history, 1), whole("lag", lag, 1))
+        self.series = series("series", x, least=first + 4 * (history + 2))
+        self._first, self._lag, self._history = first, lag, history
+
+    @cached_property
+    def _as_source(self) -> tuple[NDArray[np.complex128], float]:
+        """The transform of the series from `lag` before each step, turned round, and its squared length."""
+        driver = self.series[self._first - self._lag : len(self.series) - self._lag]
+        driver = varying("source", driver[:, None])[:, 0] - driver.mean()
+        return np.fft.rfft(driver).conj(), float(driver @ driver)
+
+    @cached_property
+    def _as_target(self) -> tuple[NDArray[np.complex128], NDArray[np.complex128], float]:
+        """Transforms of what the series' own past leaves open (m,), and of a basis of that past (history, m);
+        the squared length of the former."""
+        first, y = self._first, self.series
+        known = past(y[:, None], first, 1, self._history)
+        basis, scale = np.linalg.qr(known - known.mean(axis=0))
+        if np.abs(np.diag(scale)).min() <= math.sqrt(SINGULAR) * np.abs(np.diag(scale)).max():
+            raise ParameterError("target", "its past values depend linearly on each other", "fewer of them")
+        moved = y[first:] - y[first:].mean()
+        rest = moved - basis @ (basis.T @ moved)
+        size = float(rest @ rest)
+        if size <= SINGULAR * float(moved @ moved):
+            raise ParameterError(
+                "target", "wholly told by its own past", "a series that is not deterministic"
+            )
+        return np.fft.rfft(rest), np.fft.rfft(np.ascontiguousarray(basis.T), axis=1), size
+
+    def told_by(self, source: ShiftSide) -> Floats:
+        """Transfer entropy from every circular shift of `source`, in nats, float64 (m,)."""
+        rest, basis, size = self._as_target
+        shifted, length = source._as_source
+        m = len(self.series) - self._first
+        across = np.fft.irfft(rest * shifted, m)
+        left = np.full(m, length)
+        for known in basis:
+            left -= np.square(np.fft.irfft(known * shifted, m))
+        share = np.square(across) / (size * np.maximum(left, SINGULAR * length))
+        found: Floats = -0.5 * np.log1p(-np.minimum(share, 1 - SINGULAR))
+        return found
 
 
 def past(x: Floats, first: int, lag: int, history: int) -> Floats:

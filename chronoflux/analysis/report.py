@@ -57,6 +57,7 @@ def study_room(
     room: str | None = None,
     surrogates: int = 199,
     seed: int = 0,
+    ksg: int = 3,
     progress: Callable[[Iterable[str]], Iterable[str]] = iter,
 ) -> Report:
     """Measure everything there is to measure on the logs of a room.
@@ -69,6 +70,8 @@ def study_room(
         Which room; may be left out when there is only one.
     surrogates, seed
         How many, and what they are drawn from.
+    ksg
+        How many of the strongest directions of information flow are measured by the KSG estimator too.
     progress
         Wraps the sections, to show how far the work has come.
 
@@ -79,7 +82,7 @@ def study_room(
     """
     chosen = of_room(frame, room)
     chosen.attrs = dict(frame.attrs)
-    study = Study(chosen, surrogates, seed)
+    study = Study(chosen, surrogates, seed, ksg)
     sections = []
     for title in progress(SECTIONS):
         section = Section(title)

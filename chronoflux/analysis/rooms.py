@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from chronoflux.analysis.chance import maximum_statistic
 from chronoflux.analysis.checks import whole
-from chronoflux.analysis.information import transfer_entropy_by_shift_nats
+from chronoflux.analysis.information import ShiftSide
 from chronoflux.analysis.result import Result
 from chronoflux.analysis.synchrony import (
     frequency_difference,
@@ -66,6 +66,45 @@ def pairs(frame: pd.DataFrame, *, step: float = 1.0, room: str | None = None) ->
     names = ["plv", "pli", "wpli", "dpsi", "df", "n", "masked"]
     index = pd.MultiIndex.from_tuples(list(rows), names=["a", "b"])
     return pd.DataFrame(list(rows.values()), index=index, columns=names).astype({"n": int, "masked": int})
+
+
+def each_node(
+    frame: pd.DataFrame,
+    measure: Callable[..., Result],
+    column: str = "H",
+    *,
+    step: float = 1.0,
+    room: str | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """A measure of one series, on every node of a room: one row a node, with all that a result says.
+
+    Each node brings the longest stretch in which it is on record
+    (:func:`~chronoflux.analysis.tables.together` for it alone). The measure is
+    :func:`~chronoflux.analysis.complexity.lempel_ziv`, say, or ``partial(assess, lempel_ziv,
+    surrogate="iaaft")``; `options` go to it.
+
+    Returns
+    -------
+    DataFrame
+        Index ``node``; the fields of :class:`Result`, and ``bridged`` values and ``unused`` moments of the
+        stretch. Where the measure refuses the data the value is NaN and the reading says why.
+    """
+    import pandas as pd
+
+    table = side_by_side(frame, column, step=step, room=room)
+    rows = {}
+    for node in table:
+        own = table[[node]]
+        own.attrs = table.attrs
+        stretch = together(own, least=1)
+        facts = {"bridged": stretch.attrs["bridged"], "unused": stretch.attrs["masked"]}
+        try:
+            found = measure(stretch[node].to_numpy(), **options).to_series()
+        except ParameterError as error:
+            found = pd.Series({"value": np.nan, "n": len(stretch), "reading": f"not measured: {error}"})
+        rows[node] = pd.concat([found, pd.Series(facts)])
+    return pd.DataFrame(rows).T.rename_axis("node").infer_objects()
 
 
 def pair_matrix(
@@ -175,12 +214,12 @@ def information_flow(
     stretch = stretch.iloc[: max(lag, history) + quick_length(len(stretch) - max(lag, history))]
     index = list(permutations(nodes, 2))
     node_of = {node: i for i, node in enumerate(nodes)}
-    courses = {node: stretch[node].to_numpy() for node in nodes}
+    sides = {node: ShiftSide(stretch[node].to_numpy(), lag=lag, history=history) for node in nodes}
     steps = len(stretch) - max(lag, history)
     turned = turns(steps, len(nodes), count, np.random.default_rng(seed))
     values, null = np.empty(len(index)), np.empty((count, len(index)))
     for i, (a, b) in enumerate(index):
-        te = transfer_entropy_by_shift_nats(courses[a], courses[b], lag=lag, history=history)
+        te = sides[b].told_by(sides[a])
         values[i] = te[0]
         null[:, i] = te[(turned[:, node_of[a]] - turned[:, node_of[b]]) % steps]
     family = maximum_statistic(values, null, level=level)
