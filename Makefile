@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo lab app test test-slow lint format lock pictures clean browser network
+.PHONY: help setup demo lab app test test-slow lint format lock pictures frames clean browser network
 
 help:
 	@echo "make demo       run the whole thing once: a server, two nodes, a notebook, a reading of the logs"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make format     put the code into shape"
 	@echo "make pictures   make the README's pictures anew, from real runs"
+	@echo "make frames     measure the live view's frames and memory in a real browser"
 	@echo "make lock       resolve the dependencies anew into requirements.txt"
 	@echo "make clean      remove the set-up (.venv) and caches; logs stay"
 
@@ -77,6 +78,9 @@ format: setup
 
 pictures: setup browser
 	@$(BIN)/python -m tests.pictures
+
+frames: setup browser
+	@$(BIN)/python -m tests.frame_rates
 
 # What was tested, with hashes, for every platform, and without a word on where it was fetched.
 lock:

@@ -5,6 +5,7 @@ Everything that moves a swarm comes this way, with the tick it took effect at: s
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections import deque
@@ -25,6 +26,8 @@ from chronoflux.telemetry.inputs import single, widened
 log = logging.getLogger(__name__)
 
 WAITING = 1_000  # events kept while the swarm is paused
+RECENT = 100  # things that happened, kept for whoever shows them
+QUIET = frozenset({"telemetry", "clock", "end"})  # types of records that tell of nothing that happened
 
 Input = Callable[[Simulation], None]
 
@@ -41,6 +44,9 @@ class Orders:
         self._inputs: deque[Input] = deque()
         self._events: deque[tuple[Event, bool]] = deque(maxlen=WAITING)
         self._steps = self._stepped = 0  # ticks to compute while held; and done of them
+        self.recent: deque[tuple[int, str, Mapping[str, Any]]] = deque(maxlen=RECENT)
+        """What was put on record last: a number that only grows, the record's type, and its data."""
+        self._numbers = itertools.count(1)
         self._told_field = -math.inf  # when the mean field was told; long ago: tell it now
 
     @property
@@ -206,9 +212,14 @@ class Orders:
         *,
         metrics: Mapping[str, Any] | None = None,
         at: float | None = None,
+        data: Mapping[str, Any] | None = None,
         **more: Any,
     ) -> None:
         """Write a record of this moment; `at` only when it is about another one."""
+        if data is not None:
+            more["data"] = data
+        if kind not in QUIET:
+            self.recent.append((next(self._numbers), kind, data or {}))
         simulation = self._simulation
         if metrics is None:
             metrics = self._measuring.quick()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chronoflux.envoy import Envoy
@@ -127,6 +127,11 @@ class Steered(Member):
     def playing(self) -> bool:
         """Whether the swarm moves."""
         return self._runner is not None and self._runner.playing
+
+    @property
+    def recent(self) -> Sequence[tuple[int, str, Mapping[str, Any]]]:
+        """What was put on record last, oldest first: a number that only grows, the type, the data."""
+        return tuple(self._runner.recent) if self._runner else ()
 
     def snapshot(self) -> Snapshot:
         """The swarm as it is, read-only."""

@@ -7,9 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from chronoflux.model.params import Params
-from chronoflux.model.simulation import Simulation
-from chronoflux.widget.trace import SIZE, SPAN, Changes, Trace
+from chronoflux.widget.trace import SIZE, SPAN, Trace
 
 NULL_TOP = math.sqrt(math.log(20) / 100)
 
@@ -43,22 +41,3 @@ def test_what_is_long_past_is_gone() -> None:
 def test_nothing_yet() -> None:
     """Before the first metrics there is a picture too."""
     assert "nothing yet" in Trace().svg(5)
-
-
-def test_changes_are_found_whoever_fired() -> None:
-    """Intents, the gate and the flip are told once each, from the swarm itself; a reset is none of them."""
-    sim = Simulation(Params(oscillators=30, gamma=5.0), seed=1)
-    sim.advance(30)
-    changes = Changes(sim.snapshot())
-    sim.advance(12)
-    assert changes.since(sim.snapshot()) == []
-    sim.intent(x=40, y=30)
-    sim.lion_gate()
-    sim.advance()
-    assert changes.since(sim.snapshot()) == ["Lion Gate on", "intent at 40, 30"]
-    sim.pacemaker_flip()
-    sim.advance()
-    assert changes.since(sim.snapshot()) == ["Pacemaker Flip"]
-    sim.params = sim.params.replace(oscillators=40)
-    sim.advance()
-    assert changes.since(sim.snapshot()) == []

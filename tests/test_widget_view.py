@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import ipywidgets
@@ -58,6 +59,11 @@ def labels(view: NodeView) -> list[str]:
 
 def slider(view: NodeView, name: str) -> ipywidgets.Widget:
     return next(w for w in within(view) if str(getattr(w, "tooltip", "") or "").startswith(f"{name}:"))
+
+
+def lines(view: NodeView) -> list[str]:
+    """The sparkline, as soon as there is one."""
+    return [w.value for w in within(view) if isinstance(w, ipywidgets.HTML) and "chronoflux-trace" in w.value]
 
 
 def status(view: NodeView) -> str:
@@ -372,6 +378,21 @@ async def test_order_and_peers_are_shown(front: Page, source: SwarmSource) -> No
     assert "<svg" in history
     assert "&lt;b&gt;" in company
     assert "direct" in company
+    await end(view)
+
+
+async def test_what_is_on_record_is_marked(front: Page, source: SwarmSource) -> None:
+    """What is put on record from now on, by whomever, is a mark on the sparkline, once."""
+    source.fire("intent")
+    view = NodeView(source)
+    front.watch(view)
+    source.fire("pacemaker_flip")
+    source.recent.append((9, "remote_lion_gate", {"on": True}))
+
+    def marks() -> list[str]:
+        return re.findall(r"<line [^>]*><title>([^<]*)</title>", "".join(lines(view)))
+
+    await until(lambda: marks() == ["pacemaker flip", "remote lion gate on"])
     await end(view)
 
 

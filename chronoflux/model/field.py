@@ -256,7 +256,7 @@ def jet_slope(x: float, y: float, radius: float, world: World) -> float:
     return JET_STRENGTH * math.exp(-0.5 * u * u) * math.sqrt(WAVENUMBER * WAVENUMBER + slope * slope)
 
 
-@part
+@kernel
 def pulse_slope(E: float, sigma: float, distance: float) -> float:
     """A pulse's gradient nowhere exceeds this (1/px) at `distance` px from its centre or farther."""
     u = min(max(distance / sigma, 1.0), FAR)

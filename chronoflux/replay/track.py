@@ -250,6 +250,11 @@ class Track:
         return self.shown.metrics
 
     @property
+    def recent(self) -> tuple[()]:
+        """Nothing happens in the past; what did is on the scrub bar."""
+        return ()
+
+    @property
     def peers(self) -> pd.DataFrame:
         """Its peers at the moment shown: ``id, name, H, dpsi``."""
         import pandas as pd

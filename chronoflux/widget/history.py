@@ -6,35 +6,37 @@ import math
 
 import ipywidgets
 
-from chronoflux.model.snapshot import Snapshot
+from chronoflux.replay.record import describe
 from chronoflux.widget.company import peers_html
 from chronoflux.widget.source import Source
-from chronoflux.widget.trace import Changes, Trace
+from chronoflux.widget.trace import Trace
 
 PERIOD = 1.0
 """Seconds from one point of the sparkline, and look at the peers' table, to the next."""
 
 
 class History(ipywidgets.Box):  # type: ignore[misc]
-    """The sparkline of `source` and the table of its peers; `first` is the swarm as it is now."""
+    """The sparkline of `source`, with marks for what happens from now on, and the table of its peers."""
 
-    def __init__(self, source: Source, first: Snapshot) -> None:
-        self._source, self._changes = source, Changes(first)
-        self._trace, self._told = Trace(), -math.inf
+    def __init__(self, source: Source) -> None:
+        self._source, self._trace, self._told = source, Trace(), -math.inf
+        self._marked = max((number for number, *_ in source.recent), default=0)
         self._lines, self._company = ipywidgets.HTML(), ipywidgets.HTML()
         super().__init__([self._lines, self._company])
         self.add_class("chronoflux-room")
 
-    def refresh(self, snapshot: Snapshot, H: float, now: float) -> None:
-        """Once a second, the sparkline and the peers' table; what happened is noted each time.
+    def refresh(self, n: int, H: float, now: float) -> None:
+        """Once a second, the sparkline and the peers' table; what is on record anew is marked each time.
 
-        `H` is the order of the swarm in `snapshot`, `now` s of any clock.
+        `H` is the order of the swarm of `n`, `now` s of any clock.
         """
-        for what in self._changes.since(snapshot):
-            self._trace.mark(now, what)
+        for number, kind, data in self._source.recent:
+            if number > self._marked:
+                self._marked = number
+                self._trace.mark(now, describe(kind, data))
         if now - self._told < PERIOD:
             return
         self._told = now
         self._trace.add(now, {**self._source.metrics, "H": H})
-        self._lines.value = self._trace.html(len(snapshot.x))
+        self._lines.value = self._trace.html(n)
         self._company.value = peers_html(self._source.peers)

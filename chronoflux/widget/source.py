@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +28,10 @@ class Source(Protocol):
     @property
     def metrics(self) -> Mapping[str, Any]:
         """The latest metrics: ``tau``, with peers ``peers`` (their number) and ``H_mesh``."""
+
+    @property
+    def recent(self) -> Sequence[tuple[int, str, Mapping[str, Any]]]:
+        """What happened last, as on record: a number that only grows, the record's type, its data."""
 
     @property
     def peers(self) -> Any:

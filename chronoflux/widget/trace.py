@@ -9,7 +9,6 @@ from html import escape
 from typing import Any, NamedTuple
 
 from chronoflux.model.metrics import null_order
-from chronoflux.model.snapshot import Snapshot
 
 SPAN = 120.0
 """Seconds that are shown."""
@@ -23,35 +22,6 @@ class Point(NamedTuple):
 
     at: float
     values: tuple[float | None, ...]
-
-
-class Changes:
-    """Finds what happened to a swarm between two looks at it, whoever fired it."""
-
-    def __init__(self, first: Snapshot) -> None:
-        self._last = first
-
-    def since(self, snapshot: Snapshot) -> list[str]:
-        """What is new since the snapshot before."""
-        before, self._last = self._last, snapshot
-        found = []
-        if snapshot.portal != before.portal:
-            found.append(f"Lion Gate {'on' if snapshot.portal else 'off'}")
-        known = {(x, y) for x, y in before.pulses[:, :2].tolist()}
-        found += [
-            f"intent at {x:.0f}, {y:.0f}" for x, y in snapshot.pulses[:, :2].tolist() if (x, y) not in known
-        ]
-        if _turned_round(before, snapshot):
-            found.append("Pacemaker Flip")
-        return found
-
-
-def _turned_round(before: Snapshot, after: Snapshot) -> bool:
-    """Whether velocities as a whole were reversed, which nothing but a flip does within one look."""
-    if len(before.vx) != len(after.vx):
-        return False
-    along = float(before.vx @ after.vx + before.vy @ after.vy)
-    return along < -0.3 * float(before.vx @ before.vx + before.vy @ before.vy) < 0
 
 
 class Trace:

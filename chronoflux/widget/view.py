@@ -62,7 +62,7 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
         self._drawn: tuple[Any, ...] = ()
         self._toolbar = Toolbar(source, self._report) if self.STEERED else None
         self._parameters = Parameters(source, self._report) if self.STEERED else None
-        self._history = History(source, self._snapshot) if self.STEERED else None
+        self._history = History(source) if self.STEERED else None
         self._status = ipywidgets.HTML()
         self._looks = Looks(lambda what: self._call(self._save, what))
         self._saving: asyncio.Task[None] | None = None
@@ -209,7 +209,7 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
         self._peers = _peers_hands(self._source)
         self._show_status()
         if self._history is not None:
-            self._history.refresh(self._snapshot, self._own().R, self._loop.time())
+            self._history.refresh(len(self._snapshot.x), self._own().R, self._loop.time())
 
     def _show_status(self) -> None:
         metrics = {**self._source.metrics, "H": self._own().R}
