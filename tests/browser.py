@@ -28,7 +28,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from playwright.async_api import BrowserContext, Page, WebSocket, async_playwright
 
 from tests.conftest import CHROMIUM, CHROMIUM_FLAGS, need
@@ -153,6 +152,8 @@ async def notebook_page(folder: Path, cells: Sequence[str], **device: Any) -> As
 
     `device`: as for :func:`chromium`, such as ``has_touch=True``; ``page.context`` makes further pages.
     """
+    import nbformat
+
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},

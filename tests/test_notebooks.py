@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nbformat
 import numpy as np
 import pytest
-from nbclient import NotebookClient
 from PIL import Image
 
 import chronoflux as cf
@@ -20,16 +18,43 @@ from tests.conftest import Joiner
 from tests.support import until
 from tests.test_node import events
 
+if TYPE_CHECKING:
+    from nbclient import NotebookClient
+    from nbformat import NotebookNode
+
 FOLDER = Path(__file__).parent.parent / "notebooks"
 QUICK = cf.Params(oscillators=60)
 
 
-def with_settings(path: Path, settings: dict[str, Any]) -> nbformat.NotebookNode:
+# nbformat's schemas bring grammars that take seconds to load: only where a notebook is used, not in every
+# process that collects tests.
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    import nbformat
+
+    return nbformat.read(path, as_version=4)
+
+
+def code_cell(source: str) -> NotebookNode:
+    import nbformat
+
+    return nbformat.v4.new_code_cell(source)
+
+
+def client_of(notebook: NotebookNode, timeout: float) -> NotebookClient:
+    """Runs a notebook where it lies; `timeout`: s a cell."""
+    from nbclient import NotebookClient
+
+    return NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": str(FOLDER)}})
+
+
+def with_settings(path: Path, settings: dict[str, Any]) -> NotebookNode:
     """A notebook with settings of ours after its parameters cell."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read_notebook(path)
     place = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
     lines = "\n".join(f"{name} = {value!r}" for name, value in settings.items())
-    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(lines))
+    notebook.cells.insert(place + 1, code_cell(lines))
     return notebook
 
 
@@ -59,7 +84,7 @@ async def test_notebook_01_runs_with_a_peer(server: SignalServer, joined: Joiner
     peer = await joined(server=server.url, params=QUICK)
     settings = settings_for(server, tmp_path / "notebook") | {"STAY": False}
     notebook = with_settings(FOLDER / "01_join_a_room.ipynb", settings)
-    client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(FOLDER)}})
+    client = client_of(notebook, 240)
     await client.async_execute()
     heard = [kind for kind, _ in events(peer).elements()]
     assert sorted(heard) == sorted(
@@ -79,8 +104,8 @@ async def test_notebook_02_joins_the_room_of_its_address(
     settings = {"SERVER": server.url, "LOG_DIR": str(tmp_path / "visit")}
     notebook = with_settings(FOLDER / "02_room_app.ipynb", settings)
     linked = 'import asyncio\nwhile "direct" not in set(node.peers["via"]):\n    await asyncio.sleep(0.1)'
-    notebook.cells.append(nbformat.v4.new_code_cell(linked))
-    client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(FOLDER)}})
+    notebook.cells.append(code_cell(linked))
+    client = client_of(notebook, 240)
     await client.async_execute()
     bundle = notebook.cells[-2].outputs[0].data
     assert {"image/png", "application/vnd.jupyter.widget-view+json"} <= set(bundle)
@@ -90,10 +115,10 @@ async def test_notebook_02_joins_the_room_of_its_address(
     assert record.iloc[-1]["data"]["reason"] == "the kernel was shut down"
 
 
-async def run(notebook: nbformat.NotebookNode, last: str) -> tuple[int, Any]:
+async def run(notebook: NotebookNode, last: str) -> tuple[int, Any]:
     """Run a notebook from top to bottom, with a last cell that prints JSON: its pictures, and that JSON."""
-    notebook.cells.append(nbformat.v4.new_code_cell(last))
-    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}})
+    notebook.cells.append(code_cell(last))
+    client = client_of(notebook, 600)
     await client.async_execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     pictures = sum("image/png" in output.get("data", {}) for output in outputs)
@@ -132,7 +157,7 @@ print(json.dumps({
 @pytest.mark.slow
 async def test_notebook_04_answers_its_question() -> None:
     """Notebook 04 tells exchange between peers from a metronome, and from nothing."""
-    notebook = nbformat.read(FOLDER / "04_emergence.ipynb", as_version=4)
+    notebook = read_notebook(FOLDER / "04_emergence.ipynb")
     last = """import json
 print(json.dumps({"p": found["p"].tolist(), "d": found["d"].tolist(), "mean": none.mean(), "half": half,
     "psi": emergent["reading"].tolist(), "failures": data.failures,
@@ -151,7 +176,7 @@ print(json.dumps({"p": found["p"].tolist(), "d": found["d"].tolist(), "mean": no
 @pytest.mark.slow
 async def test_notebook_05_reproduces_what_was_published() -> None:
     """Notebook 05 runs through, draws its eight figures, and every number is as expected."""
-    notebook = nbformat.read(FOLDER / "05_validation.ipynb", as_version=4)
+    notebook = read_notebook(FOLDER / "05_validation.ipynb")
     pictures, table = await run(notebook, 'print(table.to_json(orient="records"))')
     assert pictures == 8
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
