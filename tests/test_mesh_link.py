@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import psutil
 import pytest
 
 from chronoflux.mesh import link as link_module
@@ -303,3 +304,24 @@ async def test_a_flood_ends_the_link(limit: str, monkeypatch: pytest.MonkeyPatch
         await until(lambda: b.closed)
         assert "a second" in b.link.reason
         assert len(b.got) < 200
+
+
+async def test_however_early_a_link_ends_no_socket_stays_open() -> None:
+    """A link that is closed so many turns of the loop after its start, also amidst gathering its addresses,
+    leaves no socket behind."""
+
+    def sockets() -> int:
+        return len(psutil.Process().net_connections(kind="udp"))
+
+    async with pair() as (a, b):
+        await opened(a, b)  # imports, and aiortc's certificate
+    before, most = sockets(), 0
+    for turns in range(30):
+        end = End(True, lambda payload: None)
+        end.link.start()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        most = max(most, sockets() - before)
+        await end.link.close()
+        assert sockets() == before, f"closed after {turns} turns"
+    assert most > 0

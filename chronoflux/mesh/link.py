@@ -40,6 +40,7 @@ aioice.ice.CONSENT_FAILURES = 30
 
 CONNECT_DEADLINE = 20.0  # s; under heavy loss connecting takes up to 11 s
 TEAR_DOWN = 3.0  # s
+GATHERING = 1.0  # s for gathering addresses to come to an end; only waiting for STUN servers takes longer
 MOST_CANDIDATES = 64  # in one description, and as many that come one by one
 END_OF_CANDIDATES = 5.0  # s after the last one; simple-peer never says that it has no more
 # Bytes buffered above which what may be dropped is dropped. All channels of a link share one queue, first in,
@@ -105,6 +106,7 @@ class Link:
         self._opened = asyncio.Event()
         self._ended = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._gathering: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to connect; the task that owns the connection runs until it ended."""
@@ -186,11 +188,25 @@ class Link:
             if signals is not None:
                 signals.cancel()
                 await asyncio.wait([signals])
+            await self._stop_gathering()
             if self._end_timer is not None:
                 self._end_timer.cancel()
             if connection is not None:
                 await self._tear_down(connection)
             self._guard(self._on_closed, self)
+
+    async def _describe(self, connection: RTCPeerConnection, description: RTCSessionDescription) -> None:
+        """Gather our addresses. Cut short, aioice would forget sockets that it has opened: so it goes on."""
+        self._gathering = asyncio.create_task(
+            connection.setLocalDescription(description), name="link gathering"
+        )
+        await asyncio.shield(self._gathering)
+
+    async def _stop_gathering(self) -> None:
+        if self._gathering is not None:
+            await asyncio.wait([self._gathering], timeout=GATHERING)
+            self._gathering.cancel()
+            await asyncio.gather(self._gathering, return_exceptions=True)
 
     @staticmethod
     async def _tear_down(connection: RTCPeerConnection) -> None:
@@ -216,7 +232,7 @@ class Link:
         if self.dials:
             self._adopt(connection.createDataChannel(CHANNEL))
             self._bound(connection)
-            await connection.setLocalDescription(await connection.createOffer())
+            await self._describe(connection, await connection.createOffer())
             self._say(connection)
         while True:
             payload = await self._inbox.get()
@@ -238,7 +254,7 @@ class Link:
             case "offer" if not self.dials and connection.signalingState == "stable":
                 await connection.setRemoteDescription(self._description(payload))
                 self._bound(connection)
-                await connection.setLocalDescription(await connection.createAnswer())
+                await self._describe(connection, await connection.createAnswer())
                 self._say(connection)
                 self._await_candidates()
             case "answer" if self.dials and connection.signalingState == "have-local-offer":
