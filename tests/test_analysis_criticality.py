@@ -86,6 +86,7 @@ def test_avalanches_of_a_small_series() -> None:
     assert found.cut == 2
 
 
+@pytest.mark.slow
 def test_a_power_law_is_told_from_an_exponential() -> None:
     """Pareto sizes give their exponent and beat the exponential; exponential ones are no power law."""
     rng = np.random.default_rng(6)

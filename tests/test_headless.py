@@ -89,6 +89,7 @@ async def test_two_processes_link_and_end_in_order(
     assert cf.load(tmp_path / "bot")["type"].iloc[-1] == "end"
 
 
+@pytest.mark.slow
 async def test_a_duration_offline(tmp_path: Path) -> None:
     """--offline --duration ends by itself with a summary, and the same seed gives the same record."""
     names = ("a", "b")

@@ -69,6 +69,7 @@ async def test_who_is_full_says_so_at_once(
     assert "2 relay" in out
 
 
+@pytest.mark.slow
 async def test_an_empty_room_is_no_fault(server: SignalServer) -> None:
     """Alone, it says so and what may be wrong, with code 0."""
     code, out, _ = await check("room7", "--server", server.url)

@@ -148,6 +148,7 @@ def test_waves_and_equal_phases_have_no_vortices(plane):
     assert vortices(spot, spot, np.random.default_rng(1).random(3000) * TAU, WORLD, plane) == (0, 0)
 
 
+@pytest.mark.slow
 def test_vortices_of_unrelated_phases():
     """Unrelated phases have n/4π of them; on the torus as many of the one kind as of the other."""
     n, found = 1000, []

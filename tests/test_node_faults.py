@@ -55,6 +55,7 @@ def ours() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith(("chronoflux", "log "))]
 
 
+@pytest.mark.slow
 def test_a_program_that_fails_while_linked_still_ends(tmp_path: Path) -> None:
     """An exception in a program with linked nodes ends it, with its logs closed."""
     done = subprocess.run(
@@ -131,6 +132,7 @@ async def test_an_interrupted_background_join_leaves_no_ghost(
     assert server.lobby.connections == 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_offers")
 async def test_events_lost_on_the_relay_are_told_again(server: SignalServer, joined: Joiner) -> None:
     """A pair that only has the relay agrees again after one of them was away from the server."""

@@ -89,6 +89,7 @@ def pair_of(node: Node) -> pd.DataFrame:
     return node.peers[node.peers["kind"] != "recorder"]
 
 
+@pytest.mark.slow
 async def test_in_a_partial_mesh_everybody_is_heard(joined: Joiner, tmp_path: Path) -> None:
     """In a ring of five, where a recorder has two neighbours, it still has the records of all, by name, and
     their events."""

@@ -215,6 +215,7 @@ async def test_what_cannot_be_gone_on_with(tmp_path: Path) -> None:
         Past(run)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_keyframes")
 async def test_gone_on_with_at_any_tick(tmp_path: Path) -> None:
     """A run that is ended again and again, often at a second's tick, says and does everything once."""

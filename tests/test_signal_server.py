@@ -298,6 +298,7 @@ async def test_half_open_connections_keep_nobody_out() -> None:
         await until(lambda: len(server.door) == 0)
 
 
+@pytest.mark.slow
 async def test_a_slow_receiver_loses_telemetry_then_its_connection() -> None:
     """Who reads nothing loses telemetry, never signals; when even signals fill the queue it is cut off. The
     others hear everything all the while."""
