@@ -143,7 +143,7 @@ async def test_every_way_to_reach_the_swarm(tmp_path: Path) -> None:
 
         await page.get_by_label("preset").first.select_option("spirals")
         await until(lambda: facts()[1] == 0.9, 20, "the preset")
-        note = page.get_by_label("note").first
+        note = page.get_by_label("note", exact=True).first
         await note.fill("coffee")
         await note.press("Enter")
         await until(lambda: facts()[2] == ["coffee"], 20, "the note")
