@@ -18,6 +18,7 @@ from chronoflux.model.colours import PALETTES
 from chronoflux.replay import RECOMPUTED, RECORDED, Replay
 from chronoflux.widget import ReplayView, display_replay
 from chronoflux.widget.timeline import POINTS, Timeline, contents
+from chronoflux.widget.view import NodeView
 from tests.pages import Page, page, within
 from tests.runs import INTENTS, PARAMS, make_run
 from tests.support import until
@@ -58,14 +59,20 @@ def tell(view: ReplayView, content: dict[str, Any]) -> None:
     worker.join()
 
 
+async def first_frame(front: Page, view: ReplayView) -> NodeView:
+    """A page watches the first picture, and has confirmed one frame of it."""
+    picture = view.views[0]
+    front.watch(picture)
+    await until(lambda: front.frames_of(picture) == [1])
+    front.confirm(picture, 1)
+    return picture
+
+
 async def test_scrubbing_stepping_and_modes(front: Page, tmp_path: Path) -> None:
     """The bar and the buttons move the replay, from any thread; the picture follows; modes have names."""
     with Replay(make_run(tmp_path)) as replay:
         view = ReplayView(replay)
-        picture = view.views[0]
-        front.watch(picture)
-        await until(lambda: front.frames_of(picture) == [1])
-        front.confirm(picture, 1)
+        picture = await first_frame(front, view)
         tell(view, {"seek": 5.0})
         await until(lambda: front.frames_of(picture) == [1, 2], 60, "a frame of the moment, compiled perhaps")
         assert replay.position == 5.0
@@ -122,10 +129,7 @@ async def test_colours_are_chosen_and_files_kept(front: Page, tmp_path: Path) ->
     """A held replay is drawn anew in other colours; picture and log are files; the past is not steered."""
     with Replay(make_run(tmp_path)) as replay:
         view = ReplayView(replay)
-        picture = view.views[0]
-        front.watch(picture)
-        await until(lambda: front.frames_of(picture) == [1])
-        front.confirm(picture, 1)
+        picture = await first_frame(front, view)
         control(view, "colours").value = "day"
         await until(lambda: front.frames_of(picture) == [1, 2])
         colours = np.frombuffer(front.frames[-1][1][-1], np.uint8).reshape(256, 3)

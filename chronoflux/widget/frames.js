@@ -1,7 +1,6 @@
-// The page's end of frames.py: puts frames on the canvas, says when they are on the screen, whether
-// anybody can see it, and where it was touched.
+// The page's end of frames.py, after watching.js: puts frames on the canvas, says when they are on the
+// screen, whether anybody can see it, and where it was touched.
 
-const QUIET = 3000; // ms without a frame after which a watching page says so again
 const PACE = 130; // ms from one intent of a drag to the next, at least
 const STRIDE = 24; // px likewise
 
@@ -41,25 +40,11 @@ function save({ save: name, media }, content) {
 
 async function initialize({ model }) {
   const name = model.get("port");
-  const client = Math.random().toString(36).slice(2);
   const manager = await find(model, "manager");
   const canvas = await find(model, "canvas");
   const scratch = document.createElement("canvas");
-  const views = new Map(); // element → whether it can be seen
-  let watching = false;
-  let displayed = false;
-  let heard = 0;
+  const watch = watcher(model);
 
-  const announce = () => {
-    heard = performance.now();
-    model.send({ watching, displayed, client });
-  };
-  const look = () => {
-    const before = [watching, displayed];
-    watching = !document.hidden && [...views.values()].includes(true);
-    displayed = views.size > 0;
-    if (watching !== before[0] || displayed !== before[1]) announce();
-  };
   const draw = async ({ chronoflux: frame, ...header }, buffers) => {
     // ipycanvas draws on one canvas at a time, for everybody on the page: lend it ours for this frame.
     const other = manager.currentCanvas;
@@ -74,32 +59,20 @@ async function initialize({ model }) {
     }
   };
   const receive = async (content, buffers) => {
-    if (content.save && watching) save(content, buffers[0]);
+    if (content.save && watch.watching()) save(content, buffers[0]);
     if (!content.chronoflux) return;
-    heard = performance.now();
+    watch.hear();
     // In ipycanvas's own queue, so that nobody else's commands come between. One of theirs that failed
     // would block it for good: mend it.
     manager.currentProcessing = manager.currentProcessing.catch(console.warn).then(() => draw(content, buffers));
     await manager.currentProcessing;
-    requestAnimationFrame(() => model.send({ shown: content.chronoflux.number, client }));
+    requestAnimationFrame(() => model.send({ shown: content.chronoflux.number, client: watch.client }));
   };
 
-  ports.set(name, {
-    show(el, visible) {
-      views.set(el, visible);
-      look();
-    },
-    remove(el) {
-      views.delete(el);
-      look();
-    },
-  });
+  ports.set(name, watch);
   model.on("msg:custom", receive);
-  document.addEventListener("visibilitychange", look);
-  const beat = setInterval(() => watching && performance.now() - heard > QUIET && announce(), QUIET / 3);
   return () => {
-    clearInterval(beat);
-    document.removeEventListener("visibilitychange", look);
+    watch.close();
     model.off("msg:custom", receive);
     ports.delete(name);
   };
@@ -156,17 +129,8 @@ function name(view) {
 }
 
 function render({ model, el }) {
-  const port = ports.get(model.get("port"));
-  const observer = new IntersectionObserver((entries) => {
-    port.show(el, entries.at(-1).isIntersecting);
-    name(el.closest(".chronoflux-view"));
-  });
-  observer.observe(el);
   listen(el, (kind, at) => model.send({ [kind]: at }));
-  return () => {
-    observer.disconnect();
-    port.remove(el);
-  };
+  return observe(ports.get(model.get("port")), el, () => name(el.closest(".chronoflux-view")));
 }
 
 export default { initialize, render };

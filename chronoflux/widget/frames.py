@@ -24,6 +24,8 @@ from ipywidgets import widget_serialization
 from numpy.typing import NDArray
 from traitlets import Instance, Unicode
 
+from chronoflux.widget.live import page_code
+
 Bytes = NDArray[np.uint8]
 
 
@@ -40,7 +42,7 @@ class FramePort(anywidget.AnyWidget):
         ``{"click": [x, y]}`` and ``{"trail": [x, y]}`` from a drag.
     """
 
-    _esm = (files("chronoflux.widget") / "frames.js").read_text("utf-8")
+    _esm = page_code("frames.js")
     _css = (files("chronoflux.widget") / "view.css").read_text("utf-8")
 
     port = Unicode().tag(sync=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from importlib import import_module
@@ -21,7 +20,7 @@ from chronoflux.model import raster
 from chronoflux.model.colours import PALETTES, Palette
 from chronoflux.widget import shapes
 from chronoflux.widget.controls import close_all
-from chronoflux.widget.flow import FrameFlow
+from chronoflux.widget.live import Live, page_code
 from chronoflux.widget.looks import palette_choice
 from chronoflux.widget.source import Source
 
@@ -38,7 +37,7 @@ INSTALL = 'the picture in 3-D needs k3d: python -m pip install "chronoflux[3d]",
 class Pane(anywidget.AnyWidget):
     """An unseen pane over the picture: hears of confirmations and watching, on whatever thread."""
 
-    _esm = (files("chronoflux.widget") / "space.js").read_text("utf-8")
+    _esm = page_code("space.js")
     _css = (files("chronoflux.widget") / "view.css").read_text("utf-8")
     name = Unicode().tag(sync=True)
 
@@ -48,7 +47,7 @@ class Pane(anywidget.AnyWidget):
         self.on_msg(lambda _, content, __: hear(content))
 
 
-class Space(ipywidgets.VBox):  # type: ignore[misc]
+class Space(Live):
     """The swarm of `source` in space, live; to be made on a running event loop.
 
     `layout`: see :data:`LAYOUTS`; it and the colours can be chosen on the page. All is one cloud of points: a
@@ -68,10 +67,7 @@ class Space(ipywidgets.VBox):  # type: ignore[misc]
             self._k3d = import_module("k3d")
         except ModuleNotFoundError as error:
             raise UsageError(INSTALL) from error
-        self._source, self._loop = source, asyncio.get_running_loop()
-        self._flow = FrameFlow(interval=1 / fps)
-        self._woken = asyncio.Event()
-        self._displays: set[str] | None = None
+        self._attend(source, fps)
         self._drawn: tuple[Any, ...] = ()
         self._helix = shapes.Helix()
         self._snapshot = source.snapshot()
@@ -93,12 +89,7 @@ class Space(ipywidgets.VBox):  # type: ignore[misc]
         self._arrange()
         self._task = self._loop.create_task(self._run(), name="chronoflux space")
         self._task.add_done_callback(self._ended)
-        source.on_close(lambda: self._call(self._woken.set))
-
-    @property
-    def flow(self) -> FrameFlow:
-        """The flow of frames to the pages that show this."""
-        return self._flow
+        source.on_close(self._wake)
 
     def close(self) -> None:
         """Stop drawing and take its parts out of the kernel. From any thread."""
@@ -112,15 +103,6 @@ class Space(ipywidgets.VBox):  # type: ignore[misc]
     async def wait_closed(self) -> None:
         """Wait until nothing is drawn any more."""
         await asyncio.wait([self._task])
-
-    # -- from the page, on any thread ------------------------------------------------------------------
-
-    def _hear(self, content: dict[str, Any]) -> None:
-        self._call(self._heard, content)
-
-    def _call(self, function: Callable[..., Any], *arguments: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the kernel is going down
-            self._loop.call_soon_threadsafe(function, *arguments)
 
     # -- on the loop -----------------------------------------------------------------------------------
 
@@ -140,10 +122,7 @@ class Space(ipywidgets.VBox):  # type: ignore[misc]
             now = self._loop.time()
             if self._flow.ready(now) and not self._draw():
                 self._flow.postpone(now + HELD)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._flow.wait(now)):
-                    await self._woken.wait()
-            self._woken.clear()
+            await self._rest(self._flow.wait(now))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):

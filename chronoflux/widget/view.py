@@ -7,7 +7,6 @@ source, which bears that, or wakes the view's one task, which alone draws, on th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 from typing import Any
@@ -19,8 +18,8 @@ from chronoflux.model.snapshot import Snapshot
 from chronoflux.signal.limits import Bucket
 from chronoflux.widget.controls import Toolbar, close_all
 from chronoflux.widget.export import CLIP_RATE, CLIP_SECONDS, clip_file, log_file, picture_file
-from chronoflux.widget.flow import FrameFlow
 from chronoflux.widget.history import History
+from chronoflux.widget.live import Live
 from chronoflux.widget.looks import Looks
 from chronoflux.widget.parameters import Parameters
 from chronoflux.widget.picture import Hand, compose, own_hand, picture_size, sampled
@@ -39,7 +38,7 @@ IDLE, HELD = 0.004, 0.05
 """Seconds until a source that had nothing new is asked again: while it plays, and while it is held."""
 
 
-class NodeView(ipywidgets.VBox):  # type: ignore[misc]
+class NodeView(Live):
     """The picture of `source`, its controls and its status; to be made on a running event loop.
 
     It may be displayed any number of times, and a source may have any number of views. Nothing is drawn
@@ -50,11 +49,8 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
     """Whether the swarm is of the present: there are controls for it, and its history is taken down."""
 
     def __init__(self, source: Source, *, fps: float = FPS) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._source = source
-        self._flow = FrameFlow(interval=1 / fps)
+        self._attend(source, fps)
         self._displays: set[str] | None = None  # pages that display it; None before the first
-        self._woken = asyncio.Event()
         self._trail = Bucket(*TRAIL, self._loop.time())
         self._trouble: str | None = None
         self._peers: list[Hand] = []  # psi relative to our own
@@ -76,11 +72,6 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
         self._task.add_done_callback(self._ended)
         source.on_close(self._wake)
 
-    @property
-    def flow(self) -> FrameFlow:
-        """The flow of frames to the pages that show this."""
-        return self._flow
-
     def close(self) -> None:
         """Stop drawing, take the view off the page and its parts out of the kernel. From any thread."""
         if self.comm is None:
@@ -99,19 +90,9 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
 
     # -- from the page and from the source, on any thread ----------------------------------------------
 
-    def _hear(self, content: dict[str, Any]) -> None:
-        self._call(self._heard, content)
-
     def _report(self, trouble: str | None) -> None:
         self._trouble = trouble
         self._wake()
-
-    def _wake(self) -> None:
-        self._call(self._woken.set)
-
-    def _call(self, function: Any, *arguments: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the kernel is going down
-            self._loop.call_soon_threadsafe(function, *arguments)
 
     # -- on the loop -----------------------------------------------------------------------------------
 
@@ -166,12 +147,6 @@ class NodeView(ipywidgets.VBox):  # type: ignore[misc]
                 self._flow.postpone(now + (IDLE if self._source.playing else HELD))
             wait = self._flow.wait(now)
             await self._rest(None if wait is None else min(wait, max(look - now, 0.0)))
-
-    async def _rest(self, seconds: float | None) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        self._woken.clear()
 
     def _draw(self) -> bool:
         """Send a frame, if there is anything new to see; whether there was."""

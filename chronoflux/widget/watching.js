@@ -1,0 +1,48 @@
+// What the panes over pictures share (frames.js, space.js): telling the kernel whether anybody can see them.
+
+const QUIET = 3000; // ms without a frame after which a watching page says so again
+
+// Watches over all displays of `model` on this page. `show` and `remove` are told of an element; `hear` of
+// each frame.
+function watcher(model) {
+  const client = Math.random().toString(36).slice(2);
+  const views = new Map(); // element → whether it can be seen
+  let [watching, displayed, heard] = [false, false, 0];
+
+  const announce = () => {
+    heard = performance.now();
+    model.send({ watching, displayed, client });
+  };
+  const look = () => {
+    const before = [watching, displayed];
+    watching = !document.hidden && [...views.values()].includes(true);
+    displayed = views.size > 0;
+    if (watching !== before[0] || displayed !== before[1]) announce();
+  };
+  document.addEventListener("visibilitychange", look);
+  const beat = setInterval(() => watching && performance.now() - heard > QUIET && announce(), QUIET / 3);
+  return {
+    client,
+    watching: () => watching,
+    hear: () => (heard = performance.now()),
+    show: (el, visible) => (views.set(el, visible), look()),
+    remove: (el) => (views.delete(el), look()),
+    close() {
+      clearInterval(beat);
+      document.removeEventListener("visibilitychange", look);
+    },
+  };
+}
+
+// Has a watcher told of an element, until what is returned is called; `also` runs with each report.
+function observe(watch, el, also = () => {}) {
+  const observer = new IntersectionObserver((entries) => {
+    watch.show(el, entries.at(-1).isIntersecting);
+    also();
+  });
+  observer.observe(el);
+  return () => {
+    observer.disconnect();
+    watch.remove(el);
+  };
+}
