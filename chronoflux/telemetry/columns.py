@@ -167,12 +167,14 @@ class Builder:
         columns |= {name: Masked(*column) for name, column in found.whole.items()}
         columns |= {name: self._recoded(name, *column) for name, column in found.texts.items()}
         where = self._append_mixed(columns, path, found.kept, report)
-        self._data |= {where[position]: data for position, data in found.data.items()}
+        self._data |= zip(map(where.__getitem__, found.data), found.data.values(), strict=True)
         self._peerings |= {where[position]: raw for position, raw in found.peerings.items()}
 
     def _recoded(self, name: str, column: NDArray[np.int32], texts: list[str]) -> NDArray[np.int32]:
         """Codes of a segment's own list of texts (−1: none) as codes of this run's."""
         codes = self._codes[name]
+        if not texts:
+            return np.full(len(column), codes[self._defaults.get(name)], np.int32)
         places = [codes[OLD_TYPES.get(text, text) if name == "type" else text] for text in texts]
         nothing = codes[self._defaults.get(name)] if (column < 0).any() else -1
         return np.array([*places, nothing], np.int32)[column]  # −1 takes the last

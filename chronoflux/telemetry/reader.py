@@ -210,7 +210,8 @@ def _objects(tables: Sequence[tuple[Table, Rows]]) -> NDArray[np.object_]:
     parts = []
     for table, kept in tables:
         column = np.full(len(table), None, dtype=object)
-        for row, value in table.data.items():
-            column[row] = value
+        values = np.empty(len(table.data), dtype=object)
+        values[:] = list(table.data.values())
+        column[list(table.data)] = values
         parts.append(column[kept])
     return _joined(parts)

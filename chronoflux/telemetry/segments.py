@@ -22,18 +22,21 @@ from msgspec import Struct
 
 from chronoflux.errors import LogError
 from chronoflux.telemetry.folder import segment_name, segments_of, sync_folder
-from chronoflux.telemetry.packing import FIELDS, LINE, TELEMETRY, Kind
+from chronoflux.telemetry.packing import COUNTS, FIELDS, LINE, TELEMETRY, Kind
 from chronoflux.telemetry.records import REFUSALS, Input, Record
 
 SCHEMA = 1
 """Version of the layout of segments."""
 LEVEL = 9
 """Of zstd: segments are written once an hour, and kept."""
+_MANY: tuple[Any, ...] = ()
 _META, _SUM = "chronoflux", "chronoflux.crc32"
 _TAG, _DIGITS = b"crc32=", 8
-_COUNTED = ("id", "origin", "room", "node", "run", LINE)
-"""Columns that mostly are empty: how much is in them is noted, so that they need not be read."""
-_GROUP = 8  # batches in a row group, which is held in memory
+_SPARSE = ("id", "origin", "room", "node", "run", LINE)
+"""Columns that often are empty: how much is in them is noted, so that they need not be read."""
+_STEADY = (*COUNTS, "portal")
+"""Those that often say one thing throughout: what they say is noted, likewise."""
+_GROUP = 12  # batches in a row group, which is held in memory
 _CHUNK = 1 << 20
 
 
@@ -96,14 +99,19 @@ class Segment:
         """Some columns as a whole."""
         return self._file.read(list(columns))
 
-    def is_empty(self, name: str) -> bool:
-        """Whether nothing stands in a column, as far as the file's metadata says so."""
-        index = self._file.schema.names.index(name) if name in _COUNTED else -1
-        if index < 0:
-            return False
-        groups = (self._file.metadata.row_group(i).column(index) for i in range(self._file.num_row_groups))
-        found = (group.statistics for group in groups)
-        return all(one is not None and one.has_null_count and not one.num_values for one in found)
+    def uniform(self, columns: Sequence[str]) -> dict[str, Any]:
+        """Those of the columns in which all rows say the same, as far as the metadata tells, and what: None
+        where they are empty.
+        """
+        metadata = self._file.metadata
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        found = {}
+        for name in {*_SPARSE, *_STEADY}.intersection(columns, self._file.schema.names):
+            index = self._file.schema.names.index(name)
+            said = {_said(group.column(index).statistics, name in _STEADY) for group in groups}
+            if len(said) == 1 and (only := said.pop()) != _MANY:
+                found[name] = only[0]
+        return found
 
     def rows(self, kinds: frozenset[str] | None = None) -> Iterator[tuple[int, Record | Input | bytes]]:
         """What its lines were, with their numbers (from 1), a row group at a time.
@@ -122,6 +130,16 @@ class Segment:
     def _may_have(self, kinds: frozenset[str], group: int) -> bool:
         few = self._file.read_row_group(group, ["type", LINE])
         return few[LINE].null_count < len(few) or not kinds.isdisjoint(few["type"].unique().to_pylist())
+
+
+def _said(statistics: Any, steady: bool) -> tuple[Any, ...]:
+    """The one thing that a column of a row group says, or what stands for many."""
+    if statistics is None or not statistics.has_null_count:
+        return _MANY
+    if not statistics.num_values:
+        return (None,)
+    one = steady and not statistics.null_count and statistics.has_min_max
+    return (statistics.min,) if one and statistics.min == statistics.max else _MANY
 
 
 def _check(path: Path, content: bytes) -> None:
@@ -171,7 +189,7 @@ def _write(fresh: Path, path: Path, kind: Kind, blocks: Iterable[list[bytes]], d
         column_encoding=kind.encodings,
         store_decimal_as_integer=True,
         store_schema=False,
-        write_statistics=["seq", *_COUNTED],
+        write_statistics=["seq", *_SPARSE, *_STEADY],
     ) as writer:
         waiting: list[pa.RecordBatch] = []
         for lines in blocks:

@@ -19,6 +19,13 @@ _REST = ("data", "id", "origin")
 _TYPES: dict[str, pa.DataType] = dict.fromkeys(_CODED, pa.dictionary(pa.int32(), pa.string()))
 
 
+class _Same(NamedTuple):
+    """A column that says one thing, or nothing (None), in so many rows."""
+
+    value: Any
+    size: int
+
+
 class Unpacked(NamedTuple):
     """The n rows of a segment that are taken apart, ``rows`` being their numbers (from 1), and the others.
 
@@ -41,18 +48,17 @@ def unpack(segment: Segment, *, peerings: bool) -> Unpacked:
     """All of a segment; `peerings` only where they are wanted, as they take time."""
     more = ("peerings",) if peerings else ()
     names = (*WHOLE, *FLOATS, "portal", *_CODED, *_REST, *more, LINE)
-    table = segment.table([name for name in names if not segment.is_empty(name)])
+    same = segment.uniform(names)
+    table = segment.table([name for name in names if name not in same])
     table = table.unify_dictionaries().combine_chunks()
     rows, kept = np.arange(1, 1 + len(table)), Lines([], [])
-    if LINE in table.column_names:
+    if LINE not in same:
         regular = _missing(_only(table[LINE]))
         kept = Lines(table[LINE].drop_null().to_pylist(), rows[~regular].tolist())
         table, rows = table.filter(pa.array(regular)).combine_chunks(), rows[regular]
-    columns = {name: _only(table[name]) for name in table.column_names}
-    for name in names:
-        if name not in columns:
-            columns[name] = pa.nulls(len(table), _TYPES.get(name, pa.string()))
-    columns["timestamp"] = columns["timestamp"].cast(pa.int64())
+    columns: dict[str, pa.Array | _Same] = {name: _only(table[name]) for name in table.column_names}
+    columns["timestamp"] = _only(table["timestamp"]).cast(pa.int64())
+    columns |= {name: _Same(value, len(table)) for name, value in same.items()}
     return Unpacked(
         rows=rows,
         whole={name: _masked(columns[name], 0) for name in WHOLE},
@@ -69,26 +75,41 @@ def _only(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks else pa.array([], column.type)
 
 
-def _missing(column: pa.Array) -> NDArray[np.bool_]:
+def _missing(column: pa.Array | _Same) -> NDArray[np.bool_]:
+    if isinstance(column, _Same):
+        return np.full(column.size, column.value is None)
     if not column.null_count:
         return np.zeros(len(column), np.bool_)
     return np.asarray(column.is_null().to_numpy(zero_copy_only=False))
 
 
-def _masked(column: pa.Array, nothing: object) -> tuple[Any, NDArray[np.bool_]]:
+def _masked(column: pa.Array | _Same, nothing: int) -> tuple[Any, NDArray[np.bool_]]:
+    """Values of the type of `nothing`, which stands where there are none, and where that is."""
+    if isinstance(column, _Same):
+        value = nothing if column.value is None else column.value
+        return np.full(column.size, value, type(nothing)), _missing(column)
     full = column.fill_null(nothing) if column.null_count else column
     return full.to_numpy(zero_copy_only=False), _missing(column)
 
 
-def _coded(column: pa.DictionaryArray) -> tuple[NDArray[np.int32], list[str]]:
+def _coded(column: pa.DictionaryArray | _Same) -> tuple[NDArray[np.int32], list[str]]:
+    if isinstance(column, _Same):
+        return np.full(column.size, -1, np.int32), []
     codes = column.indices.fill_null(-1) if column.null_count else column.indices
     return codes.to_numpy(zero_copy_only=False).astype(np.int32, copy=False), column.dictionary.to_pylist()
 
 
-def _data(columns: dict[str, pa.Array]) -> dict[int, dict[str, Any]]:
+def _taken(column: pa.Array | _Same, rows: NDArray[np.intp]) -> list[Any]:
+    if isinstance(column, _Same):
+        return [column.value] * len(rows)
+    found: list[Any] = column.take(pa.array(rows)).to_pylist()
+    return found
+
+
+def _data(columns: dict[str, pa.Array | _Same]) -> dict[int, dict[str, Any]]:
     """What remains of records beside their columns, where there is any."""
     some = np.flatnonzero(~np.all([_missing(columns[name]) for name in _REST], axis=0))
-    data, ids, origins = (columns[name].take(pa.array(some)).to_pylist() for name in _REST)
+    data, ids, origins = (_taken(columns[name], some) for name in _REST)
     decoded = msgspec.json.decode("[" + ",".join("null" if text is None else text for text in data) + "]")
     found = {}
     for row, value, event, origin in zip(some.tolist(), decoded, ids, origins, strict=True):
