@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 MAX_BATCH = 16  # ticks computed before others are listened to again,
 SHARE = 100.0  # or those of so many ms, where that is more
+HURRY = 50.0  # ms late from which all processors are used
 STALL = 5_000.0  # ms late after which the lost time is given up instead of caught up
 TELL_PERIOD = 60.0  # s between two words about a machine that is too slow
 AHEAD = 250.0  # ms ahead of mesh time (a clock set back) after which the anchor is moved
@@ -31,11 +32,12 @@ Speed = float | Literal["max"]
 
 class Due(NamedTuple):
     """What a pace wants done: `ticks` to compute; first, with a `why`, the swarm tied to mesh time anew,
-    `lost` ms of which are given up."""
+    `lost` ms of which are given up. `hurry`: all processors may be used."""
 
     ticks: int
     why: str = ""
     lost: float = 0.0
+    hurry: bool = True
 
 
 class Pace(Protocol):
@@ -105,7 +107,9 @@ class RealTime:
             return Due(1, "stall", late)
         if late < -AHEAD:
             return Due(0, "clock set back")
-        return Due(max(0, min(int(late // tick), max(MAX_BATCH, int(SHARE // tick)))))
+        # As long as one thread is quick enough, the others are for pictures, and the page that shows them.
+        ticks = max(0, min(int(late // tick), max(MAX_BATCH, int(SHARE // tick))))
+        return Due(ticks, hurry=late - tick > HURRY)
 
     def _tell(self, late: float, oscillators: int) -> None:
         """Say now and then what was given up."""

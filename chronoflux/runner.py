@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 from chronoflux.errors import ChronofluxError
@@ -22,6 +23,7 @@ from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.messages import Field
 from chronoflux.model.schedule import Action, Schedule, first_tick
 from chronoflux.model.simulation import Simulation, Snapshot
+from chronoflux.model.threads import alone
 from chronoflux.orders import Orders
 from chronoflux.pace import MAX_BATCH, STALL, Pace
 from chronoflux.telemetry import RunLog
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 FIELD_PERIOD = 0.1  # s between mean fields told
 RECORD_PERIOD = 1.0  # s between records: simulated while playing, real while paused
 CHECKPOINT_PERIOD = 60.0  # real s between checkpoints
+SEEN = 400_000  # steps of an oscillator after which the swarm is shown to whoever asked: some 30 ms
 KEYFRAME_PERIOD = 300  # simulated s between keyframes
 
 
@@ -75,19 +78,29 @@ class Runner(Orders):
         self._end = simulation.t + duration
         self._busy = threading.Lock()
         self._snapshot = simulation.snapshot()
+        self._changed = self._asked = False  # the simulation, since the snapshot; for one, meanwhile
         self._recorded = -math.inf
         self._next_record = next_tick(simulation, RECORD_PERIOD)
         self._unrecorded: dict[str, Any] | None = None  # measured for a record that is not written yet
         self.field: Field | None = None
 
     def snapshot(self) -> Snapshot:
-        """The swarm as it is; as it was shown last when a step is just being computed. Never waits."""
+        """The swarm as it is; as it was shown last when a step is just being computed. Never waits.
+
+        In the latter case the worker takes another one soon, for whoever asks again.
+        """
         if self._busy.acquire(blocking=False):
             try:
-                self._snapshot = self._simulation.snapshot()
+                if self._changed:
+                    self._show()
             finally:
                 self._busy.release()
+        else:
+            self._asked = True
         return self._snapshot
+
+    def _show(self) -> None:
+        self._snapshot, self._changed, self._asked = self._simulation.snapshot(), False, False
 
     # -- the loop --------------------------------------------------------------------------------------
 
@@ -140,13 +153,15 @@ class Runner(Orders):
         """On the worker: inputs, events, then ticks; the metrics when a record is due after them."""
         simulation = self._simulation
         with self._busy:
+            self._changed = True
             for _ in range(len(self._inputs)):
                 self._guarded(self._inputs.popleft(), simulation)
-            ticks = self._due() if self._moving else self._at_most(min(self._steps, MAX_BATCH))
+            ticks, hurry = self._due() if self._moving else (self._at_most(min(self._steps, MAX_BATCH)), True)
             for _ in range(len(self._events) if ticks else 0):
                 self._guarded(self._apply, *self._events.popleft())
             if ticks:
-                simulation.advance(ticks)
+                with nullcontext() if hurry else alone():
+                    self._advance(ticks)
                 self._keeping.look()
             if ticks and not self._moving:
                 self._steps -= ticks
@@ -159,6 +174,15 @@ class Runner(Orders):
             self._unrecorded = self._measuring.all()
             return self._unrecorded
 
+    def _advance(self, ticks: int) -> None:
+        """Compute so many ticks; in between the swarm is shown to whoever asked to see it."""
+        piece = max(1, SEEN // self.params.oscillators)
+        for done in range(0, ticks, piece):
+            self._simulation.advance(min(piece, ticks - done))
+            self._changed = True
+            if self._asked:
+                self._show()
+
     @staticmethod
     def _guarded(change: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -166,14 +190,14 @@ class Runner(Orders):
         except ChronofluxError as error:
             log.warning("an input was refused: %s", error)
 
-    def _due(self) -> int:
-        """How many ticks to compute now, as the pace has it."""
+    def _due(self) -> tuple[int, bool]:
+        """How many ticks to compute now, as the pace has it, and whether in a hurry."""
         due = self._pace.due(self._simulation)
         if due.why:
             self._anchor(due.why)
         if due.lost:
             self.note("stall", data={"ms": round(due.lost, 3)})
-        return self._at_most(due.ticks)
+        return self._at_most(due.ticks), due.hurry
 
     def _at_most(self, ticks: int) -> int:
         """So many ticks, but only up to the next record or scheduled event."""

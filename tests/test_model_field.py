@@ -33,6 +33,18 @@ def test_pressure_and_gradient(plane, portal, pulses):
     np.testing.assert_array_equal(field.pressure(x, y, WORLD, plane, 1.7, portal, pulses), p)
 
 
+def test_pressure_is_that_of_each_point_alone():
+    """However many points come together, and in whatever order, each has the pressure it has alone."""
+    x, y = points(1300)
+    order = np.argsort(x)
+    p = field.pressure(x, y, WORLD, False, 1.7, False, PULSES)
+    np.testing.assert_array_equal(
+        field.pressure(x[order], y[order], WORLD, False, 1.7, False, PULSES), p[order]
+    )
+    for i in (0, 511, 512, 1299):
+        assert field.pressure(x[i : i + 1], y[i : i + 1], WORLD, False, 1.7, False, PULSES)[0] == p[i]
+
+
 def test_clamped():
     """Where the clamp is active the pressure is 0 or 1.3 and the gradient 0."""
     x, y = points(2000)

@@ -398,9 +398,10 @@ def test_frequency_spread():
         assert np.median(np.abs(turn - 1.2)) == pytest.approx(0.05 * width, rel=0.04)
 
 
-def test_snapshot():
+@pytest.mark.parametrize("n", [9, 2500])
+def test_snapshot(n):
     """A snapshot is frozen, its arrays are read-only, its own, and as the simulation is now."""
-    sim = Simulation(Params(oscillators=9), seed=1)
+    sim = Simulation(Params(oscillators=n), seed=1)
     sim.intent(x=100, y=100)
     sim.advance(3)
     shot = sim.snapshot()

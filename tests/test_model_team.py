@@ -73,6 +73,20 @@ def test_two_swarms_at_once(monkeypatch):
         np.testing.assert_array_equal(sim.state.phi, alone.state.phi)
 
 
+def test_alone(monkeypatch):
+    """Told to be alone a thread takes no others, whatever the swarm's size, and comes to the same state."""
+    workers, together = [], threads.together
+    monkeypatch.setattr(threads, "count", 2)
+    monkeypatch.setattr(flock, "SHARED", 1000)
+    monkeypatch.setattr(threads, "together", lambda n, work: (workers.append(n), together(n, work))[1])
+    one, other = large(), large()
+    with threads.alone(), threads.alone():
+        one.advance(50)
+    other.advance(50)
+    assert workers == [1, 2]
+    np.testing.assert_array_equal(one.state.phi, other.state.phi)
+
+
 @pytest.fixture
 def heard():
     """Ctrl-C raises KeyboardInterrupt, also in a process that was told not to mind it."""

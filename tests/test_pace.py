@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import json
 import logging
 import math
 import os
 import random
+import statistics
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chronoflux import pace as pace_module
+from chronoflux import runner
 from chronoflux.errors import UsageError
 from chronoflux.mesh.clock import MeshClock
+from chronoflux.model import flock, threads
 from chronoflux.model.params import Params
 from chronoflux.model.peers import Peers
+from chronoflux.model.simulation import Simulation
 from chronoflux.node import Node
 from chronoflux.pace import MAX_BATCH, STALL, RealTime, checked_speed
 from chronoflux.past import Past
@@ -51,6 +57,7 @@ class Machine:
         self.params, self.tick, self.time, self.cost = Params(dt=dt, oscillators=9), 0, 0.0, cost
         self.lost = 0.0
         self.most = 0
+        self.hurried = False
         self.whys: list[str] = []
         clock = MeshClock(mono=lambda: self.time, utc=lambda: START + self.time)
         self._clock, self._peers, self._random = clock, Peers(), random.Random(1)
@@ -77,6 +84,7 @@ class Machine:
                     self._anchor()
                 self.lost += due.lost
                 self.most = max(self.most, due.ticks)
+                self.hurried = due.hurry
                 self.time += due.ticks * self.cost
                 self.tick += due.ticks
             self.time += 1000 * self.pace.wait(self) + self._random.expovariate(2)  # type: ignore[arg-type]
@@ -117,6 +125,20 @@ def test_a_machine_that_is_too_slow_says_so_and_does_not_spiral(caplog: pytest.L
     machine.cost = 0.1
     machine.run(10_000)
     assert machine.run(1_000)[1] < 60
+
+
+def test_only_who_is_late_is_in_a_hurry() -> None:
+    """In step, also with long ticks, nothing presses; behind the clock it does, until caught up with."""
+    machine, slow = Machine(), Machine(dt=1.0)
+    for one in (machine, slow):
+        one.run(5_000)
+        assert not one.hurried
+    machine.cost = 32
+    machine.run(1_000)
+    assert machine.hurried
+    machine.cost = 0.1
+    machine.run(1_000)
+    assert not machine.hurried
 
 
 def test_long_ticks_are_no_stall() -> None:
@@ -218,6 +240,46 @@ async def test_full_speed_has_a_mesh_time_of_its_own(tmp_path: Path) -> None:
             del record["seq"]
     assert kept[0] == kept[1]
     assert Past(begun).recompute()
+
+
+async def test_a_node_in_step_computes_on_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In step a large swarm is computed on one thread, in a hurry by all; the records are equal to a bit."""
+    used: dict[float, set[int]] = {-math.inf: set(), math.inf: set()}
+    together = threads.together
+    monkeypatch.setattr(threads, "count", 2)
+    monkeypatch.setattr(flock, "SHARED", 1)
+    runs = []
+    for hurry, seen in used.items():
+        monkeypatch.setattr(pace_module, "HURRY", hurry)
+        monkeypatch.setattr(
+            threads, "together", lambda n, work, seen=seen: (seen.add(n), together(n, work))[1]
+        )
+        node = offline(tmp_path / "logs", duration=2, speed=4.0, params=Params(oscillators=2500))
+        runs.append(await ran(node))
+    assert 2 in used[-math.inf]
+    assert used[math.inf] == {1}
+    first, second = map(essence, runs)
+    assert first == second
+
+
+async def test_a_late_swarm_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for snapshots of a swarm that is always being computed gets new ones in between."""
+    advance = Simulation.advance
+
+    def slowly(self: Simulation, ticks: int = 1) -> None:
+        advance(self, ticks)
+        time.sleep(0.02 * ticks)
+
+    monkeypatch.setattr(Simulation, "advance", slowly)
+    monkeypatch.setattr(runner, "SEEN", 1)
+    async with offline(tmp_path) as node:
+        await until(lambda: node.snapshot().tick > 2 * MAX_BATCH)
+        seen = [node.snapshot().tick]
+        while len(seen) < 20:
+            await asyncio.sleep(0.004)
+            if (tick := node.snapshot().tick) != seen[-1]:
+                seen.append(tick)
+    assert statistics.median(b - a for a, b in itertools.pairwise(seen)) <= MAX_BATCH / 4
 
 
 async def test_full_speed_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

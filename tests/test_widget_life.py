@@ -183,3 +183,29 @@ async def test_every_control_has_a_name(tmp_path: Path, server: SignalServer) ->
         await page.keyboard.press("Enter")
         (log,) = (tmp_path / "logs").glob("*/telemetry.jsonl")
         await until(lambda: '"reset"' in log.read_text(), 10, "a reset by keys alone")
+
+
+async def test_confirming_frames_is_no_work_of_the_kernel(tmp_path: Path, server: SignalServer) -> None:
+    """JupyterLab's kernel looks idle while frames are confirmed, not busy and idle by turns; a cell that
+    runs still makes it look busy."""
+    cells = [JOIN.format(url=server.url)]
+    async with lab(tmp_path) as url, notebook_page(tmp_path, cells) as page:
+        wire = Wire().watch(page)
+        await open_notebook(page, url)
+        await run_all(page)
+        await shown(page, wire)
+        await page.evaluate(STATES)
+        before = len(wire.shown)
+        await until(lambda: len(wire.shown) > before + 60, 60, "frames on the page")
+        assert len(await page.evaluate("window.states")) < 10
+        await page.evaluate("window.states = []")
+        await run_all(page)
+        await shown(page, wire)
+        assert "busy" in await page.evaluate("window.states")
+
+
+STATES = """() => {
+  window.states = [];
+  const { session } = window.jupyterapp.shell.currentWidget.sessionContext;
+  session.kernel.statusChanged.connect((_, state) => window.states.push(state));
+}"""

@@ -22,7 +22,8 @@ from chronoflux.model.engine import (
     run,
     space_of,
 )
-from chronoflux.model.field import pulse_slope, steepest
+from chronoflux.model.field import pressure, pulse_slope, steepest
+from chronoflux.model.jit import kernel
 from chronoflux.model.lists import JOLTED, SPEED, STEEP, UNSEEN, WIDE, Lists, disturb
 from chronoflux.model.motion import FASTEST
 from chronoflux.model.neighbours import Grid, Indices, nearest, shape_of, sort_into_cells
@@ -176,8 +177,17 @@ class Flock:
 
     def array(self, name: str) -> Floats:
         """A copy of one array by index."""
-        array = np.empty(len(self._names))
-        array[self._names] = getattr(self._body, name)
+        return self._by_index(getattr(self._body, name))
+
+    def pressure(self, t: float, pulses: Floats) -> Floats:
+        """The pressure at the places of now by index, at time `t` with the `pulses` alive: float64 (n,)."""
+        # Taken in the order of memory, as neighbours then come together.
+        law, x, y = self._law, self._body.x, self._body.y
+        return self._by_index(pressure(x, y, law.world, law.plane, t, law.portal, pulses))
+
+    def _by_index(self, values: Floats) -> Floats:
+        array = np.empty_like(values)
+        _put(values, self._names, array)
         return array
 
     # -- going on -------------------------------------------------------------------------------------
@@ -228,6 +238,13 @@ class Flock:
         width, height = self._law.world
         if self._ordered and self._strayed > STRAY * math.sqrt(width * height / n):
             self._settle(self.arrays(), self.array("omega"))
+
+
+@kernel
+def _put(values: Floats, places: Indices, array: Floats) -> None:
+    """``array[places] = values``, in a fraction of NumPy's time."""
+    for i in range(len(values)):
+        array[places[i]] = values[i]
 
 
 def _along_a_curve(x: Floats, y: Floats, world: tuple[float, float]) -> Indices:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chronoflux.model.engine import Law
-from chronoflux.model.field import decay, pressure
+from chronoflux.model.field import decay
 from chronoflux.model.flock import Flock
 from chronoflux.model.metrics import local_orders, order, turbulence
 from chronoflux.model.params import Params
@@ -55,11 +55,8 @@ class Measured:
 
     def snapshot(self) -> Snapshot:
         """The swarm as it is now, frozen."""
-        law, pulses, arrays = self._law, self._alive(), dict[str, Any](self._flock.arrays())
-        arrays["pressure"] = pressure(
-            arrays["x"], arrays["y"], law.world, law.plane, self.t, law.portal, pulses
-        )
-        arrays["pulses"] = pulses
+        pulses, arrays = self._alive(), dict[str, Any](self._flock.arrays())
+        arrays |= {"pressure": self._flock.pressure(self.t, pulses), "pulses": pulses}
         for array in arrays.values():
             array.flags.writeable = False
         return Snapshot(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from chronoflux.model.colours import LEVELS, PALETTES, PHASE_COLOURS, USUAL, Bytes
 from chronoflux.model.field import AMBIENT, TOP, pressure_grid
 from chronoflux.model.jit import kernel, part
+from chronoflux.model.metrics import order
 from chronoflux.model.swarm import Floats, Longs
 
 GROUNDS, SHADES, HUES = 96, 4, 40
@@ -93,6 +94,7 @@ def warm_up() -> None:
     paint(field_levels(p), PALETTES[USUAL].field)
     swarm_levels(p, few, few, few, few, 1.0, 0)
     phase_colours(few)
+    order(few)
 
 
 @cache

@@ -25,6 +25,7 @@ count = available()
 """Threads that large swarms are computed on, the caller's among them; no result depends on it."""
 
 _busy = threading.Lock()
+_lone = threading.local()
 
 
 @cache
@@ -44,9 +45,20 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
+def alone() -> Iterator[None]:
+    """What this thread computes in the block it computes by itself, and leaves other processors to others."""
+    before, _lone.now = getattr(_lone, "now", False), True
+    try:
+        yield
+    finally:
+        _lone.now = before
+
+
+@contextmanager
 def team(wanted: int) -> Iterator[int]:
-    """Have that many threads, the caller's among them; or only the caller's, while another swarm has them."""
-    if wanted == 1 or not _busy.acquire(blocking=False):
+    """Have that many threads, the caller's among them; or only the caller's, if it is to be :func:`alone`, or
+    while another swarm has them."""
+    if wanted == 1 or getattr(_lone, "now", False) or not _busy.acquire(blocking=False):
         yield 1
         return
     try:

@@ -66,7 +66,8 @@ async function initialize({ model }) {
     // would block it for good: mend it.
     manager.currentProcessing = manager.currentProcessing.catch(console.warn).then(() => draw(content, buffers));
     await manager.currentProcessing;
-    requestAnimationFrame(() => model.send({ shown: content.chronoflux.number, client: watch.client }));
+    const shown = { shown: content.chronoflux.number, client: watch.client };
+    requestAnimationFrame(() => model.send(shown, QUIETLY));
   };
 
   ports.set(name, watch);

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from chronoflux.model import field, raster
 from chronoflux.model.colours import PALETTES, USUAL
+from chronoflux.model.metrics import order
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Snapshot
 from chronoflux.model.swarm import Floats
@@ -119,8 +120,7 @@ def own_hand(snapshot: Snapshot) -> Hand:
     """The mean field of the swarm itself; of no oscillators 0."""
     if not len(snapshot.phi):
         return Hand("", 0.0, 0.0)
-    z = np.exp(1j * snapshot.phi).mean()
-    return Hand("", float(abs(z)), float(np.angle(z)))
+    return Hand("", *order(snapshot.phi))
 
 
 def _dot_radius(area: float, n: int) -> float:
