@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chronoflux.analysis.checks import Floats, complete, fraction, same_length, series, whole
+from chronoflux.analysis.checks import Floats, complete, fraction, gappy, growing, same_length, series, whole
 from chronoflux.analysis.result import Result
 from chronoflux.errors import ParameterError
 
@@ -99,11 +99,9 @@ def epoch_courses(
 
     Arguments as of :func:`superposed_epochs`; with several records these are stacked and superposed.
     """
-    values, times = np.asarray(x, dtype=np.float64), series("t", t, least=2)
+    values, times = gappy("x", x), growing("t", t)
     moments = series("events", events, least=0, varies=False)
     same_length(x=values, t=times)
-    if np.diff(times).min() <= 0:
-        raise ParameterError("t", "not growing", "growing times in s")
     longest = 2.5 * float(np.median(np.diff(times))) if gap is None else gap
     return _interpolated(values, times, moments[:, None] + lag, longest)
 
@@ -144,16 +142,21 @@ def epoch_response(found: Epochs, *, count: int = 199, level: float = 0.05, seed
     The moment with the greatest ``|Σ c| / √(Σ c²)`` over the courses c. Its p-value compares that with the
     greatest over all moments when each whole course is given a sign at random (Winkler and others,
     NeuroImage 92, 381, 2014): so, other than a band at one moment, it allows for having looked at all. It
-    takes the events as independent, and chance as often upwards as downwards.
+    takes the events as independent, and chance as often upwards as downwards. So few events that not even
+    all of them in one direction could reach `level` have no p-value: n give ``2^(1−n)`` at least. Where there
+    are fewer ways to give signs than `count`, each is taken once, and p is exact.
 
     Parameters
     ----------
     found
         From :func:`superposed_epochs` with a baseline, so that no response is 0.
     count
-        How many times signs are drawn.
+        How many times signs are drawn; 0: no p-value, as when :func:`~chronoflux.analysis.chance.assess`
+        judges by :func:`~chronoflux.analysis.surrogates.event_shuffles` instead.
     """
-    whole("count", count, math.ceil(1 / fraction("level", level) - 1e-9) - 1)
+    fraction("level", level)
+    if count:
+        whole("count", count, math.ceil(1 / level - 1e-9) - 1)
     after = found.lag >= 0
     courses, lag = found.courses[:, after], found.lag[after]
     n = len(courses)
@@ -161,11 +164,16 @@ def epoch_response(found: Epochs, *, count: int = 199, level: float = 0.05, seed
     if not size.any():
         raise ParameterError("epochs", "0 after every event", "a quantity that varies")
     size[size == 0] = np.inf
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], (count, n))
-    null = (np.abs(signs @ courses) / size).max(axis=1)
     seen = np.abs(courses.sum(axis=0)) / size
     top = int(np.argmax(seen))
-    p = (1 + int(np.count_nonzero(null >= seen[top] - 1e-12))) / (count + 1)
+    needed = math.ceil(1 - math.log2(level) - 1e-9)
+    p, verdict = None, f"{n} events are too few to tell it from chance: at least {needed}" if count else ""
+    if count and n >= needed:
+        signs = _signs(n, count, np.random.default_rng(seed))
+        null = (np.abs(signs @ courses) / size).max(axis=1)
+        count = len(signs)
+        p = (1 + int(np.count_nonzero(null >= seen[top] - 1e-12))) / (count + 1)
+        verdict = _verdict(p, level)
     return Result(
         name="response to the event",
         value=float(courses[:, top].mean()),
@@ -174,11 +182,20 @@ def epoch_response(found: Epochs, *, count: int = 199, level: float = 0.05, seed
         masked=found.left_out,
         uncertainty=float(courses[:, top].std(ddof=1)) / math.sqrt(n),
         p=p,
-        surrogates=count,
-        reading=f"{lag[top]:g} s after it; {_verdict(p, level)}",
+        surrogates=count if p is not None else 0,
+        reading="; ".join(words for words in (f"{lag[top]:g} s after it", verdict) if words),
         source="superposed epochs: Chree, Philosophical Transactions A 212, 75, 1913; random signs: Winkler, "
         "Ridgway, Webster, Smith, Nichols, NeuroImage 92, 381, 2014",
     )
+
+
+def _signs(n: int, count: int, rng: np.random.Generator) -> Floats:
+    """Signs for n courses, a row each time; all that differ from those seen, where these are fewer."""
+    if n - 1 > math.log2(count):
+        minus = rng.integers(0, 2, (count, n))
+    else:
+        minus = np.arange(1, 2 ** (n - 1))[:, None] >> np.arange(n) & 1
+    return np.where(minus, -1.0, 1.0)
 
 
 def _interpolated(values: Floats, times: Floats, at: Floats, longest: float) -> Floats:
@@ -206,7 +223,7 @@ def recovery_time(lag: ArrayLike, course: ArrayLike, *, fraction_left: float = 1
     lag, course
         Times since the event in s, growing, and the course, shape (n,).
     """
-    times, values = series("lag", lag, least=3), series("course", course, least=3)
+    times, values = growing("lag", lag, least=3), series("course", course, least=3)
     same_length(lag=times, course=values)
     fraction("fraction_left", fraction_left)
     after = times >= 0
@@ -245,9 +262,8 @@ def dose_response(
     unit
         The unit of the slope, for the reader.
     """
-    doses, responses = np.asarray(dose, dtype=np.float64), np.asarray(response, dtype=np.float64)
-    if doses.ndim != 1 or doses.shape != responses.shape:
-        raise ParameterError("dose, response", (doses.shape, responses.shape), "two series of one length")
+    doses, responses = gappy("dose", dose), gappy("response", response)
+    same_length(dose=doses, response=responses)
     (doses, responses), masked = complete("events", doses, responses, least=5)
     series("dose", doses), series("response", responses)
     whole("count", count, 199)

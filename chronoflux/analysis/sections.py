@@ -153,7 +153,7 @@ def responses(study: Study, section: Section) -> None:
         try:
             drawn.append((kind, event_epochs(study.frame, kind, seed=study.seed)))
         except ParameterError as error:
-            section.lines.append(f"{kind}: not measured ({error})")
+            section.lines.append(f"{kind.replace('_', ' ')}: not measured ({error})")
     axes = _subplots(-(-len(drawn) // 2), min(2, len(drawn)), height=2.8) if drawn else []
     for (kind, found), ax in zip(drawn, axes, strict=False):
         plots.epochs(found, ax=ax).set_title(kind.replace("_", " "), fontsize=9)
@@ -166,7 +166,7 @@ def responses(study: Study, section: Section) -> None:
         try:
             slope, rank = event_dose_response(study.frame, kind, dose, seed=study.seed)
         except ParameterError as error:
-            section.lines.append(f"{kind} by {dose}: not measured ({error})")
+            section.lines.append(f"{kind.replace('_', ' ')} by {dose}: not measured ({error})")
         else:
             section.lines += [f"{kind.replace('_', ' ')}: {slope}", f"{kind.replace('_', ' ')}: {rank}"]
             section.sources.append(f"dose and response: {slope.source}; {rank.source}")
@@ -185,7 +185,8 @@ def _answer(found: Epochs, study: Study) -> str:
     except ParameterError as error:
         return f"{counted}not measured ({error})"
     words = f"H changes by {change.value:+.2g} ± {change.uncertainty:.2g}, {change.reading}"
-    words += f" (p = {change.p:.3g} by {change.surrogates} random signs, over all moments)"
+    if change.p is not None:
+        words += f" (p = {change.p:.3g} by {change.surrogates} changes of sign, over all moments)"
     if change.p is not None and change.p <= 0.05:
         back = recovery_time(found.lag, found.mean)
         words += f"; back to 1/e in {back:.1f} s" if back is not None else "; not back to 1/e within 30 s"
