@@ -12,6 +12,7 @@ import pytest
 
 from chronoflux.analysis import plots
 from chronoflux.analysis.response import superposed_epochs
+from chronoflux.analysis.tables import side_by_side
 from chronoflux.errors import ParameterError
 from tests.test_analysis_criticality import ar
 
@@ -57,6 +58,7 @@ def every_plot() -> dict[str, plt.Axes]:
         "spectrum": plots.spectrum(x, 1.0),
         "spectrogram": plots.spectrogram(x, 1.0, window=64),
         "flow": plots.flow(flow),
+        "on_record": plots.on_record(side_by_side(room(100))),
     }
 
 

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
         time_to_sync,
         weighted_phase_lag_index,
     )
-    from chronoflux.analysis.tables import side_by_side, together
+    from chronoflux.analysis.tables import gaps, side_by_side, together
 
 _ROOMS = {
     "chance": ("assess", "false_discovery", "maximum_statistic", "null_band", "p_value"),
@@ -84,7 +84,7 @@ _ROOMS = {
         *("order_parameter", "phase_lag_index", "phase_locking", "phase_locking_value", "time_to_sync"),
         "weighted_phase_lag_index",
     ),
-    "tables": ("side_by_side", "together"),
+    "tables": ("gaps", "side_by_side", "together"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -122,6 +122,7 @@ __all__ = [
     "event_shuffles",
     "false_discovery",
     "frequency_difference",
+    "gaps",
     "iaaft",
     "information_flow",
     "lempel_ziv",

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from chronoflux.analysis.chance import null_band
 from chronoflux.analysis.checks import Floats, library, series, whole
 from chronoflux.analysis.response import Epochs
+from chronoflux.analysis.synchrony import runs
 from chronoflux.analysis.tables import side_by_side
 from chronoflux.errors import ParameterError
 
@@ -167,6 +168,22 @@ def locked_intervals(locked: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     axes.set(xlabel=f"mesh time [{unit}]", ylabel="locked pair [names]", xlim=(0, None))
     every = 1 + len(names) // 30  # so that names do not lie over each other
     axes.set_yticks(range(0, len(names), every), names[::every])
+    axes.invert_yaxis()
+    return axes
+
+
+def on_record(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """When each node is on record, a row a node; from :func:`chronoflux.analysis.tables.side_by_side`."""
+    axes = _axes(ax)
+    times = np.asarray(table.index, dtype=np.float64)
+    scale, unit = _time_unit(float(times[-1]))
+    for row, node in enumerate(table.columns):
+        spans = times[runs(table[node].notna().to_numpy(np.bool_))] / scale
+        width = float(table.attrs["step"]) / scale  # a record stands for a step
+        bars = [(start - width / 2, end - start + width) for start, end in spans]
+        axes.broken_barh(bars, (row - 0.35, 0.7), color=COLOURS[0])
+    axes.set(xlabel=f"mesh time [{unit}]", ylabel="on record [node]", xlim=(0, times[-1] / scale))
+    axes.set_yticks(range(len(table.columns)), [*map(_text, table.columns)])
     axes.invert_yaxis()
     return axes
 

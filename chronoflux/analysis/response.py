@@ -142,9 +142,8 @@ def epoch_response(found: Epochs, *, count: int = 199, level: float = 0.05, seed
     The moment with the greatest ``|Σ c| / √(Σ c²)`` over the courses c. Its p-value compares that with the
     greatest over all moments when each whole course is given a sign at random (Winkler and others,
     NeuroImage 92, 381, 2014): so, other than a band at one moment, it allows for having looked at all. It
-    takes the events as independent, and chance as often upwards as downwards. So few events that not even
-    all of them in one direction could reach `level` have no p-value: n give ``2^(1−n)`` at least. Where there
-    are fewer ways to give signs than `count`, each is taken once, and p is exact.
+    takes the events as independent, and chance as often upwards as downwards. Ways to give signs that are
+    fewer than `count` are taken once each. n events give ``2^(1−n)`` at least: above `level` there is no p.
 
     Parameters
     ----------
@@ -190,7 +189,7 @@ def epoch_response(found: Epochs, *, count: int = 199, level: float = 0.05, seed
 
 
 def _signs(n: int, count: int, rng: np.random.Generator) -> Floats:
-    """Signs for n courses, a row each time; all that differ from those seen, where these are fewer."""
+    """Signs for n courses, a row each time; where there are fewer ways, each once (but for all alike)."""
     if n - 1 > math.log2(count):
         minus = rng.integers(0, 2, (count, n))
     else:
