@@ -80,6 +80,7 @@ def test_the_page_stands_alone_and_is_safe(frame: pd.DataFrame) -> None:
     assert "b&lt;script&gt;" in page
     assert "Schreiber, Physical Review Letters 85, 461, 2000" in page
     assert page.count("Quian Quiroga") == 1
+    assert "p-values by surrogates: Phipson and Smyth" in page
     assert "19 surrogates where no other number is given, drawn from seed 0" in page
     assert f"numpy {np.__version__}" in page
 

@@ -18,7 +18,8 @@ from chronoflux.model.metrics import null_order
 
 Tail = Literal["greater", "less", "both"]
 
-_P_VALUE = "Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9, 39, 2010"
+P_VALUE = "Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9, 39, 2010"
+"""Where p-values by surrogates are from."""
 
 
 class NullBand(NamedTuple):
@@ -46,6 +47,8 @@ def null_band(n: int, *, level: float = 0.95) -> NullBand:
 
 def p_value(value: float, null: ArrayLike, *, tail: Tail = "greater", level: float = 0.05) -> float:
     """``(b + 1) / (m + 1)``, b of m surrogates being at least as extreme: never 0.
+
+    Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9, 39, 2010.
 
     Parameters
     ----------

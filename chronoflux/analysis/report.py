@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from chronoflux.analysis.chance import P_VALUE
 from chronoflux.analysis.sections import SECTIONS, Section, Study
 from chronoflux.analysis.tables import of_room
 from chronoflux.errors import ChronofluxError
@@ -49,6 +50,7 @@ class Report:
             body += [_picture(figure, section.title) for figure in section.figures]
             body += [_table(rows, table) for rows, table in section.tables.items()]
         sources = dict.fromkeys(source for section in self.sections for source in section.sources)
+        sources[f"p-values by surrogates: {P_VALUE}"] = None
         body.append(f"<h2 id='methods'>Methods</h2>\n<p>{html.escape(self.methods)}</p>\n<ul>")
         body += [f"<li>{html.escape(source)}</li>" for source in sources]
         return _PAGE.format(title=html.escape(self.name), body="\n".join([*body, "</ul>"]))

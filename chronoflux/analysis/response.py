@@ -348,9 +348,9 @@ def spread(
 ) -> Spread:
     """The delay at which a target follows a source most closely, and whether it follows at all.
 
-    The lag from −`longest` to `longest` with the greatest cross-correlation; negative when the target is
-    ahead. Its p-value compares that maximum, over all these lags, with the maxima when the source is turned
-    round by `count` numbers of steps, all at once by Fourier transforms.
+    The lag, up to ±`longest`, of the greatest cross-correlation (Quian Quiroga and others, Physical Review
+    E 65, 041903, 2002); negative when the target is ahead. Its p-value compares that maximum, over all these
+    lags, with the maxima when the source is turned round by `count` numbers of steps.
 
     Parameters
     ----------

@@ -98,6 +98,8 @@ def iaaft(x: ArrayLike, count: int, rng: np.random.Generator, *, iterations: int
 def block_shuffles(x: ArrayLike, count: int, rng: np.random.Generator, *, block: int) -> Iterator[Floats]:
     """`count` copies of x cut into blocks of `block` samples and put together in another order.
 
+    Kirch, Journal of Statistical Planning and Inference 137, 2453, 2007.
+
     The cuts fall elsewhere each time (x is first turned round by a random number of steps; a last block may
     be shorter). Blocks must be long beside the memory, and many: at least five.
 
@@ -121,7 +123,8 @@ def event_shuffles(
 ) -> Iterator[Floats]:
     """`count` sets of moments with the same waiting times in another order, from a random moment on.
 
-    The record is taken as a circle, from `start` to `end`, so each set has as many events.
+    Grün, Journal of Neurophysiology 101, 1126, 2009, of spikes. The record is taken as a circle, from `start`
+    to `end`, so each set has as many events.
 
     Parameters
     ----------
