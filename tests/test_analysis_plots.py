@@ -144,3 +144,11 @@ def test_nothing_to_draw_is_refused() -> None:
         plots.pair_matrix(pd.DataFrame([[np.nan]], ["a"], ["a"]))
     with pytest.raises(ParameterError, match="not finite"):
         plots.spectrum([np.nan, *range(100)], 1.0)
+
+
+def test_the_band_says_its_level() -> None:
+    """The band round a mean course is labelled with its level, whichever was chosen."""
+    x = ar(0.5, 400, 2)
+    found = superposed_epochs(x, np.arange(400.0), np.arange(50, 350, 25), level=0.9)
+    labels = plots.epochs(found).get_legend_handles_labels()[1]
+    assert labels == ["90 % band", "mean of 12"]

@@ -16,11 +16,11 @@ from chronoflux.analysis.response import (
     dose_response,
     epoch_response,
     recovery_time,
-    spread,
     superpose,
     superposed_epochs,
 )
 from chronoflux.analysis.result import Result
+from chronoflux.analysis.spreading import spread
 from chronoflux.analysis.surrogates import event_shuffles
 from chronoflux.errors import ParameterError
 from tests.test_analysis_criticality import ar

@@ -189,7 +189,11 @@ def emergence_nats(
             _above(delta, "the macro variable acts on a part"),
             undecided=not delta > 0,
         ),
-        result("causal decoupling Γ", gamma, "0, with Ψ above 0, would mean that the macro goes its own way"),
+        result(
+            "causal decoupling Γ",
+            gamma,
+            "the most it tells of a part; 0, with Ψ above 0: it goes its own way",
+        ),
     )
 
 

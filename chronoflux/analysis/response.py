@@ -1,4 +1,4 @@
-"""What follows an event: epochs laid over each other, recovery, dose and response, spread to others."""
+"""What follows an event: epochs laid over each other, recovery, dose and response."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_RESAMPLED = 2000
 class Epochs(NamedTuple):
     """The mean course round events: `lag` in s (m,), `mean`, `low`, `high` (m,), all `courses` (n, m).
 
-    `left_out` counts the events whose epoch is not wholly on record.
+    `left_out` counts the events whose epoch is not wholly on record; `level` is that of the band.
     """
 
     lag: Floats
@@ -29,6 +29,7 @@ class Epochs(NamedTuple):
     high: Floats
     courses: Floats
     left_out: int
+    level: float = 0.95
 
 
 class Response(NamedTuple):
@@ -129,11 +130,11 @@ def superpose(
     mean = courses.mean(axis=0)
     if n > MOST_RESAMPLED:
         half = NormalDist().inv_cdf((1 + level) / 2) * courses.std(axis=0) / math.sqrt(n)
-        return Epochs(lag, mean, mean - half, mean + half, courses, left_out)
+        return Epochs(lag, mean, mean - half, mean + half, courses, left_out, level)
     rng = np.random.default_rng(seed)
     shares = rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n  # how often each event was drawn
     low, high = np.quantile(shares @ courses, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return Epochs(lag, mean, low, high, courses, left_out)
+    return Epochs(lag, mean, low, high, courses, left_out, level)
 
 
 def epoch_response(found: Epochs, *, count: int = 199, level: float = 0.05, seed: int = 0) -> Result:
@@ -334,66 +335,3 @@ def _ranks(values: Floats) -> Floats:
     ends = np.cumsum(counts)
     ranks: Floats = (ends - (counts + 1) / 2)[inverse]
     return ranks
-
-
-class Spread(NamedTuple):
-    """How a course passes from one peer to another: its `delay` in s, and the `correlation` there."""
-
-    delay: Result
-    correlation: Result
-
-
-def spread(
-    source: ArrayLike, target: ArrayLike, *, step: float, longest: float, count: int = 199, seed: int = 0
-) -> Spread:
-    """The delay at which a target follows a source most closely, and whether it follows at all.
-
-    The lag, up to ±`longest`, of the greatest cross-correlation (Quian Quiroga and others, Physical Review
-    E 65, 041903, 2002); negative when the target is ahead. Its p-value compares that maximum, over all these
-    lags, with the maxima when the source is turned round by `count` numbers of steps.
-
-    Parameters
-    ----------
-    source, target
-        Unbroken series on the same even steps of `step` s, shape (n,).
-    """
-    x, y = series("source", source, least=20), series("target", target, least=20)
-    same_length(source=x, target=y)
-    if not step > 0:
-        raise ParameterError("step", step, "above 0 s")
-    n, reach = len(x), int(longest / step + 1e-9)
-    if not 1 <= reach < n // 4:
-        raise ParameterError("longest", longest, f"from {step:g} s to a quarter of the record")
-    around = correlation_around(x, y)
-    lags = np.arange(-reach, reach + 1)
-    value, best = float(around[lags].max()), int(lags[np.argmax(around[lags])])
-    shifts = np.arange(2 * reach + 1, n - 2 * reach)
-    whole("count", count, 19, len(shifts))
-    chosen = np.random.default_rng(seed).permutation(shifts)[:count]
-    null = around[(lags + chosen[:, None]) % n].max(axis=1)
-    p = (1 + int(np.count_nonzero(null >= value))) / (count + 1)
-    follows = f"the target follows after {best * step:g} s" if p <= 0.05 else "it may be chance"
-    delay = Result(
-        name="delay",
-        value=best * step,
-        unit="s",
-        n=n,
-        p=p,
-        surrogates=count,
-        reading=follows,
-        source="cross-correlation; Quian Quiroga and others, Physical Review E 65, 041903, 2002",
-    )
-    return Spread(delay, delay.replace(name="correlation at that delay", value=value, unit="1"))
-
-
-def correlation_around(x: ArrayLike, y: ArrayLike) -> Floats:
-    """The correlation of y with x turned round by 0, 1, … n − 1 steps, by Fourier transforms: float64 (n,).
-
-    ``x, y``: unbroken series of one length, shape (n,). Element s is high where y follows x after s steps.
-    """
-    a, b = series("x", x), series("y", y)
-    same_length(x=a, y=b)
-    n = len(a)
-    a, b = (a - a.mean()) / a.std(), (b - b.mean()) / b.std()
-    found: Floats = np.fft.irfft(np.fft.rfft(b) * np.fft.rfft(a).conj(), n) / n
-    return found
