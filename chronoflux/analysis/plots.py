@@ -239,6 +239,11 @@ def spectrum(x: ArrayLike, step: float, *, unit: str = "1", ax: Axes | None = No
     signal = library("scipy.signal", "the spectrum")
     frequency, power = signal.welch(values, fs=1 / step, nperseg=len(values) // 8 // 2 * 2)
     axes.loglog(frequency[1:], power[1:], color=COLOURS[0], lw=1.3)
+    ticker = library("matplotlib.ticker", "the spectrum")
+    if frequency[-1] < 100 * frequency[1]:  # few powers of ten to label
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     axes.set(xlabel="frequency [Hz]", ylabel=f"power spectral density [{_per_hertz(unit)}]")
     return axes
 

@@ -260,7 +260,10 @@ def information(study: Study, section: Section) -> None:
     )
     section.lines.append(_stretch(facts))
     if found["found"].any():
-        section.lines.append("two nodes that listen to a third may give this too, without a way between them")
+        section.lines.append(
+            "two nodes that listen to a third, or a start or step that all went through, may give this too, "
+            "without a way between them"
+        )
         section.lines.append(
             f"most: {_best(found['te_nats'], ' → ')}, {found['te_nats'].max():.4f} nats a step"
         )
