@@ -139,6 +139,21 @@ def test_emergence_is_judged_against_parts_turned_apart() -> None:
     assert assess(psi, bits, together=False, count=39).p == pytest.approx(1 / 40)
 
 
+def test_undecided_stays_undecided_whatever_its_p() -> None:
+    """A Ψ below 0 is unlike that of surrogates where parts share a course; that decides nothing."""
+    rng = np.random.default_rng(3)
+    micro = ar(0.9, 500, 4)[:, None] + 0.3 * rng.normal(size=(500, 4))
+
+    def psi(micro: np.ndarray) -> Result:
+        return emergence_nats(micro, micro.mean(axis=1)).psi
+
+    found = assess(psi, micro, together=False, count=39, tail="less")
+    assert found.value < 0
+    assert found.p == pytest.approx(1 / 40)
+    assert "undecided" in found.reading
+    assert "chance" not in found.reading
+
+
 def test_what_cannot_be_judged_is_refused_before_work_begins() -> None:
     """Too few surrogates, unknown kinds and a place that is not there are refused by name."""
     x, y = ar(0.5, 400, 8), ar(0.5, 400, 9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -12,6 +13,7 @@ import pytest
 
 from chronoflux.analysis import plots
 from chronoflux.analysis.response import superposed_epochs
+from chronoflux.analysis.tables import side_by_side
 from chronoflux.errors import ParameterError
 from tests.test_analysis_criticality import ar
 
@@ -57,6 +59,7 @@ def every_plot() -> dict[str, plt.Axes]:
         "spectrum": plots.spectrum(x, 1.0),
         "spectrogram": plots.spectrogram(x, 1.0, window=64),
         "flow": plots.flow(flow),
+        "on_record": plots.on_record(side_by_side(room(100))),
     }
 
 
@@ -142,3 +145,25 @@ def test_nothing_to_draw_is_refused() -> None:
         plots.pair_matrix(pd.DataFrame([[np.nan]], ["a"], ["a"]))
     with pytest.raises(ParameterError, match="not finite"):
         plots.spectrum([np.nan, *range(100)], 1.0)
+
+
+def test_the_band_says_its_level() -> None:
+    """The band round a mean course is labelled with its level, whichever was chosen."""
+    x = ar(0.5, 400, 2)
+    found = superposed_epochs(x, np.arange(400.0), np.arange(50, 350, 25), level=0.9)
+    labels = plots.epochs(found).get_legend_handles_labels()[1]
+    assert labels == ["90 % band", "mean of 12"]
+
+
+@pytest.mark.parametrize("n", [64, 260, 2400])
+def test_frequencies_can_be_read(n: int) -> None:
+    """At the axis of a spectrum, of however long a record, two labels stand at least, none over another."""
+    axes = plots.spectrum(0.5 + 0.1 * ar(0.5, n, 1), 1.0)
+    axes.figure.set_size_inches(5, 3)
+    axes.figure.canvas.draw()
+    low, high = axes.get_xlim()
+    marks = [*axes.xaxis.get_major_ticks(), *axes.xaxis.get_minor_ticks()]
+    shown = [mark.label1 for mark in marks if low <= mark.get_loc() <= high and mark.label1.get_text()]
+    ends = sorted((box.x0, box.x1) for box in (label.get_window_extent() for label in shown))
+    assert len(ends) >= 2
+    assert all(after[0] > before[1] for before, after in pairwise(ends))

@@ -12,7 +12,7 @@ import pytest
 
 import chronoflux as cf
 from chronoflux.analysis.report import study_room
-from chronoflux.analysis.sections import SECTIONS
+from chronoflux.analysis.sections import SECTIONS, Section, Study
 from chronoflux.errors import ParameterError
 from tests.test_analysis_information import var
 from tests.test_analysis_rooms import write
@@ -80,6 +80,9 @@ def test_the_page_stands_alone_and_is_safe(frame: pd.DataFrame) -> None:
     assert "b&lt;script&gt;" in page
     assert "Schreiber, Physical Review Letters 85, 461, 2000" in page
     assert page.count("Quian Quiroga") == 1
+    assert "p-values by surrogates: Phipson and Smyth" in page
+    assert "19 surrogates where no other number is given, drawn from seed 0" in page
+    assert f"numpy {np.__version__}" in page
 
 
 def test_what_cannot_be_measured_says_why(tmp_path: Path) -> None:
@@ -92,6 +95,25 @@ def test_what_cannot_be_measured_says_why(tmp_path: Path) -> None:
     assert "at least 2 in the room" in text
     assert "no events on record" in text
     assert ">Methods</h2>" in report.html()
+
+
+def test_the_overview_says_when_and_what_is_missing(tmp_path: Path) -> None:
+    """Hours are those of mesh time, however fast it passed; each gap has its node, start and length."""
+    seconds = np.arange(1200.0)
+    for node, lost in (("a", slice(600, 700)), ("b", slice(300, 310))):
+        kept = np.delete(seconds, lost)
+        write(tmp_path, node, kept, order=0.5 + 0.1 * np.sin(kept), phase=0 * kept, hertz=1.2)
+    found = cf.load(tmp_path)
+    section = Section("Runs and gaps")
+    SECTIONS[section.title](Study(found), section)
+    runs, gaps = section.tables["runs"], section.tables["longest gaps"]
+    assert runs["hours"].tolist() == [pytest.approx(1199 / 3600, abs=1e-3)] * 2
+    assert runs["first record (mesh time, UTC)"].tolist() == ["2026-09-21 14:13:20"] * 2
+    assert gaps["node"].tolist() == ["a", "b"]
+    assert gaps["duration [s]"].tolist() == [pytest.approx(100, abs=1), pytest.approx(10, abs=1)]
+    assert gaps["start [s]"].tolist() == [pytest.approx(599, abs=1), pytest.approx(299, abs=1)]
+    assert "2 gaps while a node was there" in section.lines[1]
+    assert len(section.figures) == 1
 
 
 def test_one_room_at_a_time(frame: pd.DataFrame) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,14 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
+from chronoflux.analysis.chance import assess
 from chronoflux.analysis.response import (
     dose_response,
     epoch_response,
     recovery_time,
-    spread,
     superpose,
     superposed_epochs,
 )
+from chronoflux.analysis.result import Result
+from chronoflux.analysis.spreading import spread
+from chronoflux.analysis.surrogates import event_shuffles
 from chronoflux.errors import ParameterError
 from tests.test_analysis_criticality import ar
 
@@ -102,6 +106,36 @@ def test_a_response_is_judged_over_all_moments() -> None:
         epoch_response(none[0], count=18)
     with pytest.raises(ParameterError, match="varies"):
         epoch_response(superpose(lag, np.ones((5, 25))))
+
+
+def test_few_events_are_no_evidence_either_way() -> None:
+    """Where not even a response in every event could be told from chance, none is given a p."""
+    lag = np.arange(-5.0, 10)
+    courses = np.where(lag >= 0, 1.0, 0.0) + 0.01 * np.random.default_rng(3).normal(size=(6, len(lag)))
+    few, enough = (epoch_response(superpose(lag, courses[:n], resamples=100)) for n in (5, 6))
+    assert (few.p, few.surrogates, few.n) == (None, 0, 5)
+    assert few.value == pytest.approx(1, abs=0.05)
+    assert few.reading.endswith("5 events are too few to tell it from chance: at least 6")
+    assert (enough.p, enough.surrogates) == (1 / 32, 31)  # all ways to give six signs, once each
+
+
+def test_a_response_is_judged_by_events_at_other_moments() -> None:
+    """With shuffled events instead of signs: a planted response is beyond chance, one of noise is not."""
+    rng = np.random.default_rng(9)
+    t = np.arange(2000.0)
+    noise = rng.normal(size=len(t))
+    events = np.sort(rng.choice(np.arange(50.0, 1950), 40, replace=False))
+    kicked = noise + 2.0 * np.isin(t, events)
+
+    def change(x: np.ndarray, t: np.ndarray, events: np.ndarray) -> Result:
+        return epoch_response(superposed_epochs(x, t, events, resamples=100), count=0)
+
+    shuffled = partial(event_shuffles, start=float(t[0]), end=float(t[-1]))
+    options = {"which": 2, "tail": "both", "count": 39, "surrogate": shuffled}
+    found = assess(change, kicked, t, events, **options)
+    assert (found.p, found.surrogates, found.uncertainty) == (0.05, 39, None)
+    assert found.reading.count("chance") == 1
+    assert float(assess(change, noise, t, events, **options).p or 0) > 0.05
 
 
 def test_recovery_of_an_exponential() -> None:

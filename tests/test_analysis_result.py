@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
+from chronoflux.analysis.information import mutual_information_nats
 from chronoflux.analysis.result import Result
 
 
@@ -39,3 +41,13 @@ def test_a_result_is_a_number_and_a_series() -> None:
     assert (bits.value, bits.uncertainty, bits.unit) == (pytest.approx(1), pytest.approx(2), "bits")
     with pytest.raises(ValueError, match="not in nats"):
         bits.in_bits()
+
+
+def test_what_is_read_agrees_with_what_is_printed() -> None:
+    """A reading that names the amount names it in the unit of the value, also in bits."""
+    x = np.random.default_rng(1).normal(size=(2, 500))
+    nats = mutual_information_nats(x[0], x[0] + x[1])
+    bits = nats.in_bits()
+    assert f"{nats.value:.2g} nats" in nats.reading
+    assert f"{bits.value:.2g} bits" in bits.reading
+    assert "nats" not in repr(bits)

@@ -138,7 +138,7 @@ def test_plv_of_two_series_is_that_of_their_difference() -> None:
     found = phase_locking_value(a, b)
     assert found.value == phase_locking(a - b).plv
     assert (found.n, found.masked, found.unit) == (3, 1, "1")
-    with pytest.raises(ParameterError, match="one length"):
+    with pytest.raises(ParameterError, match="as many samples"):
         phase_locking_value(a, b[:3])
 
 

@@ -163,6 +163,10 @@ def test_any_model_can_be_swept(serial: Serial, tmp_path: Path) -> None:
     [
         {"measure": "Q"},
         {"measure": []},
+        {"measure": 3},
+        {"measure": [None]},
+        {"every": 0.008},
+        {"duration": 0.01},
         {"replicates": 0},
         {"duration": -1},
         {"every": 0.1},

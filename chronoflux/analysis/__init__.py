@@ -36,7 +36,6 @@ if TYPE_CHECKING:
         dose_response,
         epoch_response,
         recovery_time,
-        spread,
         superposed_epochs,
     )
     from chronoflux.analysis.result import Result
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
         pairs,
         times_to_sync,
     )
+    from chronoflux.analysis.spreading import spread
     from chronoflux.analysis.surrogates import block_shuffles, circular_shifts, event_shuffles, iaaft
     from chronoflux.analysis.synchrony import (
         chimera_index,
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
         time_to_sync,
         weighted_phase_lag_index,
     )
-    from chronoflux.analysis.tables import side_by_side, together
+    from chronoflux.analysis.tables import gaps, side_by_side, together
 
 _ROOMS = {
     "chance": ("assess", "false_discovery", "maximum_statistic", "null_band", "p_value"),
@@ -74,17 +74,18 @@ _ROOMS = {
         "transfer_entropy_by_shift_nats",
     ),
     "integration": ("emergence_nats", "o_information_nats", "phi_r_nats", "phi_wms_nats"),
-    "response": ("dose_response", "epoch_response", "recovery_time", "spread", "superposed_epochs"),
+    "response": ("dose_response", "epoch_response", "recovery_time", "superposed_epochs"),
     "result": ("Result",),
     "room_events": ("event_dose_response", "event_epochs", "spreads"),
     "rooms": ("each_node", "information_flow", "locked", "pair_matrix", "pairs", "times_to_sync"),
+    "spreading": ("spread",),
     "surrogates": ("block_shuffles", "circular_shifts", "event_shuffles", "iaaft"),
     "synchrony": (
         *("chimera_index", "frequency_difference", "local_order", "locked_intervals", "metastability"),
         *("order_parameter", "phase_lag_index", "phase_locking", "phase_locking_value", "time_to_sync"),
         "weighted_phase_lag_index",
     ),
-    "tables": ("side_by_side", "together"),
+    "tables": ("gaps", "side_by_side", "together"),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -122,6 +123,7 @@ __all__ = [
     "event_shuffles",
     "false_discovery",
     "frequency_difference",
+    "gaps",
     "iaaft",
     "information_flow",
     "lempel_ziv",

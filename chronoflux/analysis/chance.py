@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chronoflux.analysis.checks import Floats, fraction, series, whole
+from chronoflux.analysis.checks import Floats, fraction, numbers, series, whole
 from chronoflux.analysis.result import Result
 from chronoflux.analysis.surrogates import Maker, block_shuffles, circular_shifts, iaaft
 from chronoflux.errors import ParameterError
@@ -18,7 +18,8 @@ from chronoflux.model.metrics import null_order
 
 Tail = Literal["greater", "less", "both"]
 
-_P_VALUE = "Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9, 39, 2010"
+P_VALUE = "Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9, 39, 2010"
+"""Where p-values by surrogates are from."""
 
 
 class NullBand(NamedTuple):
@@ -46,6 +47,8 @@ def null_band(n: int, *, level: float = 0.95) -> NullBand:
 
 def p_value(value: float, null: ArrayLike, *, tail: Tail = "greater", level: float = 0.05) -> float:
     """``(b + 1) / (m + 1)``, b of m surrogates being at least as extreme: never 0.
+
+    Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9, 39, 2010.
 
     Parameters
     ----------
@@ -88,7 +91,7 @@ def maximum_statistic(values: ArrayLike, null: ArrayLike, *, level: float = 0.05
         The same of m surrogates, shape (m, k).
     """
     found = series("values", values, least=1, varies=False)
-    surrogates = np.asarray(null, dtype=np.float64)
+    surrogates = numbers("null", null)
     if surrogates.ndim != 2 or surrogates.shape[1] != len(found) or not np.isfinite(surrogates).all():
         raise ParameterError("null", surrogates.shape, f"finite, of shape (surrogates, {len(found)})")
     _enough(len(surrogates), level)
@@ -150,7 +153,7 @@ def assess(
     The p-value compares with `count` surrogates of one of the arrays. The uncertainty is the spread of the
     measure over `segments` equal stretches in a row, over the root of their number (batch means; Law and
     Kelton, Simulation Modeling and Analysis, 2000): it holds if the segments are long beside the memory, and
-    is None when a segment is too short to be measured.
+    is None when a segment is too short to be measured, or when the arrays are not of one length.
 
     Two phases that each turn evenly stay locked however they are shifted: a locking value between them says
     nothing of coupling, and p will say so. Their frequencies must differ when they are left alone.
@@ -175,7 +178,7 @@ def assess(
     ParameterError
         When the measure refuses the arrays, or `count` cannot support `level`.
     """
-    given = [np.asarray(array, dtype=np.float64) for array in arrays]
+    given = [numbers(f"array {i}", array) for i, array in enumerate(arrays)]
     if not 0 <= which < len(given):
         raise ParameterError("which", which, f"one of the {len(given)} arrays, from 0")
     _enough(count, level / (2 if tail == "both" else 1))
@@ -186,7 +189,8 @@ def assess(
         null[i] = float(measure(*given[:which], replaced, *given[which + 1 :], **options))
     p = p_value(result.value, null, tail=tail, level=level)
     verdict = "more than chance" if p <= level else "chance may give as much"
-    reading = f"{result.reading}; {verdict}" if result.reading else verdict
+    verdict = "" if result.undecided else verdict
+    reading = "; ".join(words for words in (result.reading, verdict) if words)
     spread = _batch_error(measure, given, segments, options)
     return result.replace(p=p, surrogates=count, uncertainty=spread, reading=reading)
 
@@ -208,7 +212,9 @@ def _batch_error(
     measure: Callable[..., Result], arrays: list[Floats], segments: int, options: dict[str, Any]
 ) -> float | None:
     whole("segments", segments, 2)
-    length = min(map(len, arrays)) // segments
+    if len({len(array) for array in arrays}) > 1:  # such as a series and the moments of its events
+        return None
+    length = len(arrays[0]) // segments
     stretches = [slice(i * length, (i + 1) * length) for i in range(segments)]
     try:
         found = [float(measure(*(array[part] for array in arrays), **options)) for part in stretches]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,27 @@ from numpy.typing import ArrayLike, NDArray
 from chronoflux.errors import ParameterError, UsageError
 
 Floats = NDArray[np.float64]
+
+
+def numbers(name: str, values: ArrayLike) -> Floats:
+    """Real numbers of any shape, as float64; NaN may be among them.
+
+    Raises
+    ------
+    ParameterError
+        For what is not a number, for complex numbers, of which a part would be lost, and for dates, whose
+        unit would be.
+    """
+    try:
+        kind = (values if hasattr(values, "dtype") else np.asarray(values)).dtype.kind
+        found = np.asarray(values, dtype=np.float64) if kind not in "cmM" else None
+    except (TypeError, ValueError) as error:
+        raise ParameterError(name, values, f"numbers ({error})") from error
+    if kind == "c":
+        raise ParameterError(name, "complex numbers", "real ones: their abs() or np.angle()")
+    if found is None:
+        raise ParameterError(name, "dates or times", "plain numbers: seconds since one of them")
+    return found
 
 
 def series(name: str, values: ArrayLike, *, least: int = 2, varies: bool = True) -> Floats:
@@ -22,7 +45,7 @@ def series(name: str, values: ArrayLike, *, least: int = 2, varies: bool = True)
         When it is not one-dimensional, shorter than `least`, holds NaN or infinity, or, with `varies`, is
         constant.
     """
-    found = _numbers(name, values)
+    found = numbers(name, values)
     if found.ndim != 1:
         raise ParameterError(name, found.shape, "a series of shape (n,)")
     gaps = int(np.count_nonzero(~np.isfinite(found)))
@@ -35,10 +58,32 @@ def series(name: str, values: ArrayLike, *, least: int = 2, varies: bool = True)
 
 def columns(name: str, values: ArrayLike) -> Floats:
     """Samples as rows, shape (n, d), float64; a series (n,) is one column. NaN may be among them."""
-    found = _numbers(name, values)
+    found = numbers(name, values)
     if found.ndim not in (1, 2) or (found.ndim == 2 and not found.shape[1]):
         raise ParameterError(name, found.shape, "shape (n,), or (n, d) with d ≥ 1")
-    return found.reshape(len(found), -1)
+    return found[:, None] if found.ndim == 1 else found
+
+
+def gappy(name: str, values: ArrayLike) -> Floats:
+    """A series with gaps, shape (n,), as float64: whatever is not finite is NaN."""
+    found = numbers(name, values)
+    if found.ndim != 1:
+        raise ParameterError(name, found.shape, "a series of shape (n,)")
+    return np.where(np.isfinite(found), found, np.nan)
+
+
+def growing(name: str, values: ArrayLike, *, least: int = 2) -> Floats:
+    """Times in s: an unbroken series, each greater than the one before.
+
+    Raises
+    ------
+    ParameterError
+        Also when one is not.
+    """
+    found = series(name, values, least=least, varies=False)
+    if len(found) > 1 and not np.diff(found).min() > 0:
+        raise ParameterError(name, "not growing", "growing times in s")
+    return found
 
 
 def same_length(**arrays: Floats) -> None:
@@ -75,7 +120,8 @@ def varying(name: str, values: Floats) -> Floats:
 
 def whole(name: str, value: int, least: int, most: int | None = None) -> int:
     """A whole number from `least` to `most`."""
-    if int(value) != value or value < least or (most is not None and value > most):
+    given = isinstance(value, Real) and math.isfinite(value) and int(value) == value
+    if not given or value < least or (most is not None and value > most):
         allowed = f"a whole number, at least {least}" + (f" and at most {most}" if most is not None else "")
         raise ParameterError(name, value, allowed)
     return int(value)
@@ -83,7 +129,7 @@ def whole(name: str, value: int, least: int, most: int | None = None) -> int:
 
 def fraction(name: str, value: float) -> float:
     """A number between 0 and 1, both excluded."""
-    if not 0 < value < 1:
+    if not isinstance(value, Real) or not 0 < value < 1:
         raise ParameterError(name, value, "between 0 and 1")
     return float(value)
 
@@ -101,13 +147,6 @@ def library(name: str, what: str) -> Any:
     except ModuleNotFoundError as error:
         package = name.partition(".")[0]
         raise UsageError(f"{what} needs {package}: python -m pip install 'chronoflux[analysis]'") from error
-
-
-def _numbers(name: str, values: ArrayLike) -> Floats:
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ParameterError(name, values, f"numbers ({error})") from error
 
 
 def _enough(name: str, found: Floats, least: int, varies: bool) -> Floats:

@@ -67,8 +67,22 @@ def variance_and_lag1(x: ArrayLike) -> tuple[Result, Result]:
     source = "Scheffer and others, Nature 461, 53, 2009"
     n = len(values)
     return (
-        Result(name="variance", value=float(variance), unit="unit of x, squared", n=n, source=source),
-        Result(name="lag-1 correlation", value=float(lag1), unit="1", n=n, source=source),
+        Result(
+            name="variance",
+            value=float(variance),
+            unit="unit of x, squared",
+            n=n,
+            reading="grows with the lag-1 correlation where a state loses its hold",
+            source=source,
+        ),
+        Result(
+            name="lag-1 correlation",
+            value=float(lag1),
+            unit="1",
+            n=n,
+            reading="0: forgotten after a step; towards 1: ever slower to come back",
+            source=source,
+        ),
     )
 
 

@@ -47,7 +47,8 @@ def mutual_information_nats(
 ) -> Result:
     """``I(X; Y)``, or ``I(X; Y | Z)`` with a `condition`, in nats.
 
-    Gaussian: ``½ ln(|Σ_xz| |Σ_yz| / (|Σ_z| |Σ_xyz|))``; of two variables ``−½ ln(1 − ρ²)``.
+    Gaussian: ``½ ln(|Σ_xz| |Σ_yz| / (|Σ_z| |Σ_xyz|))``; of two variables ``−½ ln(1 − ρ²)`` (Cover and Thomas,
+    Elements of Information Theory, 2006, chapter 8).
 
     Parameters
     ----------
@@ -152,6 +153,8 @@ def transfer_entropy_by_shift_nats(
     source: ArrayLike, target: ArrayLike, *, lag: int = 1, history: int = 1
 ) -> Floats:
     """Gaussian transfer entropy for every circular shift of the source at once, in nats; float64 (m,).
+
+    Formula and source as of :func:`transfer_entropy_nats`.
 
     Element s is that of the source moved s steps later, element 0 the value itself (at the series' start
     the source's end takes the place of what came before): a whole null distribution for a few Fourier

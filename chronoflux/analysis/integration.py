@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chronoflux.analysis.checks import Floats, columns, complete, same_length, varying, whole
+from chronoflux.analysis.checks import Floats, columns, complete, numbers, same_length, varying, whole
 from chronoflux.analysis.information import SINGULAR, Method, gaussian_information, information
 from chronoflux.analysis.result import Result
 from chronoflux.errors import ParameterError
@@ -145,7 +145,7 @@ def emergence_nats(
     lag, method, k
         Steps ahead, from 1; see :mod:`chronoflux.analysis.information`.
     """
-    parts = np.asarray(micro, dtype=np.float64)
+    parts = numbers("micro", micro)
     parts = parts[..., None] if parts.ndim == 2 else parts
     if parts.ndim != 3 or not parts.size:
         raise ParameterError("micro", parts.shape, "shape (n, parts) or (n, parts, d)")
@@ -164,7 +164,7 @@ def emergence_nats(
     delta = float((told[-1, :-1] - told[:-1, :-1].sum(axis=0)).max())
     gamma = float(told[-1, :-1].max())
 
-    def result(name: str, value: float, reading: str) -> Result:
+    def result(name: str, value: float, reading: str, *, undecided: bool = False) -> Result:
         return Result(
             name=name,
             value=value,
@@ -173,12 +173,27 @@ def emergence_nats(
             masked=masked,
             reading=reading,
             source=_EMERGENCE,
+            undecided=undecided,
         )
 
     return Emergence(
-        result("causal emergence Ψ", psi, _above(psi, "the whole tells more than its parts do")),
-        result("downward causation Δ", delta, _above(delta, "the macro variable acts on a part")),
-        result("causal decoupling Γ", gamma, "0, with Ψ above 0, would mean that the macro goes its own way"),
+        result(
+            "causal emergence Ψ",
+            psi,
+            _above(psi, "the whole tells more than its parts do"),
+            undecided=not psi > 0,
+        ),
+        result(
+            "downward causation Δ",
+            delta,
+            _above(delta, "the macro variable acts on a part"),
+            undecided=not delta > 0,
+        ),
+        result(
+            "causal decoupling Γ",
+            gamma,
+            "the most it tells of a part; 0, with Ψ above 0: it goes its own way",
+        ),
     )
 
 

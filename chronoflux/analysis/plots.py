@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from chronoflux.analysis.chance import null_band
 from chronoflux.analysis.checks import Floats, library, series, whole
 from chronoflux.analysis.response import Epochs
+from chronoflux.analysis.synchrony import runs
 from chronoflux.analysis.tables import side_by_side
 from chronoflux.errors import ParameterError
 
@@ -171,10 +172,27 @@ def locked_intervals(locked: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return axes
 
 
+def on_record(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """When each node is on record, a row a node; from :func:`chronoflux.analysis.tables.side_by_side`."""
+    axes = _axes(ax)
+    times = np.asarray(table.index, dtype=np.float64)
+    scale, unit = _time_unit(float(times[-1]))
+    for row, node in enumerate(table.columns):
+        spans = times[runs(table[node].notna().to_numpy(np.bool_))] / scale
+        width = float(table.attrs["step"]) / scale  # a record stands for a step
+        bars = [(start - width / 2, end - start + width) for start, end in spans]
+        axes.broken_barh(bars, (row - 0.35, 0.7), color=COLOURS[0])
+    axes.set(xlabel=f"mesh time [{unit}]", ylabel="on record [node]", xlim=(0, times[-1] / scale))
+    axes.set_yticks(range(len(table.columns)), [*map(_text, table.columns)])
+    axes.invert_yaxis()
+    return axes
+
+
 def epochs(found: Epochs, *, label: str = "change of H [1]", ax: Axes | None = None) -> Axes:
     """The mean course round events with its bootstrap band; `label`: the quantity and its unit."""
     axes = _axes(ax)
-    axes.fill_between(found.lag, found.low, found.high, color=COLOURS[0], alpha=0.25, lw=0, label="band")
+    band = f"{100 * found.level:g} % band"
+    axes.fill_between(found.lag, found.low, found.high, color=COLOURS[0], alpha=0.25, lw=0, label=band)
     axes.plot(found.lag, found.mean, color=COLOURS[0], lw=1.6, label=f"mean of {len(found.courses)}")
     axes.axvline(0, color="0.3", ls=":", lw=1)
     axes.axhline(0, color="0.6", lw=0.8, zorder=0)
@@ -221,6 +239,11 @@ def spectrum(x: ArrayLike, step: float, *, unit: str = "1", ax: Axes | None = No
     signal = library("scipy.signal", "the spectrum")
     frequency, power = signal.welch(values, fs=1 / step, nperseg=len(values) // 8 // 2 * 2)
     axes.loglog(frequency[1:], power[1:], color=COLOURS[0], lw=1.3)
+    ticker = library("matplotlib.ticker", "the spectrum")
+    if frequency[-1] < 100 * frequency[1]:  # few powers of ten to label
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     axes.set(xlabel="frequency [Hz]", ylabel=f"power spectral density [{_per_hertz(unit)}]")
     return axes
 

@@ -9,10 +9,13 @@ import base64
 import html
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from chronoflux.analysis.chance import P_VALUE
 from chronoflux.analysis.sections import SECTIONS, Section, Study
 from chronoflux.analysis.tables import of_room
 from chronoflux.errors import ChronofluxError
@@ -29,6 +32,7 @@ class Report:
 
     name: str
     sections: list[Section]
+    methods: str
 
     def text(self) -> str:
         """What was found, without pictures."""
@@ -44,9 +48,10 @@ class Report:
             body.append(f'<h2 id="s{i}">{html.escape(section.title)}</h2>')
             body += [f"<p>{html.escape(line)}</p>" for line in section.lines]
             body += [_picture(figure, section.title) for figure in section.figures]
-            body += [_table(table) for table in section.tables]
+            body += [_table(rows, table) for rows, table in section.tables.items()]
         sources = dict.fromkeys(source for section in self.sections for source in section.sources)
-        body.append(f"<h2 id='methods'>Methods</h2>\n<p>{_METHODS} ChronoFlux {VERSION}.</p>\n<ul>")
+        sources[f"p-values by surrogates: {P_VALUE}"] = None
+        body.append(f"<h2 id='methods'>Methods</h2>\n<p>{html.escape(self.methods)}</p>\n<ul>")
         body += [f"<li>{html.escape(source)}</li>" for source in sources]
         return _PAGE.format(title=html.escape(self.name), body="\n".join([*body, "</ul>"]))
 
@@ -92,14 +97,28 @@ def study_room(
             section.lines.append(f"not measured: {error}")
         sections.append(section)
     rooms = chosen["room"].dropna().unique()
-    return Report(f"ChronoFlux: {rooms[0] if len(rooms) else 'a room without a name'}", sections)
+    name = rooms[0] if len(rooms) else "a room without a name"
+    return Report(f"ChronoFlux: {name}", sections, _methods(study))
 
 
-def _table(table: pd.DataFrame) -> str:
+def _methods(study: Study) -> str:
+    """What all measures have in common, what chance was drawn from, and with which versions it was done."""
+    used = []
+    for package in ("numpy", "scipy", "pandas", "matplotlib", "ruptures"):
+        with suppress(PackageNotFoundError):
+            used.append(f"{package} {version(package)}")
+    return (
+        f"{_METHODS} Chance was judged by {study.surrogates} surrogates where no other number is given, "
+        f"drawn from seed {study.seed}: the same logs, options and versions give the same report. "
+        f"ChronoFlux {VERSION}, {', '.join(used)}."
+    )
+
+
+def _table(name: str, table: pd.DataFrame) -> str:
     """A table, folded up when it is long."""
     short = "open" if len(table) <= SHORT else ""
     rows = table.to_html(index=False, border=0)
-    return f"<details {short}><summary>{len(table)} rows</summary><div>{rows}</div></details>"
+    return f"<details {short}><summary>{len(table)} {name}</summary><div>{rows}</div></details>"
 
 
 def _picture(figure: Figure, title: str) -> str:

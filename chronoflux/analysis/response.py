@@ -1,4 +1,4 @@
-"""What follows an event: epochs laid over each other, recovery, dose and response, spread to others."""
+"""What follows an event: epochs laid over each other, recovery, dose and response."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chronoflux.analysis.checks import Floats, complete, fraction, same_length, series, whole
+from chronoflux.analysis.checks import Floats, complete, fraction, gappy, growing, same_length, series, whole
 from chronoflux.analysis.result import Result
 from chronoflux.errors import ParameterError
 
@@ -20,7 +20,7 @@ MOST_RESAMPLED = 2000
 class Epochs(NamedTuple):
     """The mean course round events: `lag` in s (m,), `mean`, `low`, `high` (m,), all `courses` (n, m).
 
-    `left_out` counts the events whose epoch is not wholly on record.
+    `left_out` counts the events whose epoch is not wholly on record; `level` is that of the band.
     """
 
     lag: Floats
@@ -29,6 +29,7 @@ class Epochs(NamedTuple):
     high: Floats
     courses: Floats
     left_out: int
+    level: float = 0.95
 
 
 class Response(NamedTuple):
@@ -99,11 +100,9 @@ def epoch_courses(
 
     Arguments as of :func:`superposed_epochs`; with several records these are stacked and superposed.
     """
-    values, times = np.asarray(x, dtype=np.float64), series("t", t, least=2)
+    values, times = gappy("x", x), growing("t", t)
     moments = series("events", events, least=0, varies=False)
     same_length(x=values, t=times)
-    if np.diff(times).min() <= 0:
-        raise ParameterError("t", "not growing", "growing times in s")
     longest = 2.5 * float(np.median(np.diff(times))) if gap is None else gap
     return _interpolated(values, times, moments[:, None] + lag, longest)
 
@@ -131,11 +130,11 @@ def superpose(
     mean = courses.mean(axis=0)
     if n > MOST_RESAMPLED:
         half = NormalDist().inv_cdf((1 + level) / 2) * courses.std(axis=0) / math.sqrt(n)
-        return Epochs(lag, mean, mean - half, mean + half, courses, left_out)
+        return Epochs(lag, mean, mean - half, mean + half, courses, left_out, level)
     rng = np.random.default_rng(seed)
     shares = rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n  # how often each event was drawn
     low, high = np.quantile(shares @ courses, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return Epochs(lag, mean, low, high, courses, left_out)
+    return Epochs(lag, mean, low, high, courses, left_out, level)
 
 
 def epoch_response(found: Epochs, *, count: int = 199, level: float = 0.05, seed: int = 0) -> Result:
@@ -144,16 +143,20 @@ def epoch_response(found: Epochs, *, count: int = 199, level: float = 0.05, seed
     The moment with the greatest ``|Σ c| / √(Σ c²)`` over the courses c. Its p-value compares that with the
     greatest over all moments when each whole course is given a sign at random (Winkler and others,
     NeuroImage 92, 381, 2014): so, other than a band at one moment, it allows for having looked at all. It
-    takes the events as independent, and chance as often upwards as downwards.
+    takes the events as independent, and chance as often upwards as downwards. Ways to give signs that are
+    fewer than `count` are taken once each. n events give ``2^(1−n)`` at least: above `level` there is no p.
 
     Parameters
     ----------
     found
         From :func:`superposed_epochs` with a baseline, so that no response is 0.
     count
-        How many times signs are drawn.
+        How many times signs are drawn; 0: no p-value, as when :func:`~chronoflux.analysis.chance.assess`
+        judges by :func:`~chronoflux.analysis.surrogates.event_shuffles` instead.
     """
-    whole("count", count, math.ceil(1 / fraction("level", level) - 1e-9) - 1)
+    fraction("level", level)
+    if count:
+        whole("count", count, math.ceil(1 / level - 1e-9) - 1)
     after = found.lag >= 0
     courses, lag = found.courses[:, after], found.lag[after]
     n = len(courses)
@@ -161,11 +164,16 @@ def epoch_response(found: Epochs, *, count: int = 199, level: float = 0.05, seed
     if not size.any():
         raise ParameterError("epochs", "0 after every event", "a quantity that varies")
     size[size == 0] = np.inf
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], (count, n))
-    null = (np.abs(signs @ courses) / size).max(axis=1)
     seen = np.abs(courses.sum(axis=0)) / size
     top = int(np.argmax(seen))
-    p = (1 + int(np.count_nonzero(null >= seen[top] - 1e-12))) / (count + 1)
+    needed = math.ceil(1 - math.log2(level) - 1e-9)
+    p, verdict = None, f"{n} events are too few to tell it from chance: at least {needed}" if count else ""
+    if count and n >= needed:
+        signs = _signs(n, count, np.random.default_rng(seed))
+        null = (np.abs(signs @ courses) / size).max(axis=1)
+        count = len(signs)
+        p = (1 + int(np.count_nonzero(null >= seen[top] - 1e-12))) / (count + 1)
+        verdict = _verdict(p, level)
     return Result(
         name="response to the event",
         value=float(courses[:, top].mean()),
@@ -174,11 +182,20 @@ def epoch_response(found: Epochs, *, count: int = 199, level: float = 0.05, seed
         masked=found.left_out,
         uncertainty=float(courses[:, top].std(ddof=1)) / math.sqrt(n),
         p=p,
-        surrogates=count,
-        reading=f"{lag[top]:g} s after it; {_verdict(p, level)}",
+        surrogates=count if p is not None else 0,
+        reading="; ".join(words for words in (f"{lag[top]:g} s after it", verdict) if words),
         source="superposed epochs: Chree, Philosophical Transactions A 212, 75, 1913; random signs: Winkler, "
         "Ridgway, Webster, Smith, Nichols, NeuroImage 92, 381, 2014",
     )
+
+
+def _signs(n: int, count: int, rng: np.random.Generator) -> Floats:
+    """Signs for n courses, a row each time; where there are fewer ways, each once (but for all alike)."""
+    if n - 1 > math.log2(count):
+        minus = rng.integers(0, 2, (count, n))
+    else:
+        minus = np.arange(1, 2 ** (n - 1))[:, None] >> np.arange(n) & 1
+    return np.where(minus, -1.0, 1.0)
 
 
 def _interpolated(values: Floats, times: Floats, at: Floats, longest: float) -> Floats:
@@ -206,7 +223,7 @@ def recovery_time(lag: ArrayLike, course: ArrayLike, *, fraction_left: float = 1
     lag, course
         Times since the event in s, growing, and the course, shape (n,).
     """
-    times, values = series("lag", lag, least=3), series("course", course, least=3)
+    times, values = growing("lag", lag, least=3), series("course", course, least=3)
     same_length(lag=times, course=values)
     fraction("fraction_left", fraction_left)
     after = times >= 0
@@ -245,9 +262,8 @@ def dose_response(
     unit
         The unit of the slope, for the reader.
     """
-    doses, responses = np.asarray(dose, dtype=np.float64), np.asarray(response, dtype=np.float64)
-    if doses.ndim != 1 or doses.shape != responses.shape:
-        raise ParameterError("dose, response", (doses.shape, responses.shape), "two series of one length")
+    doses, responses = gappy("dose", dose), gappy("response", response)
+    same_length(dose=doses, response=responses)
     (doses, responses), masked = complete("events", doses, responses, least=5)
     series("dose", doses), series("response", responses)
     whole("count", count, 199)
@@ -319,66 +335,3 @@ def _ranks(values: Floats) -> Floats:
     ends = np.cumsum(counts)
     ranks: Floats = (ends - (counts + 1) / 2)[inverse]
     return ranks
-
-
-class Spread(NamedTuple):
-    """How a course passes from one peer to another: its `delay` in s, and the `correlation` there."""
-
-    delay: Result
-    correlation: Result
-
-
-def spread(
-    source: ArrayLike, target: ArrayLike, *, step: float, longest: float, count: int = 199, seed: int = 0
-) -> Spread:
-    """The delay at which a target follows a source most closely, and whether it follows at all.
-
-    The lag from −`longest` to `longest` with the greatest cross-correlation; negative when the target is
-    ahead. Its p-value compares that maximum, over all these lags, with the maxima when the source is turned
-    round by `count` numbers of steps, all at once by Fourier transforms.
-
-    Parameters
-    ----------
-    source, target
-        Unbroken series on the same even steps of `step` s, shape (n,).
-    """
-    x, y = series("source", source, least=20), series("target", target, least=20)
-    same_length(source=x, target=y)
-    if not step > 0:
-        raise ParameterError("step", step, "above 0 s")
-    n, reach = len(x), int(longest / step + 1e-9)
-    if not 1 <= reach < n // 4:
-        raise ParameterError("longest", longest, f"from {step:g} s to a quarter of the record")
-    around = correlation_around(x, y)
-    lags = np.arange(-reach, reach + 1)
-    value, best = float(around[lags].max()), int(lags[np.argmax(around[lags])])
-    shifts = np.arange(2 * reach + 1, n - 2 * reach)
-    whole("count", count, 19, len(shifts))
-    chosen = np.random.default_rng(seed).permutation(shifts)[:count]
-    null = around[(lags + chosen[:, None]) % n].max(axis=1)
-    p = (1 + int(np.count_nonzero(null >= value))) / (count + 1)
-    follows = f"the target follows after {best * step:g} s" if p <= 0.05 else "it may be chance"
-    delay = Result(
-        name="delay",
-        value=best * step,
-        unit="s",
-        n=n,
-        p=p,
-        surrogates=count,
-        reading=follows,
-        source="cross-correlation; Quian Quiroga and others, Physical Review E 65, 041903, 2002",
-    )
-    return Spread(delay, delay.replace(name="correlation at that delay", value=value, unit="1"))
-
-
-def correlation_around(x: ArrayLike, y: ArrayLike) -> Floats:
-    """The correlation of y with x turned round by 0, 1, … n − 1 steps, by Fourier transforms: float64 (n,).
-
-    ``x, y``: unbroken series of one length, shape (n,). Element s is high where y follows x after s steps.
-    """
-    a, b = series("x", x), series("y", y)
-    same_length(x=a, y=b)
-    n = len(a)
-    a, b = (a - a.mean()) / a.std(), (b - b.mean()) / b.std()
-    found: Floats = np.fft.irfft(np.fft.rfft(b) * np.fft.rfft(a).conj(), n) / n
-    return found

@@ -28,6 +28,8 @@ class Result:
         surrogates for a p by a formula.
     reading
         One line in words.
+    undecided
+        Whether the value tells nothing either way, whatever its p.
     source
         Where the formula is from.
     """
@@ -42,6 +44,7 @@ class Result:
     surrogates: int = 0
     reading: str = ""
     source: str = ""
+    undecided: bool = False
 
     def __float__(self) -> float:
         return self.value
@@ -62,7 +65,9 @@ class Result:
             raise ValueError(f"{self.name} is measured in {self.unit}, not in nats")
         nat = 1.4426950408889634
         spread = None if self.uncertainty is None else self.uncertainty * nat
-        return replace(self, value=self.value * nat, uncertainty=spread, unit="bits")
+        told, bits = (max(value, 0.0) for value in (self.value, self.value * nat))
+        reading = self.reading.replace(f"{told:.2g} nats", f"{bits:.2g} bits")
+        return replace(self, value=self.value * nat, uncertainty=spread, unit="bits", reading=reading)
 
     def __repr__(self) -> str:
         unit = "" if self.unit == "1" else f" {self.unit}"

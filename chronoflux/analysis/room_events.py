@@ -12,13 +12,13 @@ from chronoflux.analysis.checks import Floats
 from chronoflux.analysis.response import (
     Epochs,
     Response,
-    correlation_around,
     dose_response,
     epoch_courses,
     epoch_lags,
     superpose,
 )
 from chronoflux.analysis.rooms import quick_length, turns
+from chronoflux.analysis.spreading import correlation_around
 from chronoflux.analysis.tables import mesh_time, of_room, side_by_side, telemetry_of, together
 from chronoflux.errors import ParameterError
 

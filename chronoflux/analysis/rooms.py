@@ -149,6 +149,8 @@ def locked(
     rows = []
     for a, b in _pairs(psi) if len(psi) >= samples else ():
         differences = (psi[a] - psi[b]).to_numpy()
+        if not np.isfinite(differences).any():
+            continue
         for start, end in locked_intervals(differences, psi.index, window=samples, threshold=threshold):
             rows.append({"a": a, "b": b, "start": start, "end": end, "duration": end - start})
     found = pd.DataFrame(rows, columns=["a", "b", "start", "end", "duration"])
@@ -176,7 +178,10 @@ def times_to_sync(
     found = {}
     for node in table:
         present = table[node].loc[table[node].first_valid_index() :]
-        found[node] = time_to_sync(present, present.index, threshold=threshold, hold=hold)
+        if len(present) > 1:
+            found[node] = time_to_sync(present, present.index, threshold=threshold, hold=hold)
+        else:  # on record at the last moment only
+            found[node] = None
     return pd.Series(found, name="time to sync [s]", dtype=np.float64)
 
 

@@ -5,7 +5,7 @@ It fills a :class:`Section`, and is a line in :data:`SECTIONS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from chronoflux.analysis.response import Epochs, epoch_response, recovery_time
 from chronoflux.analysis.result import Result
 from chronoflux.analysis.room_events import event_dose_response, event_epochs, spreads
 from chronoflux.analysis.rooms import information_flow, locked, pair_matrix, pairs
-from chronoflux.analysis.tables import side_by_side, together
+from chronoflux.analysis.tables import gaps, mesh_time, side_by_side, together
 from chronoflux.errors import ParameterError
 from chronoflux.model.events import EVENTS
 
@@ -37,6 +37,8 @@ KSG_SAMPLES, KSG_SURROGATES = 4000, 39
 DOSES = (("intent", "E"),)
 """Events that have a dose, and the field of their data that it is."""
 _CIRCULAR = "Quian Quiroga, Kraskov, Kreuz, Grassberger, Physical Review E 65, 041903, 2002"
+MOST_GAPS = 100
+"""The longest gaps are listed, so many at most."""
 FAULTS = ("torn", "bad", "gaps", "missing", "repeats", "clock_steps", "dropped", "superseded")
 """What of the reader's report is told."""
 
@@ -65,7 +67,8 @@ class Section:
     title: str
     lines: list[str] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
-    tables: list[pd.DataFrame] = field(default_factory=list)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    """By what their rows are."""
     sources: list[str] = field(default_factory=list)
 
 
@@ -73,30 +76,49 @@ def overview(study: Study, section: Section) -> None:
     """Runs, how long they are, and what is missing in them."""
     import pandas as pd
 
-    table = side_by_side(study.frame, "H")
+    table, holes = side_by_side(study.frame, "H"), gaps(study.frame)
     rows = []
     for (node, run), records in study.frame.groupby(["node", "run"], dropna=False):
+        dated = records[records["at"].notna()]
+        # not the machine's own clock, by which a night passes in a minute with --speed max
+        at = mesh_time(dated if len(dated) else records)
         rows.append(
             {
                 "node": node,
                 "run": run,
-                "first record (UTC)": f"{records['time'].min():%Y-%m-%d %H:%M:%S}",
-                "hours": round((records["time"].max() - records["time"].min()).total_seconds() / 3600, 3),
+                "first record (mesh time, UTC)": f"{pd.Timestamp(at.min(), unit='s'):%Y-%m-%d %H:%M:%S}",
+                "hours": round(float(at.max() - at.min()) / 3600, 3),
                 "records": len(records),
                 "events": int(records["type"].isin(study.kinds).sum()),
             }
         )
-    section.tables.append(pd.DataFrame(rows))
+    section.tables["runs"] = pd.DataFrame(rows)
     missing = sum(table.attrs["missing"].values())
     share = missing / table.size
     hours = float(table.index[-1]) / 3600
     section.lines.append(
-        f"{len(rows)} runs of {len(table.columns)} nodes over {hours:.2f} h; "
-        f"{share:.1%} of the node-seconds are not on record"
+        f"{_count(rows, 'run')} of {_count(table.columns, 'node')} "
+        f"over {hours:.2f} h; {share:.1%} of the node-seconds are not on record"
     )
+    if len(holes):
+        longest = holes.nlargest(1, "duration").iloc[0]
+        section.lines.append(
+            f"{_count(holes, 'gap')} while a node was there, {holes['duration'].sum():.0f} s in all, "
+            f"the longest {longest['duration']:.0f} s ({longest['node']})"
+        )
+        units = {name: f"{name} [s]" for name in ("start", "end", "duration")}
+        section.tables["longest gaps"] = holes.nlargest(MOST_GAPS, "duration").rename(columns=units)
+    if len(holes) or share > 0:
+        axes = _subplots(1, 1, height=1.2 + 0.25 * len(table.columns))
+        plots.on_record(table, ax=axes[0])
+        section.figures.append(axes[0].figure)  # type: ignore[arg-type]
     faults = study.frame.attrs.get("report", {})
     found = [f"{name.replace('_', ' ')}: {faults[name]}" for name in FAULTS if faults.get(name)]
     section.lines.append("in the logs: " + ("; ".join(found) or "no damage, no gaps"))
+
+
+def _count(things: Sized, word: str) -> str:
+    return f"{len(things)} {word}{'s' * (len(things) != 1)}"
 
 
 def order(study: Study, section: Section) -> None:
@@ -122,8 +144,10 @@ def order(study: Study, section: Section) -> None:
 def synchrony(study: Study, section: Section) -> None:
     """Which nodes were locked to which, how strongly, and when."""
     table, held = pairs(study.frame), locked(study.frame)
+    if not len(table):
+        raise ParameterError("nodes", 1, "at least 2 in the room")
     units = {"dpsi": "dpsi [rad]", "df": "df [Hz]"}
-    section.tables.append(table.reset_index().round(4).rename(columns=units))
+    section.tables["pairs"] = table.reset_index().round(4).rename(columns=units)
     section.lines.append(
         f"phase-locking value of {len(table)} pairs: median {table['plv'].median():.3f}, "
         f"highest {table['plv'].max():.3f} ({_best(table['plv'])})"
@@ -153,7 +177,7 @@ def responses(study: Study, section: Section) -> None:
         try:
             drawn.append((kind, event_epochs(study.frame, kind, seed=study.seed)))
         except ParameterError as error:
-            section.lines.append(f"{kind}: not measured ({error})")
+            section.lines.append(f"{kind.replace('_', ' ')}: not measured ({error})")
     axes = _subplots(-(-len(drawn) // 2), min(2, len(drawn)), height=2.8) if drawn else []
     for (kind, found), ax in zip(drawn, axes, strict=False):
         plots.epochs(found, ax=ax).set_title(kind.replace("_", " "), fontsize=9)
@@ -166,7 +190,7 @@ def responses(study: Study, section: Section) -> None:
         try:
             slope, rank = event_dose_response(study.frame, kind, dose, seed=study.seed)
         except ParameterError as error:
-            section.lines.append(f"{kind} by {dose}: not measured ({error})")
+            section.lines.append(f"{kind.replace('_', ' ')} by {dose}: not measured ({error})")
         else:
             section.lines += [f"{kind.replace('_', ' ')}: {slope}", f"{kind.replace('_', ' ')}: {rank}"]
             section.sources.append(f"dose and response: {slope.source}; {rank.source}")
@@ -185,7 +209,8 @@ def _answer(found: Epochs, study: Study) -> str:
     except ParameterError as error:
         return f"{counted}not measured ({error})"
     words = f"H changes by {change.value:+.2g} ± {change.uncertainty:.2g}, {change.reading}"
-    words += f" (p = {change.p:.3g} by {change.surrogates} random signs, over all moments)"
+    if change.p is not None:
+        words += f" (p = {change.p:.3g} by {change.surrogates} changes of sign, over all moments)"
     if change.p is not None and change.p <= 0.05:
         back = recovery_time(found.lag, found.mean)
         words += f"; back to 1/e in {back:.1f} s" if back is not None else "; not back to 1/e within 30 s"
@@ -204,7 +229,7 @@ def levels(study: Study, section: Section) -> None:
     section.lines += [f"{len(points)} change points{places} (at least {FORGETS} s apart)", where]
     section.sources.append(
         "change points (PELT): Killick, Fearnhead, Eckley, Journal of the American Statistical Association "
-        "107, 1590, 2012"
+        "107, 1590, 2012; the package ruptures: Truong, Oudre, Vayatis, Signal Processing 167, 107299, 2020"
     )
 
 
@@ -223,7 +248,7 @@ def information(study: Study, section: Section) -> None:
     """Which nodes' H tells of which others' next one."""
     found = information_flow(study.frame, count=study.surrogates, seed=study.seed)
     table = found.reset_index().sort_values("te_nats", ascending=False).head(40).round(5)
-    section.tables.append(table.rename(columns={"te_nats": "transfer entropy [nats a step]"}))
+    section.tables["directions"] = table.rename(columns={"te_nats": "transfer entropy [nats a step]"})
     axes = _subplots(1, 1, height=6)
     plots.flow(found, ax=axes[0])
     section.figures.append(axes[0].figure)  # type: ignore[arg-type]
@@ -235,7 +260,10 @@ def information(study: Study, section: Section) -> None:
     )
     section.lines.append(_stretch(facts))
     if found["found"].any():
-        section.lines.append("two nodes that listen to a third may give this too, without a way between them")
+        section.lines.append(
+            "two nodes that listen to a third, or a start or step that all went through, may give this too, "
+            "without a way between them"
+        )
         section.lines.append(
             f"most: {_best(found['te_nats'], ' → ')}, {found['te_nats'].max():.4f} nats a step"
         )
@@ -269,7 +297,7 @@ def spreading(study: Study, section: Section) -> None:
     """Which nodes' H follows which others', and how much later."""
     found = spreads(study.frame, count=study.surrogates, seed=study.seed)
     table = found.reset_index().sort_values("correlation", ascending=False).head(40).round(5)
-    section.tables.append(table.rename(columns={"delay_s": "delay [s]"}))
+    section.tables["pairs"] = table.rename(columns={"delay_s": "delay [s]"})
     facts, sure = found.attrs, found[found["found"]]
     section.lines.append(
         f"{len(sure)} of {len(found)} pairs beyond chance (cross-correlation of the changes of H, delays up "

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chronoflux.analysis.checks import Floats, columns, series, whole
+from chronoflux.analysis.checks import Floats, columns, numbers, series, whole
 from chronoflux.errors import ParameterError
 
 Maker = Callable[[Floats, int, np.random.Generator], Iterator[Floats]]
@@ -49,7 +49,7 @@ def circular_shifts(
     ParameterError
         When there are not that many different shifts.
     """
-    values = np.asarray(x, dtype=np.float64)
+    values = numbers("x", x)
     n = len(values) if values.ndim else 0
     least = max(1, n // 20) if least is None else whole("least", least, 1)
     whole("count", count, 1)
@@ -98,6 +98,8 @@ def iaaft(x: ArrayLike, count: int, rng: np.random.Generator, *, iterations: int
 def block_shuffles(x: ArrayLike, count: int, rng: np.random.Generator, *, block: int) -> Iterator[Floats]:
     """`count` copies of x cut into blocks of `block` samples and put together in another order.
 
+    Kirch, Journal of Statistical Planning and Inference 137, 2453, 2007.
+
     The cuts fall elsewhere each time (x is first turned round by a random number of steps; a last block may
     be shorter). Blocks must be long beside the memory, and many: at least five.
 
@@ -121,12 +123,23 @@ def event_shuffles(
 ) -> Iterator[Floats]:
     """`count` sets of moments with the same waiting times in another order, from a random moment on.
 
-    The record is taken as a circle, from `start` to `end`, so each set has as many events.
+    Grün, Journal of Neurophysiology 101, 1126, 2009, of spikes. The record is taken as a circle, from `start`
+    to `end`, so each set has as many events.
 
     Parameters
     ----------
     times
         Moments of the events in s, shape (k,), k ≥ 2, between `start` and `end`.
+
+    Examples
+    --------
+    Whether x, sampled at t, changes after its events more than at moments like them::
+
+        def change(x, t, events):
+            return epoch_response(superposed_epochs(x, t, events), count=0)
+
+        assess(change, x, t, events, which=2, tail="both",
+               surrogate=partial(event_shuffles, start=t[0], end=t[-1]))
     """
     found = np.sort(series("times", times, least=2, varies=False))
     whole("count", count, 1)

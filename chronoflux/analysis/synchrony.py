@@ -9,7 +9,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chronoflux.analysis.checks import Floats, complete, fraction, same_length, series, whole
+from chronoflux.analysis.checks import (
+    Floats,
+    complete,
+    fraction,
+    gappy,
+    growing,
+    numbers,
+    same_length,
+    whole,
+)
 from chronoflux.analysis.result import Result
 from chronoflux.errors import ParameterError
 from chronoflux.model.metrics import local_orders
@@ -40,7 +49,7 @@ def phase_locking(differences: ArrayLike) -> Locking:
     ParameterError
         When fewer than two finite differences are left.
     """
-    values = np.asarray(differences, dtype=np.float64)
+    values = gappy("differences", differences)
     values = values[np.isfinite(values)]
     if len(values) < 2:
         raise ParameterError("differences", f"{len(values)} finite values", "at least 2")
@@ -123,15 +132,16 @@ def _sines(angles: Floats) -> Floats:
 
 def _differences(phi: ArrayLike, other: ArrayLike, weights: ArrayLike | None = None) -> tuple[Floats, int]:
     """Finite differences, with weights as columns (weight, difference); and the number left out."""
-    try:
-        given = [np.asarray(values, dtype=np.float64) for values in (phi, other)]
-        difference = given[0] - given[1]
-        factor = None if weights is None else np.broadcast_to(np.asarray(weights, float), difference.shape)
-    except ValueError as error:
-        raise ParameterError("phases", f"({error})", "two series of numbers of one length") from error
-    if difference.ndim != 1:
-        raise ParameterError("phases", difference.shape, "shape (n,)")
-    rows = difference if factor is None else np.stack([factor, difference], axis=1)
+    first = gappy("phi", phi)
+
+    def alike(name: str, values: ArrayLike) -> Floats:
+        found = numbers(name, values)
+        found = gappy(name, found if found.ndim else np.full(len(first), found))
+        same_length(phi=first, **{name: found})
+        return found
+
+    difference = first - alike("other", other)
+    rows = difference if weights is None else np.stack([alike("weights", weights), difference], axis=1)
     [kept], masked = complete("phase differences", rows, least=2)
     return kept, masked
 
@@ -154,7 +164,7 @@ def order_parameter(phi: ArrayLike, m: int = 1) -> NDArray[np.complex128]:
     complex128, shape (…); dimensionless. ``abs`` is the order, ``np.angle`` m times the mean phase.
     """
     whole("m", m, 1)
-    values = np.asarray(phi, dtype=np.float64)
+    values = numbers("phi", phi)
     if not values.ndim or not values.shape[-1]:
         raise ParameterError("phi", values.shape, "shape (…, n) with n ≥ 1")
     if gaps := int(np.count_nonzero(~np.isfinite(values))):
@@ -175,7 +185,7 @@ def local_order(phi: ArrayLike, neighbours: ArrayLike) -> Floats:
     neighbours
         For each oscillator the indices of k others, shape (n, k), the same at every moment.
     """
-    values = np.ascontiguousarray(phi, dtype=np.float64)
+    values = np.ascontiguousarray(numbers("phi", phi))
     near = np.asarray(neighbours)
     n = values.shape[-1] if values.ndim else 0
     if near.ndim != 2 or len(near) != n or not np.issubdtype(near.dtype, np.integer):
@@ -231,7 +241,7 @@ def chimera_index(orders: ArrayLike) -> Result:
 
 
 def _orders(orders: ArrayLike, *, communities: int) -> tuple[Floats, int]:
-    values = np.asarray(orders, dtype=np.float64)
+    values = numbers("orders", orders)
     values = values[:, None] if values.ndim == 1 else values
     if values.ndim != 2 or values.shape[1] < communities:
         raise ParameterError("orders", values.shape, f"(time, communities), {communities} or more of them")
@@ -255,13 +265,11 @@ def frequency_difference(phi: ArrayLike, other: ArrayLike, t: ArrayLike) -> Resu
     t
         Times in s, growing, shape (n,).
     """
-    a, b, times = (np.asarray(values, dtype=np.float64) for values in (phi, other, t))
+    a, b, times = gappy("phi", phi), gappy("other", other), growing("t", t)
     same_length(phi=a, other=b, t=times)
     steps = np.angle(np.exp(1j * np.diff(a - b)))
     spans = np.diff(times)
     (steps, spans), masked = complete("steps", steps, spans, least=2)
-    if spans.min() <= 0:
-        raise ParameterError("t", "not growing", "growing times in s")
     value = float(steps.sum() / spans.sum()) / (2 * math.pi)
     rest = steps - 2 * math.pi * value * spans
     error = float(rest.std(ddof=1)) * math.sqrt(len(rest)) / float(spans.sum()) / (2 * math.pi)
@@ -293,8 +301,9 @@ def locked_intervals(
     t
         Times in s, growing, shape (n,).
     """
-    values, times = np.asarray(differences, dtype=np.float64), series("t", t)
+    values, times = gappy("differences", differences), growing("t", t)
     same_length(differences=values, t=times)
+    complete("differences", values, least=1)
     whole("window", window, 2, len(values))
     fraction("threshold", threshold)
     plv = windowed_locking(values, window)
@@ -335,8 +344,9 @@ def time_to_sync(
     hold
         How long it must stay there, in s; a stretch that the record's end cuts shorter does not count.
     """
-    values, times = np.asarray(orders, dtype=np.float64), series("t", t)
+    values, times = gappy("orders", orders), growing("t", t)
     same_length(orders=values, t=times)
+    complete("orders", values, least=1)
     fraction("threshold", threshold)
     for first, last in runs(values >= threshold):
         if times[last] - times[first] >= hold:

@@ -71,6 +71,32 @@ def side_by_side(
     return table
 
 
+def gaps(
+    frame: pd.DataFrame, column: str = "H", *, step: float = 1.0, room: str | None = None
+) -> pd.DataFrame:
+    """Where a node was there and nothing is on record: between its first and its last record.
+
+    Arguments as of :func:`side_by_side`.
+
+    Returns
+    -------
+    DataFrame
+        One row a gap: ``node``, and in s of mesh time since the first record the moments ``start`` and
+        ``end`` between which there is none, and ``duration``.
+    """
+    table = side_by_side(frame, column, step=step, room=room)
+    times = table.index.to_numpy(np.float64)
+    rows = []
+    for node in table:
+        known = table[node].notna().to_numpy(np.bool_)
+        for first, last in runs(~known):
+            if first > 0 and last < len(known) - 1:
+                start, end = times[first - 1], times[last + 1]
+                rows.append({"node": node, "start": start, "end": end, "duration": end - start - step})
+    found = pd.DataFrame(rows, columns=["node", "start", "end", "duration"])
+    return found.astype({"node": "str", "start": float, "end": float, "duration": float})
+
+
 def together(table: pd.DataFrame, *, least: int = 2, bridge: float = 5.0) -> pd.DataFrame:
     """The part of a table in which nodes are on record without a break: as many and as long as can be.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,8 @@ def sweep(
         None: all processors of this machine, by joblib, one thread a worker. A ``distributed.Client``: the
         cluster that it is connected to, which needs the same ChronoFlux and no common disk.
     every
-        Measure each so many simulated seconds, which gives a dimension ``t``; None: once, at the end.
+        Measure each so many simulated seconds, to the nearest tick, which gives a dimension ``t``; None:
+        once, at the end.
     make
         A function of ``(params, seed)`` that makes what is run, with ``advance(ticks)``; None: a
         :class:`Simulation`. Names in `grid` that ``Params`` does not have are handed to it by name.
@@ -96,10 +97,9 @@ def sweep(
     """
     for name in ("joblib", "xarray", "zarr"):
         needed(name)
-    _check(measure, make)
+    told = _told_measure(measure, make)
     whole("replicates", replicates, 1), whole("seed", seed, 0)
     moments, design = moments_of(duration, every), Design.read(grid)
-    told = measure if callable(measure) else [measure] if isinstance(measure, str) else list(measure)
     facts = {
         "duration": float(duration),
         "every": every,
@@ -108,6 +108,9 @@ def sweep(
     }
     task_facts = {**facts, "version": VERSION}
     runs = runs_of(design, replicates, seed=seed, task=task_facts, open_names=make is not None)
+    coarsest = max(run.params.dt for run in runs)
+    if min(moments) < coarsest:
+        raise ParameterError("duration, every", (duration, every), f"a tick of {coarsest:g} s or longer")
     frame = Frame(design, runs, replicates, moments, every, {**_told(facts), "seed": seed})
     task = Task(make or simulation, measure, moments)
     return _carry_out(frame, task, Folder(out), executor, progress)
@@ -148,14 +151,15 @@ def _tell(failures: list[Mapping[str, Any]], runs: Sequence[Run]) -> None:
         )
 
 
-def _check(measure: Measure, make: Maker | None) -> None:
-    """Refuse what cannot be measured before anything is run."""
+def _told_measure(measure: Measure, make: Maker | None) -> Callable[[Any], Any] | list[str]:
+    """The function, or the names; refused before anything is run when they cannot be measured."""
     if callable(measure):
-        return
-    names = [measure] if isinstance(measure, str) else list(measure)
-    unknown = [name for name in names if make is None and name not in UNITS]
+        return measure
+    names = [measure] if isinstance(measure, str) else list(measure) if isinstance(measure, Iterable) else []
+    unknown = [name for name in names if not isinstance(name, str) or (make is None and name not in UNITS)]
     if unknown or not names:
         raise ParameterError("measure", measure, "a function, or of " + ", ".join(UNITS))
+    return names
 
 
 def _told(facts: Mapping[str, Any]) -> dict[str, Any]:
