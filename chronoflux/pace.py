@@ -26,6 +26,7 @@ TELL_PERIOD = 60.0  # s between two words about a machine that is too slow
 AHEAD = 250.0  # ms ahead of mesh time (a clock set back) after which the anchor is moved
 SETTLE = 1.0  # s between two waits for the disk at full speed
 DISK = 0.5  # s of waiting for the disk before others are listened to again
+BRIEF = 20_000  # ticks of an oscillator that take less than a few handings-over between threads
 
 Speed = float | Literal["max"]
 
@@ -57,7 +58,10 @@ class Pace(Protocol):
         """Whether :meth:`due` has something to do; at once."""
 
     def due(self, simulation: Simulation) -> Due:
-        """What to do now. May wait for the disk: called on the worker."""
+        """What to do now. May wait for the disk: called on the worker, unless it is brief."""
+
+    def brief(self, simulation: Simulation) -> bool:
+        """Whether what is due waits for nothing, and is done sooner than it is handed to the worker."""
 
     def wait(self, simulation: Simulation) -> float:
         """Seconds until there is something to do, as far as can be foreseen."""
@@ -123,6 +127,10 @@ class RealTime:
             *(self._name, late / 1000, self._lost, oscillators),
         )
 
+    def brief(self, simulation: Simulation) -> bool:
+        """See :class:`Pace`. Never: pictures and links are not to wait for it."""
+        return False
+
     def wait(self, simulation: Simulation) -> float:
         """See :class:`Pace`."""
         ahead = self._tick(simulation) - self._late(simulation)
@@ -158,6 +166,11 @@ class FullSpeed:
                 return Due(0)
             self._settled = time.monotonic()
         return Due(max(1, BATCH // simulation.params.oscillators))
+
+    def brief(self, simulation: Simulation) -> bool:
+        """See :class:`Pace`. A second of a small swarm, at the end of which its record is due, is."""
+        waits = self._log.phases is not None or time.monotonic() - self._settled >= SETTLE
+        return not waits and simulation.params.oscillators < BRIEF * simulation.params.dt
 
     def wait(self, simulation: Simulation) -> float:
         """See :class:`Pace`."""

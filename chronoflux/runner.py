@@ -129,7 +129,10 @@ class Runner(Orders):
         loop = asyncio.get_running_loop()
         while self._simulation.tick < self._last_tick:
             if self._inputs or self._steps or (self._moving and self._pace.ready(self._simulation)):
-                metrics = await loop.run_in_executor(self._worker, self._work)
+                if self._moving and self._pace.brief(self._simulation):
+                    metrics = self._work()
+                else:
+                    metrics = await loop.run_in_executor(self._worker, self._work)
                 if metrics is not None:
                     self._record(metrics)
                 self._follow_schedule()
