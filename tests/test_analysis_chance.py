@@ -12,7 +12,7 @@ from scipy.stats import false_discovery_control, kstest
 
 from chronoflux.analysis.chance import assess, false_discovery, maximum_statistic, null_band, p_value
 from chronoflux.analysis.information import mutual_information_nats, transfer_entropy_nats
-from chronoflux.analysis.integration import emergence_nats
+from chronoflux.analysis.integration import Emergence, emergence_nats
 from chronoflux.analysis.result import Result
 from chronoflux.analysis.surrogates import block_shuffles
 from chronoflux.errors import ParameterError
@@ -139,15 +139,30 @@ def test_emergence_is_judged_against_parts_turned_apart() -> None:
     assert assess(psi, bits, together=False, count=39).p == pytest.approx(1 / 40)
 
 
+def test_results_that_belong_together_are_judged_by_the_same_surrogates() -> None:
+    """A measure of several results gives them all judged, each as if it had been judged alone."""
+    micro = np.random.default_rng(5).normal(size=(300, 3)).cumsum(axis=0)
+    together = assess(of_the_mean, micro, together=False, count=39)
+    for name, found in together._asdict().items():
+        alone = assess(lambda m, name=name: getattr(of_the_mean(m), name), micro, together=False, count=39)
+        assert found == alone
+        assert (found.surrogates, found.p is None, found.uncertainty is None) == (39, False, False)
+    for wrong in (lambda m: 1.0, lambda m: (), lambda m: (1.0, 2.0)):
+        with pytest.raises(ParameterError, match="gives a Result"):
+            assess(wrong, micro)
+
+
+def of_the_mean(micro: np.ndarray) -> Emergence:
+    """Emergence of the mean of the parts."""
+    return emergence_nats(micro, micro.mean(axis=1))
+
+
 def test_undecided_stays_undecided_whatever_its_p() -> None:
     """A Ψ below 0 is unlike that of surrogates where parts share a course; that decides nothing."""
     rng = np.random.default_rng(3)
     micro = ar(0.9, 500, 4)[:, None] + 0.3 * rng.normal(size=(500, 4))
 
-    def psi(micro: np.ndarray) -> Result:
-        return emergence_nats(micro, micro.mean(axis=1)).psi
-
-    found = assess(psi, micro, together=False, count=39, tail="less")
+    found = assess(of_the_mean, micro, together=False, count=39, tail="less").psi
     assert found.value < 0
     assert found.p == pytest.approx(1 / 40)
     assert "undecided" in found.reading

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,8 @@ from chronoflux.errors import ParameterError
 from chronoflux.model.metrics import null_order
 
 Tail = Literal["greater", "less", "both"]
+Measured = TypeVar("Measured", bound=Result | tuple[Result, ...])
+"""What a measure gives: one result, or several that are judged by the same surrogates."""
 
 P_VALUE = "Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9, 39, 2010"
 """Where p-values by surrogates are from."""
@@ -135,7 +137,7 @@ def false_discovery(p: ArrayLike, *, surrogates: int | None = None, level: float
 
 
 def assess(
-    measure: Callable[..., Result],
+    measure: Callable[..., Measured],
     *arrays: ArrayLike,
     surrogate: Literal["shift", "iaaft", "block"] | Maker = "shift",
     count: int = 199,
@@ -147,7 +149,7 @@ def assess(
     level: float = 0.05,
     seed: int = 0,
     **options: Any,
-) -> Result:
+) -> Measured:
     """Measure, and say how far to trust it: the result with its uncertainty and its p-value.
 
     The p-value compares with `count` surrogates of one of the arrays. The uncertainty is the spread of the
@@ -161,7 +163,8 @@ def assess(
     Parameters
     ----------
     measure
-        A function of the arrays that gives a :class:`Result`; `options` are handed to it.
+        A function of the arrays that gives a :class:`Result`, or a tuple of them, such as
+        :func:`~chronoflux.analysis.integration.emergence_nats`; `options` are handed to it.
     arrays
         Series whose first axis is time.
     surrogate
@@ -182,17 +185,35 @@ def assess(
     if not 0 <= which < len(given):
         raise ParameterError("which", which, f"one of the {len(given)} arrays, from 0")
     _enough(count, level / (2 if tail == "both" else 1))
-    result = measure(*given, **options)
-    null = np.empty(count)
+    measured = measure(*given, **options)
+    results = _results(measured)
+    null = np.empty((count, len(results)))
     made = _maker(surrogate, together, block)(given[which], count, np.random.default_rng(seed))
     for i, replaced in enumerate(made):
-        null[i] = float(measure(*given[:which], replaced, *given[which + 1 :], **options))
-    p = p_value(result.value, null, tail=tail, level=level)
-    verdict = "more than chance" if p <= level else "chance may give as much"
-    verdict = "" if result.undecided else verdict
-    reading = "; ".join(words for words in (result.reading, verdict) if words)
-    spread = _batch_error(measure, given, segments, options)
-    return result.replace(p=p, surrogates=count, uncertainty=spread, reading=reading)
+        null[i] = _values(measure(*given[:which], replaced, *given[which + 1 :], **options))
+    judged = []
+    for result, chance, spread in zip(
+        results, null.T, _batch_errors(measure, given, segments, options, len(results)), strict=True
+    ):
+        p = p_value(result.value, chance, tail=tail, level=level)
+        verdict = "more than chance" if p <= level else "chance may give as much"
+        verdict = "" if result.undecided else verdict
+        reading = "; ".join(words for words in (result.reading, verdict) if words)
+        judged.append(result.replace(p=p, surrogates=count, uncertainty=spread, reading=reading))
+    answer = judged[0] if isinstance(measured, Result) else getattr(measured, "_make", tuple)(judged)
+    return cast("Measured", answer)
+
+
+def _results(measured: Any) -> tuple[Result, ...]:
+    found = measured if isinstance(measured, tuple) else (measured,)
+    if not found or not all(isinstance(one, Result) for one in found):
+        allowed = "a function that gives a Result, or a tuple of them"
+        raise ParameterError("measure", type(measured).__name__, allowed)
+    return found
+
+
+def _values(measured: Any) -> list[float]:
+    return [one.value for one in _results(measured)]
 
 
 def _maker(surrogate: str | Maker, together: bool, block: int | None) -> Maker:
@@ -208,19 +229,19 @@ def _maker(surrogate: str | Maker, together: bool, block: int | None) -> Maker:
     raise ParameterError("surrogate", surrogate, allowed)
 
 
-def _batch_error(
-    measure: Callable[..., Result], arrays: list[Floats], segments: int, options: dict[str, Any]
-) -> float | None:
+def _batch_errors(
+    measure: Callable[..., Any], arrays: list[Floats], segments: int, options: dict[str, Any], count: int
+) -> list[float] | list[None]:
     whole("segments", segments, 2)
     if len({len(array) for array in arrays}) > 1:  # such as a series and the moments of its events
-        return None
+        return [None] * count
     length = len(arrays[0]) // segments
     stretches = [slice(i * length, (i + 1) * length) for i in range(segments)]
     try:
-        found = [float(measure(*(array[part] for array in arrays), **options)) for part in stretches]
+        found = [_values(measure(*(array[part] for array in arrays), **options)) for part in stretches]
     except ParameterError:
-        return None
-    return float(np.std(found, ddof=1)) / math.sqrt(segments)
+        return [None] * count
+    return [float(np.std(values, ddof=1)) / math.sqrt(segments) for values in zip(*found, strict=True)]
 
 
 def _enough(surrogates: int, level: float, more: str = "") -> None:

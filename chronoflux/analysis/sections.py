@@ -16,9 +16,8 @@ from chronoflux.analysis.chance import assess
 from chronoflux.analysis.checks import Floats
 from chronoflux.analysis.criticality import change_points
 from chronoflux.analysis.information import transfer_entropy_nats
-from chronoflux.analysis.integration import emergence_nats, o_information_nats
+from chronoflux.analysis.integration import Emergence, emergence_nats, o_information_nats
 from chronoflux.analysis.response import Epochs, epoch_response, recovery_time
-from chronoflux.analysis.result import Result
 from chronoflux.analysis.room_events import event_dose_response, event_epochs, spreads
 from chronoflux.analysis.rooms import information_flow, locked, pair_matrix, pairs
 from chronoflux.analysis.tables import gaps, mesh_time, side_by_side, together
@@ -322,17 +321,16 @@ def emergence(study: Study, section: Section) -> None:
     stretch = together(side_by_side(study.frame, "H"))
     orders = stretch.to_numpy()
 
-    def psi(micro: Floats) -> Result:
-        return emergence_nats(micro, micro.mean(axis=1)).psi
+    def of_the_mean(micro: Floats) -> Emergence:
+        return emergence_nats(micro, micro.mean(axis=1))
 
     count = min(study.surrogates, 99)
-    judged = assess(psi, orders, together=False, count=count, seed=study.seed)
-    rest = emergence_nats(orders, orders.mean(axis=1))
-    section.lines += [repr(judged), repr(rest.delta), repr(rest.gamma)]
+    judged = assess(of_the_mean, orders, together=False, count=count, seed=study.seed)
+    section.lines += map(repr, judged)
     section.lines.append(
         "macro: the mean of H over the nodes; surrogates: each node's H turned by its own shift"
     )
-    section.sources += [f"causal emergence: {judged.source}", f"circular shifts: {_CIRCULAR}"]
+    section.sources += [f"causal emergence: {judged.psi.source}", f"circular shifts: {_CIRCULAR}"]
     if orders.shape[1] > 2:
         shared = assess(o_information_nats, orders, together=False, count=count, tail="both", seed=study.seed)
         section.lines.append(repr(shared))
