@@ -174,7 +174,7 @@ def _dot(phi: float, pressure: float) -> np.uint8:
 @kernel
 def _stamp(image: Bytes, x: Floats, y: Floats, colours: Bytes, half_widths: Longs) -> None:
     height, width, _ = image.shape
-    radius = len(half_widths) // 2
+    radius, flat = len(half_widths) // 2, image.reshape(-1)
     for i in range(len(x)):
         if not (-radius <= x[i] < width + radius and -radius <= y[i] < height + radius):
             continue
@@ -182,7 +182,7 @@ def _stamp(image: Bytes, x: Floats, y: Floats, colours: Bytes, half_widths: Long
         red, green, blue = colours[i, 0], colours[i, 1], colours[i, 2]
         if radius == 1 and 1 <= column < width - 1 and 1 <= row < height - 1:
             first = 3 * ((row - 1) * width + column - 1)
-            _stamp_square(image.reshape(-1), first, 3 * width, red, green, blue)
+            _stamp_square(flat, first, 3 * width, red, green, blue)
             continue
         for r in range(max(row - radius, 0), min(row + radius + 1, height)):
             half = half_widths[r - row + radius]
