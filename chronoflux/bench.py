@@ -24,9 +24,9 @@ import numpy as np
 from chronoflux import bench_mesh
 from chronoflux.model import threads
 from chronoflux.model.colours import FIELD_COLOURS
-from chronoflux.model.field import pressure_grid
+from chronoflux.model.ground import ground
 from chronoflux.model.params import Params
-from chronoflux.model.raster import add_dots, field_image, phase_colours
+from chronoflux.model.raster import add_dots, paint, phase_colours
 from chronoflux.model.simulation import Simulation
 from chronoflux.model.swarm import State, World
 from chronoflux.plain import plain_step
@@ -220,7 +220,7 @@ def pictures(dots: int, repeats: int) -> list[Row]:
     x, y, phi = (rng.random(dots) * side for side in (*world, 2 * np.pi))
 
     def field() -> Any:
-        return field_image(pressure_grid(800, 600, world, False, 1.0, False, alive), FIELD_COLOURS)
+        return paint(ground(800, 600, world, False, 1.0, False, alive), FIELD_COLOURS)
 
     def both() -> None:
         add_dots(field(), x, y, phase_colours(phi))

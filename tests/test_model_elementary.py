@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from chronoflux.model.elementary import exponential, sincos
+from chronoflux.model.elementary import exponential, sincos, single_exponential
 
 
 @njit(error_model="numpy")
@@ -24,6 +24,14 @@ def exponentials(x):
     e = np.empty_like(x)
     for i in range(len(x)):
         e[i] = exponential(x[i])
+    return e
+
+
+@njit(error_model="numpy")
+def single_exponentials(x):
+    e = np.empty_like(x)
+    for i in range(len(x)):
+        e[i] = single_exponential(x[i])
     return e
 
 
@@ -65,3 +73,11 @@ def test_finite(x):
     s, c = sincos(x)
     assert abs(s) <= 1 + 1e-15
     assert abs(c) <= 1 + 1e-15
+
+
+def test_single_exponential():
+    """The exponential of a float32 is a float32 and right to 1e-5 of itself."""
+    x = np.linspace(-80, 80, 10_001, dtype=np.float32)
+    e = single_exponentials(x)
+    assert e.dtype == np.float32
+    np.testing.assert_allclose(e, np.exp(x.astype(float)), rtol=1e-5)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from chronoflux.model import raster
-from chronoflux.model.colours import FIELD_COLOURS, PALETTES, PHASE_COLOURS, PORTAL_COLOURS, oklab
+from chronoflux.model.colours import FIELD_COLOURS, PALETTES, PHASE_COLOURS, oklab
 from chronoflux.model.field import TOP
 
 
@@ -39,13 +39,6 @@ def test_painting_is_looking_up(levels: np.ndarray) -> None:
     image = raster.paint(levels, FIELD_COLOURS)
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, FIELD_COLOURS[levels])
-
-
-def test_field_image_joins_both() -> None:
-    """The image of a field is the painted levels of its pressure."""
-    p = np.random.default_rng(1).uniform(0, 1.3, (30, 40))
-    expected = PORTAL_COLOURS[np.floor(p / 1.3 * 255 + 0.5).astype(int)]
-    np.testing.assert_array_equal(raster.field_image(p, PORTAL_COLOURS), expected)
 
 
 @settings(deadline=None)  # the first example compiles
@@ -85,26 +78,30 @@ def test_dots(radius):
 
 def test_a_large_swarm_is_bytes_of_field_and_dots() -> None:
     """A pixel is the field's level, or the last oscillator's hue by phase and shade by pressure on it."""
-    p = np.random.default_rng(1).uniform(0, TOP, (20, 30))
+    ground = np.random.default_rng(1).integers(0, 96, (20, 30), np.uint8)
     x, y = np.array([2.2, 2.4, 14.9, 1e300, np.nan, -1.0]), np.array([1.0, 1.2, 9.9, 1.0, 1.0, 1.0])
     phi = np.array([0.0, np.pi, -np.pi / 2, 0.0, 0.0, 0.0])
     at = np.array([0.1, 0.6, 1.3, 0.5, 0.5, 0.5])
-    levels = raster.swarm_levels(p, x, y, phi, at, 2.0, 0)
-    expected = np.floor(p / TOP * 95 + 0.5)
+    swarm = x, y, phi, at, 2.0
+    levels, expected = ground.copy(), ground.copy()
+    raster.add_swarm(levels, *swarm, 0)
     expected[2, 4] = 96 + 2 * 40 + 20
     expected[19, 29] = 96 + 3 * 40 + 30
     np.testing.assert_array_equal(levels, expected)
-    squares = raster.swarm_levels(p, x, y, phi, at, 2.0, 1) >= 96
-    assert squares[1:4, 3:6].all()
-    assert squares.sum() == 9 + 4
-    assert (raster.swarm_levels(p, x, y, phi, at, 2.0, 0, every=2) >= 96).sum() == 2
+    squares, some = ground.copy(), ground.copy()
+    raster.add_swarm(squares, *swarm, 1)
+    assert (squares[1:4, 3:6] >= 96).all()
+    assert (squares >= 96).sum() == 9 + 4
+    raster.add_swarm(some, *swarm, 0, every=2)
+    assert (some >= 96).sum() == 2
 
 
 def test_oscillators_without_a_number_are_drawn_as_phase_and_pressure_0() -> None:
     """NaN and infinite phases and pressures take the first hue and the first shade."""
     x = y = np.array([0.5, 1.5, 2.5])
     phi, at = np.array([np.nan, np.inf, 0.0]), np.array([1.0, np.nan, -np.inf])
-    levels = raster.swarm_levels(np.zeros((3, 3)), x, y, phi, at, 1.0, 0)
+    levels = np.zeros((3, 3), np.uint8)
+    raster.add_swarm(levels, x, y, phi, at, 1.0, 0)
     assert levels.diagonal().tolist() == [96 + 3 * 40, 96, 96]
 
 

@@ -3,14 +3,14 @@
 Ranges are reduced as W. J. Cody and W. Waite do (*Software Manual for the Elementary Functions*, 1980).
 The polynomials of sine and cosine are those of FDLIBM (Sun Microsystems, 1993), of the exponential
 Taylor's. Errors are below 4e-16, relative for the exponential, absolute for sine and cosine of
-angles up to 1e6 rad.
+angles up to 1e6 rad. All of it is float64; the one function for float32 says so.
 """
 
 from __future__ import annotations
 
 import math
 import platform
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from llvmlite import binding, ir
@@ -19,20 +19,23 @@ from numba.extending import intrinsic, overload
 
 from chronoflux.model.jit import part
 
+Float = TypeVar("Float", float, np.float32)
 FUSES = binding.get_host_cpu_features().get("fma", platform.machine() not in ("x86_64", "AMD64"))
 """Whether this processor multiplies and adds in one instruction."""
 ROUNDER = 1.5 * 2.0**52
 """Added to a float below 2**51 it leaves the nearest whole number in the lowest bits."""
+SINGLE_ROUNDER = np.float32(1.5 * 2.0**23)
+"""The same for a float32 below 2**22."""
 
 
-def fused(a: float, b: float, c: float) -> float:
-    """``a·b + c``, rounded once where the processor can."""
-    return a * b + c
+def fused(a: Float, b: Float, c: Float) -> Float:
+    """``a·b + c``, rounded once where the processor can; of three float32 a float32."""
+    return type(c)(a * b + c)
 
 
-def two_to(n: float) -> float:
-    """``2ⁿ`` for a whole number from −1022 to 1023."""
-    return math.ldexp(1.0, int(n))
+def two_to(n: Float) -> Float:
+    """``2ⁿ`` for a whole number from −1022 to 1023; for a float32, from −126 to 127, a float32."""
+    return type(n)(math.ldexp(1.0, int(n)))
 
 
 @intrinsic
@@ -40,18 +43,23 @@ def _fused(typing: Any, a: Any, b: Any, c: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.fma(*args) if FUSES else builder.fadd(builder.fmul(args[0], args[1]), args[2])
 
-    return types.float64(types.float64, types.float64, types.float64), generate
+    kind = types.float32 if a == b == c == types.float32 else types.float64
+    return kind(kind, kind, kind), generate
 
 
 @intrinsic
 def _two_to(typing: Any, n: Any) -> Any:
+    single = n == types.float32
+    word, rounder = ir.IntType(32 if single else 64), float(SINGLE_ROUNDER) if single else ROUNDER
+    bias, mantissa = (127, 23) if single else (1023, 52)
+
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        word = ir.IntType(64)
-        shifted = builder.bitcast(builder.fadd(args[0], args[0].type(ROUNDER)), word)
-        exponent = builder.shl(builder.add(shifted, word(1023)), word(52))
+        shifted = builder.bitcast(builder.fadd(args[0], args[0].type(rounder)), word)
+        exponent = builder.shl(builder.add(shifted, word(bias)), word(mantissa))
         return builder.bitcast(exponent, args[0].type)
 
-    return types.float64(types.float64), generate
+    kind = types.float32 if single else types.float64
+    return kind(kind), generate
 
 
 @overload(fused)
@@ -90,6 +98,22 @@ def exponential(x: float) -> float:
     p = fused(p, r, _E[10])
     p = fused(p, r, _E[11])
     return fused(p * r, r, r + 1.0) * two_to(n)
+
+
+_SINGLE_PER_LN2, _SINGLE_LN2 = np.float32(1 / math.log(2)), np.float32(math.log(2))
+_SINGLE_E = tuple(np.float32(term) for term in (*_E[-4:], 1.0, 1.0))
+
+
+@part
+def single_exponential(x: np.float32) -> np.float32:
+    """eˣ for a float32 from −80 to 80: a float32 with a relative error below 1e-5."""
+    n = (x * _SINGLE_PER_LN2 + SINGLE_ROUNDER) - SINGLE_ROUNDER
+    r = fused(-n, _SINGLE_LN2, x)
+    p = fused(_SINGLE_E[0], r, _SINGLE_E[1])
+    p = fused(p, r, _SINGLE_E[2])
+    p = fused(p, r, _SINGLE_E[3])
+    p = fused(p, r, _SINGLE_E[4])
+    return np.float32(fused(p, r, _SINGLE_E[5]) * two_to(n))
 
 
 @part

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import Any
 
 import numpy as np
+from numba import types
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from chronoflux.model.colours import LEVELS, PALETTES, PHASE_COLOURS, USUAL, Bytes
 from chronoflux.model.field import AMBIENT, TOP, pressure_grid
+from chronoflux.model.ground import ground
 from chronoflux.model.jit import kernel, part
 from chronoflux.model.metrics import order
 from chronoflux.model.swarm import Floats, Longs
@@ -20,6 +24,27 @@ from chronoflux.model.swarm import Floats, Longs
 GROUNDS, SHADES, HUES = 96, 4, 40
 """A picture of a large swarm has one byte a pixel: so many levels of the field, then dots, in so many shades
 (by pressure) of so many hues (by phase); 256 in all."""
+
+
+def put_word(array: Bytes, first: int, word: np.uint64) -> None:
+    """Write a word into the bytes `array`, from `first` on, the lowest of its eight bytes first."""
+    array[first : first + 8] = [int(word) >> 8 * i & 255 for i in range(8)]
+
+
+@intrinsic
+def _put_word(typing: Any, array: Any, first: Any, word: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        bytes_ = context.make_array(signature.args[0])(context, builder, args[0])
+        place = builder.bitcast(builder.gep(bytes_.data, [args[1]]), args[2].type.as_pointer())
+        builder.store(args[2], place, align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.uint64), generate
+
+
+@overload(put_word)
+def _put_word_compiled(array, first, word):  # type: ignore[no-untyped-def]
+    return lambda array, first, word: _put_word(array, first, word)  # type: ignore[call-arg]
 
 
 def field_levels(p: Floats) -> Bytes:
@@ -39,11 +64,6 @@ def paint(levels: Bytes, colours: Bytes) -> Bytes:
     return image
 
 
-def field_image(p: Floats, colours: Bytes) -> Bytes:
-    """The pressure `p` (h, w) as an RGB image, uint8 (h, w, 3), by the colour map `colours` (256, 3)."""
-    return paint(field_levels(p), colours)
-
-
 def phase_colours(phi: Floats, map_: Bytes = PHASE_COLOURS) -> Bytes:
     """The colours (n, 3) of phases `phi` (n,) in rad, any turn, by a cyclic map; NaN is as phase 0."""
     colours = np.empty((len(phi), 3), np.uint8)
@@ -60,7 +80,7 @@ def opacity(p: Floats) -> NDArray[np.float32]:
 def add_dots(image: Bytes, x: Floats, y: Floats, colours: Bytes, radius: int = 1) -> None:
     """Draw discs of `radius` px at ``x, y`` (n,), px of the picture, into the RGB `image` (h, w, 3) in place.
 
-    `colours`: uint8 (n, 3). Later ones lie on top; what is outside the picture is cut off.
+    `image`: contiguous. `colours`: uint8 (n, 3). Later ones lie on top; what is outside is cut off.
     """
     reach = np.arange(-radius, radius + 1)
     half_widths = np.floor(np.sqrt((radius + 0.5) ** 2 - reach**2)).astype(np.int64)
@@ -70,19 +90,24 @@ def add_dots(image: Bytes, x: Floats, y: Floats, colours: Bytes, radius: int = 1
     )
 
 
-def swarm_levels(
-    p: Floats, x: Floats, y: Floats, phi: Floats, pressure: Floats, scale: float, radius: int, every: int = 1
-) -> Bytes:
-    """A large swarm as a picture of one byte a pixel, for the colours of :func:`swarm_colours`.
+def add_swarm(
+    levels: Bytes,
+    x: Floats,
+    y: Floats,
+    phi: Floats,
+    pressure: Floats,
+    scale: float,
+    radius: int,
+    every: int = 1,
+) -> None:
+    """Draw a large swarm into a picture of one byte a pixel, for the colours of :func:`swarm_colours`.
 
-    `p` (h, w) is the pressure at the pixels. Of the oscillators at ``x, y`` (n,), px of the world, `scale`
-    times as many px of the picture, with phases `phi` (rad) at pressures `pressure`, one in `every` is drawn,
-    as a square of ``2 radius + 1`` px. What is outside the picture, or NaN, is left out. uint8 (h, w).
+    `levels`: uint8 (h, w), the field's in `GROUNDS` levels, changed in place. Of the oscillators at ``x, y``
+    (n,), px of the world, `scale` times as many px of the picture, with phases `phi` (rad) at pressures
+    `pressure`, one in `every` is drawn, as a square of ``2 radius + 1`` px. What is outside the picture, or
+    NaN, is left out.
     """
-    levels = np.empty(p.shape, np.uint8)
-    _quantise(np.ascontiguousarray(p, np.float64).reshape(-1), GROUNDS - 1.0, levels.reshape(-1))
     _strew(levels, x, y, phi, pressure, scale, radius, every)
-    return levels
 
 
 def warm_up() -> None:
@@ -90,16 +115,17 @@ def warm_up() -> None:
     few, pulses = np.zeros(1), np.empty((0, 4))
     for array in (few, pulses):  # as those of a snapshot: another type, for numba
         array.flags.writeable = False
-    p = pressure_grid(1, 1, (1.0, 1.0), False, 0.0, False, pulses)
-    paint(field_levels(p), PALETTES[USUAL].field)
-    swarm_levels(p, few, few, few, few, 1.0, 0)
+    field_levels(pressure_grid(1, 1, (1.0, 1.0), False, 0.0, False, pulses))
+    levels = ground(1, 1, (1.0, 1.0), False, 0.0, False, pulses)
+    paint(levels, PALETTES[USUAL].field)
+    add_swarm(levels, few, few, few, few, 1.0, 0)
     phase_colours(few)
     order(few)
 
 
 @cache
 def swarm_colours(palette: str, portal: bool) -> Bytes:
-    """The colours (256, 3) of :func:`swarm_levels` in a palette of that name, in portal mode or not."""
+    """The colours (256, 3) of :func:`add_swarm` in a palette of that name, in portal mode or not."""
     chosen = PALETTES[palette]
     field = chosen.portal if portal else chosen.field
     hues = chosen.phases[np.arange(HUES) * LEVELS // HUES].astype(np.float64)
@@ -148,16 +174,30 @@ def _dot(phi: float, pressure: float) -> np.uint8:
 @kernel
 def _stamp(image: Bytes, x: Floats, y: Floats, colours: Bytes, half_widths: Longs) -> None:
     height, width, _ = image.shape
-    radius = len(half_widths) // 2
+    radius, flat = len(half_widths) // 2, image.reshape(-1)
     for i in range(len(x)):
         if not (-radius <= x[i] < width + radius and -radius <= y[i] < height + radius):
             continue
         column, row = math.floor(x[i]), math.floor(y[i])
         red, green, blue = colours[i, 0], colours[i, 1], colours[i, 2]
+        if radius == 1 and 1 <= column < width - 1 and 1 <= row < height - 1:
+            first = 3 * ((row - 1) * width + column - 1)
+            _stamp_square(flat, first, 3 * width, red, green, blue)
+            continue
         for r in range(max(row - radius, 0), min(row + radius + 1, height)):
             half = half_widths[r - row + radius]
             for c in range(max(column - half, 0), min(column + half + 1, width)):
                 image[r, c, 0], image[r, c, 1], image[r, c, 2] = red, green, blue
+
+
+@part
+def _stamp_square(image: Bytes, first: int, line: int, red: int, green: int, blue: int) -> None:
+    """Three pixels of three rows, from byte `first` on; a row is `line` bytes long."""
+    pixel = np.uint64(red) | np.uint64(green) << np.uint64(8) | np.uint64(blue) << np.uint64(16)
+    word = pixel | pixel << np.uint64(24) | pixel << np.uint64(48)
+    for at in range(first, first + 3 * line, line):
+        put_word(image, at, word)
+        image[at + 8] = blue
 
 
 @kernel

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chronoflux.model.colours import FIELD_COLOURS
-from chronoflux.model.field import pressure_grid
-from chronoflux.model.raster import add_dots, field_image, phase_colours
+from chronoflux.model.ground import ground
+from chronoflux.model.raster import add_dots, paint, phase_colours
 from chronoflux.model.snapshot import Snapshot
 
 SNAPSHOTS = "snapshots"
@@ -54,10 +54,8 @@ def picture(snapshot: Snapshot, side: int = SIDE) -> NDArray[np.uint8]:
     scale = side / max(width, height)
     columns, rows = max(1, round(width * scale)), max(1, round(height * scale))
     plane = snapshot.params.boundary == "plane"
-    grid = pressure_grid(
-        columns, rows, snapshot.params.world, plane, snapshot.t, snapshot.portal, snapshot.pulses
-    )
-    image = field_image(grid, FIELD_COLOURS)
+    levels = ground(columns, rows, snapshot.params.world, plane, snapshot.t, snapshot.portal, snapshot.pulses)
+    image = paint(levels, FIELD_COLOURS)
     add_dots(image, snapshot.x * scale, snapshot.y * scale, phase_colours(snapshot.phi), radius=2)
     return image
 

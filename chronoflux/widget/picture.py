@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.model import field, raster
-from chronoflux.model.colours import PALETTES, USUAL
+from chronoflux.model import raster
+from chronoflux.model.colours import LEVELS, PALETTES, USUAL
+from chronoflux.model.ground import ground
 from chronoflux.model.metrics import order
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Snapshot
@@ -85,13 +86,13 @@ def compose(
     size = picture_size(params.world)
     scale, own = size[0] / params.world[0], own_hand(snapshot) if own is None else own
     if n > VECTORS:
-        p, few = _pressure(snapshot, *size), slice(0)
+        levels, few = _ground(snapshot, *size, raster.GROUNDS), slice(0)
         swarm = snapshot.x, snapshot.y, snapshot.phi, snapshot.pressure
-        levels = raster.swarm_levels(p, *swarm, scale, 0 if n > CROWDED else 1, sampled(n))
+        raster.add_swarm(levels, *swarm, scale, 0 if n > CROWDED else 1, sampled(n))
         colours = raster.swarm_colours(palette, snapshot.portal)
     else:
         few = slice(n)
-        levels = raster.field_levels(_pressure(snapshot, *(max(side // GRAIN, 1) for side in size)))
+        levels = _ground(snapshot, max(size[0] // GRAIN, 1), max(size[1] // GRAIN, 1), LEVELS)
         colours = paint.portal if snapshot.portal else paint.field
     return Picture(
         size=size,
@@ -109,11 +110,11 @@ def compose(
     )
 
 
-def _pressure(snapshot: Snapshot, columns: int, rows: int) -> Floats:
-    """The pressure of the field at the pixels of a picture."""
+def _ground(snapshot: Snapshot, columns: int, rows: int, levels: int) -> Bytes:
+    """The field at the pixels of a picture, in so many levels."""
     plane = snapshot.params.boundary == "plane"
     shape = columns, rows, snapshot.params.world, plane
-    return field.pressure_grid(*shape, snapshot.t, snapshot.portal, snapshot.pulses)
+    return ground(*shape, snapshot.t, snapshot.portal, snapshot.pulses, levels)
 
 
 def own_hand(snapshot: Snapshot) -> Hand:
