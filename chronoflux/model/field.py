@@ -94,14 +94,17 @@ def evaluate(
     p: Floats,
     gx: Floats,
     gy: Floats,
+    across: Floats,
+    down: Floats,
+    exponent: Floats,
 ) -> bool:
     """Fill `p`, `gx`, `gy` with the pressure at the points `x, y` (px) and its gradient (1/px).
 
-    All float64 (n,). The gradient is 0 where the clamp is active. Returns whether anything is felt but the
-    pressure at rest; otherwise the gradient is 0 everywhere. Each loop is one that can be vectorised,
-    and what is nowhere felt is left out: neighbouring points had best come together, some hundred at once.
+    All float64 (n,); `across`, `down`, `exponent` are overwritten. The gradient is 0 where the clamp is
+    active. Returns whether anything is felt but the pressure at rest; otherwise the gradient is 0 everywhere.
+    Each loop is one that can be vectorised, and what is nowhere felt is left out: neighbouring points had
+    best come together, some hundred at once.
     """
-    across, down, exponent = np.empty_like(x), np.empty_like(x), np.empty_like(x)
     left, right = _extent(x, exponent)
     top, bottom = _extent(y, exponent)
     for i in range(len(x)):
@@ -268,8 +271,8 @@ def pressure(
     x: Floats, y: Floats, world: World, plane: bool, t: float, portal: bool, pulses: Floats
 ) -> Floats:
     """Pressure at the points `x`, `y` (float64 arrays of shape (n,), px): float64 (n,), from 0 to 1.3."""
-    p, gx, gy = np.empty(len(x)), np.empty(len(x)), np.empty(len(x))
-    evaluate(x, y, world, plane, t, portal, pulses, p, gx, gy)
+    p, spare = np.empty(len(x)), np.empty((5, len(x)))
+    evaluate(x, y, world, plane, t, portal, pulses, p, spare[0], spare[1], spare[2], spare[3], spare[4])
     return p
 
 
