@@ -25,7 +25,7 @@ def test_pressure_and_gradient(plane, portal, pulses):
     """Pressure and gradient equal the twin's, the gradient being a derivative taken another way."""
     x, y = points()
     p, gx, gy = np.empty_like(x), np.empty_like(x), np.empty_like(x)
-    field.evaluate(x, y, WORLD, plane, 1.7, portal, pulses, p, gx, gy)
+    field.evaluate(x, y, WORLD, plane, 1.7, portal, pulses, p, gx, gy, *np.empty((3, len(x))))
     where = {"world": WORLD, "plane": plane, "portal": portal, "pulses": pulses}
     np.testing.assert_allclose(p, reference.pressure(x, y, 1.7, **where), rtol=0, atol=1e-13)
     for mine, twin in zip((gx, gy), reference.gradient(x, y, 1.7, **where), strict=True):
@@ -50,7 +50,7 @@ def test_clamped():
     x, y = points(2000)
     strong = np.array([[400.0, 300.0, 2.0, 80.0], [100.0, 100.0, -2.0, 60.0]])
     p, gx, gy = np.empty_like(x), np.empty_like(x), np.empty_like(x)
-    field.evaluate(x, y, WORLD, False, 0.0, False, strong, p, gx, gy)
+    field.evaluate(x, y, WORLD, False, 0.0, False, strong, p, gx, gy, *np.empty((3, len(x))))
     assert p.min() == 0.0
     assert p.max() == 1.3
     for clamped in (p == 0.0, p == 1.3):

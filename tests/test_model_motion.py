@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from chronoflux.model.motion import FASTEST, move
+from chronoflux.model.motion import FASTEST, SPARE, move
 from chronoflux.model.params import Params
 from chronoflux.model.periodic import wrap
 from chronoflux.model.simulation import Simulation
@@ -27,7 +27,7 @@ def test_equal_to_the_twin():
     twin = reference.Twin(p, x.copy(), y.copy(), vx.copy(), vy.copy(), np.zeros(50))
     twin.intent(30.0, 40.0)
     pulses = np.array(twin.alive())
-    move(x, y, vx, vy, WORLD, False, 0.0, False, pulses, p.gamma, p.eta, p.dt)
+    move(x, y, vx, vy, WORLD, False, 0.0, False, pulses, p.gamma, p.eta, p.dt, np.empty((SPARE, len(x))))
     twin.step()
     for mine, other in ((x, twin.x), (y, twin.y), (vx, twin.vx), (vy, twin.vy)):
         np.testing.assert_allclose(mine, other, rtol=1e-12, atol=1e-12)
@@ -36,7 +36,7 @@ def test_equal_to_the_twin():
 def test_drag():
     """Without a gradient the velocity shrinks by 1 − η dt a step, and 60 v dt is the way made."""
     x, y, vx, vy = np.array([5.0]), np.array([599.9]), np.array([-2.0]), np.array([1.0])
-    move(x, y, vx, vy, WORLD, False, 0.0, True, NONE, 1.0, 0.5, 0.1)
+    move(x, y, vx, vy, WORLD, False, 0.0, True, NONE, 1.0, 0.5, 0.1, np.empty((SPARE, len(x))))
     assert vx[0] == pytest.approx(-1.9)
     assert x[0] == pytest.approx(800 + 5 - 60 * 1.9 * 0.1)
     assert y[0] == pytest.approx(599.9 + 60 * 0.95 * 0.1 - 600)
@@ -46,7 +46,7 @@ def test_unstable_drag_stays_finite():
     """A drag far too strong for the tick ends at the bound, not in infinity."""
     x, y, vx, vy = np.array([5.0]), np.array([5.0]), np.array([FASTEST]), np.array([-1e-3])
     for _ in range(200):
-        move(x, y, vx, vy, WORLD, False, 0.0, False, NONE, 1e4, 1e4, 1.0)
+        move(x, y, vx, vy, WORLD, False, 0.0, False, NONE, 1e4, 1e4, 1.0, np.empty((SPARE, len(x))))
     assert abs(vx[0]) == abs(vy[0]) == FASTEST
     assert 0 <= x[0] < 800
     assert 0 <= y[0] < 600

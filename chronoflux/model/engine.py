@@ -13,8 +13,8 @@ import numpy as np
 
 from chronoflux.model.field import decay
 from chronoflux.model.jit import kernel
-from chronoflux.model.lists import JOLTED, SPEED, STEEP, Lists, Space, renew, travel
-from chronoflux.model.motion import FRAMES, move
+from chronoflux.model.lists import JOLTED, SPEED, STEEP, Desk, Lists, Space, desk_for, renew, travel
+from chronoflux.model.motion import FRAMES, SPARE, move
 from chronoflux.model.periodic import wrap
 from chronoflux.model.phases import (
     KNN,
@@ -105,9 +105,11 @@ def space_of(body: Body, law: Law, lists: Lists, fired: Floats) -> Space:
 
 
 @kernel
-def drift(first: int, end: int, tick: int, body: Body, law: Law, fired: Floats) -> tuple[float, bool]:
+def drift(
+    first: int, end: int, tick: int, body: Body, law: Law, fired: Floats, spare: Floats
+) -> tuple[float, bool]:
     """Move the oscillators from slot `first` up to `end`; their largest speed squared, whether one crossed
-    the seam."""
+    the seam. `spare`: float64 (SPARE, BLOCK), overwritten."""
     t = tick * law.dt
     alive = np.empty((len(fired), 4))
     pulses = alive[: decay(fired, t, alive)]
@@ -127,6 +129,7 @@ def drift(first: int, end: int, tick: int, body: Body, law: Law, fired: Floats) 
             law.gamma,
             law.eta,
             law.dt,
+            spare,
         )
         fastest, crossed = max(fastest, speed2), crossed | over
     return fastest, crossed
@@ -146,15 +149,17 @@ def turn(
     now: Circle,
     then: Circle,
     normals: Floats,
+    desk: Desk,
+    spare: Floats,
 ) -> tuple[int, int, int]:
     """Step the phases from slot `first` up to `end`, after everybody has moved.
 
     `mean`: of sine and cosine of all phases. `now` is read, `then` written. `normals`: standard normal
-    numbers by names, float64 (n,), or none. Returns the sums of ``then`` as whole numbers, see
+    numbers by names, float64 (n,), or none. `desk`: to renew lists at. `spare`: float64 (SPARE, BLOCK),
+    overwritten. Returns the sums of ``then`` as whole numbers, see
     :func:`~chronoflux.model.phases.whole`, and how many lists were renewed.
     """
     space = space_of(body, law, lists, others.fired)
-    slope = np.empty(BLOCK)
     T = mesh_time(others.clock, tick, law.dt)
     peers = peers_pull(others.fields, T, 0.0)
     kick, scale = math.sqrt(2 * law.noise * law.dt), whole(len(body.phi))
@@ -162,11 +167,12 @@ def turn(
     for a in range(first, end, BLOCK):
         b = min(a + BLOCK, end)
         if law.coupling.kind == KNN:
-            renewed += renew(a, b, tick, lists, space)
+            renewed += renew(a, b, tick, lists, space, desk)
         if law.rk4:
             continue
-        phi, change = body.phi[a:b], slope[: b - a]
-        rates_block(a, body.omega, now.s, now.c, mean, law.coupling, lists.near, graph, peers, change)
+        m = b - a
+        phi, change, A, B = body.phi[a:b], spare[0][:m], spare[1][:m], spare[2][:m]
+        rates_block(a, body.omega, now.s, now.c, mean, law.coupling, lists.near, graph, peers, change, A, B)
         euler(phi, change, law.dt)
         if len(normals) > 0:
             for i in range(len(phi)):
@@ -225,7 +231,7 @@ def run(
     one a tick, and how many were ever written to it. Returns the mean of sine and cosine, and how many
     lists this worker renewed.
     """
-    n, renewed = len(body.phi), 0
+    n, renewed, desk, spare = len(body.phi), 0, desk_for(lists), np.empty((SPARE, BLOCK))
     space, size = space_of(body, law, lists, others.fired), whole(n) * n
     # Nothing moves what rests, without a field. Told of by what the last tick left, so that all agree on it.
     still = law.gamma == 0.0 and lists.way[SPEED] == 0.0 and lists.way[JOLTED] == 0.0
@@ -234,7 +240,7 @@ def run(
             fastest, crossed = 0.0, False
             first, end = take(team, worker)
             while first < end:
-                speed2, over = drift(first, end, tick + step, body, law, others.fired)
+                speed2, over = drift(first, end, tick + step, body, law, others.fired, spare)
                 fastest, crossed = max(fastest, speed2), crossed | over
                 first, end = take(team, worker)
             team.speeds[worker, 0], team.told[worker, 0] = fastest, int(crossed)
@@ -248,7 +254,22 @@ def run(
         sines, cosines = 0, 0
         first, end = take(team, worker)
         while first < end:
-            s, c, new = turn(first, end, tick + step, body, law, lists, graph, others, mean, now, then, kicks)
+            s, c, new = turn(
+                first,
+                end,
+                tick + step,
+                body,
+                law,
+                lists,
+                graph,
+                others,
+                mean,
+                now,
+                then,
+                kicks,
+                desk,
+                spare,
+            )
             sines, cosines, renewed = sines + s, cosines + c, renewed + new
             first, end = take(team, worker)
         at = 1 + step % 2 * 2  # by turns, as some may still read what was told a tick ago

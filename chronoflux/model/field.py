@@ -96,14 +96,17 @@ def evaluate(
     p: Floats,
     gx: Floats,
     gy: Floats,
+    across: Floats,
+    down: Floats,
+    exponent: Floats,
 ) -> bool:
     """Fill `p`, `gx`, `gy` with the pressure at the points `x, y` (px) and its gradient (1/px).
 
-    All float64 (n,). The gradient is 0 where the clamp is active. Returns whether anything is felt but the
-    pressure at rest; otherwise the gradient is 0 everywhere. Each loop is one that can be vectorised,
-    and what is nowhere felt is left out: neighbouring points had best come together, some hundred at once.
+    All float64 (n,); `across`, `down`, `exponent` are overwritten. The gradient is 0 where the clamp is
+    active. Returns whether anything is felt but the pressure at rest; otherwise the gradient is 0 everywhere.
+    Each loop is one that can be vectorised, and what is nowhere felt is left out: neighbouring points had
+    best come together, some hundred at once.
     """
-    across, down, exponent = np.empty_like(x), np.empty_like(x), np.empty_like(x)
     left, right = _extent(x, exponent)
     top, bottom = _extent(y, exponent)
     for i in range(len(x)):
@@ -273,10 +276,11 @@ def pressure(
 
     Quickest where neighbouring points come together.
     """
-    p, gx, gy = np.empty(len(x)), np.empty(TOGETHER), np.empty(TOGETHER)
+    p, spare = np.empty(len(x)), np.empty((5, TOGETHER))
     for a in range(0, len(x), TOGETHER):
         b = min(a + TOGETHER, len(x))
-        evaluate(x[a:b], y[a:b], world, plane, t, portal, pulses, p[a:b], gx[: b - a], gy[: b - a])
+        gx, gy, one, two, three = spare[0, : b - a], spare[1, : b - a], spare[2], spare[3], spare[4]
+        evaluate(x[a:b], y[a:b], world, plane, t, portal, pulses, p[a:b], gx, gy, one, two, three)
     return p
 
 

@@ -46,9 +46,13 @@ STALE = 0.1
 ROUNDS = 100.0
 """The way of the fastest is counted from 0 again when it is this many half circumferences."""
 NOBODY = -1
-LOOKS = 3
+LOOKS = 4
 """Most ticks at which it is looked whether the candidates still stand as they do."""
-TINY = 1e-300
+TINY, NEVER = 1e-300, 1e300
+MIDDLE = 0.55
+"""Usual relative speed of candidates in parts of the fastest's."""
+GRAIN = 4e-15
+"""Allowance for rounding in distances squared after some ticks."""
 TRAVELLED, FILLED, SPEED, JOLTED, STEEP, WIDE = 0, 1, 2, 3, 4, 5
 """Places in ``Lists.way``."""
 
@@ -97,17 +101,23 @@ class Space(NamedTuple):
 
 
 class Desk(NamedTuple):
-    """Where one oscillator's candidates are looked at: float64 and int32, with room to
-    search.
+    """Where one oscillator's candidates are looked at: float64 and int32, with room to search.
 
-    ``squares``: distances squared; ``inward``: ``−r·w``, ``w2``: ``w·w`` of way r and velocity w relative
-    to the oscillator; ``slots``.
+    ``squares``: ``r·r``, ``outward``: ``2 r·w``, ``w2``: ``w·w`` of way r and velocity w relative to the
+    oscillator; ``slots``.
     """
 
     squares: Floats
-    inward: Floats
+    outward: Floats
     w2: Floats
     slots: Indices
+
+
+@part
+def desk_for(lists: Lists) -> Desk:
+    """A desk to renew such lists at."""
+    room = room_for(lists.near.shape[1] + lists.rest.shape[1])
+    return Desk(np.empty(room), np.empty(room), np.empty(room), np.empty(room, np.int32))
 
 
 @kernel
@@ -158,7 +168,7 @@ def disturb(lists: Lists, space: Space, pulse: Floats) -> None:
 
 
 @part
-def renew(first: int, end: int, tick: int, lists: Lists, space: Space) -> int:
+def renew(first: int, end: int, tick: int, lists: Lists, space: Space, desk: Desk) -> int:
     """Bring the neighbours of the slots from `first` up to `end` up to date, where `tick` needs a look.
 
     `tick` is the one in which everybody has just moved. Returns how many were looked at.
@@ -168,8 +178,6 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space) -> int:
     count = 0
     if m == 0:  # everybody else, for ever
         return count
-    room = room_for(k + m)
-    desk = Desk(np.empty(room), np.empty(room), np.empty(room), np.empty(room, np.int32))
     slack = SLACK * (space.world[0] + space.world[1])
     for i in range(first, end):
         if until[i] > tick:
@@ -200,7 +208,7 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space) -> int:
                     desk.squares,
                     desk.slots,
                 )
-                divide(k, C, names, desk.squares, desk.slots)
+                divide(k, C, reach, desk.squares, desk.slots)
                 searched = True
             _look(i, C, space, desk)
             moved, inner, outer = _choose(k, C, names, desk)
@@ -214,7 +222,7 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space) -> int:
                 rest[i, e] = desk.slots[k + e] if k + e < C else NOBODY
         held, own = _holds(i, k, C, inner, outer, slack, reach, way[SPEED], way[WIDE], space, desk)
         until[i] = tick + 1 + int(held)
-        reaches[i] = reach - own + way[TRAVELLED]
+        reaches[i] = reach - own + way[TRAVELLED] if own < math.inf else -math.inf
     return count
 
 
@@ -222,7 +230,7 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space) -> int:
 def _look(i: int, C: int, space: Space, desk: Desk) -> None:
     """Fill the desk's numbers for its first C slots."""
     x, y, vx, vy, world, plane, step = space[:7]
-    squares, inward, w2, slots = desk
+    squares, outward, w2, slots = desk
     xi, yi, ui, wi = x[i], y[i], vx[i], vy[i]
     around = math.inf if plane else 1.0
     for e in range(C):
@@ -235,7 +243,7 @@ def _look(i: int, C: int, space: Space, desk: Desk) -> None:
         sy = uy if (dy > 0.0) == (ay <= by) else -uy
         ax, ay = min(ax, bx), min(ay, by)
         squares[e] = ax * ax + ay * ay
-        inward[e] = -(ax * sx + ay * sy)
+        outward[e] = 2 * (ax * sx + ay * sy)
         w2[e] = ux * ux + uy * uy
 
 
@@ -245,7 +253,7 @@ def _choose(k: int, C: int, names: Indices, desk: Desk) -> tuple[bool, float, fl
 
     Returns whether that changed anything, the distance of the farthest of them, and of the nearest other.
     """
-    squares, inward, w2, slots = desk
+    squares, outward, w2, slots = desk
     changed = False
     while True:
         inner, outer = 0.0, math.inf
@@ -266,7 +274,7 @@ def _choose(k: int, C: int, names: Indices, desk: Desk) -> tuple[bool, float, fl
             return changed, math.sqrt(inner), math.sqrt(outer)
         changed = True
         squares[near], squares[far] = squares[far], squares[near]
-        inward[near], inward[far] = inward[far], inward[near]
+        outward[near], outward[far] = outward[far], outward[near]
         w2[near], w2[far] = w2[far], w2[near]
         slots[near], slots[far] = slots[far], slots[near]
 
@@ -287,7 +295,7 @@ def _holds(
 ) -> tuple[float, float]:
     """For how many ticks the chosen k stay the nearest, `inner` being the distance of the last of them, and
     `outer` of the next after them, `wide` as in ``Lists.way``; and how far the i-th can go until the tick
-    after those, px."""
+    after those, px; infinity where a search is due then."""
     own = math.sqrt(space.vx[i] * space.vx[i] + space.vy[i] * space.vy[i]) * space.step
     pull = space.pull * space.steep
     others = reach
@@ -296,12 +304,11 @@ def _holds(
     gap = min(outer, others) - inner - 4 * slack
     if not gap > 0.0 or space.drag > 1.0:
         return 0.0, (own + pull) * (1 + SLACK)
-    pace, widest = 0.0, 0.0
+    widest = 0.0
     for e in range(C):
-        pace += desk.w2[e]
         widest = desk.w2[e] if desk.w2[e] > widest else widest
-    pace, widest = math.sqrt(pace / C), math.sqrt(widest)
-    near = pull
+    widest = math.sqrt(widest)
+    pace, near = MIDDLE * widest, pull
     if 2 * pull * gap > LOCAL * pace * pace:  # else it is the velocities that set the time
         farthest = 0.0
         for e in range(C):
@@ -313,9 +320,9 @@ def _holds(
     most = min(float(HORIZON), 1 + math.sqrt(gap / (2 * near + TINY)))
     most = np.floor(min(most, _last(others - inner - gap / 2, fastest + own, pull + near)))
     bend = 2 * near + space.drag * (widest + 2 * most * near) + TINY
-    for e in range(k, C):
-        desk.squares[e] = math.sqrt(desk.squares[e])
-        desk.inward[e] /= desk.squares[e] + TINY
+    for e in range(k):  # wider than rounding can make them
+        desk.squares[e] *= 1 + GRAIN
+        desk.w2[e] *= 1 + GRAIN
     # The overlap is convex in time. So where it is below 0 it has always been; and between a tick where it is
     # and one where it is not, it is still at least until the chord crosses 0.
     held, spare, end, excess = 0.0, gap, math.inf, 0.0
@@ -336,7 +343,9 @@ def _holds(
             sure = np.floor(held + (end - held) * spare / (spare + excess))
             if sure > held:
                 held, spare = sure, spare - (sure - held) * (spare + excess) / (end - held)
-            tick = held + 1
+            tick = held + 1 if excess < NEVER else np.floor((held + end) / 2)
+    if (held + 1) * (fastest + own) > reach - inner - gap / 2:
+        return held, math.inf  # by then the candidates will not do: no need to look at them
     return held, (held + 1) * (own + near * (held + 2) / 2) * (1 + SLACK)
 
 
@@ -370,13 +379,19 @@ def _steepest_near(i: int, radius: float, space: Space) -> float:
 @part
 def _overlap(k: int, C: int, tick: float, others: float, desk: Desk) -> float:
     """By how much, after that many ticks, the farthest of the k is farther than the nearest of the rest and
-    of `others`, if everybody goes straight on: at most."""
-    squares, inward, w2, _ = desk
-    farthest, nearest = 0.0, others
+    of `others`, if everybody goes straight on: at most.
+
+    Of the rest, ``r·r + 2 t r·w`` is a bound from below: its root is concave in time, as that of the k is
+    convex. NEVER where it has none.
+    """
+    squares, outward, w2, _ = desk
+    farthest, nearest = 0.0, math.inf
     for e in range(k):
-        square = squares[e] + tick * (tick * w2[e] - 2 * inward[e])
+        square = squares[e] + tick * (outward[e] + tick * w2[e])
         farthest = square if square > farthest else farthest
     for e in range(k, C):
-        distance = squares[e] - tick * inward[e]
-        nearest = distance if distance < nearest else nearest
-    return math.sqrt(farthest) - nearest
+        square = squares[e] + tick * outward[e]
+        nearest = square if square < nearest else nearest
+    if not nearest > 0.0:
+        return NEVER
+    return math.sqrt(farthest) - min(math.sqrt(nearest), others)

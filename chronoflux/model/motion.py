@@ -14,6 +14,8 @@ FRAMES = 60.0
 FASTEST = 1e9
 """Bound on each velocity component, px per frame. An explicit step with η dt > 2 grows without end; this
 keeps it finite, far above anything physical."""
+SPARE = 6
+"""Rows of numbers that a step of the motion needs room for."""
 SLOWEST = 1e-150
 """Below, a velocity component is 0: drag alone would otherwise wear it down to numbers that are slow to
 compute with."""
@@ -33,18 +35,27 @@ def move(
     gamma: float,
     eta: float,
     dt: float,
+    spare: Floats,
 ) -> tuple[float, bool]:
     """Move all oscillators by one step of `dt` s, in place: ``v += (−γ ∇p − η v) dt``, ``r += 60 v dt``.
 
     `x, y, vx, vy`: float64 (n,), px and px per frame; positions end in ``[0, W) × [0, H)``. `world` to
     `pulses` as in :mod:`chronoflux.model.field`, taken before the move. `gamma` in px²/(frame·s), `eta`
-    in 1/s. Returns the largest speed squared, and whether anybody went across the seam.
+    in 1/s. `spare`: float64 (SPARE, n or more), overwritten. Returns the largest speed squared,
+    and whether anybody went across the seam.
     """
     rests = not (_any(vx) or _any(vy))
     if rests and gamma == 0.0:
         return 0.0, False
-    p, gx, gy = np.empty_like(x), np.zeros_like(x), np.zeros_like(x)
-    felt = gamma != 0.0 and evaluate(x, y, world, plane, t, portal, pulses, p, gx, gy)
+    n = len(x)
+    p, gx, gy = spare[0][:n], spare[1][:n], spare[2][:n]
+    across, down, exponent = spare[3][:n], spare[4][:n], spare[5][:n]
+    felt = False
+    if gamma != 0.0:
+        felt = evaluate(x, y, world, plane, t, portal, pulses, p, gx, gy, across, down, exponent)
+    else:
+        for i in range(n):
+            gx[i], gy[i] = 0.0, 0.0
     if rests and not felt:
         return 0.0, False
     _accelerate(vx, gx, gamma, eta, dt)

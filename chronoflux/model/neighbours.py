@@ -24,8 +24,6 @@ CROWD, SHARE = 3.0, 0.2
 """Oscillators a cell on average, and how many more for each neighbour wanted; measured to be quick."""
 ENOUGH = 0.85
 """Part of the most candidates there is room for to aim at."""
-GUESSES = 8
-"""Circles tried until those within are selected one by one."""
 SLACK = 1e-12
 """Allowance for rounding in the distance to a cell's edge, in parts of the world."""
 
@@ -251,33 +249,21 @@ def _within(square: float, count: int, squares: Floats) -> int:
 
 
 @part
-def divide(most: int, count: int, names: Indices, squares: Floats, slots: Indices) -> None:
-    """Bring the `most` nearest of the first `count` to the front, in no order.
+def divide(most: int, count: int, reach: float, squares: Floats, slots: Indices) -> None:
+    """Bring about the `most` nearest of the first `count`, all within `reach` px, to the front of `slots`.
 
-    By a circle that just they lie in, looked for where it would be if all were spread evenly.
+    Those within the circle that they would lie in if all were spread evenly.
     """
-    low, high, fewer, more = 0.0, 0.0, 0, count
+    square = reach * reach
+    if square == math.inf:
+        square = 0.0
+        for e in range(count):
+            square = squares[e] if squares[e] > square else square
+    circle, front = square * most / count, int(np.int64(0))
     for e in range(count):
-        high = squares[e] if squares[e] > high else high
-    within, circle = 0, high
-    for _ in range(GUESSES):
-        circle = low + (high - low) * (most - fewer + 0.5) / (more - fewer + 1)
-        within = _within(circle, count, squares)
-        if within == most:
-            break
-        if within < most:
-            low, fewer = circle, within
-        else:
-            high, more = circle, within
-    if within != most:
-        select(most, count, names, squares, slots)
-        return
-    front = int(np.int64(0))
-    for e in range(count):
-        square, slot = squares[e], slots[e]
-        squares[e], slots[e] = squares[front], slots[front]
-        squares[front], slots[front] = square, slot
-        front += square < circle
+        slot = slots[e]
+        slots[e], slots[front] = slots[front], slot
+        front += squares[e] < circle
 
 
 @part

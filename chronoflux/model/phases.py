@@ -136,11 +136,13 @@ def rates_block(
     graph: Graph,
     peers: tuple[int, float, float],
     out: Floats,
+    A: Floats,
+    B: Floats,
 ) -> None:
     """Fill `out` (m,) with dφ/dt in rad/s of the m oscillators from `first` on.
 
     `omega`: natural frequencies, rad/s; `s, c`, `mean` from :func:`circle`; `near`: int32 (n, k) for KNN;
-    `graph` for GRAPH; `peers` from :func:`peers_pull`.
+    `graph` for GRAPH; `peers` from :func:`peers_pull`. `A, B` (m,) are overwritten.
     """
     kappa = coupling.kappa if len(s) > 1 else 0.0
     # κ (A cos(φ + α) − B sin(φ + α)) + mesh, sorted by cos φ and sin φ.
@@ -154,7 +156,6 @@ def rates_block(
         for i in range(len(out)):
             out[i] = own[i] + own_c[i] * mesh_s - own_s[i] * mesh_c
         return
-    A, B = np.empty_like(out), np.empty_like(out)
     if coupling.kind == GRAPH:
         _graph_pull(first, s, c, graph, A, B)
     else:
@@ -180,7 +181,8 @@ def rates(
     out: Floats,
 ) -> None:
     """Fill `out` (n,) with dφ/dt in rad/s of all; arguments as for :func:`rates_block`."""
-    rates_block(0, omega, s, c, mean, coupling, near, graph, peers, out)
+    A, B = np.empty_like(out), np.empty_like(out)
+    rates_block(0, omega, s, c, mean, coupling, near, graph, peers, out, A, B)
 
 
 @part
@@ -210,7 +212,8 @@ def runge_kutta(
     The peers' fields go on turning within the step, which takes `span` ms of mesh time from `T` on.
     """
     latest, total, first = np.empty_like(phi), np.empty_like(phi), len(s) - len(phi)
-    rates_block(first, omega, s, c, mean, coupling, near, graph, peers_pull(fields, T, 0.0), latest)
+    A, B, peers = np.empty_like(phi), np.empty_like(phi), peers_pull(fields, T, 0.0)
+    rates_block(first, omega, s, c, mean, coupling, near, graph, peers, latest, A, B)
     for i in range(len(phi)):
         total[i] = latest[i]
     stage, sines, cosines = np.empty_like(phi), np.empty_like(phi), np.empty_like(phi)
@@ -219,7 +222,7 @@ def runge_kutta(
             stage[i] = phi[i] + part_of_step * dt * latest[i]
         middle = circle(stage, sines, cosines)
         peers = peers_pull(fields, T, part_of_step * span)
-        rates_block(first, omega, sines, cosines, middle, coupling, near, graph, peers, latest)
+        rates_block(first, omega, sines, cosines, middle, coupling, near, graph, peers, latest, A, B)
         for i in range(len(phi)):
             total[i] += weight * latest[i]
     for i in range(len(phi)):
