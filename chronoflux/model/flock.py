@@ -41,7 +41,7 @@ PARTED = 2_000
 """From this many oscillators on, threads take less time than it costs them to meet."""
 SORTED = 2_000
 """From this many on, the order in memory pays."""
-EXTRA = 10
+EXTRA = 12
 """Candidates kept beside half as many as there are neighbours."""
 SPARE = 2.0
 """The steepest gradient foreseen is so many times that of now, so that few pulses exceed it."""
