@@ -99,6 +99,18 @@ def test_presets_and_defaults(panel: Parameters, source: SwarmSource) -> None:
     assert menu(panel).value == "classic"
 
 
+def test_presets_beside_an_integrator_without_noise(panel: Parameters, source: SwarmSource) -> None:
+    """Under rk4 presets are still told apart and chosen: those with noise bring their own integrator."""
+    for name, preset in PRESETS.items():
+        source.params = Params(integrator="rk4", kappa=0.123)
+        panel.refresh()
+        assert menu(panel).value == "–"
+        menu(panel).value = name
+        panel.apply()
+        assert source.params == preset.replace(integrator="euler" if preset.noise else "rk4")
+        assert menu(panel).value == name
+
+
 def test_presets_registered_meanwhile_are_offered(panel: Parameters) -> None:
     """The menu follows the registry."""
     PRESETS.register("later", Params(kappa=0.2), "")

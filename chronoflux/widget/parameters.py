@@ -20,7 +20,7 @@ from chronoflux.widget.source import Source
 OWN = "–"
 """What the menu of presets shows for parameters that are none of them."""
 KEPT = ("world", "dt", "integrator")
-"""What a preset chosen from the menu leaves as it is."""
+"""What a preset chosen from the menu leaves as it is; the integrator only if it bears the preset's noise."""
 
 
 class Parameters(ipywidgets.VBox):  # type: ignore[misc]
@@ -106,7 +106,11 @@ class Parameters(ipywidgets.VBox):  # type: ignore[misc]
 
 
 def _preset(name: str, current: Params) -> Params:
-    return PRESETS[name].replace(**{kept: getattr(current, kept) for kept in KEPT})
+    preset = PRESETS[name]
+    kept = {name: getattr(current, name) for name in KEPT}
+    if preset.noise:
+        kept["integrator"] = preset.integrator
+    return preset.replace(**kept)
 
 
 def _sides(world: tuple[float, float]) -> str:
