@@ -46,7 +46,7 @@ class Watched:
         )
 
     async def began(self, count: int) -> None:
-        await until(lambda: len(self.said) == count or self.task.done(), 60)
+        await until(lambda: len(self.said) == count or self.task.done(), 180)
         assert not self.task.done()
 
 

@@ -67,7 +67,7 @@ async function initialize({ model }) {
     manager.currentProcessing = manager.currentProcessing.catch(console.warn).then(() => draw(content, buffers));
     await manager.currentProcessing;
     const shown = { shown: content.chronoflux.number, client: watch.client };
-    requestAnimationFrame(() => model.send(shown, QUIETLY));
+    requestAnimationFrame(() => model.send(shown, quietly(model)));
   };
 
   ports.set(name, watch);

@@ -8,7 +8,7 @@ function initialize({ model }) {
   const receive = ({ frame }) => {
     watch.hear();
     // What is to be drawn came before this message; it is drawn in the next frame of the browser.
-    const shown = () => model.send({ shown: frame, client: watch.client }, QUIETLY);
+    const shown = () => model.send({ shown: frame, client: watch.client }, quietly(model));
     requestAnimationFrame(() => requestAnimationFrame(shown));
   };
   panes.set(model.get("name"), watch);

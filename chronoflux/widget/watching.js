@@ -2,9 +2,11 @@
 
 const QUIET = 3000; // ms without a frame after which a watching page says so again
 
-// For `model.send`: what it sends does not count as work of the kernel. Else JupyterLab would show it busy and
-// idle by turns at each frame, icons and toolbar, which takes it longer than all of our drawing.
-const QUIETLY = { iopub: { status: (message) => (message.content.execution_state = "idle") } };
+// For `model.send`: what it sends leaves the kernel's state as it is shown. Else JupyterLab would show it busy
+// and idle by turns at each frame, icons and toolbar, which takes it longer than all of our drawing.
+const quietly = ({ widget_manager: { kernel } }) => ({
+  iopub: { status: (message) => (message.content.execution_state = kernel?.status ?? "idle") },
+});
 
 // Watches over all displays of `model` on this page. `show` and `remove` are told of an element; `hear` of
 // each frame.
