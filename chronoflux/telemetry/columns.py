@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,7 +50,8 @@ _NO_METRICS = Metrics()
 _BATCH = 1024  # records that are turned into columns at once: few enough to stay in the CPU's cache
 LARGE = 8 << 20
 """Bytes from which a file is scanned by a compiled kernel; 8 × while that takes 1.4 s to be loaded first."""
-_AHEAD = 3  # blocks scanned before their turn
+_AHEAD = 3  # blocks scanned, or segments taken apart, before their turn
+_WORKERS = min(_AHEAD + 1, max(2, os.cpu_count() or 2))
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -323,7 +325,7 @@ def add_segments(builder: Builder, segments: Iterable[Segment], report: Report) 
     """Add closed segments: they are taken apart on other threads, a few ahead of their turn."""
     from chronoflux.telemetry.unpacking import unpack  # Arrow: only where there are segments
 
-    with ThreadPoolExecutor(2, thread_name_prefix="unpack") as pool:
+    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="unpack") as pool:
         work = partial(unpack, peerings=builder.keep_peerings)
         for segment, found in _ahead(segments, lambda one: pool.submit(work, one)):
             builder.files.append((len(builder), segment.path))
