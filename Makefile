@@ -82,6 +82,7 @@ pictures: setup browser
 
 frames: setup browser
 	@$(BIN)/python -m tests.frame_rates
+	@$(BIN)/python -m tests.frame_rates --space --frames 0
 
 # What was tested, with hashes, for every platform, and without a word on where it was fetched.
 lock:
