@@ -90,6 +90,7 @@ def add_dots(image: Bytes, x: Floats, y: Floats, colours: Bytes, radius: int = 1
     )
 
 
+@kernel
 def add_swarm(
     levels: Bytes,
     x: Floats,
@@ -107,7 +108,15 @@ def add_swarm(
     `pressure`, one in `every` is drawn, as a square of ``2 radius + 1`` px. What is outside the picture, or
     NaN, is left out.
     """
-    _strew(levels, x, y, phi, pressure, scale, radius, every)
+    height, width = levels.shape
+    for i in range(0, len(x), every):
+        px, py = x[i] * scale, y[i] * scale
+        if not (0.0 <= px < width and 0.0 <= py < height):
+            continue
+        column, row, value = int(px), int(py), _dot(phi[i], pressure[i])
+        for r in range(max(row - radius, 0), min(row + radius + 1, height)):
+            for c in range(max(column - radius, 0), min(column + radius + 1, width)):
+                levels[r, c] = value
 
 
 def warm_up() -> None:
@@ -118,7 +127,7 @@ def warm_up() -> None:
     field_levels(pressure_grid(1, 1, (1.0, 1.0), False, 0.0, False, pulses))
     levels = ground(1, 1, (1.0, 1.0), False, 0.0, False, pulses)
     paint(levels, PALETTES[USUAL].field)
-    add_swarm(levels, few, few, few, few, 1.0, 0)
+    add_swarm(levels, few, few, few, few, 1.0, 0, 1)
     phase_colours(few)
     order(few)
 
@@ -138,28 +147,6 @@ def swarm_colours(palette: str, portal: bool) -> Bytes:
         table[first : first + HUES] = np.round(alpha * hues + (1 - alpha) * rest)
     table.flags.writeable = False
     return table
-
-
-@kernel
-def _strew(
-    levels: Bytes,
-    x: Floats,
-    y: Floats,
-    phi: Floats,
-    pressure: Floats,
-    scale: float,
-    radius: int,
-    every: int,
-) -> None:
-    height, width = levels.shape
-    for i in range(0, len(x), every):
-        px, py = x[i] * scale, y[i] * scale
-        if not (0.0 <= px < width and 0.0 <= py < height):
-            continue
-        column, row, value = int(px), int(py), _dot(phi[i], pressure[i])
-        for r in range(max(row - radius, 0), min(row + radius + 1, height)):
-            for c in range(max(column - radius, 0), min(column + radius + 1, width)):
-                levels[r, c] = value
 
 
 @part

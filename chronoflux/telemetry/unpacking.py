@@ -16,7 +16,6 @@ from chronoflux.telemetry.sources import Lines
 
 _CODED = ("type", "room", "node", "run")
 _REST = ("data", "id", "origin")
-_TYPES: dict[str, pa.DataType] = dict.fromkeys(_CODED, pa.dictionary(pa.int32(), pa.string()))
 
 
 class _Same(NamedTuple):

@@ -107,7 +107,7 @@ class Parameters(ipywidgets.VBox):  # type: ignore[misc]
 
 def _preset(name: str, current: Params) -> Params:
     preset = PRESETS[name]
-    kept = {name: getattr(current, name) for name in KEPT}
+    kept = {one: getattr(current, one) for one in KEPT}
     if preset.noise:
         kept["integrator"] = preset.integrator
     return preset.replace(**kept)
