@@ -23,11 +23,13 @@ setup: $(READY)
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "ChronoFlux needs Python 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
-	@echo "setting up $(VENV) (once; a minute or two)"
+	@echo "setting up $(VENV) (once; two or three minutes)"
 	@$(PYTHON) -m venv $(VENV) || { echo "python's venv is missing; Debian: apt install python3-venv"; exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m compileall -q chronoflux  # once, not in every process that a test or the demo starts
+	@# once, not in every process that a test or the demo starts
+	@$(BIN)/python -m compileall -q chronoflux
+	@$(BIN)/python -m chronoflux.kernels
 	@touch $@
 
 demo: setup

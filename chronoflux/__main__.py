@@ -13,6 +13,7 @@ FACES = {
     "chronoflux.logs": "what run folders hold, and whether they are whole",
     "chronoflux.analyze": "what the logs of a room say, as a summary and a report",
     "chronoflux.demo": "the whole way once, on this machine",
+    "chronoflux.kernels": "compile what is compiled on first use, once and for all",
     "chronoflux.bench": "how fast the engine is here",
 }
 

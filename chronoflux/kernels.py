@@ -1,10 +1,19 @@
-"""Kernels compiled before they are needed: seconds, when they are not in the cache of this machine yet."""
+"""Kernels compiled before they are needed: seconds, when they are not in the cache of this machine yet.
+
+``python -m chronoflux.kernels`` compiles all of them: at the end of a set-up, or in the making of an image.
+"""
 
 from __future__ import annotations
 
+import time
+
+import click
+
+from chronoflux.faces import run_command
 from chronoflux.model import raster
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
+from chronoflux.telemetry.scan import scan
 
 
 def warm_up(params: Params, *, pictures: bool = False) -> None:
@@ -19,3 +28,22 @@ def warm_up(params: Params, *, pictures: bool = False) -> None:
     simulation.advance(2)
     simulation.metrics()
     simulation.snapshot()
+
+
+@click.command()
+def main() -> None:
+    """Compile all kernels for this machine and put them into numba's cache, so that nothing has to wait for
+    them later. Where they are there already it takes a second or two."""
+    parts = {
+        "the swarm": lambda: warm_up(Params()),
+        "pictures": raster.warm_up,
+        "logs": lambda: scan(b"{}\n"),
+    }
+    for what, compile_ in parts.items():
+        start = time.perf_counter()
+        compile_()
+        click.echo(f"kernels of {what}: {time.perf_counter() - start:.1f} s")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,6 +125,26 @@ def test_the_pace_is_what_was_shown_and_how_late() -> None:
     assert abs(pace.lag_ms - 40) < 1e-6
     assert 29 * 4 <= pace.missed <= 29 * 5
     assert flow.pace(60.0).rate == 0.0
+
+
+def test_frames_leave_nothing_behind() -> None:
+    """However many frames are shown, and also if nobody asks how it goes, they take no more memory."""
+    flow = FrameFlow()
+    flow.watch("a", 0.0)
+
+    def show(frames: range) -> None:
+        for k in frames:
+            flow.confirm("a", flow.sent(k * BEAT), (k + 1) * BEAT)
+
+    show(range(1_000))
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        show(range(1_000, 6_000))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 20_000  # a float a frame would be 120,000
 
 
 ACTS = st.lists(

@@ -84,6 +84,7 @@ class FrameFlow:
         if frame > self._confirmed and frame in known.unconfirmed:
             self._confirmed = frame
             self._shown.append((now, now - known.unconfirmed[frame]))
+            self._forget(now)  # also where nobody asks how it goes
         known.unconfirmed = {n: sent for n, sent in known.unconfirmed.items() if n > frame}
 
     def ready(self, now: float) -> bool:
@@ -106,11 +107,14 @@ class FrameFlow:
 
     def pace(self, now: float) -> Pace:
         """How it goes, from the confirmations of the last seconds."""
-        while self._shown and self._shown[0][0] < now - PACE_SPAN:
-            self._shown.popleft()
+        self._forget(now)
         lags = sorted(lag for _, lag in self._shown)
         lag = lags[len(lags) // 2] if lags else math.nan
         return Pace(len(lags) / PACE_SPAN, 1000 * lag, self._missed)
+
+    def _forget(self, now: float) -> None:
+        while self._shown and self._shown[0][0] < now - PACE_SPAN:
+            self._shown.popleft()
 
     def postpone(self, until: float) -> None:
         """No frame before `until`: there is nothing new to show. Whoever begins to watch does not wait."""
