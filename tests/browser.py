@@ -62,6 +62,16 @@ async def classic(folder: Path) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
+async def pages(folder: Path) -> AsyncIterator[str]:
+    """The same with Voilà, which runs a notebook when it is visited, and shows no code."""
+    port = _free_port()
+    options = ["--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1"]
+    command = [sys.executable, "-m", "voila", str(folder), *options]
+    async with _serving(command, folder, f"http://127.0.0.1:{port}", "/voila/templates/lab/static/voila.js"):
+        yield f"http://127.0.0.1:{port}/voila/render"
+
+
+@contextlib.asynccontextmanager
 async def _jupyter(module: str, folder: Path, options: dict[str, object]) -> AsyncIterator[str]:
     port = _free_port()
     options = options | {
@@ -169,8 +179,17 @@ async def slow_down(page: Page, times: float) -> None:
     await devtools.send("Emulation.setCPUThrottlingRate", {"rate": times})
 
 
+async def run_notebook(page: Page, url: str) -> None:
+    """Go to the notebook and have all of it run, in whichever of the three programs."""
+    if url.endswith("/voila/render"):
+        await page.goto(f"{url}/test.ipynb", timeout=120_000)
+    else:
+        await open_notebook(page, url)
+        await run_all(page)
+
+
 async def open_notebook(page: Page, url: str) -> None:
-    """Go to the notebook (again), in whichever of the two programs, and wait for its kernel."""
+    """Go to the notebook (again), in either of the two programs that edit it, and wait for its kernel."""
     await page.goto(f"{url}/test.ipynb?reset")
     await page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=120_000)
     await page.evaluate(READY)

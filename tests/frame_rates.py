@@ -34,6 +34,8 @@ import asyncio, contextlib, json, os, statistics, time
 import chronoflux as cf, psutil
 from chronoflux.widget import display_node
 
+# Jupyter remembers the signatures of so many messages: 65,536 take 11 MB, and then no more.
+get_ipython().kernel.session.digest_history_size = 1000
 node = await cf.join("room1", server=None, params=cf.Params(oscillators={n}), log_dir="logs")
 view = {view}
 sent, took = {{}}, []

@@ -51,8 +51,8 @@ print(json.dumps(Compiling.kernels))
 
 @pytest.mark.slow
 def test_nothing_is_compiled_any_more_after_all_was(tmp_path: Path) -> None:
-    """After ``python -m chronoflux.kernels``, and in an empty cache, a process that uses swarms of every kind,
-    pictures and logs compiles nothing."""
+    """After ``python -m chronoflux.kernels``, in an empty cache before, a process that uses swarms of every
+    kind, pictures and logs compiles nothing."""
     environment = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PATH": ""}
     log = make_run(tmp_path)
 

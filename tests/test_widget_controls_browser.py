@@ -1,10 +1,11 @@
-"""Every control of the live view, worked in a real JupyterLab as a person works it."""
+"""Every control of the live view, worked in a real JupyterLab, Notebook and Voilà as a person works it."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from playwright.async_api import Locator, Page
 
 from chronoflux.model.params import SPECS, Params
 from chronoflux.widget.looks import EXPORTS
-from tests.browser import lab, notebook_page, open_notebook, run_all
+from tests.browser import classic, lab, notebook_page, pages, run_notebook
 from tests.support import until
 from tests.test_widget_browser import SETUP
 
 pytestmark = pytest.mark.browser
+
+Program = Callable[[Path], contextlib.AbstractAsyncContextManager[str]]
 
 TELL = """
 import asyncio, json
@@ -50,10 +53,15 @@ class Told:
         return {name for name, value in self["params"].items() if value != before[name]}
 
 
-async def press(page: Page, name: str) -> None:
-    """Press a button of the view; an icon may stand before its name."""
+def button(page: Page, name: str) -> Locator:
+    """A button of the view; an icon may stand before its name."""
     named = re.compile(rf"(^|\W){re.escape(name)}$")
-    await page.locator(".chronoflux-view").get_by_role("button", name=named).click()
+    return page.locator(".chronoflux-view").get_by_role("button", name=named)
+
+
+async def press(page: Page, name: str) -> None:
+    """Click a button of the view."""
+    await button(page, name).click()
 
 
 async def nudge(slider: Locator) -> None:
@@ -77,12 +85,12 @@ async def choose(menu: Locator) -> None:
 
 
 @pytest.mark.slow
-async def test_every_control_does_what_it_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", [lab, classic, pages])
+async def test_every_control_does_what_it_says(program: Program, tmp_path: Path) -> None:
     """Each parameter's control moves that parameter and no other; each button, menu and box does its part."""
     told = Told(tmp_path / "told.json")
-    async with lab(tmp_path) as url, notebook_page(tmp_path, [SETUP, TELL]) as page:
-        await open_notebook(page, url)
-        await run_all(page)
+    async with program(tmp_path) as url, notebook_page(tmp_path, [SETUP, TELL]) as page:
+        await run_notebook(page, url)
         panel = page.locator(".chronoflux-parameters")
         await panel.wait_for(timeout=120_000)
         await until(lambda: bool(told["params"]), 60, "word of the kernel")
@@ -121,6 +129,14 @@ async def test_every_control_does_what_it_says(tmp_path: Path) -> None:
             await press(page, name)
         wanted = ["intent", "lion_gate", "lion_gate", "pacemaker_flip"]
         await until(lambda: told["fired"] == wanted, 20, "the events")
+
+        # By keyboard, though the notebook has uses of its own for these keys.
+        pane = page.locator(".chronoflux-port").first
+        for part, key in ((pane, "ArrowRight"), (pane, "Enter"), (button(page, "Pacemaker Flip"), "Enter")):
+            await part.press(key)
+        wanted += ["intent", "pacemaker_flip"]
+        await until(lambda: told["fired"] == wanted, 20, "the events from the keyboard")
+        assert await page.locator(".chronoflux-view").count() == 1  # no cell was opened, run or left
 
         # The frame rate, and files.
         await page.get_by_label("frame rate").first.check()

@@ -1,4 +1,5 @@
-// What the panes over pictures share (frames.js, space.js): telling the kernel whether anybody can see them.
+// What the panes over pictures share (frames.js, space.js): telling the kernel whether anybody can see them,
+// and the keyboard.
 
 const QUIET = 3000; // ms without a frame after which a watching page says so again
 
@@ -40,6 +41,17 @@ function watcher(model) {
   };
 }
 
+// Keys that move what has the focus here. Notebooks have uses of their own for them, and look first: they are
+// asked to look away for this once. With a modifier (to save, to run a cell) a key stays theirs.
+const OURS = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown", "Enter", " "];
+const AWAY = "data-lm-suppress-shortcuts";
+function claim({ key, ctrlKey, altKey, metaKey, shiftKey, target }) {
+  if (ctrlKey || altKey || metaKey || shiftKey || !OURS.includes(key)) return;
+  if (!target.closest?.('[class*="chronoflux-"]') || target.hasAttribute(AWAY)) return;
+  target.setAttribute(AWAY, "true");
+  setTimeout(() => target.removeAttribute(AWAY));
+}
+
 // Has a watcher told of an element, until what is returned is called; `also` runs with each report.
 function observe(watch, el, also = () => {}) {
   const observer = new IntersectionObserver((entries) => {
@@ -47,7 +59,10 @@ function observe(watch, el, also = () => {}) {
     also();
   });
   observer.observe(el);
+  const keys = (event) => claim(event); // one of its own for each display
+  window.addEventListener("keydown", keys, true);
   return () => {
+    window.removeEventListener("keydown", keys, true);
     observer.disconnect();
     watch.remove(el);
   };
