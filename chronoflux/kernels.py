@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import click
 
@@ -34,7 +35,7 @@ def warm_up(params: Params, *, pictures: bool = False) -> None:
 def main() -> None:
     """Compile all kernels for this machine and put them into numba's cache, so that nothing has to wait for
     them later. Where they are there already it takes a second or two."""
-    parts = {
+    parts: dict[str, Callable[[], object]] = {
         "the swarm": lambda: warm_up(Params()),
         "pictures": raster.warm_up,
         "logs": lambda: scan(b"{}\n"),
