@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -71,6 +72,18 @@ def test_two_swarms_at_once(monkeypatch):
         other.join()
     for sim in both:
         np.testing.assert_array_equal(sim.state.phi, alone.state.phi)
+
+
+@pytest.mark.parametrize("change", [{}, {"noise": 0.1}, {"integrator": "rk4"}, {"coupling": "global"}])
+def test_a_run_lets_go_of_what_it_was_given(change):
+    """Kernels that do not count who uses arrays leave the counts as they were."""
+    sim = Simulation(Params(oscillators=300, **change), seed=1)
+    sim.intent(x=1.0, y=2.0)
+    sim.advance()
+    held = [*sim._flock._body, *sim._flock._lists[:5], sim._flock._lists.grid.members, sim._fired]
+    before = [sys.getrefcount(array) for array in held]
+    sim.advance(20)
+    assert [sys.getrefcount(array) for array in held] == before
 
 
 def test_alone(monkeypatch):

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from chronoflux.model.field import decay
-from chronoflux.model.jit import kernel
-from chronoflux.model.lists import JOLTED, SPEED, STEEP, Desk, Lists, Space, desk_for, renew, travel
+from chronoflux.model.jit import kernel, part
+from chronoflux.model.lists import JOLTED, SPEED, STEEP, Lists, Space, travel
+from chronoflux.model.looks import Desk, desk_for, renew
 from chronoflux.model.motion import FRAMES, SPARE, move
 from chronoflux.model.periodic import wrap
 from chronoflux.model.phases import (
@@ -104,15 +105,12 @@ def space_of(body: Body, law: Law, lists: Lists, fired: Floats) -> Space:
     return Space(x, y, vx, vy, world, plane, step, pull, steep, drag, portal, fired)
 
 
-@kernel
+@part
 def drift(
-    first: int, end: int, tick: int, body: Body, law: Law, fired: Floats, spare: Floats
+    first: int, end: int, t: float, body: Body, law: Law, pulses: Floats, spare: Floats
 ) -> tuple[float, bool]:
     """Move the oscillators from slot `first` up to `end`; their largest speed squared, whether one crossed
-    the seam. `spare`: float64 (SPARE, BLOCK), overwritten."""
-    t = tick * law.dt
-    alive = np.empty((len(fired), 4))
-    pulses = alive[: decay(fired, t, alive)]
+    the seam. `pulses`: those alive at time `t`. `spare`: float64 (SPARE, BLOCK), overwritten."""
     fastest, crossed = 0.0, False
     for a in range(first, end, BLOCK):
         b = min(a + BLOCK, end)
@@ -135,7 +133,7 @@ def drift(
     return fastest, crossed
 
 
-@kernel
+@part
 def turn(
     first: int,
     end: int,
@@ -143,6 +141,7 @@ def turn(
     body: Body,
     law: Law,
     lists: Lists,
+    space: Space,
     graph: Graph,
     others: Others,
     mean: tuple[float, float],
@@ -155,11 +154,10 @@ def turn(
     """Step the phases from slot `first` up to `end`, after everybody has moved.
 
     `mean`: of sine and cosine of all phases. `now` is read, `then` written. `normals`: standard normal
-    numbers by names, float64 (n,), or none. `desk`: to renew lists at. `spare`: float64 (SPARE, BLOCK),
+    numbers by names, float64 (1, n), or (0, n). `desk`: to renew lists at. `spare`: float64 (SPARE, BLOCK),
     overwritten. Returns the sums of ``then`` as whole numbers, see
     :func:`~chronoflux.model.phases.whole`, and how many lists were renewed.
     """
-    space = space_of(body, law, lists, others.fired)
     T = mesh_time(others.clock, tick, law.dt)
     peers = peers_pull(others.fields, T, 0.0)
     kick, scale = math.sqrt(2 * law.noise * law.dt), whole(len(body.phi))
@@ -176,7 +174,7 @@ def turn(
         euler(phi, change, law.dt)
         if len(normals) > 0:
             for i in range(len(phi)):
-                phi[i] = wrap(phi[i] + kick * normals[lists.names[a + i]], TAU)
+                phi[i] = wrap(phi[i] + kick * normals[0, lists.names[a + i]], TAU)
         sums = circle_block(phi, scale, then.s[a:b], then.c[a:b])
         sines, cosines = sines + sums[0], cosines + sums[1]
     if law.rk4:
@@ -206,41 +204,58 @@ def note_turn(before: tuple[float, float], after: tuple[float, float], turns: Fl
     turns[at % len(turns)] = wrap(turned + math.pi, TAU) - math.pi
 
 
-@kernel
-def run(
-    team: Team,
-    worker: int,
-    ticks: int,
-    tick: int,
-    body: Body,
-    law: Law,
-    lists: Lists,
-    graph: Graph,
-    others: Others,
-    now: Circle,
-    then: Circle,
-    mean: tuple[float, float],
-    normals: Floats,
-    turns: Floats,
-    turned: int,
-) -> tuple[tuple[float, float], int]:
-    """Advance all by `ticks` from tick `tick`, in place; `now` is filled, and after an odd number of ticks
-    `then` is. To be called by each worker of the team, with the same arguments but its own number.
+class Task(NamedTuple):
+    """What a run is to do: advance all by `ticks` from tick `tick`, in place.
 
-    `normals`: float64 (ticks, n), or (0, n) without noise. `turns`, `turned`: ring of the turns of ψ in rad,
-    one a tick, and how many were ever written to it. Returns the mean of sine and cosine, and how many
-    lists this worker renewed.
+    ``now`` is filled, and after an odd number of ticks ``then`` is. ``mean``: of sine and cosine of all.
+    ``normals``: standard normal numbers by names, float64 (ticks, n), or (0, n) without noise. ``turns``,
+    ``turned``: ring of the turns of ψ in rad, one a tick, and how many were ever written to it.
     """
-    n, renewed, desk, spare = len(body.phi), 0, desk_for(lists), np.empty((SPARE, BLOCK))
-    space, size = space_of(body, law, lists, others.fired), whole(n) * n
+
+    team: Team
+    ticks: int
+    tick: int
+    body: Body
+    law: Law
+    lists: Lists
+    graph: Graph
+    others: Others
+    now: Circle
+    then: Circle
+    mean: tuple[float, float]
+    normals: Floats
+    turns: Floats
+    turned: int
+
+
+@kernel
+def run(task: Task, worker: int) -> tuple[tuple[float, float], int]:
+    """Do the task; to be called by each worker of the team, with its own number.
+
+    Returns the mean of sine and cosine, and how many lists this worker renewed.
+    """
+    space = space_of(task.body, task.law, task.lists, task.others.fired)
+    desk, spare = desk_for(task.lists, BLOCK), np.empty((SPARE, BLOCK))
+    return _go(task, worker, space, desk, spare, np.empty((len(space.fired), 4)))
+
+
+@part
+def _go(
+    task: Task, worker: int, space: Space, desk: Desk, spare: Floats, alive: Floats
+) -> tuple[tuple[float, float], int]:
+    """:func:`run`, once there is room to work in; `alive`: for the pulses that are."""
+    team, ticks, tick, body, law, lists, graph, others, now, then, mean, normals, turns, turned = task
+    n, renewed = len(body.phi), 0
+    size = whole(n) * n
     # Nothing moves what rests, without a field. Told of by what the last tick left, so that all agree on it.
     still = law.gamma == 0.0 and lists.way[SPEED] == 0.0 and lists.way[JOLTED] == 0.0
     for step in range(ticks):
         if not still:
-            fastest, crossed = 0.0, False
+            t, fastest, crossed = (tick + step) * law.dt, 0.0, False
+            pulses = alive[: decay(others.fired, t, alive)]
             first, end = take(team, worker)
             while first < end:
-                speed2, over = drift(first, end, tick + step, body, law, others.fired, spare)
+                speed2, over = drift(first, end, t, body, law, pulses, spare)
                 fastest, crossed = max(fastest, speed2), crossed | over
                 first, end = take(team, worker)
             team.speeds[worker, 0], team.told[worker, 0] = fastest, int(crossed)
@@ -250,7 +265,7 @@ def run(
                     crossed |= team.told[other, 0] != 0
                 travel(lists, space, fastest, crossed)
                 go_on(team)
-        kicks = normals[step] if len(normals) > 0 else np.empty(0)
+        kicks = normals[step : step + 1]
         sines, cosines = 0, 0
         first, end = take(team, worker)
         while first < end:
@@ -261,6 +276,7 @@ def run(
                 body,
                 law,
                 lists,
+                space,
                 graph,
                 others,
                 mean,

@@ -19,6 +19,7 @@ from chronoflux.model.engine import (
     Circle,
     Law,
     Others,
+    Task,
     run,
     space_of,
 )
@@ -209,26 +210,23 @@ class Flock:
         alone = self._law.rk4 or ticks * n < SHARED or n < PARTED
         with threads.team(1 if alone else threads.count) as workers:
             team = self._single if workers == 1 else gather(workers, n, BLOCK)
-            done = threads.together(
-                workers,
-                lambda worker: run(
-                    team,
-                    worker,
-                    ticks,
-                    tick,
-                    self._body,
-                    self._law,
-                    self._lists,
-                    graph,
-                    others,
-                    now,
-                    then,
-                    mean,
-                    normals,
-                    turns,
-                    turned,
-                ),
+            task = Task(
+                team,
+                ticks,
+                tick,
+                self._body,
+                self._law,
+                self._lists,
+                graph,
+                others,
+                now,
+                then,
+                mean,
+                normals,
+                turns,
+                turned,
             )
+            done = threads.together(workers, lambda worker: run(task, worker))
         self._mean = done[0][0]
         self.looks += sum(looks for _, looks in done)
         if ticks % 2:

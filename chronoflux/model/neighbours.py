@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.model.jit import kernel, part
+from chronoflux.model.jit import kernel, maker, part
+from chronoflux.model.lanes import LANES, all_of, pick, put, take
 from chronoflux.model.swarm import Floats, World
 
 Indices = NDArray[np.int32]
@@ -39,6 +40,19 @@ class Grid(NamedTuple):
     shape: tuple[int, int]
 
 
+class Room(NamedTuple):
+    """Room to search, as :func:`room_for` makes it: ``slots`` int32, all else float64.
+
+    What is found has its ``slots`` and its distances squared. ``ranks``, ``moved``, ``keys`` serve to sort.
+    """
+
+    slots: Indices
+    squares: Floats
+    ranks: Floats
+    moved: Indices
+    keys: Floats
+
+
 @kernel
 def nearest(x: Floats, y: Floats, world: World, plane: bool, found: Indices) -> None:
     """Fill row i of `found` with the indices of the k oscillators nearest to i, ascending.
@@ -52,25 +66,59 @@ def nearest(x: Floats, y: Floats, world: World, plane: bool, found: Indices) -> 
     columns, rows = shape_of(n, k, world)
     grid = Grid(np.empty(columns * rows + 1, np.int64), np.empty(n, np.int32), (columns, rows))
     sort_into_cells(x, y, world, grid)
-    squares, best, names = (
-        np.empty(room_for(k)),
-        np.empty(room_for(k), np.int32),
-        np.arange(n).astype(np.int32),
-    )
+    names, room = np.arange(n).astype(np.int32), room_for(k)
     for i in range(n):
-        search(i, k, k, x, y, names, world, plane, grid, 0.0, squares, best)
-        put_ascending(best[:k], names, found[i])
+        search(i, k, k, x, y, names, world, plane, grid, 0.0, room)
+        put_ascending(k, names, room, found[i])
 
 
 @part
-def put_ascending(best: Indices, names: Indices, row: Indices) -> None:
-    """Copy `best` into `row`, ascending by `names`; by insertion, as it is short."""
-    for e in range(len(best)):
-        place = e
-        while place > 0 and names[row[place - 1]] > names[best[e]]:
-            row[place] = row[place - 1]
-            place -= 1
-        row[place] = best[e]
+def rank(count: int, keys: Floats, ranks: Floats) -> bool:
+    """Fill `ranks` with how many of the first `count` keys are less than each. Returns whether all differ.
+
+    There is room for whole rows of LANES. All are compared with all: of a few dozen that is quicker than to
+    sort them, as no comparison waits for another.
+    """
+    rows = -(-count // LANES)
+    for e in range(count, rows * LANES):
+        keys[e] = math.inf
+    for row in range(rows):
+        mine, less = take(keys, row), all_of(0.0)
+        for e in range(count):
+            less = less + pick(keys[e], mine, 1.0, 0.0)
+        put(ranks, row, less)
+    total = 0.0
+    for e in range(count):
+        total += ranks[e]
+    return 2 * total == count * (count - 1)
+
+
+@part
+def put_ascending(k: int, names: Indices, room: Room, row: Indices) -> None:
+    """Copy the first `k` slots found into `row`, ascending by `names`."""
+    for e in range(k):
+        room.keys[e] = names[np.uint32(room.slots[e])]
+    rank(k, room.keys, room.ranks)
+    for e in range(k):
+        row[int(room.ranks[e])] = room.slots[e]
+
+
+@part
+def sort(count: int, names: Indices, room: Room) -> None:
+    """Bring the first `count` found in order, the nearest first; ties go to the lower name."""
+    slots, squares, ranks, moved, keys = room
+    if not rank(count, squares, ranks):
+        for e in range(count):
+            less, name = 0, names[slots[e]]
+            for f in range(count):
+                tied = (squares[f] == squares[e]) & (names[slots[f]] < name)
+                less += (squares[f] < squares[e]) | tied
+            ranks[e] = less
+    for e in range(count):
+        place = np.uint32(ranks[e])
+        moved[place], keys[place] = slots[e], squares[e]
+    for e in range(count):
+        slots[e], squares[e] = moved[e], keys[e]
 
 
 @kernel
@@ -129,10 +177,17 @@ def _gap(at: float, place: int, ring: int, count: int, side: float, plane: bool)
     return min(ahead, behind) - SLACK * side
 
 
-@part
-def room_for(most: int) -> int:
-    """Places that :func:`search` needs to come up with that many."""
-    return 2 * most + 32
+@maker
+def room_for(most: int) -> Room:
+    """Room for :func:`search` to come up with that many."""
+    places = -(-(2 * most + 32) // LANES) * LANES
+    return Room(
+        np.zeros(places, np.int32),
+        np.zeros(places),
+        np.zeros(places),
+        np.zeros(places, np.int32),
+        np.zeros(places),
+    )
 
 
 @part
@@ -147,16 +202,15 @@ def search(
     plane: bool,
     grid: Grid,
     stale: float,
-    squares: Floats,
-    slots: Indices,
+    room: Room,
 ) -> tuple[int, float]:
-    """Bring the oscillators nearest to the i-th to the front of `slots`, in no order, at least `least`.
+    """Find the oscillators nearest to the i-th, at least `least`: `room` gets them, the nearest first.
 
     At most `most`, of which then none but those is nearer; ties go to the lower of `names` (int32 (n,)).
-    `squares` (float64, like `slots` with :func:`room_for` places) gets their squared distances. Nobody has
-    moved further than `stale` px since `grid` was filled. Returns how many they are, and the distance that
-    nobody else is nearer than.
+    Nobody has moved further than `stale` px since `grid` was filled. Returns how many they are, and the
+    distance that nobody else is nearer than.
     """
+    slots, squares = room.slots, room.squares
     columns, rows = grid.shape
     first, members, xi, yi = grid.first, grid.members, x[i], y[i]
     around_x, around_y = (math.inf, math.inf) if plane else world
@@ -212,8 +266,8 @@ def search(
     for e in range(count):
         squares[front], slots[front] = squares[e], slots[e]
         front += squares[e] < near
+    sort(front, names, room)
     if front > most:
-        select(most, front, names, squares, slots)
         return most, math.sqrt(squares[most - 1])
     return front, math.sqrt(min(near, limit))
 
@@ -246,24 +300,6 @@ def _within(square: float, count: int, squares: Floats) -> int:
     for e in range(count):
         within += squares[e] < square
     return within
-
-
-@part
-def divide(most: int, count: int, reach: float, squares: Floats, slots: Indices) -> None:
-    """Bring about the `most` nearest of the first `count`, all within `reach` px, to the front of `slots`.
-
-    Those within the circle that they would lie in if all were spread evenly.
-    """
-    square = reach * reach
-    if square == math.inf:
-        square = 0.0
-        for e in range(count):
-            square = squares[e] if squares[e] > square else square
-    circle, front = square * most / count, int(np.int64(0))
-    for e in range(count):
-        slot = slots[e]
-        slots[e], slots[front] = slots[front], slot
-        front += squares[e] < circle
 
 
 @part

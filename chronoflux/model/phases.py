@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chronoflux.model.elementary import sincos
-from chronoflux.model.jit import kernel, part
+from chronoflux.model.jit import kernel, maker, part
 from chronoflux.model.neighbours import Indices
 from chronoflux.model.periodic import wrap
 from chronoflux.model.swarm import Floats
@@ -102,11 +102,11 @@ def peers_pull(fields: Floats, T: float, ahead: float) -> tuple[int, float, floa
 def _nearest_pull(first: int, s: Floats, c: Floats, near: Indices, A: Floats, B: Floats) -> None:
     """Fill ``A, B`` with the means of sine and cosine over the neighbours, rows of `near` from `first` on."""
     k = near.shape[1]
-    share, rows = 1 / max(k, 1), near[first : first + len(A)].ravel()
+    share, begin = 1 / max(k, 1), np.uint64(first)
     for i in range(len(A)):
-        a, b = 0.0, 0.0
-        for e in range(i * k, i * k + k):
-            j = np.uint32(rows[e])  # an unsigned index is not looked at for being negative
+        a, b, row = 0.0, 0.0, begin + np.uint64(i)  # an unsigned index is not looked at for being negative
+        for e in range(k):
+            j = np.uint32(near[row, np.uint64(e)])
             a += s[j]
             b += c[j]
         A[i], B[i] = a * share, b * share
@@ -192,7 +192,7 @@ def euler(phi: Floats, slope: Floats, dt: float) -> None:
         phi[i] = wrap(phi[i] + dt * slope[i], TAU)
 
 
-@part
+@maker
 def runge_kutta(
     phi: Floats,
     s: Floats,

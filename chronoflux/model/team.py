@@ -32,9 +32,9 @@ WORD, SIZE = ir.IntType(64), 8
 class Team(NamedTuple):
     """What a team shares.
 
-    ``left``: int64 (workers, LINE), the first slot of each worker's part that nobody has taken yet. ``ends``:
-    int64 (workers + 1,), where the parts begin and the last one ends. ``piece``: slots taken at once.
-    ``meeting``: int64 (2 LINE,), how many have come, and how often all had.
+    ``left``: int64 (workers · LINE,), in a line for each the first slot of its part that nobody has taken
+    yet. ``ends``: int64 (workers + 1,), where the parts begin and the last one ends. ``piece``: slots taken
+    at once. ``meeting``: int64 (2 LINE,), how many have come, and how often all had.
     ``told``: int64 (workers, LINE), ``speeds``: float64 (workers, LINE), what each tells the others.
     """
 
@@ -52,8 +52,8 @@ def gather(workers: int, n: int, block: int) -> Team:
     piece = max(1, -(-most // block)) * block
     pieces = -(-n // piece)
     ends = np.minimum(np.arange(workers + 1) * pieces // workers * piece, n)
-    left = np.zeros((workers, LINE), np.int64)
-    left[:, 0] = ends[:-1]
+    left = np.zeros(workers * LINE, np.int64)
+    left[::LINE] = ends[:-1]
     told = np.zeros((workers, LINE), np.int64)
     return Team(left, ends, piece, np.zeros(2 * LINE, np.int64), told, np.zeros((workers, LINE)))
 
@@ -125,12 +125,12 @@ def _give_way_compiled():  # type: ignore[no-untyped-def]
 def take(team: Team, worker: int) -> tuple[int, int]:
     """The next slots for that worker, from the first up to the second: of its own part while there are any,
     then of the others'. ``(0, 0)`` when none are left."""
-    workers = len(team.left)
+    workers = len(team.told)
     for other in range(workers):
         owner = (worker + other) % workers
         end = team.ends[owner + 1]
-        if workers == 1 or look(team.left.ravel(), owner * LINE) < end:
-            first = add(team.left.ravel(), owner * LINE, team.piece)
+        if workers == 1 or look(team.left, owner * LINE) < end:
+            first = add(team.left, owner * LINE, team.piece)
             if first < end:
                 return first, min(first + team.piece, end)
     return 0, 0
@@ -140,7 +140,7 @@ def take(team: Team, worker: int) -> tuple[int, int]:
 def come(team: Team) -> bool:
     """Wait until all have come. The last does not: for it this is True, and all wait for :func:`go_on`."""
     turn = look(team.meeting, LINE)
-    if add(team.meeting, 0, 1) == len(team.left) - 1:
+    if add(team.meeting, 0, 1) == len(team.told) - 1:
         return True
     looks = 0
     while look(team.meeting, LINE) == turn:
@@ -153,7 +153,7 @@ def come(team: Team) -> bool:
 @part
 def go_on(team: Team) -> None:
     """All have come, and everything may be taken again."""
-    for worker in range(len(team.left)):
-        team.left[worker, 0] = team.ends[worker]
+    for worker in range(len(team.told)):
+        team.left[worker * LINE] = team.ends[worker]
     team.meeting[0] = 0
     add(team.meeting, LINE, 1)
