@@ -45,6 +45,23 @@ def lines(draw: st.DrawFn) -> list[bytes]:
     return found
 
 
+@given(lines(), st.lists(st.integers(0, 9), max_size=4))
+@settings(max_examples=12)
+def test_a_run_of_segments(found: list[bytes], cuts: list[int]) -> None:
+    """Segments, with lines that are no records or without, and lines behind them are read as one log."""
+    with TemporaryDirectory() as name:
+        folder, log = Path(name) / "run", Path(name) / "run" / "telemetry.jsonl"
+        folder.mkdir()
+        log.write_bytes(b"".join(line + b"\n" for line in found))
+        read = load(folder)
+        start = 0
+        for end in sorted(min(cut, len(found)) for cut in cuts):
+            segments.write_segment(folder, TELEMETRY, [found[start:end]] if end > start else [], start)
+            start = max(start, end)
+        log.write_bytes(b"".join(line + b"\n" for line in found[start:]))
+        pd.testing.assert_frame_equal(read, load(folder))
+
+
 @given(lines())
 @settings(max_examples=12)
 def test_columns_that_say_one_thing_or_nothing(found: list[bytes]) -> None:
