@@ -36,7 +36,7 @@ _SPARSE = ("id", "origin", "room", "node", "run", LINE)
 """Columns that often are empty: how much is in them is noted, so that they need not be read."""
 _STEADY = (*COUNTS, "portal")
 """Those that often say one thing throughout: what they say is noted, likewise."""
-_GROUP = 12  # batches in a row group, which is held in memory
+_GROUP = 10  # batches in a row group, which is held in memory
 _CHUNK = 1 << 20
 
 
@@ -193,6 +193,7 @@ def _write(fresh: Path, path: Path, kind: Kind, blocks: Iterable[list[bytes]], d
         compression_level=LEVEL,
         use_dictionary=kind.dictionaries,
         column_encoding=kind.encodings,
+        data_page_version="2.0",  # pages that would not be smaller for it are not compressed: quicker to read
         store_decimal_as_integer=True,
         store_schema=False,
         write_statistics=["seq", *_SPARSE, *_STEADY],
