@@ -101,8 +101,16 @@ class Segment:
         return LINE in self.uniform((LINE,))
 
     def column(self, name: str) -> pa.Array:
-        """A column as a whole. On this thread alone: several segments are read at a time."""
+        """A column as a whole. On this thread alone: several segments are read at a time.
+
+        Raises
+        ------
+        LogError
+            When it has not a value for each row.
+        """
         column = self._file.read([name], use_threads=False)[name]
+        if len(column) != self.facts.rows:
+            raise LogError(self.path, f"has {len(column)} values of {name} in {self.facts.rows} rows")
         return column.chunk(0) if column.num_chunks == 1 else column.unify_dictionaries().combine_chunks()
 
     def uniform(self, columns: Sequence[str]) -> dict[str, Any]:
