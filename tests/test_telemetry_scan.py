@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from chronoflux.telemetry import columns, load, load_peerings
+from chronoflux.telemetry import filling, load, load_peerings
 from chronoflux.telemetry.scan import FLOATS, WHOLE, scan
 
 START = 1_800_000_000_000
@@ -56,7 +56,7 @@ def both(content: bytes, read: Any = load) -> tuple[Any, Any]:
         (Path(folder) / "run.json").write_text('{"room": "room1", "node": "n1"}')
         (Path(folder) / "telemetry.jsonl").write_bytes(content)
         for least in (0, 1 << 60):
-            patch.setattr(columns, "LARGE", least)
+            patch.setattr(filling, "LARGE", least)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)
                 try:

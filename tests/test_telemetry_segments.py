@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chronoflux.telemetry import load, segments
+from chronoflux.errors import LogError
+from chronoflux.telemetry import filling, load, segments
 from chronoflux.telemetry.packing import TELEMETRY
 from chronoflux.telemetry.records import to_json
 
@@ -45,6 +47,24 @@ def lines(draw: st.DrawFn) -> list[bytes]:
     return found
 
 
+@given(lines(), st.lists(st.integers(0, 9), max_size=4))
+@settings(max_examples=12)
+def test_a_run_of_segments(found: list[bytes], cuts: list[int]) -> None:
+    """Segments, with lines that are no records or without, and lines behind them are read as one log."""
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filling, "_TOGETHER", 2)
+        folder, log = Path(name) / "run", Path(name) / "run" / "telemetry.jsonl"
+        folder.mkdir()
+        log.write_bytes(b"".join(line + b"\n" for line in found))
+        read = load(folder)
+        start = 0
+        for end in sorted(min(cut, len(found)) for cut in cuts):
+            segments.write_segment(folder, TELEMETRY, [found[start:end]] if end > start else [], start)
+            start = max(start, end)
+        log.write_bytes(b"".join(line + b"\n" for line in found[start:]))
+        pd.testing.assert_frame_equal(read, load(folder))
+
+
 @given(lines())
 @settings(max_examples=12)
 def test_columns_that_say_one_thing_or_nothing(found: list[bytes]) -> None:
@@ -57,3 +77,15 @@ def test_columns_that_say_one_thing_or_nothing(found: list[bytes]) -> None:
         segments.write_segment(folder, TELEMETRY, blocks, 0)
         read, packed = load(folder / "telemetry.jsonl"), load(folder / "telemetry-0001.parquet")
     pd.testing.assert_frame_equal(read, packed)
+
+
+def test_a_column_of_another_length(tmp_path: Path) -> None:
+    """A column that has not a value for each row of its segment is refused, not spread over them."""
+    segments.write_segment(
+        tmp_path, TELEMETRY, [[to_json({"timestamp": 1, "type": "telemetry", "seq": 0})]], 0
+    )
+    segment = segments.Segment.read(tmp_path / "telemetry-0001.parquet", TELEMETRY)
+    assert len(segment.column("seq")) == 1
+    other = replace(segment, facts=segments.Facts(1, "telemetry", 0, 2, 2))
+    with pytest.raises(LogError, match="1 values of seq in 2 rows"):
+        other.column("seq")

@@ -4,8 +4,8 @@ A line whose every value a column can say, to the last bit, is taken apart; any 
 decimals than are written, damage) is kept as it is in the column ``line``, and read as it would be from the
 log. So a segment holds exactly what its lines held.
 
-Metrics are decimals, as they were rounded to; whole numbers are written as differences, floats byte by byte,
-which is what makes segments small.
+Metrics are decimals, as they were rounded to; these and whole numbers are written as differences, floats byte
+by byte, which is what makes segments small.
 """
 
 from __future__ import annotations
@@ -102,19 +102,17 @@ def fits(values: Floats, places: int) -> NDArray[np.bool_]:
     return found
 
 
-def floats(column: pa.Array) -> Floats:
-    """A column of decimals or floats as float64; NaN where null."""
-    if not len(column):
-        return np.empty(0)
-    if pa.types.is_decimal(column.type):
+def floats(column: pa.Array, into: Floats | None = None) -> Floats:
+    """A column of decimals or floats as float64, NaN where null; written to `into`, if that is given."""
+    values = np.empty(len(column)) if into is None else into
+    if pa.types.is_decimal(column.type) and len(column):
         raw = np.frombuffer(column.buffers()[1], np.int64)[::2][column.offset : column.offset + len(column)]
-        values: Floats = raw / 10.0**column.type.scale
-    else:
-        if not column.null_count:
-            return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
-        values = np.array(column.fill_null(np.nan).to_numpy(zero_copy_only=False), np.float64)
-    if column.null_count:
-        values[column.is_null().to_numpy(zero_copy_only=False)] = np.nan
+        np.divide(raw, 10.0**column.type.scale, out=values)
+        if column.null_count:
+            values[column.is_null().to_numpy(zero_copy_only=False)] = np.nan
+    elif len(column):
+        full = column.fill_null(np.nan) if column.null_count else column
+        values[:] = full.to_numpy(zero_copy_only=False)
     return values
 
 
@@ -255,15 +253,15 @@ TELEMETRY = Kind(
     pack=pack_records,
     unpack=unpack_records,
     encodings={
-        **dict.fromkeys(("timestamp", "seq", "tick", "mono", *COUNTS), "DELTA_BINARY_PACKED"),
-        **dict.fromkeys(("t", "at", *MEASURES), "BYTE_STREAM_SPLIT"),
-        **{f"peerings.list.element.{name}": "BYTE_STREAM_SPLIT" for name in _FRESH},
+        **dict.fromkeys(("timestamp", "seq", "tick", "mono", *COUNTS, *MEASURES), "DELTA_BINARY_PACKED"),
+        **dict.fromkeys(("t", "at"), "BYTE_STREAM_SPLIT"),
+        **{f"peerings.list.element.{name}": "DELTA_BINARY_PACKED" for name in _FRESH},
     },
     dictionaries=[
         *("type", "origin", "room", "node", "run", "peerings.list.element.id", "peerings.list.element.via"),
         "peerings.list.element.rtt_ms",
     ],
-    coded=["type", "room", "node", "run"],
+    coded=["type", "origin", "room", "node", "run"],
 )
 
 # -- inputs ----------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ _SPARSE = ("id", "origin", "room", "node", "run", LINE)
 """Columns that often are empty: how much is in them is noted, so that they need not be read."""
 _STEADY = (*COUNTS, "portal")
 """Those that often say one thing throughout: what they say is noted, likewise."""
-_GROUP = 12  # batches in a row group, which is held in memory
+_GROUP = 10  # batches in a row group, which is held in memory
 _CHUNK = 1 << 20
 
 
@@ -83,7 +83,7 @@ class Segment:
             raise LogError(path, f"cannot be read ({error.strerror or error})") from error
         _check(path, content)
         try:
-            file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=kind.coded)
+            file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=kind.coded, pre_buffer=False)
             facts = msgspec.json.decode(file.metadata.metadata[_META.encode()], type=Facts)
         except (pa.ArrowException, OSError, KeyError, *REFUSALS) as error:
             raise LogError(path, f"is no segment of a log ({error})") from error
@@ -95,9 +95,23 @@ class Segment:
             raise LogError(path, f"has {file.metadata.num_rows} rows instead of {facts.rows}")
         return cls(path, facts, kind, file)
 
-    def table(self, columns: Sequence[str]) -> pa.Table:
-        """Some columns as a whole. On this thread alone: several segments are read at a time."""
-        return self._file.read(list(columns), use_threads=False)
+    @property
+    def plain(self) -> bool:
+        """Whether the metadata tells that no line is kept as it is: each row is a record."""
+        return LINE in self.uniform((LINE,))
+
+    def column(self, name: str) -> pa.Array:
+        """A column as a whole. On this thread alone: several segments are read at a time.
+
+        Raises
+        ------
+        LogError
+            When it has not a value for each row.
+        """
+        column = self._file.read([name], use_threads=False)[name]
+        if len(column) != self.facts.rows:
+            raise LogError(self.path, f"has {len(column)} values of {name} in {self.facts.rows} rows")
+        return column.chunk(0) if column.num_chunks == 1 else column.unify_dictionaries().combine_chunks()
 
     def uniform(self, columns: Sequence[str]) -> dict[str, Any]:
         """Those of the columns in which all rows say the same, as far as the metadata tells, and what: None
@@ -187,6 +201,7 @@ def _write(fresh: Path, path: Path, kind: Kind, blocks: Iterable[list[bytes]], d
         compression_level=LEVEL,
         use_dictionary=kind.dictionaries,
         column_encoding=kind.encodings,
+        data_page_version="2.0",  # pages that would not be smaller for it are not compressed: quicker to read
         store_decimal_as_integer=True,
         store_schema=False,
         write_statistics=["seq", *_SPARSE, *_STEADY],

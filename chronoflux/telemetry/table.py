@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from chronoflux.telemetry.builder import Builder
 from chronoflux.telemetry.checks import check_clock, check_drops, check_schema, check_seq
-from chronoflux.telemetry.columns import Builder, Table, add_parts
+from chronoflux.telemetry.columns import Table
+from chronoflux.telemetry.filling import add_parts
 from chronoflux.telemetry.folder import LOG
 from chronoflux.telemetry.parts import read_parts
 from chronoflux.telemetry.report import Report

@@ -1,0 +1,107 @@
+"""A run's parts into its `Builder`: segments and large files a few ahead of their turn, on other threads."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from chronoflux.telemetry.builder import Builder
+from chronoflux.telemetry.report import Report
+from chronoflux.telemetry.sources import Block, Lines
+
+if TYPE_CHECKING:
+    from chronoflux.telemetry.parts import Part
+    from chronoflux.telemetry.scan import Scanned
+    from chronoflux.telemetry.segments import Segment
+    from chronoflux.telemetry.unpacking import Unpacked
+
+LARGE = 8 << 20
+"""Bytes from which a file is scanned by a compiled kernel; 8 × while that takes 1.4 s to be loaded first."""
+_TOGETHER = 16  # segments that are held in memory, as files, to know how many rows they have
+_AHEAD = 3  # blocks scanned, or segments taken apart, before their turn
+_WORKERS = min(_AHEAD + 1, max(2, os.cpu_count() or 2))
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def add_parts(builder: Builder, parts: Iterable[tuple[Path, Part]], report: Report) -> None:
+    """Add what a log holds, file by file: segments, and lines; those of large files are scanned."""
+    for path, group in itertools.groupby(parts, key=lambda part: part[0] if _is_text(part[1]) else None):
+        if path is None:
+            add_segments(builder, (part for _, part in group if not isinstance(part, Block | Lines)), report)
+            continue
+        builder.files.append((len(builder), path))
+        blocks = (part for _, part in group if isinstance(part, Block | Lines))
+        if _is_large(path):
+            add_blocks(builder, path, blocks, report)
+        else:
+            for block in blocks:
+                builder.add(path, block.split() if isinstance(block, Block) else block, report)
+
+
+def _is_text(part: Part) -> bool:
+    return isinstance(part, Block | Lines)
+
+
+def _is_large(path: Path) -> bool:
+    least = LARGE if "chronoflux.telemetry.scan" in sys.modules else 8 * LARGE
+    try:
+        return path.stat().st_size >= least
+    except OSError:  # gone by now
+        return False
+
+
+def add_segments(builder: Builder, segments: Iterable[Segment], report: Report) -> None:
+    """Add closed segments: they are taken apart on other threads, straight to where their rows belong.
+
+    Where that is depends on how many records there are in those before: that is known of all but segments
+    with lines that were kept as they are, which may be none.
+    """
+    from chronoflux.telemetry.unpacking import unpack  # Arrow: only where there are segments
+
+    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="unpack") as pool:
+
+        def start(one: tuple[Segment, dict[str, Any] | None]) -> Future[Unpacked]:
+            return pool.submit(unpack, *one, peerings=builder.keep_peerings)
+
+        numbered = enumerate(segments)
+        for (_, plain), group in itertools.groupby(numbered, lambda one: (one[0] // _TOGETHER, one[1].plain)):
+            some = [segment for _, segment in group]
+            spaces = builder.spaces([segment.facts.rows for segment in some]) if plain else [None] * len(some)
+            for (segment, _), found in _ahead(zip(some, spaces, strict=True), start):
+                builder.files.append((len(builder), segment.path))
+                builder.add_segment(segment.path, found.result(), report)
+
+
+def add_blocks(builder: Builder, path: Path, blocks: Iterable[Block | Lines], report: Report) -> None:
+    """Add a large file: its blocks are scanned on other threads, a few ahead of their turn."""
+    from chronoflux.telemetry.scan import scan  # numba: only where it saves more time than it takes to load
+
+    with ThreadPoolExecutor(2, thread_name_prefix="scan") as pool:
+
+        def start(block: Block | Lines) -> Future[Scanned] | None:
+            return pool.submit(scan, block.content) if isinstance(block, Block) else None
+
+        for block, scanned in _ahead(blocks, start):
+            if isinstance(block, Lines):
+                builder.add(path, block, report)
+            else:
+                assert scanned is not None
+                builder.add_scanned(path, block, scanned.result(), report)
+
+
+def _ahead(items: Iterable[T], start: Callable[[T], R]) -> Iterator[tuple[T, R]]:
+    """Each item with what was started for it, which is some items before its turn."""
+    waiting: deque[tuple[T, R]] = deque()
+    for item in items:
+        waiting.append((item, start(item)))
+        if len(waiting) > _AHEAD:
+            yield waiting.popleft()
+    yield from waiting
