@@ -39,8 +39,11 @@ REFUSED = [
     (lambda: state(vx=np.zeros(3, bool)), r"state\.vx.*bool.*real numbers"),
     (lambda: state(vx=np.array([None] * 3)), r"state\.vx.*object.*real numbers"),
     (lambda: state(vy=[[1], [1, 2], [3]]), r"state\.vy.*array of shape \(3,\)"),
-    (lambda: state(x=None), r"state\.x.*shape \(\)"),
-    (lambda: state(x=7.0), r"state\.x.*shape \(\)"),
+    (lambda: state(x=None), r"state\.x = None.*an array of shape \(n,\)"),
+    (lambda: state(x=7.0), r"state\.x = 7\.0.*an array of shape \(n,\)"),
+    (lambda: state(x=(float(i) for i in range(3))), r"state\.x = <generator.*an array of shape \(n,\)"),
+    (lambda: state(x=np.ma.array([1.0, 2.0, 3.0], mask=[0, 1, 0])), r"state\.x.*masked.*a number everywhere"),
+    (lambda: state(x=np.full(3, np.longdouble("1e999"))), r"state\.x.*infinity.*finite"),
     (lambda: state(y=[0, math.nan, 0]), r"state\.y.*NaN or infinity.*finite"),
     (lambda: state(y=[0, math.inf, 0]), r"state\.y.*NaN or infinity.*finite"),
     (lambda: State(**{name: [] for name in ARRAYS}), r"state\.x.*\(0,\).*n >= 1"),
@@ -48,7 +51,7 @@ REFUSED = [
     (lambda: simulation(state=state(), params=Params(oscillators=4)), "state = '3 oscillators'.*4, as in"),
     # the frequencies
     (lambda: simulation(frequencies=np.ones((2, 2))), r"frequencies.*\(2, 2\).*shape \(2,\)"),
-    (lambda: simulation(frequencies=1.2), r"frequencies.*shape \(\)"),
+    (lambda: simulation(frequencies=1.2), r"frequencies = 1\.2.*an array of shape \(n,\)"),
     (lambda: simulation(frequencies=[[1.0], [1.0, 2.0]]), "frequencies.*an array of shape"),
     (lambda: simulation(frequencies="fast"), "frequencies"),
     (lambda: simulation(frequencies=[1.0, 1j]), "frequencies.*complex128.*real numbers"),
@@ -69,6 +72,11 @@ REFUSED = [
     (lambda: simulation(graph=networkx.Graph()), "graph.*without nodes.*at least one"),
     (lambda: simulation(graph=networkx.Graph([(1, 2, {"weight": math.nan})])), "graph.*NaN.*within"),
     (lambda: simulation(graph=networkx.Graph([(1, 2, {"weight": "far"})])), "graph.*real weights"),
+    (lambda: simulation(graph=networkx.Graph([(1, 2, {"weight": [1, 2]})])), r"graph.*\(2, 2\).*one an edge"),
+    (
+        lambda: simulation(graph=networkx.Graph([(1, 2, {"weight": [1, 2]}), (2, 3)])),
+        "graph.*no numbers.*real weights",
+    ),
     (lambda: simulation(graph=RING, params=Params(oscillators=4)), "oscillators = 4.*3, the graph's"),
     (lambda: simulation(graph=RING, frequencies=[1.0] * 2), "oscillators = 2.*3, the graph's"),
     # the parameters
@@ -83,12 +91,22 @@ REFUSED = [
     (lambda: Params(world=(math.nan, 600)), "world = nan"),
     (lambda: Params(world=(1, 2, 3)), r"world = \(1, 2, 3\).*two numbers"),
     (lambda: Params(world="wide"), "world = 'wide'.*two numbers"),
+    (lambda: Params(world={800, 600}), "world = {.*two numbers"),
+    (lambda: Params(coupling=np.array(["knn", "global"])), "coupling = array.*one of 'knn', 'global'"),
     (lambda: Params(dt=0), "dt = 0.*from 1e-06 to 1"),
     (lambda: simulation(params={"kappa": 1.0}), "params.*a Params"),
     # calls
     (lambda: simulation().advance(-1), "ticks = -1.*whole number >= 0"),
     (lambda: simulation().advance(2.0), r"ticks = 2\.0.*whole number"),
     (lambda: simulation().advance(math.nan), "ticks = nan.*whole number"),
+    (lambda: simulation().advance(2**53 + 1), f"ticks = .*at most {2**53}"),
+    (lambda: simulation().reset(tick=2**53 + 1), f"tick = .*at most {2**53}"),
+    (lambda: simulation().record(1, what=None), "what = None.*one or more of"),
+    (lambda: simulation().record(1, what=[["phi"]]), "what = .*one or more of"),
+    (lambda: simulation().fire("pacemaker_flip", age=10**400), "age = 1000.*finite"),
+    (lambda: simulation().fire("pacemaker_flip", speed=2), r"pacemaker_flip\.speed = 2.*there is none"),
+    (lambda: simulation().fire("intent", x=1, y=2, strength=3), r"intent\.strength = 3.*x, y, E, sigma"),
+    (lambda: simulation().fire(["intent"]), r"event = \['intent'\].*one of intent"),
     (lambda: simulation().reset(seed="x"), "seed = 'x'.*whole number >= 0"),
     (lambda: simulation().clone(seed=0.5), r"seed = 0\.5.*whole number >= 0"),
     (lambda: simulation().anchor(math.nan), "at = nan.*finite"),
@@ -96,13 +114,14 @@ REFUSED = [
     (lambda: simulation().anchor("now"), "at = 'now'.*finite"),
     (lambda: simulation().hear("a", 0.0, "all", 0.0, 0.0), "R = 'all'.*from 0 to 1"),
     (lambda: simulation().hear("a", 0.0, 1.5, 0.0, 0.0), r"R = 1\.5.*from 0 to 1"),
+    (lambda: simulation().anchor(10**400), "at = 1000.*finite"),
     (lambda: simulation().hear("a", None, 0.5, 0.0, 0.0), "at = None.*finite"),
 ]
 NUMBERS = [name for name, spec in SPECS.items() if not spec.choices and name != "world"]
 REFUSED += [
-    (lambda name=name, value=value: Params(**{name: value}), f"{name} = {value!r}.*(from|whole)")
+    (lambda name=name, value=value: Params(**{name: value}), f"{name} = {value!r:.40}.*(from|whole|>=)")
     for name in NUMBERS
-    for value in (math.nan, math.inf, -math.inf, "1", None)
+    for value in (math.nan, math.inf, -math.inf, "1", None, 10**400)
 ]
 
 
@@ -121,6 +140,27 @@ def test_what_is_right_is_let_in():
     sim = simulation(state=three, frequencies=[1, 2, 3], graph=networkx.cycle_graph(3))
     sim.advance(np.int64(3))
     assert np.isfinite(sim.state.phi).all()
+
+
+def test_a_state_is_checked_again_where_it_is_used():
+    """NaN written into a state after it was made is refused where a simulation would begin with it."""
+    start = state()
+    start.vx[1] = math.nan
+    with pytest.raises(ParameterError, match=r"state\.vx.*NaN or infinity.*finite"):
+        simulation(state=start)
+
+
+def test_scalars_of_numpy_are_numbers():
+    """Fields of events may be NumPy's scalars: a pulse at an oscillator's place is one line."""
+    sim, twin = simulation(), simulation()
+    x, y = sim.state.x[7], np.float32(300)
+    sim.intent(x=x, y=y, sigma=np.int16(50))
+    twin.intent(x=float(x), y=300.0, sigma=50.0)
+    for each in (sim, twin):
+        each.lion_gate(np.True_)
+        each.advance(3)
+    np.testing.assert_array_equal(sim.pulses, twin.pulses)
+    assert sim.portal
 
 
 CORNERS = {

@@ -91,16 +91,25 @@ class EventKind:
         object.__setattr__(self, "payload", msgspec.defstruct(name, columns, kw_only=True))
         object.__setattr__(self, "_places", _places(hints))
 
-    def check(self, data: Mapping[str, Any], world: World) -> dict[str, Any]:
-        """`data` with defaults filled in, as plain values; fields it does not have are left out.
+    def check(self, data: Mapping[str, Any], world: World, *, known: bool = False) -> dict[str, Any]:
+        """`data` with defaults filled in, as plain values; NumPy's scalars are numbers, too.
+
+        Fields it does not have are left out, or with `known` refused.
 
         Raises
         ------
         ParameterError
             When a field is missing, of the wrong type, not finite or out of range.
         """
+        fields = self.payload.__struct_fields__
+        if known and (unknown := sorted(data.keys() - set(fields))):
+            there = "there are " + ", ".join(fields) if fields else "there is none"
+            raise ParameterError(f"{self.name}.{unknown[0]}", data[unknown[0]], f"no such field: {there}")
+        plain = {
+            name: value.item() if isinstance(value, np.generic) else value for name, value in data.items()
+        }
         try:
-            whole: dict[str, Any] = msgspec.to_builtins(msgspec.convert(dict(data), self.payload))
+            whole: dict[str, Any] = msgspec.to_builtins(msgspec.convert(plain, self.payload))
         except msgspec.ValidationError as error:
             raise ParameterError(self.name, dict(data), str(error)) from None
         for name, value in whole.items():
@@ -182,7 +191,7 @@ class Registry:
     def __getitem__(self, name: str) -> EventKind:
         try:
             return self._kinds[name]
-        except KeyError:
+        except (KeyError, TypeError):
             raise ParameterError("event", name, "one of " + ", ".join(self._kinds)) from None
 
     def __iter__(self) -> Iterator[EventKind]:

@@ -51,8 +51,9 @@ def checked_graph(indptr: Any, indices: Any, weights: Any) -> Graph:
 
 
 def _check_weights(weights: Any) -> None:
-    if weights.dtype.kind not in "bfiu":
-        raise ParameterError("graph", f"weights of {weights.dtype}", "real weights")
+    if weights.dtype.kind not in "bfiu" or weights.ndim != 1:
+        shape = f" in shape {weights.shape}" if weights.ndim != 1 else ""
+        raise ParameterError("graph", f"weights of {weights.dtype}{shape}", "real weights, one an edge")
     if not np.all(np.abs(weights.astype(np.float64)) <= HEAVIEST):
         raise ParameterError("graph", "weights with NaN or beyond the bound", f"within ±{HEAVIEST:g}")
 
@@ -84,7 +85,11 @@ def _from_networkx(given: Any) -> tuple[int, Any, Any, Any]:
     if not given.is_directed():
         edges += [(v, u, w) for u, v, w in edges if u != v]
     sources, targets = (np.array([edge[side] for edge in edges], np.int64) for side in (0, 1))
-    return len(number), targets, sources, np.array([w for _, _, w in edges]) if edges else np.zeros(0)
+    try:
+        weights = np.array([w for _, _, w in edges]) if edges else np.zeros(0)
+    except ValueError:  # lists of different lengths
+        raise ParameterError("graph", "weights that are no numbers", "real weights") from None
+    return len(number), targets, sources, weights
 
 
 def _by_rows(n: int, targets: Any, sources: Any, weights: Any) -> Graph:

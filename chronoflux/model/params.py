@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import Any, Literal, Self, get_args
 
 from chronoflux.errors import ParameterError
+from chronoflux.model.swarm import finite
 
 Coupling = Literal["knn", "global"]
 Boundary = Literal["torus", "plane"]
@@ -150,11 +151,13 @@ class Params:
 
 def _checked(name: str, value: Any, spec: Spec) -> Any:
     if spec.choices:
-        if value not in spec.choices:
+        if not isinstance(value, str) or value not in spec.choices:
             raise ParameterError(name, value, spec.allowed)
         return value
     if name == "world":
         try:
+            if isinstance(value, (str, Set, Mapping)):
+                raise TypeError
             width, height = value
         except (TypeError, ValueError):
             raise ParameterError(name, value, "two numbers, width and height in px") from None
@@ -169,10 +172,9 @@ def _checked(name: str, value: Any, spec: Spec) -> Any:
 def _real(name: str, value: Any, spec: Spec) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ParameterError(name, value, f"a number {spec.allowed}")
-    number = float(value)
-    if not (math.isfinite(number) and spec.low <= number <= spec.high):
+    if not (finite(value) and spec.low <= float(value) <= spec.high):
         raise ParameterError(name, value, spec.allowed)
-    return number
+    return float(value)
 
 
 def _refuse_unknown(values: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from chronoflux.errors import ParameterError
 from chronoflux.model.engine import Clock, mesh_time
 from chronoflux.model.phases import FRESH
-from chronoflux.model.swarm import Floats
+from chronoflux.model.swarm import Floats, finite
 
 BOUNDS = {"R": (0.0, 1.0 + 1e-9), "psi": (-1e6, 1e6), "omega": (-200.0, 200.0)}
 
@@ -37,9 +36,9 @@ class Peers:
 
     def anchor(self, tick: int, at: float, speed: float) -> None:
         """Mesh time `at` (ms) belongs to `tick`; from there `speed` simulated seconds pass a second."""
-        if not _finite(at):
+        if not finite(at):
             raise ParameterError("at", at, "a finite mesh time in ms")
-        if not (_finite(speed) and speed > 0):
+        if not (finite(speed) and speed > 0):
             raise ParameterError("speed", speed, "finite and > 0")
         self.clock = Clock(float(at), tick, float(speed))
 
@@ -54,11 +53,11 @@ class Peers:
 
     def hear(self, peer: str, field: Field) -> None:
         """Keep `field` as that of `peer`, unless a newer one is held."""
-        if not _finite(field.at):
+        if not finite(field.at):
             raise ParameterError("at", field.at, "a finite mesh time in ms")
         for name, (low, high) in BOUNDS.items():
             value = getattr(field, name)
-            if not (_finite(value) and low <= value <= high):
+            if not (finite(value) and low <= value <= high):
                 raise ParameterError(name, value, f"from {low:g} to {high:g}")
         field = Field(*map(float, field))
         held = self.fields.get(peer)
@@ -99,7 +98,3 @@ class Peers:
             peers.hear(peer, Field(*values))
         peers.used = int(saved["used"])
         return peers
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Self
@@ -17,6 +17,8 @@ ARRAYS = ("x", "y", "vx", "vy", "phi")
 """What can be recorded of each oscillator; units as in a ``State``."""
 MOST_VALUES = 1 << 17
 """Values of one kind in a block, 1 MiB, unless a single row has more."""
+LATEST = 1 << 53
+"""Last tick of a run: up to there ``tick · dt`` tells one tick from the next."""
 MOST_ROWS = 1024
 """Rows in a block; so much is lost of a recording on disk when its process is killed."""
 
@@ -53,10 +55,11 @@ class Plan:
     @classmethod
     def checked(cls, n: int, ticks: Any, every: Any, what: Any, of: Any) -> Self:
         """A plan of what a caller asks for; ParameterError when something is not what is allowed."""
-        names = (what,) if isinstance(what, str) else tuple(what)
-        if not names or len(set(names)) < len(names) or not set(names) <= set(ARRAYS):
+        names = (what,) if isinstance(what, str) else tuple(what) if isinstance(what, Iterable) else ()
+        text = all(isinstance(name, str) for name in names)
+        if not names or not text or len(set(names)) < len(names) or not set(names) <= set(ARRAYS):
             raise ParameterError("what", what, "one or more of " + ", ".join(ARRAYS) + ", each once")
-        ticks, every = whole("ticks", ticks, 0), whole("every", every, 1)
+        ticks, every = whole("ticks", ticks, 0, LATEST), whole("every", every, 1, LATEST)
         return cls(n=n, ticks=ticks, every=every, what=names, of=None if of is None else _chosen(of, n))
 
     @property
@@ -88,10 +91,12 @@ class Plan:
             rows[row] = arrays[name] if self.of is None else arrays[name][self.of]
 
 
-def whole(name: str, value: Any, least: int) -> int:
-    """`value` as an int; ParameterError unless it is a whole number and at least `least`."""
+def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """`value` as an int; ParameterError unless it is a whole number, at least `least` and at most `most`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ParameterError(name, value, f"a whole number >= {least}")
+    if most is not None and int(value) > most:
+        raise ParameterError(name, value, f"at most {most}")
     return int(value)
 
 

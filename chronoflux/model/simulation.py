@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -21,9 +19,9 @@ from chronoflux.model.measured import Measured
 from chronoflux.model.params import Params
 from chronoflux.model.peers import Field, Peers
 from chronoflux.model.phases import GLOBAL, GRAPH, KNN, TAU, Coupling, Graph
-from chronoflux.model.recording import ARRAYS, Block, Plan, whole
+from chronoflux.model.recording import ARRAYS, LATEST, Block, Plan, whole
 from chronoflux.model.snapshot import Snapshot as Snapshot
-from chronoflux.model.swarm import Floats, Pulse, State, Swarm, column, length
+from chronoflux.model.swarm import Floats, Pulse, State, Swarm, column, finite, length
 from chronoflux.model.threads import uninterrupted
 
 OMEGA_WINDOW = 0.5
@@ -120,7 +118,7 @@ class Simulation(Measured):
             }
             arrays |= {"vx": np.zeros(n), "vy": np.zeros(n)}
         else:
-            arrays = {name: getattr(state, name).copy() for name in ARRAYS}
+            arrays = {name: column(f"state.{name}", getattr(state, name), n) for name in ARRAYS}
         self._tick, self._portal = tick, portal
         self._pulses: list[Pulse] = []
         self._frequencies = self._given or Frequencies.draw(p, rng)
@@ -137,7 +135,7 @@ class Simulation(Measured):
         """
         if seed is not None:
             self._sow(seed)
-        self._renew(self._params, tick=whole("tick", tick, 0))
+        self._renew(self._params, tick=whole("tick", tick, 0, LATEST))
 
     def _renew(self, params: Params, *, tick: int) -> None:
         """A new state at `tick`, in the same mesh time as before."""
@@ -201,7 +199,7 @@ class Simulation(Measured):
 
     def advance(self, ticks: int = 1) -> None:
         """Compute `ticks` ticks. Events fired since the last one are applied at the start of the first."""
-        left, n = whole("ticks", ticks, 0), self._params.oscillators
+        left, n = whole("ticks", ticks, 0, LATEST - self._tick), self._params.oscillators
         if left and self._queue:
             self._apply_events()
         noisy = self._params.noise > 0
@@ -263,12 +261,12 @@ class Simulation(Measured):
         Raises
         ------
         ParameterError
-            At once, when there is no such event or a field is missing or out of range.
+            At once, when there is no such event or field, or one is missing or out of range.
         """
         kind = EVENTS[name]
-        if isinstance(age, bool) or not isinstance(age, Real) or not 0 <= age < math.inf:
+        if not (finite(age) and age >= 0):
             raise ParameterError("age", age, "seconds, finite and >= 0")
-        self._queue.append((kind, float(age), kind.check(data, self._params.world)))
+        self._queue.append((kind, float(age), kind.check(data, self._params.world, known=True)))
 
     def intent(self, *, x: float, y: float, E: float = 0.35, sigma: float = 80.0) -> None:
         """Queue a pulse of pressure at ``x, y`` (px), of strength `E` and width `sigma` (px)."""
@@ -385,7 +383,7 @@ class Simulation(Measured):
         sim._frequencies = Frequencies(hertz, bool(saved["given"]))
         sim._turns = column("turns", saved["turns"], len(sim._turns))
         sim._turned, sim._peers = whole("turned", saved["turned"], 0), Peers.load(saved["peers"])
-        sim._tick, sim._portal = whole("tick", saved["tick"], 0), bool(saved["portal"])
+        sim._tick, sim._portal = whole("tick", saved["tick"], 0, LATEST), bool(saved["portal"])
         sim._pulses = [Pulse.checked(row) for row in saved["pulses"]]
         for name, age, data in saved["queue"]:
             sim.fire(name, age=age, **data)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
+from numbers import Real
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -64,6 +66,16 @@ class State:
         return len(self.x)
 
 
+def finite(value: Any) -> bool:
+    """Whether it is a real number, no bool, and finite as a float."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # a whole number beyond any float
+        return False
+
+
 def length(value: Any) -> int:
     """How long an array-like is; 1 where it has no length."""
     try:
@@ -78,11 +90,16 @@ def column(name: str, value: Any, n: int) -> Floats:
         given = np.asarray(value)
     except ValueError:  # lists of different lengths
         raise ParameterError(name, value, f"an array of shape ({n or 'n'},)") from None
+    if given.ndim == 0:
+        raise ParameterError(name, value, "an array of shape (n,)")
     if given.ndim != 1 or given.shape != (n,) or n == 0:
         raise ParameterError(name, f"array of shape {given.shape}", f"shape ({n or 'n'},), n >= 1")
     if given.dtype.kind not in "fiu":
         raise ParameterError(name, f"array of {given.dtype}", "real numbers, float64")
-    numbers = np.array(given, dtype=np.float64)
+    if np.ma.is_masked(value):
+        raise ParameterError(name, "array with masked values", "a number everywhere")
+    with np.errstate(over="ignore"):  # longer floats than float64
+        numbers = np.array(given, dtype=np.float64)
     if not np.isfinite(numbers).all():
         raise ParameterError(name, "array with NaN or infinity", "finite numbers")
     return numbers
