@@ -116,6 +116,8 @@ def changed(path: Path, **changes: object) -> Path:
         ({"hertz": np.zeros(3)}, "no sound simulation.*frequencies"),
         ({"turns": np.zeros(3)}, "no sound simulation.*turns"),
         ({"turned": -1}, "no sound simulation.*turned"),
+        ({"turned": 10**30}, "no sound simulation.*turned"),
+        ({"tick": 10**30}, "no sound simulation.*tick"),
         ({"tick": "soon"}, "no sound simulation.*tick"),
         ({"pulses": np.array([[1.0, 2, 3, 0, 5]])}, "no sound simulation.*pulse"),
         ({"pulses": np.zeros((1, 3))}, "no sound simulation"),

@@ -100,7 +100,8 @@ def vortices(x: Floats, y: Floats, phi: Floats, world: World, plane: bool) -> Vo
 
     Unrelated phases have some too, the zeros of a smoothed random field: about ``n/4π`` of both signs
     together (M. V. Berry and M. R. Dennis, Proc. R. Soc. A 456, 2059, 2000), as long as the mean distance
-    is more than a pixel.
+    is more than a pixel. So has a smooth wave that is shorter than some seven mean distances: too few
+    oscillators tell of it.
     """
     charge = charges(x, y, phi, world, plane)
     return Vortices(int(np.sum(charge > 0)), int(np.sum(charge < 0)))

@@ -382,7 +382,7 @@ class Simulation(Measured):
         hertz = column("frequencies", saved["hertz"], sim.params.oscillators)
         sim._frequencies = Frequencies(hertz, bool(saved["given"]))
         sim._turns = column("turns", saved["turns"], len(sim._turns))
-        sim._turned, sim._peers = whole("turned", saved["turned"], 0), Peers.load(saved["peers"])
+        sim._turned, sim._peers = whole("turned", saved["turned"], 0, LATEST), Peers.load(saved["peers"])
         sim._tick, sim._portal = whole("tick", saved["tick"], 0, LATEST), bool(saved["portal"])
         sim._pulses = [Pulse.checked(row) for row in saved["pulses"]]
         for name, age, data in saved["queue"]:
