@@ -34,6 +34,8 @@ from chronoflux.model.team import Team, come, go_on, take
 
 BLOCK = 512
 """Oscillators worked on at once."""
+NEARBY = 128
+"""Oscillators moved at once: fewer, as what of the field none of them feels is left out."""
 
 
 class Law(NamedTuple):
@@ -112,8 +114,8 @@ def drift(
     """Move the oscillators from slot `first` up to `end`; their largest speed squared, whether one crossed
     the seam. `pulses`: those alive at time `t`. `spare`: float64 (SPARE, BLOCK), overwritten."""
     fastest, crossed = 0.0, False
-    for a in range(first, end, BLOCK):
-        b = min(a + BLOCK, end)
+    for a in range(first, end, NEARBY):
+        b = min(a + NEARBY, end)
         speed2, over = move(
             body.x[a:b],
             body.y[a:b],

@@ -43,6 +43,11 @@ def part(function: F) -> F:
     return cast(F, _compiled(function, _nrt=False))
 
 
+def inner(function: F) -> F:
+    """A part that is copied into whoever calls it: for short ones with much to be handed over."""
+    return cast(F, _compiled(function, _nrt=False, forceinline=True))
+
+
 def maker(function: F) -> F:
     """The same for one that does make arrays. A part may call it if it returns none of them."""
     return cast(F, _compiled(function))

@@ -54,7 +54,7 @@ GRAIN = 4e-15
 TINY, NEVER = 1e-300, 1e299
 NOWHERE = 1e150
 """How far off a candidate is that there is not, px; its square is above NEVER, and still a number."""
-REACH, OWN, INNER, OUTER, GAP, PACE, FARTHEST, NEAR, HELD = range(9)
+REACH, OWN, INNER, OUTER, FAR, CLOSE, STATE, GAP, PACE, FARTHEST, NEAR, HELD = range(12)
 """Rows of ``Desk.lanes``."""
 
 
@@ -112,6 +112,7 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space, desk: Des
     while done < due:
         Q = min(LANES, due - done)
         who, done = desk.due[done : done + Q], done + Q
+        put(desk.lanes, REACH, all_of(0.0))  # in lanes left over too
         for q in range(Q):
             reach = reaches[who[q]] - way[TRAVELLED]
             desk.fresh[q] = not reach > slack
@@ -119,10 +120,8 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space, desk: Des
                 reach = _look_round(who[q], slack, lists, space, desk)
             desk.lanes[REACH * LANES + q] = reach
             _sit(q, who[q], near, rest, space, desk)
-        _weigh(k, k + m, space, desk)
-        for q in range(Q):
-            if not desk.lanes[INNER * LANES + q] < desk.lanes[OUTER * LANES + q]:
-                _exchange(q, who[q], names, near, rest, desk)
+        _weigh(k + m, space, desk)
+        _choose(who, names, near, rest, desk)
         _hold(who, k, k + m, slack, way[SPEED], way[WIDE], space, desk)
         for q in range(Q):
             i, held = who[q], desk.lanes[HELD * LANES + q]
@@ -182,13 +181,13 @@ def _sit(q: int, i: int, near: Indices, rest: Indices, space: Space, desk: Desk)
 
 
 @part
-def _weigh(k: int, C: int, space: Space, desk: Desk) -> None:
-    """Make of ways and velocities what the desk is to tell of candidates, and note the distances squared of
-    the farthest of all, of the farthest of the first k, and of the nearest other; and the fastest's w·w."""
+def _weigh(C: int, space: Space, desk: Desk) -> None:
+    """Make of ways and velocities what the desk is to tell of C candidates, and note the distance squared of
+    the farthest, and the fastest's w·w."""
     (width, height), step = space.world, space.step
     if space.plane:
         width, height = math.inf, math.inf
-    inner, outer, farthest, widest = all_of(0.0), all_of(NEVER), all_of(0.0), all_of(0.0)
+    farthest, widest = all_of(0.0), all_of(0.0)
     for e in range(C):
         a, b, u, w = take(desk.squares, e), take(desk.outward, e), take(desk.w2, e), take(desk.spare, e)
         c, d = a - pick(0.0, a, width, -width), b - pick(0.0, b, height, -height)
@@ -199,47 +198,84 @@ def _weigh(k: int, C: int, space: Space, desk: Desk) -> None:
         put(desk.w2, e, speed2)
         widest = greatest(widest, speed2)
         farthest = greatest(farthest, pick(square, NEVER, square, 0.0))
-        if e < k:
-            inner = greatest(inner, square)
-        else:
-            outer = least(outer, square)
-    put(desk.lanes, INNER, inner)
-    put(desk.lanes, OUTER, outer)
     put(desk.lanes, FARTHEST, farthest)
     put(desk.lanes, PACE, widest)
 
 
 @part
-def _exchange(q: int, i: int, names: Indices, near: Indices, rest: Indices, desk: Desk) -> None:
-    """Bring the nearest k of the candidates in lane q to its first rows and the i-th list; ties go
-    to the lower name."""
-    squares, outward, w2 = desk.squares, desk.outward, desk.w2
-    near, rest, k = near[i], rest[i], near.shape[1]
+def _choose(who: Indices, names: Indices, near: Indices, rest: Indices, desk: Desk) -> None:
+    """Bring the nearest k of each one's candidates to the first rows and into its list, and note the
+    distances squared of the farthest of them and of the nearest other."""
+    k, C, lanes = near.shape[1], near.shape[1] + rest.shape[1], desk.lanes
+    inner, second, far = all_of(0.0), all_of(0.0), all_of(0.0)
+    for e in range(k):
+        square = take(desk.squares, e)
+        second = greatest(second, least(inner, square))
+        far = pick(inner, square, float(e), far)
+        inner = greatest(inner, square)
+    outer, next_, close = all_of(NEVER), all_of(NEVER), all_of(float(k))
+    for e in range(k, C):
+        square = take(desk.squares, e)
+        next_ = least(next_, greatest(outer, square))
+        close = pick(square, outer, float(e), close)
+        outer = least(outer, square)
+    # Mostly one has come nearer than one of the k, or nobody.
+    lesser, greater = greatest(second, outer), least(next_, inner)
+    put(lanes, INNER, pick(inner, outer, inner, lesser))
+    put(lanes, OUTER, pick(inner, outer, outer, greater))
+    if not some(pick(inner, outer, 1.0, 0.0), 0.5):
+        return
+    put(lanes, STATE, pick(inner, outer, 1.0, pick(lesser, greater, 0.0, -1.0)))
+    put(lanes, FAR, far)
+    put(lanes, CLOSE, close)
+    for q in range(len(who)):
+        state = lanes[STATE * LANES + q]
+        if state > 0.0:
+            continue
+        i = who[q]
+        if state == 0.0:
+            _swap(q, i, int(lanes[FAR * LANES + q]), int(lanes[CLOSE * LANES + q]), near, rest, desk)
+        elif not _exchange(q, i, names, near, rest, desk):
+            continue
+        for e in range(k):
+            desk.room.slots[e] = near[i, e]
+        put_ascending(k, names, desk.room, near[i])
+
+
+@part
+def _swap(q: int, i: int, far: int, close: int, near: Indices, rest: Indices, desk: Desk) -> None:
+    """Let a neighbour and another candidate of the i-th one, in lane q, change places."""
+    squares, outward, w2, other = desk.squares, desk.outward, desk.w2, close - near.shape[1]
+    a, b = far * LANES + q, close * LANES + q
+    squares[a], squares[b] = squares[b], squares[a]
+    outward[a], outward[b] = outward[b], outward[a]
+    w2[a], w2[b] = w2[b], w2[a]
+    near[i, far], rest[i, other] = rest[i, other], near[i, far]
+
+
+@part
+def _exchange(q: int, i: int, names: Indices, near: Indices, rest: Indices, desk: Desk) -> bool:
+    """Swap the farthest neighbour in lane q and the nearest other until they are the nearest k; ties go to
+    the lower name. Notes their distances squared, and returns whether that changed anything."""
+    squares, k, C = desk.squares, near.shape[1], near.shape[1] + rest.shape[1]
     changed = False
     while True:
-        far, close = 0, 0
+        far, close = 0, k
         for e in range(1, k):
-            square, most = squares[e * LANES + q], squares[far * LANES + q]
-            if square > most or (square == most and names[near[e]] > names[near[far]]):
+            more = squares[e * LANES + q] - squares[far * LANES + q]
+            if more > 0.0 or (more == 0.0 and names[near[i, e]] > names[near[i, far]]):
                 far = e
-        for e in range(1, len(rest)):
-            square, least_ = squares[(k + e) * LANES + q], squares[(k + close) * LANES + q]
-            if square < least_ or (square == least_ < NEVER and names[rest[e]] < names[rest[close]]):
+        for e in range(k + 1, C):
+            more = squares[e * LANES + q] - squares[close * LANES + q]
+            if more < 0.0 or (more == 0.0 and names[rest[i, e - k]] < names[rest[i, close - k]]):
                 close = e
-        a, b = far * LANES + q, (k + close) * LANES + q
-        inner, outer = squares[a], squares[b]
-        if inner < outer or (inner == outer and names[near[far]] < names[rest[close]]):
+        inner, outer = squares[far * LANES + q], squares[close * LANES + q]
+        if inner < outer or (inner == outer and names[near[i, far]] < names[rest[i, close - k]]):
             break
         changed = True
-        squares[a], squares[b] = outer, inner
-        outward[a], outward[b] = outward[b], outward[a]
-        w2[a], w2[b] = w2[b], w2[a]
-        near[far], rest[close] = rest[close], near[far]
+        _swap(q, i, far, close, near, rest, desk)
     desk.lanes[INNER * LANES + q], desk.lanes[OUTER * LANES + q] = inner, outer
-    if changed:
-        for e in range(k):
-            desk.room.slots[e] = near[e]
-        put_ascending(k, names, desk.room, near)
+    return changed
 
 
 @part

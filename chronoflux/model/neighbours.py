@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.model.jit import kernel, maker, part
+from chronoflux.model.jit import inner, kernel, maker, part
 from chronoflux.model.lanes import LANES, all_of, pick, put, take
 from chronoflux.model.swarm import Floats, World
 
@@ -41,16 +41,17 @@ class Grid(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Room to search, as :func:`room_for` makes it: ``slots`` int32, all else float64.
+    """Room to search, as :func:`room_for` makes it.
 
-    What is found has its ``slots`` and its distances squared. ``ranks``, ``moved``, ``keys`` serve to sort.
+    ``slots``: int32, ``squares``: float64, of what is found and its distances squared. ``picked``, ``keys``:
+    the same before they are in order; ``ranks``: float64, their places in it.
     """
 
     slots: Indices
     squares: Floats
-    ranks: Floats
-    moved: Indices
+    picked: Indices
     keys: Floats
+    ranks: Floats
 
 
 @kernel
@@ -72,7 +73,7 @@ def nearest(x: Floats, y: Floats, world: World, plane: bool, found: Indices) -> 
         put_ascending(k, names, room, found[i])
 
 
-@part
+@inner
 def rank(count: int, keys: Floats, ranks: Floats) -> bool:
     """Fill `ranks` with how many of the first `count` keys are less than each. Returns whether all differ.
 
@@ -93,7 +94,7 @@ def rank(count: int, keys: Floats, ranks: Floats) -> bool:
     return 2 * total == count * (count - 1)
 
 
-@part
+@inner
 def put_ascending(k: int, names: Indices, room: Room, row: Indices) -> None:
     """Copy the first `k` slots found into `row`, ascending by `names`."""
     for e in range(k):
@@ -103,22 +104,21 @@ def put_ascending(k: int, names: Indices, room: Room, row: Indices) -> None:
         row[int(room.ranks[e])] = room.slots[e]
 
 
-@part
+@inner
 def sort(count: int, names: Indices, room: Room) -> None:
-    """Bring the first `count` found in order, the nearest first; ties go to the lower name."""
-    slots, squares, ranks, moved, keys = room
-    if not rank(count, squares, ranks):
+    """Put what was picked in order, the nearest first, into ``slots`` and ``squares``; ties go to the lower
+    name."""
+    slots, squares, picked, keys, ranks = room
+    if not rank(count, keys, ranks):
         for e in range(count):
-            less, name = 0, names[slots[e]]
+            less, name = 0, names[picked[e]]
             for f in range(count):
-                tied = (squares[f] == squares[e]) & (names[slots[f]] < name)
-                less += (squares[f] < squares[e]) | tied
+                tied = (keys[f] == keys[e]) & (names[picked[f]] < name)
+                less += (keys[f] < keys[e]) | tied
             ranks[e] = less
     for e in range(count):
         place = np.uint32(ranks[e])
-        moved[place], keys[place] = slots[e], squares[e]
-    for e in range(count):
-        slots[e], squares[e] = moved[e], keys[e]
+        slots[place], squares[place] = picked[e], keys[e]
 
 
 @kernel
@@ -184,13 +184,13 @@ def room_for(most: int) -> Room:
     return Room(
         np.zeros(places, np.int32),
         np.zeros(places),
-        np.zeros(places),
         np.zeros(places, np.int32),
+        np.zeros(places),
         np.zeros(places),
     )
 
 
-@part
+@inner
 def search(
     i: int,
     least: int,
@@ -264,7 +264,7 @@ def search(
             near = fewer
     front = int(np.int64(0))
     for e in range(count):
-        squares[front], slots[front] = squares[e], slots[e]
+        room.keys[front], room.picked[front] = squares[e], slots[e]
         front += squares[e] < near
     sort(front, names, room)
     if front > most:
