@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import tracemalloc
 
 import numpy as np
 import pytest
 
 from chronoflux.errors import ParameterError
+from chronoflux.model import flock, simulation, threads
 from chronoflux.model.params import Params
 from chronoflux.model.recording import MOST_ROWS, MOST_VALUES
 from chronoflux.model.simulation import Simulation
@@ -33,6 +35,27 @@ def test_rows_are_the_states_at_their_ticks():
             np.testing.assert_array_equal(rows[row], getattr(other.state, name))
     assert sim.tick == 28
     other.advance(3)
+    assert_same(sim, other)
+
+
+@pytest.mark.parametrize("every", [1, 3, 50])
+@pytest.mark.parametrize("kind", [*KINDS, "large"])
+def test_rows_are_those_of_a_run_that_stops(kind, every, monkeypatch):
+    """Of all kinds of swarm, on one thread and two, and wherever a run is split inside, rows are exact."""
+    n = 2100 if kind == "large" else 60  # large: by threads, and kept in another order
+    monkeypatch.setattr(threads, "count", 2)
+    monkeypatch.setattr(flock, "SHARED", 1)
+    monkeypatch.setattr(simulation, "BATCH", 7 * n)
+    sim, other = (Simulation(Params(oscillators=n, **KINDS.get(kind, {})), seed=3) for _ in range(2))
+    for one in (sim, other):
+        one.intent(x=9, y=9)
+    chosen = [n - 1, 0, 17]
+    for block in sim.record(150, every, ("phi", "y"), of=chosen):
+        for row, tick in enumerate(block.tick.tolist()):
+            other.advance(tick - other.tick)
+            assert block.t[row] == other.t
+            np.testing.assert_array_equal(block.values["phi"][row], other.state.phi[chosen])
+            np.testing.assert_array_equal(block.values["y"][row], other.state.y[chosen])
     assert_same(sim, other)
 
 
@@ -115,7 +138,7 @@ def test_a_clone_goes_on_exactly(kind):
     """A clone goes on as the simulation it was made of, bit for bit, and each leaves the other alone."""
     sim = scripted(Simulation(Params(oscillators=60, **KINDS[kind]), seed=5), 0, 26, cycle(7))
     sim.intent(x=1, y=2)
-    before = sim.clone()
+    before = copy.copy(sim)
     other = sim.clone()
     assert_same(sim, other)
     scripted(other, 26, 60, cycle(1000))

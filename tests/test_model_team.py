@@ -55,6 +55,31 @@ def test_every_slot_is_taken_once_a_round(workers, n, block):
     assert late[0] == 0
 
 
+def test_more_threads_later():
+    """Another number of threads than before may be asked for at any time: nobody waits for one that never
+    begins."""
+    results = []
+
+    def run():
+        sim = large()
+        for count in (2, 4, 3):
+            threads.count = count
+            sim.advance(100)
+        results.append(sim.state.phi)
+
+    before = threads.count
+    runner = threading.Thread(target=run, daemon=True)
+    try:
+        runner.start()
+        runner.join(60)
+    finally:
+        threads.count = before
+    assert not runner.is_alive()
+    sim = large()
+    sim.advance(300)
+    np.testing.assert_array_equal(results[0], sim.state.phi)
+
+
 def large(**changes):
     return Simulation(Params(oscillators=3000, world=(2000.0, 1500.0), **changes), seed=4)
 

@@ -16,6 +16,7 @@ from chronoflux.model.jit import kernel, part
 from chronoflux.model.lists import JOLTED, SPEED, STEEP, Lists, Space, travel
 from chronoflux.model.looks import Desk, desk_for, renew
 from chronoflux.model.motion import FRAMES, SPARE, move
+from chronoflux.model.neighbours import Indices
 from chronoflux.model.periodic import wrap
 from chronoflux.model.phases import (
     KNN,
@@ -29,7 +30,7 @@ from chronoflux.model.phases import (
     runge_kutta,
     whole,
 )
-from chronoflux.model.swarm import Floats, World
+from chronoflux.model.swarm import Floats, Longs, World
 from chronoflux.model.team import Team, come, go_on, take
 
 BLOCK = 512
@@ -206,6 +207,48 @@ def note_turn(before: tuple[float, float], after: tuple[float, float], turns: Fl
     turns[at % len(turns)] = wrap(turned + math.pi, TAU) - math.pi
 
 
+ARRAYS = ("x", "y", "vx", "vy", "phi")
+"""What there is of each oscillator that changes, and can be recorded; units as in a ``State``."""
+
+
+class Film(NamedTuple):
+    """Where a recording goes: a row after every ``every`` ticks, 0: none; ``begun`` were before this run.
+
+    ``rows``: float64 (kinds, rows, m), to be written; ``kinds``: int64, the place in `ARRAYS` of each kind.
+    ``columns``: int32 (n,), the column of each oscillator, or −1, by names.
+    """
+
+    every: int
+    begun: int
+    rows: Floats
+    kinds: Longs
+    columns: Indices
+
+
+NO_FILM = Film(0, 0, np.empty((0, 0, 0)), np.empty(0, np.int64), np.empty(0, np.int32))
+
+
+@part
+def take_down(film: Film, row: int, first: int, end: int, body: Body, names: Indices) -> None:
+    """Write what is recorded of the slots from `first` up to `end` into a row."""
+    for kind in range(len(film.kinds)):
+        of = film.kinds[kind]
+        if of == 0:
+            values = body.x
+        elif of == 1:
+            values = body.y
+        elif of == 2:
+            values = body.vx
+        elif of == 3:
+            values = body.vy
+        else:
+            values = body.phi
+        for i in range(first, end):
+            column = film.columns[names[i]]
+            if column >= 0:
+                film.rows[kind, row, column] = values[i]
+
+
 class Task(NamedTuple):
     """What a run is to do: advance all by `ticks` from tick `tick`, in place.
 
@@ -228,6 +271,7 @@ class Task(NamedTuple):
     normals: Floats
     turns: Floats
     turned: int
+    film: Film
 
 
 @kernel
@@ -246,7 +290,7 @@ def _go(
     task: Task, worker: int, space: Space, desk: Desk, spare: Floats, alive: Floats
 ) -> tuple[tuple[float, float], int]:
     """:func:`run`, once there is room to work in; `alive`: for the pulses that are."""
-    team, ticks, tick, body, law, lists, graph, others, now, then, mean, normals, turns, turned = task
+    team, ticks, tick, body, law, lists, graph, others, now, then, mean, normals, turns, turned, film = task
     n, renewed = len(body.phi), 0
     size = whole(n) * n
     # Nothing moves what rests, without a field. Told of by what the last tick left, so that all agree on it.
@@ -289,6 +333,9 @@ def _go(
                 spare,
             )
             sines, cosines, renewed = sines + s, cosines + c, renewed + new
+            recorded = film.begun + step + 1
+            if film.every > 0 and recorded % film.every == 0:
+                take_down(film, recorded // film.every - 1, first, end, body, lists.names)
             first, end = take(team, worker)
         at = 1 + step % 2 * 2  # by turns, as some may still read what was told a tick ago
         team.told[worker, at], team.told[worker, at + 1] = sines, cosines

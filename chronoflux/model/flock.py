@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from chronoflux.model import threads
 from chronoflux.model.engine import (
+    ARRAYS,
     BLOCK,
     Body,
     Circle,
+    Film,
     Law,
     Others,
     Task,
@@ -34,7 +36,6 @@ from chronoflux.model.team import gather
 
 Arrays = dict[str, Floats]
 Mean = tuple[float, float]
-MOVING = ("x", "y", "vx", "vy", "phi")
 
 SHARED = 50_000
 """From this many steps of an oscillator on, threads take less time than it costs to wake them."""
@@ -77,7 +78,7 @@ class Flock:
         self._ordered = (m > 0 or law.coupling.kind == GLOBAL) and n >= SORTED
         if self._ordered:
             self._names = _along_a_curve(arrays["x"], arrays["y"], law.world)
-            for name in MOVING:
+            for name in ARRAYS:
                 arrays[name] = arrays[name][self._names]
         self._body = Body(**arrays, omega=omega[self._names])
         shape = shape_of(n, k + m // 2, law.world) if m else (1, 1)
@@ -111,11 +112,11 @@ class Flock:
 
     def arrays(self) -> Arrays:
         """Copies of the arrays by index."""
-        return {name: self.array(name) for name in MOVING}
+        return {name: self.array(name) for name in ARRAYS}
 
     def put(self, arrays: Arrays) -> None:
         """Take changed arrays by index, in range. Lists are kept where positions are as they were."""
-        for name in MOVING:
+        for name in ARRAYS:
             mine, given = getattr(self._body, name), arrays[name][self._names]
             if np.array_equal(mine, given):
                 continue
@@ -202,6 +203,7 @@ class Flock:
         normals: Floats,
         turns: Floats,
         turned: int,
+        film: Film,
     ) -> None:
         """Advance by `ticks` from `tick`; see :func:`~chronoflux.model.engine.run`."""
         if self._mean is None:
@@ -225,6 +227,7 @@ class Flock:
                 normals,
                 turns,
                 turned,
+                film,
             )
             done = threads.together(workers, lambda worker: run(task, worker))
         self._mean = done[0][0]

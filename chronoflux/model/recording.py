@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Self
@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chronoflux.errors import ParameterError
+from chronoflux.model.engine import ARRAYS, Film
 from chronoflux.model.swarm import Floats
 
-ARRAYS = ("x", "y", "vx", "vy", "phi")
-"""What can be recorded of each oscillator; units as in a ``State``."""
 MOST_VALUES = 1 << 17
 """Values of one kind in a block, 1 MiB, unless a single row has more."""
 LATEST = 1 << 53
@@ -72,23 +71,26 @@ class Plan:
         """How many rows a full block has."""
         return min(MOST_ROWS, max(1, MOST_VALUES // self.columns))
 
-    def blocks(self) -> Iterator[Block]:
-        """The blocks to be filled, each allocated when it is its turn."""
+    def films(self) -> Iterator[Film]:
+        """What the engine fills, a block's worth each, allocated when it is its turn."""
+        kinds = np.array([ARRAYS.index(name) for name in self.what])
+        columns = np.full(self.n, -1, np.int32)
+        columns[slice(None) if self.of is None else self.of] = np.arange(self.columns)
         left = self.ticks // self.every
         while left:
             rows = min(left, self.block_rows)
-            values = {name: np.empty((rows, self.columns)) for name in self.what}
-            yield Block(tick=np.empty(rows, np.int64), t=np.empty(rows), values=values)
+            yield Film(self.every, 0, np.empty((len(kinds), rows, self.columns)), kinds, columns)
             left -= rows
 
-    def fill(self, block: Block, row: int, tick: int, t: float, arrays: Mapping[str, Floats]) -> None:
-        """Write the arrays of the swarm at this tick, by the names recorded, into a row of `block`."""
-        n = len(arrays[self.what[0]])
+    def block(self, film: Film, tick: int, dt: float) -> Block:
+        """What was filled from `tick` on, in steps of `dt` s."""
+        ticks = tick + self.every * np.arange(1, film.rows.shape[1] + 1)
+        return Block(tick=ticks, t=ticks * dt, values=dict(zip(self.what, film.rows, strict=True)))
+
+    def check(self, n: int) -> None:
+        """Refuse a swarm that is not of as many as when the recording began."""
         if n != self.n:
             raise ParameterError("oscillators", n, f"{self.n}, as when the recording began")
-        block.tick[row], block.t[row] = tick, t
-        for name, rows in block.values.items():
-            rows[row] = arrays[name] if self.of is None else arrays[name][self.of]
 
 
 def whole(name: str, value: Any, least: int, most: int | None = None) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from chronoflux.errors import ParameterError
-from chronoflux.model.engine import Law, Others
+from chronoflux.model.engine import ARRAYS, NO_FILM, Film, Law, Others
 from chronoflux.model.events import EVENTS, EventKind
 from chronoflux.model.field import FAINT, strength
 from chronoflux.model.flock import Flock, in_range
@@ -19,7 +19,7 @@ from chronoflux.model.measured import Measured
 from chronoflux.model.params import Params
 from chronoflux.model.peers import Field, Peers
 from chronoflux.model.phases import GLOBAL, GRAPH, KNN, TAU, Coupling, Graph
-from chronoflux.model.recording import ARRAYS, LATEST, Block, Plan, whole
+from chronoflux.model.recording import LATEST, Block, Plan, whole
 from chronoflux.model.snapshot import Snapshot as Snapshot
 from chronoflux.model.swarm import Floats, Pulse, State, Swarm, column, finite, length
 from chronoflux.model.threads import uninterrupted
@@ -199,6 +199,9 @@ class Simulation(Measured):
 
     def advance(self, ticks: int = 1) -> None:
         """Compute `ticks` ticks. Events fired since the last one are applied at the start of the first."""
+        self._advance(ticks, NO_FILM)
+
+    def _advance(self, ticks: Any, film: Film) -> None:
         left, n = whole("ticks", ticks, 0, LATEST - self._tick), self._params.oscillators
         if left and self._queue:
             self._apply_events()
@@ -207,8 +210,8 @@ class Simulation(Measured):
         while left:
             now = min(left, batch)
             with uninterrupted():
-                self._run(now, self._rng.standard_normal((now, n)) if noisy else np.empty((0, n)))
-            left -= now
+                self._run(now, self._rng.standard_normal((now, n)) if noisy else np.empty((0, n)), film)
+            left, film = left - now, film._replace(begun=film.begun + now)
 
     def record(
         self, ticks: int, every: int = 1, what: Sequence[str] | str = "phi", *, of: Any = None
@@ -235,17 +238,17 @@ class Simulation(Measured):
         return self._record(Plan.checked(self._params.oscillators, ticks, every, what, of))
 
     def _record(self, plan: Plan) -> Iterator[Block]:
-        for block in plan.blocks():
-            for row in range(len(block)):
-                self.advance(plan.every)
-                plan.fill(block, row, self.tick, self.t, self._arrays(plan.what))
-            yield block
+        for film in plan.films():
+            plan.check(self._params.oscillators)
+            tick = self._tick
+            self._advance(film.rows.shape[1] * plan.every, film)
+            yield plan.block(film, tick, self._params.dt)
         self.advance(plan.ticks % plan.every)
 
-    def _run(self, ticks: int, normals: Floats) -> None:
+    def _run(self, ticks: int, normals: Floats, film: Film) -> None:
         others = Others(self._fired, self._peers.table(), self._peers.clock)
         graph = self._graph or NO_GRAPH
-        self._flock.run(ticks, self._tick, graph, others, normals, self._turns, self._turned)
+        self._flock.run(ticks, self._tick, graph, others, normals, self._turns, self._turned, film)
         self._tick += ticks
         self._turned += ticks
         self._peers.count(self._tick - 1, self._params.dt)
@@ -337,6 +340,8 @@ class Simulation(Measured):
         if seed is not None:
             other._sow(seed)
         return other
+
+    __copy__ = clone  # and not two that share their arrays
 
     def save(self) -> dict[str, Any]:
         """Everything needed to go on bit for bit: NumPy arrays, and for the rest values ready for JSON."""

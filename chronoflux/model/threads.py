@@ -29,8 +29,9 @@ _lone = threading.local()
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(1, available() - 1, count - 1), thread_name_prefix="swarm")
+def _pool(size: int) -> ThreadPoolExecutor:
+    """Threads enough that none of so many workers waits for another to end: they wait for each other."""
+    return ThreadPoolExecutor(size, thread_name_prefix="swarm")
 
 
 def _forked() -> None:
@@ -69,7 +70,7 @@ def team(wanted: int) -> Iterator[int]:
 
 def together(workers: int, work: Callable[[int], T]) -> list[T]:
     """The results of `work` for the workers 0 to ``workers − 1``, all at the same time; the caller is 0."""
-    helpers = [_pool().submit(work, worker) for worker in range(1, workers)]
+    helpers = [_pool(workers - 1).submit(work, worker) for worker in range(1, workers)]
     return [work(0), *(helper.result() for helper in helpers)]
 
 
