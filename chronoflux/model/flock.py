@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 
 from chronoflux.model import threads
 from chronoflux.model.engine import (
-    ARRAYS,
     BLOCK,
     Body,
     Circle,
-    Film,
     Law,
     Others,
     Task,
@@ -31,6 +29,7 @@ from chronoflux.model.lists import JOLTED, SPEED, STEEP, UNSEEN, WIDE, Lists, di
 from chronoflux.model.motion import FASTEST
 from chronoflux.model.neighbours import Grid, Indices, nearest, shape_of, sort_into_cells
 from chronoflux.model.phases import GLOBAL, KNN, TAU, Graph, circle
+from chronoflux.model.recording import ARRAYS, Film
 from chronoflux.model.swarm import Floats, World
 from chronoflux.model.team import gather
 

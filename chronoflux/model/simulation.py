@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from chronoflux.errors import ParameterError
-from chronoflux.model.engine import ARRAYS, NO_FILM, Film, Law, Others
+from chronoflux.model.engine import Law, Others
 from chronoflux.model.events import EVENTS, EventKind
 from chronoflux.model.field import FAINT, strength
 from chronoflux.model.flock import Flock, in_range
@@ -19,7 +19,7 @@ from chronoflux.model.measured import Measured
 from chronoflux.model.params import Params
 from chronoflux.model.peers import Field, Peers
 from chronoflux.model.phases import GLOBAL, GRAPH, KNN, TAU, Coupling, Graph
-from chronoflux.model.recording import LATEST, Block, Plan, whole
+from chronoflux.model.recording import ARRAYS, LATEST, NO_FILM, Block, Film, Plan, whole
 from chronoflux.model.snapshot import Snapshot as Snapshot
 from chronoflux.model.swarm import Floats, Pulse, State, Swarm, column, finite, length
 from chronoflux.model.threads import uninterrupted
