@@ -136,10 +136,10 @@ def rate_row(
     n, knn = sim.params.oscillators, sim.params.coupling == "knn"
     go(sim, places, 3)
     if knn:
-        other = make()
-        go(other, places, 3)
+        other, likewise = make(), pulses(sim.params.world)
+        go(other, likewise, 3)
         freeze(other)
-        loads = [(partial(other.advance, ticks), n * ticks), *loads]
+        loads = [(partial(go, other, likewise, ticks), n * ticks), *loads]
     before, since = sim.looks, sim.tick
     times, *rest = Times.alternating([partial(go, sim, places, ticks), *(work for work, _ in loads)], repeats)
     most = min(size / load.best for load, (_, size) in zip(rest, loads, strict=True))

@@ -66,8 +66,10 @@ def copying(n: int) -> Load:
 def freeze(sim: Simulation) -> None:
     """Have no neighbour list of `sim` looked at any more: its steps are wrong from here on, but cost what all
     the rest of a step does."""
-    sim._flock._lists.until[:] = NEVER
-    sim._flock._ordered = False  # and no new order in memory
+    flock = sim._flock
+    flock._lists.until[:] = NEVER
+    flock._foresee = lambda old, fired: None  # type: ignore[method-assign]  # whatever is fired from here on
+    flock._ordered = False  # and no new order in memory
 
 
 @kernel
