@@ -200,6 +200,23 @@ async def test_while_somebody_looks_it_is_made(run: Path) -> None:
     assert not replay._projector._thread
 
 
+async def test_computing_is_made_ready_ahead(run: Path) -> None:
+    """Who looks at the record for a while finds the run ready to be computed again, who does not does not."""
+    with Replay(run) as replay:
+        track = replay.runs[0]
+        track.snapshot()
+        await until(lambda: track.shown.mode == RECORDED and track.exact is not None)
+        assert replay.mode == RECORDED
+        ready = track.exact
+        replay.mode = RECOMPUTED
+        await until(lambda: track.snapshot().tick == 0 and track.shown.mode == RECOMPUTED)
+        assert track.exact is ready
+    assert not replay._projector._ahead.is_alive()
+    with Replay(run) as replay:
+        replay.frame(3.0)
+        assert replay.runs[0].exact is None
+
+
 def test_frames_are_arrays(run: Path) -> None:
     """A frame is an RGB array of the size asked for, the same for the same moment, with dots in it."""
     with Replay(run, mode=RECOMPUTED) as replay:

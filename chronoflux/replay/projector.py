@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -25,6 +26,8 @@ SLICE = 0.1
 """Seconds of computing after which what is reached so far is shown."""
 CHECK = 0.02
 """Seconds of comparing at a time, while nothing else is to be done."""
+AHEAD = 2.0
+"""Seconds for which somebody has looked before that is made ready which was not asked for yet."""
 FOLLOW = 2.0
 """Seconds between looks at a run that is still written, at least; and ten times what a look takes."""
 
@@ -52,6 +55,7 @@ class Projector:
         self._guard = threading.Lock()  # of the wish and the thread
         self._woken = threading.Event()
         self._thread: threading.Thread | None = None
+        self._ahead: threading.Thread | None = None
         self._asked = -LOOKING
         self._made: tuple[float, str] = (0.0, RECORDED)
         self._look = 0.0
@@ -120,11 +124,12 @@ class Projector:
     def close(self) -> None:
         """End the thread and wait for it."""
         self._woken.set()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
+        for thread in (self._thread, self._ahead):
+            if thread is not None and thread is not threading.current_thread():
+                thread.join()
 
     def _run(self) -> None:
+        first = time.monotonic()
         while True:
             with self._guard:
                 if self._replay.closed or time.monotonic() - self._asked > LINGER:
@@ -142,9 +147,25 @@ class Projector:
                 self.problem, busy = f"cannot be shown: {error!r}", False
             if busy and not self._wish.playing:
                 continue
+            if begun - first > AHEAD:
+                self._go_ahead()
             rest = FRAME - (time.monotonic() - begun) if self._wish.playing else 10 * FRAME
             if rest > 0:
                 self._woken.wait(rest)
+
+    def _go_ahead(self) -> None:
+        """Read what it takes to compute the runs again, so that whoever switches to that need not wait; on a
+        thread of its own, as long logs take seconds."""
+
+        def open_all() -> None:
+            for track in self._replay.runs:
+                if track.past is not None and not self._replay.closed:
+                    with contextlib.suppress(ChronofluxError):  # told of when it is asked for
+                        track.computing()
+
+        if self._ahead is None:
+            self._ahead = threading.Thread(target=open_all, name="chronoflux replay, ahead", daemon=True)
+            self._ahead.start()
 
     def _make(self) -> bool:
         """Make the moment wished for, or a part of the way there; whether there was anything to do."""

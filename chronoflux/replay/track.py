@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +90,7 @@ class Track:
         self.node = str(facts.get("node") or self.record.node or run.name)
         self.seed = 0 if self.past is None else self.past.seed
         self.exact: Exact | None = None
+        self._opening = threading.Lock()  # of `exact` and `past`
         self._swarms = self._open_swarms()
         self._size = self._on_disk()
         self.shown = self.recorded(0.0)
@@ -161,10 +163,11 @@ class Track:
         )
 
     def computing(self) -> Exact:
-        """The run computed again, opened on first use."""
-        if self.exact is None:
-            self.exact = Exact(self.require_past(), growing=self.growing)
-        return self.exact
+        """The run computed again, opened on first use; to open it, any thread may call this at any time."""
+        with self._opening:
+            if self.exact is None:
+                self.exact = Exact(self.require_past(), growing=self.growing)
+            return self.exact
 
     def require_past(self) -> Past:
         """What it began with; a UsageError where nothing says so."""
@@ -206,16 +209,17 @@ class Track:
         """Take in what was written since the last time; whether there was anything."""
         if not self.growing or self.past is None or self._run.folder is None:
             return False
-        self.past = Past(self._run.folder)
-        size = self._on_disk()
-        if size == self._size and self.growing:
-            return False
-        self._size = size
-        self.record = RunRecord(self._run, self._first)
-        if self._swarms is not None:
-            self._swarms.refresh()
-        if self.exact is not None:
-            self.exact.refresh(growing=self.growing)
+        with self._opening:
+            self.past = Past(self._run.folder)
+            size = self._on_disk()
+            if size == self._size and self.growing:
+                return False
+            self._size = size
+            self.record = RunRecord(self._run, self._first)
+            if self._swarms is not None:
+                self._swarms.refresh()
+            if self.exact is not None:
+                self.exact.refresh(growing=self.growing)
         return True
 
     def close(self) -> None:

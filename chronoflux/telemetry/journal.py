@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
@@ -13,9 +12,7 @@ from chronoflux.telemetry.records import REFUSALS, Input, Record, parse, parse_e
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.sources import RunFiles
 
-_RESUME = re.compile(rb'"type"\s*:\s*"resume"')
 _RESUMES = frozenset(["resume"])
-
 
 Range: TypeAlias = tuple[int, int]
 
@@ -49,9 +46,11 @@ class Void(NamedTuple):
 def read_void(run: RunFiles) -> Void:
     """What the resumes of a run took back."""
     void = Void([], [], [], [])
-    for record in _records(run, Report(), resumes=True):
+    for record in _records(run, Report(), _RESUMES):
+        if record.type != "resume" or record.tick is None:
+            continue
         match facts_of(record.data):
-            case {"records": [int(a), int(b)], "inputs": [int(c), int(d)], **more} if record.tick is not None:
+            case {"records": [int(a), int(b)], "inputs": [int(c), int(d)], **more}:
                 number = more.get("number")
                 void.records.append((a, b))
                 void.inputs.append((c, d))
@@ -74,12 +73,12 @@ def read_run_inputs(run: RunFiles, void: Void, report: Report) -> Iterator[Input
             yield given
 
 
-def _records(run: RunFiles, report: Report, *, resumes: bool = False) -> Iterator[Record]:
-    """All records, or those only that may be a ``resume``."""
-    for entry in read_entries(run, LOG, report, kinds=_RESUMES if resumes else None):
+def _records(run: RunFiles, report: Report, kinds: frozenset[str] | None = None) -> Iterator[Record]:
+    """All records; those not of `kinds` may be left out."""
+    for entry in read_entries(run, LOG, report, kinds):
         if isinstance(entry.found, Record):
             yield entry.found
-        elif not resumes or _RESUME.search(entry.line):
+        else:
             try:
                 yield _record(entry.line)
             except REFUSALS as error:

@@ -8,6 +8,7 @@ meanwhile; what is in both is read once.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -88,18 +89,31 @@ def read_entries(
 
     `kinds`: other types of records may be left out, too.
     """
+    wanted = _not_blank if kinds is None else _mentioning(kinds)
     for path, part in read_parts(run, log, report):
         if not isinstance(part, Block | Lines):
             for number, found in part.rows(kinds):
                 if not isinstance(found, bytes):
                     yield Entry(path, number, found)
-                elif found.strip():
+                elif wanted(found):
                     yield Entry(path, number, None, found)
             continue
+        if isinstance(part, Block) and not wanted(part.content):
+            continue  # a day's lines are looked through at once
         lines = part.split() if isinstance(part, Block) else part
         for number, line in zip(lines.numbers, lines.lines, strict=True):
-            if line.strip():
+            if wanted(line):
                 yield Entry(path, number, None, line, lines.torn)
+
+
+def _not_blank(content: bytes) -> bool:
+    return bool(content) and not content.isspace()
+
+
+def _mentioning(kinds: frozenset[str]) -> Callable[[bytes], object]:
+    """Whether there may be a record of these types in some lines."""
+    names = b"|".join(re.escape(kind.encode()) for kind in sorted(kinds))
+    return re.compile(rb'"type"\s*:\s*"(?:' + names + rb')"').search
 
 
 def _segments(folder: Path, log: str, file: BufferedReader | None, report: Report) -> Iterator[Segment]:
