@@ -69,7 +69,7 @@ def read_records(run: RunFiles, void: Void, report: Report) -> Iterator[Record]:
 def read_run_inputs(run: RunFiles, void: Void, report: Report) -> Iterator[Input]:
     """The inputs that count."""
     for _, given in read_inputs(run, report):
-        if not _within(given.seq, void.inputs):
+        if not (void.inputs and _within(given.seq, void.inputs)):
             yield given
 
 

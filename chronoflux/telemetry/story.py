@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,8 @@ from chronoflux.telemetry.sources import RunFiles
 
 START = {"seq": 0, "inputs": 0}
 """The position of a story's beginning: the seqs of its next record and of its next input."""
+TOGETHER = 4096
+"""Inputs put into columns at once."""
 
 
 class Story:
@@ -70,12 +73,19 @@ class StoryInMemory(Story):
     def _read_inputs(self) -> tuple[array[Any], ...]:
         columns: tuple[array[Any], ...] = tuple(array(kind) for kind in "qqidfff")
         codes: dict[str, int] = {}
-        for given in super().inputs(START):
-            peer = codes.setdefault(given.peer, len(codes))
-            at = np.nan if given.at is None else given.at
-            row = (given.seq, given.tick, peer, at, given.R, given.psi, given.omega)
-            for column, value in zip(columns, row, strict=True):
-                column.append(value)
+        given = super().inputs(START)
+        while some := list(itertools.islice(given, TOGETHER)):
+            rows = (
+                [one.seq for one in some],
+                [one.tick for one in some],
+                [codes.setdefault(one.peer, len(codes)) for one in some],
+                [np.nan if one.at is None else one.at for one in some],
+                [one.R for one in some],
+                [one.psi for one in some],
+                [one.omega for one in some],
+            )
+            for column, values in zip(columns, rows, strict=True):
+                column.extend(values)
         self._peers = list(codes)
         return columns
 
