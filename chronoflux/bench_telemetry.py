@@ -58,7 +58,7 @@ async def main(folder, early, records):
             rotated = True
         if node.t >= early and any(node.path.glob("*.parquet")):
             seen.append(resident())
-    print(seen[0], max(seen))
+    print(seen[0], seen[-1], max(seen))
 
 asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))
 """
@@ -166,9 +166,9 @@ def resident(folder: Path, records: int) -> Row:
     """How much a node's memory grows, in a process of its own, with a record for each simulated second."""
     command = [sys.executable, "-c", _NODE, str(folder / "node"), str(EARLY), str(records)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    early, most = map(int, done.stdout.split())
-    note = f"{early / 1e6:.0f} MB then"
-    return Row(f"memory of a node, growth to {records:,} records", (most - early) / 1e6, "MB", 10, True, note)
+    early, late, most = (int(size) / 1e6 for size in done.stdout.split())
+    note = f"from {early:.0f} MB; {most - early:.1f} MB while a segment is closed"
+    return Row(f"memory of a node, growth to {records:,} records", late - early, "MB", 10, True, note)
 
 
 def coupled(folder: Path, seconds: float) -> Path:

@@ -49,6 +49,14 @@ def client_of(notebook: NotebookNode, timeout: float) -> NotebookClient:
     return NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": str(FOLDER)}})
 
 
+def as_page(notebook: NotebookNode) -> str:
+    """What a reader without a kernel shows of a notebook that JupyterLab saved: without widgets' states."""
+    from nbconvert import HTMLExporter
+
+    del notebook.metadata["widgets"]
+    return HTMLExporter().from_notebook_node(notebook)[0]
+
+
 def with_settings(path: Path, settings: dict[str, Any]) -> NotebookNode:
     """A notebook with settings of ours after its parameters cell."""
     notebook = read_notebook(path)
@@ -80,7 +88,8 @@ def test_every_notebook_is_run_by_a_test() -> None:
 
 @pytest.mark.slow
 async def test_notebook_01_runs_with_a_peer(server: SignalServer, joined: Joiner, tmp_path: Path) -> None:
-    """Notebook 01 runs through as a node of a room; its peer hears its events; a picture stays in it."""
+    """Notebook 01 runs through as a node of a room; its peer hears its events; a picture stays in it, for
+    readers without a kernel too."""
     peer = await joined(server=server.url, params=QUICK)
     settings = settings_for(server, tmp_path / "notebook") | {"STAY": False}
     notebook = with_settings(FOLDER / "01_join_a_room.ipynb", settings)
@@ -92,6 +101,7 @@ async def test_notebook_01_runs_with_a_peer(server: SignalServer, joined: Joiner
     )
     bundles = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any({"image/png", "application/vnd.jupyter.widget-view+json"} <= set(bundle) for bundle in bundles)
+    assert 'src="data:image/png;base64,iVBOR' in as_page(notebook)
 
 
 @pytest.mark.slow

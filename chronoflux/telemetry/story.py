@@ -75,7 +75,7 @@ class StoryInMemory(Story):
         codes: dict[str, int] = {}
         given = super().inputs(START)
         while some := list(itertools.islice(given, TOGETHER)):
-            rows = (
+            rows: tuple[list[Any], ...] = (
                 [one.seq for one in some],
                 [one.tick for one in some],
                 [codes.setdefault(one.peer, len(codes)) for one in some],
