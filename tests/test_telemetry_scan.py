@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import re
+import subprocess
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -172,3 +174,30 @@ def test_large_files_in_several_blocks(cut: int, monkeypatch: pytest.MonkeyPatch
     rng = random.Random(3)
     content = b"".join(text_of(record(seq, rng)) + b"\n" for seq in range(60))[:-cut]
     assert_equal(content)
+
+
+_WHETHER_SCANNED = """
+import sys
+from chronoflux.telemetry import filling, load
+filling.LARGE = int(sys.argv[2])
+load(sys.argv[1])
+print("chronoflux.telemetry.scan" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "part", "scanned"), [(10, 0.9, "True"), (1, 0.9, "False"), (10, 1.5, "False")]
+)
+def test_many_large_files_are_worth_the_kernel(tmp_path: Path, files: int, part: float, scanned: str) -> None:
+    """It is loaded for large files that are worth it together; not for a single one, nor for small ones."""
+    rng = random.Random(3)
+    for number in range(files):
+        folder = tmp_path / f"n{number}"
+        folder.mkdir()
+        (folder / "run.json").write_text('{"room": "room1", "node": "n"}')
+        content = b"".join(text_of(record(seq, rng)) + b"\n" for seq in range(50))
+        (folder / "telemetry.jsonl").write_bytes(content)
+    least = min(file.stat().st_size for file in tmp_path.glob("*/telemetry.jsonl"))
+    command = [sys.executable, "-c", _WHETHER_SCANNED, str(tmp_path), str(int(part * least))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == scanned

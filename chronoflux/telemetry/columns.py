@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ TEXTS = ("node", "room", "run", "type")
 LOGIC = ("portal",)
 NUMBER = "number"
 """Whole numbers that all rows have: what line of its file each was."""
+PAGES = 1 << 16
+"""Bytes from which a column has memory pages of its own."""
 
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
@@ -68,11 +71,18 @@ class Table:
 
 def empty_columns(rows: int) -> dict[str, Any]:
     """Columns that are still to be written: those of `WHOLE`, `FLOATS`, `LOGIC` and `TEXTS`, and `NUMBER`."""
-    columns: dict[str, Any] = {name: np.empty(rows) for name in FLOATS}
-    columns |= {name: np.empty(rows, np.int32) for name in TEXTS}
+    columns: dict[str, Any] = {name: _empty(rows, np.float64) for name in FLOATS}
+    columns |= {name: _empty(rows, np.int32) for name in TEXTS}
     for names, dtype in ((WHOLE, np.int64), (LOGIC, np.bool_)):
-        columns |= {name: Masked(np.empty(rows, dtype), np.empty(rows, np.bool_)) for name in names}
-    return columns | {NUMBER: np.empty(rows, np.int64)}
+        columns |= {name: Masked(_empty(rows, dtype), _empty(rows, np.bool_)) for name in names}
+    return columns | {NUMBER: _empty(rows, np.int64)}
+
+
+def _empty(rows: int, dtype: type[np.generic]) -> NDArray[Any]:
+    """An array in pages of its own, if it is not small: they cost nothing until they are written to, and go
+    back to the system with the array. C libraries often keep what is freed between other things."""
+    size = rows * np.dtype(dtype).itemsize
+    return np.empty(rows, dtype) if size < PAGES else np.frombuffer(mmap.mmap(-1, size), dtype, rows)
 
 
 class Columns:

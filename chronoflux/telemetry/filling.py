@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from chronoflux.telemetry.builder import Builder
 from chronoflux.telemetry.report import Report
-from chronoflux.telemetry.sources import Block, Lines
+from chronoflux.telemetry.sources import Block, Lines, RunFiles
 
 if TYPE_CHECKING:
     from chronoflux.telemetry.parts import Part
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from chronoflux.telemetry.unpacking import Unpacked
 
 LARGE = 8 << 20
-"""Bytes from which a file is scanned by a compiled kernel; 8 × while that takes 1.4 s to be loaded first."""
+"""Bytes from which a file is scanned by a compiled kernel; 8 × while that takes a second to load first."""
 _TOGETHER = 16  # segments that are held in memory, as files, to know how many rows they have
 _AHEAD = 3  # blocks scanned, or segments taken apart, before their turn
 _WORKERS = min(_AHEAD + 1, max(2, os.cpu_count() or 2))
@@ -50,12 +50,22 @@ def _is_text(part: Part) -> bool:
     return isinstance(part, Block | Lines)
 
 
+def make_ready(runs: Iterable[RunFiles]) -> None:
+    """Load that kernel, if as much is in the large files of these runs together."""
+    sizes = [_size(path) for run in runs for path in run.files if path.suffix != ".parquet"]
+    if sum(size for size in sizes if size >= LARGE) >= 8 * LARGE:
+        import chronoflux.telemetry.scan  # noqa: F401
+
+
 def _is_large(path: Path) -> bool:
-    least = LARGE if "chronoflux.telemetry.scan" in sys.modules else 8 * LARGE
+    return _size(path) >= (LARGE if "chronoflux.telemetry.scan" in sys.modules else 8 * LARGE)
+
+
+def _size(path: Path) -> int:
     try:
-        return path.stat().st_size >= least
+        return path.stat().st_size
     except OSError:  # gone by now
-        return False
+        return 0
 
 
 def add_segments(builder: Builder, segments: Iterable[Segment], report: Report) -> None:

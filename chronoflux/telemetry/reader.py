@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from chronoflux.errors import LogError
 from chronoflux.telemetry.columns import Coded, Masked, Table
+from chronoflux.telemetry.filling import make_ready
 from chronoflux.telemetry.records import FLOATS, REFUSALS, Peering, parse_peerings
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.sources import LOOKED_FOR, Source, find_runs
@@ -110,8 +111,9 @@ def load_peerings(source: Source, *, strict: bool = False) -> pd.DataFrame:
 
 def _read(source: Source, *, strict: bool, peerings: bool) -> tuple[list[tuple[Table, Rows]], Report]:
     report = Report(strict=strict)
-    tables = []
-    for run in find_runs(source):
+    tables, runs = [], find_runs(source)
+    make_ready(runs)
+    for run in runs:
         if peerings and run.exported:
             raise LogError(run.files[0], "is an export, which holds no peerings: give the run's folder")
         table = read_table(run, report, peerings=peerings)
