@@ -290,7 +290,8 @@ def measure(quick: bool, scale: float) -> Iterator[Row]:
     def count(ticks: int) -> int:
         return max(1, int(ticks * min(scale, 1) * (0.3 if quick else 1)))
 
-    (copy, copied), (turn, turned) = copying(max(1000, int(2e7 * min(scale, 1)))), turning()
+    most = max(1000, int(2e7 * min(scale, 1)))  # floats, far more than caches hold
+    (copy, copied), (turn, turned) = copying(most), turning()
     for case, load, unit in (
         ("memory bandwidth, copying", (copy, copied / 1e9), "GB/s"),
         ("sine and cosine, in the caches", (turn, turned / 1e6), "M pairs/s"),
@@ -298,22 +299,29 @@ def measure(quick: bool, scale: float) -> Iterator[Row]:
         times = Times.of(load[0], 7)
         yield Row(case, load[1] / times.median, unit, best=load[1] / times.best, processors=times.processors)
     large, repeats = (200_000, 3) if quick else (1_000_000, 5)
-    memory = [(copy, copied / BYTES)]
+
+    def moving(n: int, bytes_: int) -> Load:
+        """As much copied as n steps read and write, which may stay in the caches as it may there."""
+        floats = max(1, n * bytes_ // 24)
+        work, done = copying(floats, -(-most // floats))
+        return work, done / bytes_
+
     for lively, targets in ((False, (60, 60, 50)), (True, (12, 12, 12))):
         name = "lively" if lively else "classic"
         for n, target, ticks in zip((large, 100_000, 5000), targets, (40, 150, 3000), strict=True):
             n, ticks = size(n), count(ticks // 4 if lively else ticks)
             make = partial(swarm, n, lively=lively)
-            yield rate_row(f"{name}, n = {n:,}", target, make, ticks, repeats, memory)
+            yield rate_row(f"{name}, n = {n:,}", target, make, ticks, repeats, [moving(n, BYTES)])
     n = size(large)
     crowded = partial(swarm, n, world=(800.0, 600.0))
-    yield rate_row(f"classic, n = {n:,} in 800 × 600 px", 15, crowded, count(20), repeats, memory)
+    case = f"classic, n = {n:,} in 800 × 600 px"
+    yield rate_row(case, 15, crowded, count(20), repeats, [moving(n, BYTES)])
     for name, target, bytes_, gamma in (
         ("with motion", 100, MOVING, 0.55),
         ("phases only", 300, RESTING, 0.0),
     ):
         make = partial(swarm, n, coupling="global", gamma=gamma)
-        loads = [(copy, copied / bytes_), (turn, turned)]
+        loads = [moving(n, bytes_), (turn, turned)]
         yield rate_row(f"global, n = {n:,}, {name}", target, make, count(60), repeats, loads)
     yield small_swarm(count(1000), 3 * repeats)
     yield night(count(NIGHT) // (40 if quick else 1))

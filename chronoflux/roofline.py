@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -52,15 +53,16 @@ Load = tuple[Callable[[], Any], float]
 """Work, and how much of it: bytes, or pairs of sine and cosine."""
 
 
-def copying(n: int) -> Load:
-    """Copying n floats on all threads; the bytes read and written by that."""
+def copying(n: int, times: int = 1) -> Load:
+    """Copying n floats on all threads, so many times; the bytes read and written by that."""
     parts = zip(*(np.array_split(array, threads.count) for array in (np.zeros(n), np.ones(n))), strict=True)
     pairs = list(parts)
 
-    def work() -> None:
-        threads.together(threads.count, lambda worker: np.copyto(*pairs[worker]))
+    def copy(worker: int) -> None:
+        for _ in range(times):
+            np.copyto(*pairs[worker])
 
-    return work, 24.0 * n  # a line is fetched before it is written
+    return partial(threads.together, threads.count, copy), 24.0 * n * times  # a line is fetched to be written
 
 
 def freeze(sim: Simulation) -> None:
@@ -73,22 +75,19 @@ def freeze(sim: Simulation) -> None:
 
 
 @kernel
-def _circle(first: int, end: int, phi: Floats, s: Floats, c: Floats, times: int) -> None:
+def _circle(phi: Floats, s: Floats, c: Floats, times: int) -> None:
     for _ in range(times):
-        for i in range(first, end):
+        for i in range(len(phi)):
             s[i], c[i] = sincos(phi[i])
 
 
 def turning() -> Load:
     """Sines and cosines on all threads, of arrays that stay in the caches; how many pairs."""
-    size, times = 1 << 13, 100
-    n = size * threads.count
-    phi = np.random.default_rng(1).random(n) * 6
-    s, c = np.empty(n), np.empty(n)
+    size, times = 1 << 10, 800
+    phi = np.random.default_rng(1).random((threads.count, size)) * 6
+    s, c = np.empty_like(phi), np.empty_like(phi)
 
-    def work() -> None:
-        threads.together(
-            threads.count, lambda worker: _circle(worker * size, (worker + 1) * size, phi, s, c, times)
-        )
+    def turn(worker: int) -> None:
+        _circle(phi[worker], s[worker], c[worker], times)
 
-    return work, float(n * times)
+    return partial(threads.together, threads.count, turn), float(phi.size * times)
