@@ -16,6 +16,7 @@ from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.node import Node
 from chronoflux.past import Past
+from chronoflux.replay import Replay
 from chronoflux.signal.server import SignalServer
 from chronoflux.telemetry import RunLog, load
 from chronoflux.telemetry.saved import load_moment
@@ -102,7 +103,8 @@ async def test_what_was_changed_by_hand_is_found(tmp_path: Path) -> None:
 async def test_a_coupled_run_is_recomputed(
     joined: Joiner, server: SignalServer, quick_keyframes: None
 ) -> None:
-    """Two nodes that really coupled: each is recomputed from its own folder, peers' fields included."""
+    """Two nodes that really coupled: each is recomputed from its own folder, peers' fields included, and
+    peers have their names in a replay."""
     params = Params(oscillators=30, mesh_coupling=2.0)
     nodes = [await joined(server=server.url, params=params) for _ in range(2)]
     first, second = nodes
@@ -121,6 +123,10 @@ async def test_a_coupled_run_is_recomputed(
         assert found.keyframes >= 1
     fields = [line for line in lines(first.path, "inputs.jsonl") if "at" in line]
     assert all(np.float32(line["psi"]) == np.float32(str(line["psi"])) for line in fields)
+    with Replay([node.path for node in nodes]) as replay:
+        one, other = replay.runs
+        moments = [one.recorded(float(t)) for t in np.arange(0.0, one.record.end, 0.5)]
+        assert {peer["name"] for shown in moments for peer in shown.peers} == {other.node}
     twin = Simulation(params, seed=first.seed)
     twin.advance(Past(first.path).recompute().simulation.tick)
     assert twin.metrics()["psi"] != Past(first.path).recompute().simulation.metrics()["psi"]

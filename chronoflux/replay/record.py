@@ -96,6 +96,8 @@ class RunRecord:
         self.end = float(t[-1])
         """Simulated time of the last record, s."""
         self.marks: list[Mark] = []
+        self.names: dict[str, str] = {}
+        """What peers are called, by their ids, as far as that is on record."""
         self._params: list[tuple[float, Params]] = [(-math.inf, params)]
         self._portal: list[tuple[float, bool]] = [(-math.inf, False)]
         self._fired: list[tuple[float, float, float, float, float]] = []
@@ -105,6 +107,9 @@ class RunRecord:
             name, data = types.texts[types.codes[rows[i]]], table.data.get(int(rows[i])) or {}
             if name == "clock" and isinstance(data.get("speed"), int | float):
                 self._speed = data["speed"]
+            match data if name == "peer" else None:
+                case {"id": str(peer), "name": str(called)}:
+                    self.names[peer] = called
             if name not in UNSEEN or data.get("why") == "speed":
                 late = 0.0 if np.isnan(at[i]) else max(0.0, self.at[i] - at[i]) / 1000 * self._speed
                 self._take(name, data, float(t[i]), int(ticks[i]), late)

@@ -179,8 +179,9 @@ class Track:
         return self.past
 
     def _peers(self, t: float) -> list[dict[str, Any]]:
+        names = self.record.names
         return [
-            {"id": p.id, "name": "", "H": np.nan if p.R is None else p.R, "dpsi": p.dpsi}
+            {"id": p.id, "name": names.get(p.id, ""), "H": np.nan if p.R is None else p.R, "dpsi": p.dpsi}
             for p in self.record.peerings(t)
         ]
 
