@@ -108,6 +108,7 @@ async def room_app(folder: Path, *, goodbye_after: int = 60, **environment: str)
 def _app_command(port: int) -> list[str]:
     """What ``make app`` starts, without the set-up."""
     make = [need(shutil.which("make"), "make"), "-n", "-o", "setup", "app", f"PORT={port}"]
+    make.append("--no-print-directory")  # which it does when make itself started this, as for the pictures
     line = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     program, *arguments = shlex.split(line.replace("\\\n", " "))
     assert program.endswith("/voila")
