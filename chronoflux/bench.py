@@ -30,7 +30,7 @@ from chronoflux.model.raster import add_dots, paint, phase_colours
 from chronoflux.model.simulation import Simulation
 from chronoflux.model.swarm import State, World
 from chronoflux.plain import plain_step
-from chronoflux.roofline import Load, Times, copying, freeze, turning
+from chronoflux.roofline import COPIED, Load, Times, copying, freeze, turning
 from chronoflux.version import VERSION
 
 PARTS = {"telemetry": "chronoflux.bench_telemetry", "studies": "chronoflux.bench_studies"}
@@ -302,7 +302,7 @@ def measure(quick: bool, scale: float) -> Iterator[Row]:
 
     def moving(n: int, bytes_: int) -> Load:
         """As much copied as n steps read and write, which may stay in the caches as it may there."""
-        floats = max(1, n * bytes_ // 24)
+        floats = max(1, n * bytes_ // COPIED)
         work, done = copying(floats, -(-most // floats))
         return work, done / bytes_
 

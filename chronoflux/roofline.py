@@ -53,6 +53,10 @@ Load = tuple[Callable[[], Any], float]
 """Work, and how much of it: bytes, or pairs of sine and cosine."""
 
 
+COPIED = 24
+"""Bytes that copying a float reads and writes: a line is fetched to be written."""
+
+
 def copying(n: int, times: int = 1) -> Load:
     """Copying n floats on all threads, so many times; the bytes read and written by that."""
     parts = zip(*(np.array_split(array, threads.count) for array in (np.zeros(n), np.ones(n))), strict=True)
@@ -62,7 +66,7 @@ def copying(n: int, times: int = 1) -> Load:
         for _ in range(times):
             np.copyto(*pairs[worker])
 
-    return partial(threads.together, threads.count, copy), 24.0 * n * times  # a line is fetched to be written
+    return partial(threads.together, threads.count, copy), float(COPIED * n * times)
 
 
 def freeze(sim: Simulation) -> None:

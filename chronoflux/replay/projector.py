@@ -124,9 +124,8 @@ class Projector:
     def close(self) -> None:
         """End the thread and wait for it."""
         self._woken.set()
-        for thread in (self._thread, self._ahead):
-            if thread is not None and thread is not threading.current_thread():
-                thread.join()
+        _join(self._thread)
+        _join(self._ahead)  # which only that one starts
 
     def _run(self) -> None:
         first = time.monotonic()
@@ -215,3 +214,8 @@ class Projector:
         taken = time.monotonic() - now
         self._look = now + max(FOLLOW, 10 * taken)
         return any(grown)
+
+
+def _join(thread: threading.Thread | None) -> None:
+    if thread is not None and thread is not threading.current_thread():
+        thread.join()

@@ -210,7 +210,9 @@ class Track:
         """Take in what was written since the last time; whether there was anything."""
         if not self.growing or self.past is None or self._run.folder is None:
             return False
-        with self._opening:
+        if not self._opening.acquire(blocking=False):
+            return False  # it is being opened, which may take seconds: the next time then
+        try:
             self.past = Past(self._run.folder)
             size = self._on_disk()
             if size == self._size and self.growing:
@@ -221,7 +223,9 @@ class Track:
                 self._swarms.refresh()
             if self.exact is not None:
                 self.exact.refresh(growing=self.growing)
-        return True
+            return True
+        finally:
+            self._opening.release()
 
     def close(self) -> None:
         """Let go of its files."""

@@ -51,14 +51,14 @@ def _is_text(part: Part) -> bool:
 
 
 def make_ready(runs: Iterable[RunFiles]) -> None:
-    """Load that kernel, if as much is in the large files of these runs together."""
+    """Load that kernel, if as much is in the large files of these runs together: else none are scanned."""
     sizes = [_size(path) for run in runs for path in run.files if path.suffix != ".parquet"]
     if sum(size for size in sizes if size >= LARGE) >= 8 * LARGE:
         import chronoflux.telemetry.scan  # noqa: F401
 
 
 def _is_large(path: Path) -> bool:
-    return _size(path) >= (LARGE if "chronoflux.telemetry.scan" in sys.modules else 8 * LARGE)
+    return "chronoflux.telemetry.scan" in sys.modules and _size(path) >= LARGE
 
 
 def _size(path: Path) -> int:

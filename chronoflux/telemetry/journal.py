@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from chronoflux.telemetry.folder import LOG
@@ -69,7 +69,7 @@ def read_records(run: RunFiles, void: Void, report: Report) -> Iterator[Record]:
 def read_run_inputs(run: RunFiles, void: Void, report: Report) -> Iterator[Input]:
     """The inputs that count."""
     for _, given in read_inputs(run, report):
-        if not (void.inputs and _within(given.seq, void.inputs)):
+        if not _within(given.seq, void.inputs):
             yield given
 
 
@@ -92,8 +92,8 @@ def _record(line: bytes) -> Record:
         return parse(line).record
 
 
-def _within(seq: int, ranges: Iterable[Range]) -> bool:
-    return any(first <= seq < end for first, end in ranges)
+def _within(seq: int, ranges: list[Range]) -> bool:
+    return bool(ranges) and any(first <= seq < end for first, end in ranges)  # mostly there are none
 
 
 def facts_of(value: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from chronoflux.telemetry.builder import Builder
 from chronoflux.telemetry.checks import check_clock, check_drops, check_schema, check_seq
 from chronoflux.telemetry.columns import Table
-from chronoflux.telemetry.filling import add_parts
+from chronoflux.telemetry.filling import add_parts, make_ready
 from chronoflux.telemetry.folder import LOG
 from chronoflux.telemetry.parts import read_parts
 from chronoflux.telemetry.report import Report
@@ -26,6 +26,7 @@ def read_table(run: RunFiles, report: Report, *, peerings: bool = False) -> Tabl
     manifest = read_manifest(run, report)
     defaults = {name: _text(manifest.get(name)) for name in ("run", "room", "node")}
     builder = Builder(defaults | {"run": defaults["run"] or run.name}, keep_peerings=peerings)
+    make_ready([run])
     add_parts(builder, read_parts(run, LOG, report), report)
     table = builder.finish()
     report.runs += 1
