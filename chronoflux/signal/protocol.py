@@ -39,10 +39,13 @@ __all__ = [
     "Relay",
     "RoomPeer",
     "RoomPeers",
+    "Roster",
+    "RosterMember",
     "SendBroadcast",
     "SendRelay",
     "SendSignal",
     "SendTelemetry",
+    "SendWho",
     "ServerInfo",
     "ServerLimits",
     "ServerMessage",
@@ -51,6 +54,7 @@ __all__ = [
     "Unknown",
     "Unlink",
     "Welcome",
+    "Who",
     "clean",
     "decode_client",
     "decode_server",
@@ -63,6 +67,8 @@ __all__ = [
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH)]
 Payload = dict[str, Any]
+MAX_WHO = 64
+"""Ids in one `who` message at most."""
 MAX_HOPS = 256
 """How often an event may be passed on at most: around a ring of a full room."""
 
@@ -146,6 +152,12 @@ class SendRelay(Message, frozen=True, tag="relay"):
     data: Payload
 
 
+class SendWho(Message, frozen=True, tag="who"):
+    """Ask which of these ids are members of the room, in rooms whose roster is not told whole. Ours."""
+
+    ids: Annotated[list[Name], Meta(max_length=MAX_WHO)]
+
+
 # --- server to client ---------------------------------------------------------------------------
 
 
@@ -226,6 +238,45 @@ class RoomPeers(Message, frozen=True, tag="room-peers"):
     recorded: bool | msgspec.UnsetType = msgspec.UNSET
 
 
+class RosterMember(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """What the server vouches for about a member: ``joined`` is the server's clock in ms, unique in the room.
+
+    ``lasting``: it joined with a secret. ``kind`` is what its metadata announced; a word that is none of
+    ours is told as it is, if it may be shown, and as "" otherwise.
+    """
+
+    id: Name
+    joined: int
+    kind: Annotated[str, Meta(max_length=NAME_LENGTH)] = ""
+    lasting: bool = False
+
+    def __post_init__(self) -> None:
+        if not (self.id.isprintable() and self.kind.isprintable()):
+            raise ProtocolError("roster", "an id or a kind is not printable")
+
+
+class Roster(Message, frozen=True, tag="roster"):
+    """Who is in the room, by the server's word, to members with a secret. Ours.
+
+    With ``whole`` it replaces what was told before, and names everybody (``complete``) or, in rooms of more
+    than 256, the receiver's neighbours and the eight earliest members with a clock; otherwise it is a
+    difference. ``size`` counts the members.
+    """
+
+    members: list[RosterMember] = field(default_factory=list)
+    left: list[Name] = field(default_factory=list)
+    whole: bool = False
+    complete: bool = True
+    size: Annotated[int, Meta(ge=0)] = 0
+
+
+class Who(Message, frozen=True, tag="who"):
+    """Answer to `SendWho`: those of the ids that are members, and the ``ids`` that were asked for. Ours."""
+
+    ids: Annotated[list[Name], Meta(max_length=MAX_WHO)]
+    present: Annotated[list[RosterMember], Meta(max_length=MAX_WHO)] = field(default_factory=list)
+
+
 class PeerJoinedRoom(Message, frozen=True, tag="peer-joined-room"):
     """Somebody came, or came back with other metadata; wait to be dialled by this one."""
 
@@ -302,10 +353,12 @@ class Unknown(Message, frozen=True, tag="unknown"):
     kind: str
 
 
-ClientMessage = JoinRoom | LeaveRoom | SendSignal | SendBroadcast | SendTelemetry | SendRelay
+ClientMessage = JoinRoom | LeaveRoom | SendSignal | SendBroadcast | SendTelemetry | SendRelay | SendWho
 ServerMessage = (
     Welcome
     | RoomPeers
+    | Roster
+    | Who
     | PeerJoinedRoom
     | PeerLeft
     | Signal
@@ -335,10 +388,12 @@ def _decoders(*kinds: type[Message]) -> Decoders:
     return {cast(str, kind.__struct_config__.tag): msgspec.json.Decoder(kind) for kind in kinds}
 
 
-_FROM_CLIENT = _decoders(JoinRoom, LeaveRoom, SendSignal, SendBroadcast, SendTelemetry, SendRelay)
+_FROM_CLIENT = _decoders(JoinRoom, LeaveRoom, SendSignal, SendBroadcast, SendTelemetry, SendRelay, SendWho)
 _FROM_SERVER = _decoders(
     Welcome,
     RoomPeers,
+    Roster,
+    Who,
     PeerJoinedRoom,
     PeerLeft,
     Signal,
