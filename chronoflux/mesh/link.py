@@ -1,4 +1,4 @@
-"""`Link`: one WebRTC connection to one peer. Only this file and `reassembly.py` know aiortc.
+"""`Link`: one WebRTC connection to one peer. Only this file, `reassembly.py` and `candidates.py` know aiortc.
 
 aiortc has no ICE restart and no rollback, so a link lives once: whoever dials offers, the other side
 answers, and a link that broke is replaced by a new one. It gathers all its candidates before it offers
@@ -24,10 +24,10 @@ from aiortc import (
     RTCPeerConnection,
     RTCSessionDescription,
 )
-from aiortc.sdp import candidate_from_sdp
 
 from chronoflux.errors import LinkError
-from chronoflux.mesh import reassembly
+from chronoflux.mesh import addresses, candidates, reassembly
+from chronoflux.mesh.candidates import Allowance
 from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.messages import RT_CHANNEL
 from chronoflux.signal.limits import Bucket
@@ -37,11 +37,12 @@ log = logging.getLogger(__name__)
 # Consent checks run every 5 s and six misses end a connection for good. Peers are watched by our own
 # heartbeats, so links may outlive a cut or a suspended process and go on at once afterwards.
 aioice.ice.CONSENT_FAILURES = 30
+# aioice takes every address of the machine, each with a socket; we take the best.
+aioice.ice.get_host_addresses = addresses.best
 
 CONNECT_DEADLINE = 20.0  # s; under heavy loss connecting takes up to 11 s
 TEAR_DOWN = 3.0  # s
 GATHERING = 1.0  # s for gathering addresses to come to an end; only waiting for STUN servers takes longer
-MOST_CANDIDATES = 64  # in one description, and as many that come one by one
 END_OF_CANDIDATES = 5.0  # s after the last one; simple-peer never says that it has no more
 # Bytes buffered above which what may be dropped is dropped. All channels of a link share one queue, first in,
 # first out: so little may wait, so that an event waits for little, and what is told next is the newest.
@@ -101,7 +102,7 @@ class Link:
         self._pace = Bucket(*RT_PACE, now)
         self._messages, self._bytes = Bucket(*FLOOD_MESSAGES, now), Bucket(*FLOOD_BYTES, now)
         self._inbox: asyncio.Queue[dict[str, Any] | str | None] = asyncio.Queue(INBOX)
-        self._candidates = 0
+        self._tried = Allowance(candidates.TRIED)
         self._end_timer: asyncio.TimerHandle | None = None
         self._opened = asyncio.Event()
         self._ended = asyncio.Event()
@@ -265,25 +266,21 @@ class Link:
             case other:
                 log.debug("link: a signal of type %.20r does not fit here", other)
 
-    @staticmethod
-    def _description(payload: dict[str, Any]) -> RTCSessionDescription:
+    def _description(self, payload: dict[str, Any]) -> RTCSessionDescription:
         sdp = payload.get("sdp")
         if not isinstance(sdp, str):
             raise LinkError("the peer's description has no SDP text")
         if re.findall(r"^m=(\w+)", sdp, re.MULTILINE) != ["application"]:
             raise LinkError("the peer's description is not of one data channel and nothing else")
-        if sdp.count("a=candidate") > MOST_CANDIDATES:
-            raise LinkError(f"the peer's description has more than {MOST_CANDIDATES} candidates")
-        return RTCSessionDescription(sdp=sdp, type=payload["type"])
+        return RTCSessionDescription(sdp=self._tried.trim(sdp), type=payload["type"])
 
     async def _candidate(self, connection: RTCPeerConnection, fields: Any) -> None:
         text = fields.get("candidate") if isinstance(fields, dict) else None
         if not isinstance(text, str) or not text.strip():
             return  # an empty one means that there are no more; the timer says so
-        self._candidates += 1
-        if self._candidates > MOST_CANDIDATES:
-            return  # each is tried from every address of ours: without end, they would keep us busy
-        candidate = candidate_from_sdp(text.removeprefix("candidate:"))
+        candidate = candidates.parse(text)
+        if not self._tried.take(candidate):
+            return
         mid, index = fields.get("sdpMid"), fields.get("sdpMLineIndex")
         candidate.sdpMid = mid if isinstance(mid, str) else None
         candidate.sdpMLineIndex = index if isinstance(index, int) else 0
@@ -303,12 +300,14 @@ class Link:
     def _bound(self, connection: RTCPeerConnection) -> None:
         assert connection.sctp is not None
         reassembly.bound(connection.sctp, self._end)
+        candidates.limit_pairs(connection.sctp.transport.transport._connection)
 
     def _say(self, connection: RTCPeerConnection) -> None:
         description = connection.localDescription
         if "a=candidate" not in description.sdp:
             raise LinkError(f"no candidates: {self._hint(connection)}")
-        self._send_signal({"type": description.type, "sdp": description.sdp})
+        told = Allowance(candidates.TOLD).trim(description.sdp)
+        self._send_signal({"type": description.type, "sdp": told})
 
     # -- what aiortc tells us ------------------------------------------------------------------------
 

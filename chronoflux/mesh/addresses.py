@@ -1,0 +1,78 @@
+"""This machine's network addresses, the best first: those that are likely to reach another machine.
+
+A container host may have a hundred: two for each bridge, and most of them lead nowhere. Each that is offered
+costs a socket, and each peer tries only a few.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import ifaddr
+
+from chronoflux.signal.network import lan_address
+
+MOST_ADDRESSES = 16
+"""Addresses offered; a link has a socket for each."""
+VIRTUAL = ("docker", "br-", "virbr", "vmnet", "vboxnet", "lxc", "lxdbr", "cni", "flannel", "cali", "podman")
+"""How interfaces begin that usually lead only into this machine's own containers and virtual machines."""
+SYSTEM = Path("/sys/class/net")
+
+
+def best(use_ipv4: bool = True, use_ipv6: bool = True) -> list[str]:
+    """At most :data:`MOST_ADDRESSES` addresses of this machine, the best first.
+
+    First come those that the default routes use, then real interfaces, then bridges, and last what has no
+    carrier; within that each interface's first addresses come before any one's second. Loopback and
+    link-local IPv6 addresses, which need a scope, are left out.
+    """
+    found: list[tuple[tuple[int, int, int], str]] = []
+    routed = {lan_address(), lan_address(ipv6=True)}
+    for adapter in ifaddr.get_adapters():
+        worth = _worth(adapter.name, adapter.nice_name)
+        seen: Counter[int] = Counter()
+        for address in sorted(_addresses(adapter.ips), key=lambda address: address not in routed):
+            version = ipaddress.ip_address(address).version
+            if not (use_ipv4 if version == 4 else use_ipv6):
+                continue
+            rank = (0 if address in routed else 1 + worth, seen[version], version)
+            seen[version] += 1
+            found.append((rank, address))
+    return [address for _, address in sorted(found, key=lambda pair: pair[0])][:MOST_ADDRESSES]
+
+
+def usable(address: str) -> bool:
+    """Whether packets to an address can reach one machine and no more, which may be another than this one."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    if ip.is_multicast or ip.is_unspecified or ip.is_loopback:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address):
+        return not ip.is_link_local
+    return not (ip.is_reserved or ip in _THIS_NETWORK)  # 240.0.0.0/4 with the broadcast address; 0.0.0.0/8
+
+
+_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
+
+
+def _addresses(ips: Iterable[ifaddr.IP]) -> list[str]:
+    listed = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for ip in ips]
+    return [address for address in listed if usable(address)]
+
+
+def _worth(*names: str) -> int:
+    """0 for a real interface, 1 for a bridge of containers, 2 for one that is not connected to anything."""
+    folder = SYSTEM / names[0]
+    try:
+        if (folder / "carrier").read_text().strip() == "0":
+            return 2
+    except OSError:
+        pass  # no Linux, or the interface is down
+    return int((folder / "bridge").exists() or any(name.lower().startswith(VIRTUAL) for name in names))
