@@ -79,12 +79,14 @@ def test_a_newcomer_and_the_others_hear_of_each_other() -> None:
     hall = Hall()
     a, b, c = (hall.joined(secret=secret, metadata={"n": n}) for n, secret in enumerate(SECRETS))
     ids = [p.peer_id(secret) for secret in SECRETS]
-    [welcome, peers] = hall.heard[c]
+    [welcome, peers, roster] = hall.heard[c]
     assert welcome.server.limits == p.ServerLimits()
     assert welcome.peers == []
     assert [(peer.id, peer.metadata) for peer in peers.peers] == [(ids[0], {"n": 0}), (ids[1], {"n": 1})]
     assert peers.peers[0].joined < peers.peers[1].joined < peers.joined
     assert (peers.peer_id, peers.ice_servers, peers.hops) == (ids[2], [], 0)
+    assert [peer.lasting for peer in peers.peers] == [True, True]
+    assert [member.id for member in roster.members] == ids
     [heard_b, heard_c] = hall.of(a, p.PeerJoinedRoom)
     assert (heard_b.peer_id, heard_c.peer_id) == (ids[1], ids[2])
     assert heard_c.joined == peers.joined
@@ -288,6 +290,42 @@ def test_a_large_room_is_a_partial_mesh() -> None:
     assert len(left) == len(peers.peers)
     new = [type(message) for number in left for message in hall.heard[number][told[number] :]]
     assert {p.RoomPeers, p.PeerJoinedRoom} <= set(new)
+
+
+def test_the_absent_stay_in_the_roster_until_their_time_is_over() -> None:
+    """A member whose connection broke is listed for 15 s more; an old client is listed, as no lasting member,
+    and is told nothing."""
+    hall = Hall()
+    a, b = (hall.joined(secret=secret, metadata={"kind": "headless"}) for secret in SECRETS[:2])
+    old = hall.joined(metadata={"nodeCount": 220, "version": "1.0"})
+    assert not hall.of(old, p.Roster)
+    [listed] = hall.of(a, p.Roster)[-1].members
+    assert (listed.id, listed.kind, listed.lasting) == (hall.heard[old][0].peer_id, "", False)
+    hall.drop(b)
+    told = len(hall.of(a, p.Roster))
+    hall.wait(14)
+    assert len(hall.of(a, p.Roster)) == told
+    hall.wait(1)
+    assert hall.of(a, p.Roster)[-1].left == [p.peer_id(SECRETS[1])]
+
+
+def test_who_is_in_the_room_can_be_asked() -> None:
+    """Of the ids asked for, those in the same room are told, 20 questions a second; more are refused and
+    counted, and disconnect nobody."""
+    hall = Hall()
+    a, _, c = hall.joined(secret=SECRETS[0]), hall.joined(secret=SECRETS[1]), hall.joined("room2")
+    ids = [p.peer_id(SECRETS[1]), "x", hall.heard[c][0].peer_id]
+    for _ in range(30):
+        hall.say(a, p.SendWho(ids=ids))
+    answers = hall.of(a, p.Who)
+    assert len(answers) == 20
+    assert answers[0].ids == ids
+    assert [(member.id, member.lasting) for member in answers[0].present] == [(ids[0], True)]
+    assert hall.errors(a) == ["who-rate"]
+    assert hall.lobby.counts.refused["who-rate"] == 10
+    hall.wait(1)
+    hall.say(a, p.SendWho(ids=["x"]))
+    assert hall.of(a, p.Who)[-1] == p.Who(ids=["x"])
 
 
 def test_an_event_broadcast_by_two_is_passed_on_once() -> None:

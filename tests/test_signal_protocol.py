@@ -21,9 +21,10 @@ JSON = st.recursive(
     max_leaves=12,
 )
 KINDS = ["join-room", "signal", "broadcast", "telemetry", "relay", "leave-room", "welcome", "room-peers"]
-KINDS += ["peer-joined-room", "peer-left", "unlink", "ice-servers", "error", "unknown", "?"]
+KINDS += ["peer-joined-room", "peer-left", "unlink", "ice-servers", "error", "roster", "who", "unknown", "?"]
 FIELDS = ["room", "metadata", "secret", "token", "to", "signal", "data", "telemetry", "peerId", "peers"]
 FIELDS += ["server", "joined", "iceServers", "hops", "from", "code", "message", "fatal", "id"]
+FIELDS += ["known", "members", "left", "ids", "present", "whole", "size", "since"]
 NEARLY = st.builds(
     lambda kind, fields: json.dumps({**fields, "type": kind}),
     st.sampled_from(KINDS) | JSON,
@@ -32,26 +33,36 @@ NEARLY = st.builds(
 
 FROM_CLIENT: list[tuple[p.Message, dict[str, Any]]] = [
     (
-        p.JoinRoom(room="room1", metadata={"nodeId": "a"}, secret="0f" * 16, token="t"),
+        p.JoinRoom(
+            room="room1",
+            metadata={"nodeId": "a"},
+            secret="0f" * 16,
+            token="t",
+            known=[p.Known("b", 7)],
+            hops=4,
+        ),
         {
             "type": "join-room",
             "room": "room1",
             "metadata": {"nodeId": "a"},
             "secret": "0f" * 16,
             "token": "t",
+            "known": [{"id": "b", "joined": 7}],
+            "hops": 4,
         },
     ),
     (p.LeaveRoom(), {"type": "leave-room"}),
     (p.SendSignal(to="b", signal={"sdp": "v\n"}), {"type": "signal", "to": "b", "signal": {"sdp": "v\n"}}),
     (p.SendBroadcast(data={"x": 1}), {"type": "broadcast", "data": {"x": 1}}),
     (p.SendTelemetry(telemetry={"H": 0.5}), {"type": "telemetry", "telemetry": {"H": 0.5}}),
+    (p.SendWho(ids=["b"]), {"type": "who", "ids": ["b"]}),
     (p.SendRelay(to="b", data={"x": []}), {"type": "relay", "to": "b", "data": {"x": []}}),
 ]
 FROM_SERVER: list[tuple[p.Message, dict[str, Any]]] = [
     (p.Welcome(peer_id="a"), {"type": "welcome", "peerId": "a", "peers": [], "server": None}),
     (
         p.RoomPeers(
-            peers=[p.RoomPeer(id="b", metadata={"kind": "page"}, joined=7)],
+            peers=[p.RoomPeer(id="b", metadata={"kind": "page"}, joined=7, lasting=True)],
             peer_id="a",
             joined=8,
             ice_servers=[p.IceServer(urls=["turn:h"], username="u", credential="c")],
@@ -59,7 +70,7 @@ FROM_SERVER: list[tuple[p.Message, dict[str, Any]]] = [
         ),
         {
             "type": "room-peers",
-            "peers": [{"id": "b", "metadata": {"kind": "page"}, "joined": 7}],
+            "peers": [{"id": "b", "metadata": {"kind": "page"}, "joined": 7, "lasting": True}],
             "peerId": "a",
             "joined": 8,
             "iceServers": [{"urls": ["turn:h"], "username": "u", "credential": "c"}],
@@ -68,7 +79,29 @@ FROM_SERVER: list[tuple[p.Message, dict[str, Any]]] = [
     ),
     (
         p.PeerJoinedRoom(peer_id="b", metadata={"kind": "page"}, joined=9),
-        {"type": "peer-joined-room", "peerId": "b", "metadata": {"kind": "page"}, "joined": 9},
+        {
+            "type": "peer-joined-room",
+            "peerId": "b",
+            "metadata": {"kind": "page"},
+            "joined": 9,
+            "lasting": None,
+        },
+    ),
+    (
+        p.Roster(members=[p.RosterMember("b", 9, "page", True)], left=["c"], size=2, since=7),
+        {
+            "type": "roster",
+            "members": [{"id": "b", "joined": 9, "kind": "page", "lasting": True}],
+            "left": ["c"],
+            "whole": False,
+            "complete": True,
+            "size": 2,
+            "since": 7,
+        },
+    ),
+    (
+        p.Who(ids=["b", "c"], present=[p.RosterMember("b", 9)]),
+        {"type": "who", "ids": ["b", "c"], "present": [{"id": "b", "joined": 9}]},
     ),
     (p.PeerLeft(peer_id="b"), {"type": "peer-left", "peerId": "b"}),
     (p.Signal(from_="b", signal={}), {"type": "signal", "from": "b", "signal": {}}),

@@ -10,20 +10,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chronoflux.mesh.roster import Roster
 from chronoflux.signal import protocol as p
-from chronoflux.signal.room import Member, Room, Send
+from chronoflux.signal.member import Member, Send
+from chronoflux.signal.room import Room
 from chronoflux.signal.topology import Topology, full
 
 RANDOM = Topology("random", 4)
+RULES = [RANDOM, Topology("ring"), Topology("full"), Topology()]
 
 
 class Scene:
     """A room, and what each member believes its neighbours are, from what it heard and nothing else."""
 
-    def __init__(self, topology: Topology) -> None:
-        self.room = Room("room1", topology)
+    def __init__(self, topology: Topology, whole_up_to: int = 256) -> None:
+        self.room = Room("room1", topology, whole_up_to=whole_up_to)
+        self.whole_up_to = whole_up_to
         self.views: dict[str, set[str]] = {}
         self.dials: dict[str, set[str]] = {}
+        self.rosters: dict[str, Roster] = {}
         self.heard: dict[str, list[Any]] = {}
         self._by_number: dict[int, str] = {}
         self._numbers = itertools.count(1)
@@ -32,6 +37,7 @@ class Scene:
         number = next(self._numbers)
         self._by_number[number] = id_
         self.views[id_], self.dials[id_], self.heard[id_] = set(), set(), []
+        self.rosters[id_] = Roster(now=lambda: 0.0)
         member = Member(id_, "room1", number, {"kind": kind}, number, lasting)
         self.take(self.room.enter(member, []))
 
@@ -69,6 +75,8 @@ class Scene:
                 self.dials[me] |= new
             case p.PeerJoinedRoom():
                 self.views[me].add(message.peer_id)
+            case p.Roster():
+                self.rosters[me].take(message)
             case p.PeerLeft() | p.Unlink():
                 self.views[me].discard(message.peer_id)
                 self.dials[me].discard(message.peer_id)
@@ -96,6 +104,24 @@ class Scene:
             for other in neighbours:
                 if self.room.members[other].connection is not None:
                     assert other in self.dials[id_] or id_ in self.dials[other]
+            self.check_roster(id_)
+
+    def check_roster(self, id_: str) -> None:
+        """Ours know who is in the room, the absent too; of a large room a part; old clients are told none."""
+        roster, members = self.rosters[id_], self.room.members
+        if not members[id_].lasting:
+            assert not roster.told
+            return
+        listed = {member.id: member.listed() for member in members.values()}
+        if not roster.complete:
+            assert len(members) > self.whole_up_to * 3 // 4
+            ranked = sorted(members.values(), key=lambda member: member.joined)
+            clocks = [member.id for member in ranked if member.lasting and member.kind == "headless"]
+            listed = {key: listed[key] for key in {*clocks[:8], *self.views[id_], id_}}
+        else:
+            assert len(members) <= self.whole_up_to
+        assert roster.members == listed
+        assert abs(roster.size - len(members)) <= (0 if roster.complete else len(members) / 8)
 
 
 STEPS = st.lists(
@@ -111,11 +137,18 @@ STEPS = st.lists(
 
 
 @settings(deadline=None, max_examples=60)
-@given(STEPS, st.sampled_from([RANDOM, Topology("ring"), Topology("full"), Topology()]))
-def test_everybody_knows_their_neighbours(steps: list[tuple[str, int, str, bool]], rule: Topology) -> None:
+@given(
+    STEPS,
+    st.sampled_from([RANDOM, Topology("ring"), Topology("full"), Topology()]),
+    st.sampled_from([256, 8]),
+)
+def test_everybody_knows_their_neighbours(
+    steps: list[tuple[str, int, str, bool]], rule: Topology, whole_up_to: int
+) -> None:
     """Through any sequence of joins, leaves, breaks, returns and changes, everybody who is connected knows
-    exactly their neighbours by what the server told them, and of each pair somebody was told to dial."""
-    scene, names = Scene(rule), itertools.count()
+    exactly their neighbours and the room's roster by what the server told them, and of each pair somebody was
+    told to dial."""
+    scene, names = Scene(rule, whole_up_to), itertools.count()
     for what, who, kind, lasting in steps:
         here = sorted(scene.room.members)
         if what == "enter":
@@ -163,6 +196,37 @@ def test_a_return_changes_nothing_for_others() -> None:
     scene.back("n3")
     assert {id_ for id_, heard in scene.heard.items() if len(heard) > before[id_]} == {"n3"}
     scene.check()
+
+
+def test_a_join_to_a_whole_room_is_one_small_message() -> None:
+    """Who joins is told everybody right after its neighbours; the others one difference, all the same one."""
+    scene = Scene(RANDOM)
+    for n in range(100):
+        scene.enter(f"n{n}")
+    assert [type(message) for message in scene.heard["n99"][:2]] == [p.RoomPeers, p.Roster]
+    assert len(scene.of("n99", p.Roster)[0].members) == 100
+    [told] = {id(scene.of(f"n{n}", p.Roster)[-1]) for n in range(99)}
+    last = scene.of("n0", p.Roster)[-1]
+    assert id(last) == told
+    assert ([member.id for member in last.members], last.left, last.size) == (["n99"], [], 100)
+    scene.leave("n99")
+    assert scene.of("n0", p.Roster)[-1].left == ["n99"]
+
+
+def test_a_room_at_the_limit_is_not_told_anew_each_time() -> None:
+    """One who comes and goes at the limit costs whole rosters once, not every time; they return at three
+    quarters."""
+    scene = Scene(Topology(), whole_up_to=40)
+    for n in range(41):
+        scene.enter(f"n{n}")
+    for _ in range(10):
+        scene.leave("n40")
+        scene.enter("n40")
+    assert len([told for told in scene.of("n0", p.Roster) if told.whole]) == 2
+    for n in range(40, 29, -1):
+        scene.leave(f"n{n}")
+    assert scene.rosters["n0"].complete
+    assert len([told for told in scene.of("n0", p.Roster) if told.whole]) == 3
 
 
 def test_a_probe_sees_everybody_and_moves_nobody() -> None:

@@ -26,6 +26,7 @@ from chronoflux.mesh.messages import RT_CHANNEL, Field
 from chronoflux.mesh.participant import Participant
 from chronoflux.mesh.peer import RELAY_AFTER, Peer
 from chronoflux.mesh.probing import Probing
+from chronoflux.mesh.roster import Roster
 from chronoflux.mesh.strangers import Strangers
 from chronoflux.signal import protocol
 from chronoflux.signal.client import SignalClient
@@ -55,6 +56,7 @@ class Mesh:
         self.client, self.clock = client, clock
         self.peers: dict[str, Peer] = {}
         self.gossip = Gossip()
+        self.roster = Roster()
         self._node = node
         self._intake = Intake(node, self.gossip, clock, self._pass_on)
         self._strangers = Strangers(self._intake)
@@ -223,6 +225,10 @@ class Mesh:
                 self._announce(message.peer_id, message.metadata, message.joined)
             case protocol.PeerLeft():
                 self._on_left(message.peer_id, told=True)
+            case protocol.Roster():
+                self._on_roster(message)
+            case protocol.Who():
+                self.roster.answer(message)
             case protocol.Signal():
                 self._on_signal(message.from_, message.signal)
             case protocol.Relay():
@@ -242,6 +248,8 @@ class Mesh:
         mine = message.peer_id or self.client.peer_id or ""
         self._intake.hops, self._recorded = message.hops, message.recorded is True
         anew, self._joins = self.client.joins != self._joins, self.client.joins
+        if anew:
+            self.roster.joined(told=self.client.server is not None and self.client.server.rosters)
         if self.id and mine != self.id:
             # A server without memory for secrets gave us a new name: to the others we are somebody new.
             for peer in self.peers.values():
@@ -263,7 +271,7 @@ class Mesh:
             named.dials = named.dials or named.link is None
             if not named.direct(time.monotonic()):
                 self._dialling.dial(named)
-        self._probing.enter(self.id, message.joined)
+        self._probing.enter(self.id, self._since(mine, message.joined))
 
     def _announce(self, peer_id: str, metadata: Mapping[str, Any], joined: int | None) -> Peer | None:
         peer = self.peers.get(peer_id)
@@ -274,9 +282,27 @@ class Mesh:
             self._dialling.retire(peer, "came back")
         if peer is None or peer.left:
             peer = self.peers[peer_id] = Peer(peer_id, name=peer_id[:8])
-        peer.in_room, peer.joined = True, joined
+        peer.in_room, peer.joined = True, self._since(peer_id, joined)
         peer.describe(metadata)
         return peer
+
+    def _on_roster(self, message: protocol.Roster) -> None:
+        """Somebody came or went, or joined earlier than a server without memory knew."""
+        self.roster.take(message)
+        for entry in message.members:
+            if (peer := self.peers.get(entry.id)) is not None:
+                peer.joined = self._since(entry.id, entry.joined)
+            elif entry.id == self.id:
+                self._probing.enter(self.id, self._since(entry.id, entry.joined))
+
+    def _since(self, id_: str, joined: int | None) -> int | None:
+        """When somebody joined: as the server says, or earlier, as one said that was restarted since."""
+        known = self.roster.member(id_)
+        return joined if joined is None or known is None else min(joined, known.joined)
+
+    def recall(self) -> tuple[list[protocol.Known], int | None]:
+        """What a server that remembers nothing is told on joining: who was there first, and the hop limit."""
+        return self.roster.known(self.id), self._intake.hops if self.roster.told else None
 
     def _on_left(self, peer_id: str, *, told: bool = False) -> None:
         """A peer is not in the room any more; `told` when the server saw it go.
@@ -428,6 +454,8 @@ class Mesh:
             if late > LATE:
                 self._excuse(now, stalled=late > STALL)
             self._may_greet = True
+            if self.client.state != "joined":
+                self.roster.server_lost()
             for peer in list(self.peers.values()):
                 self._look(peer, now)
             await asyncio.sleep(WATCH)

@@ -51,6 +51,7 @@ class Room:
             token=token,
             on_message=lambda message: self.mesh.on_signaling(message),
             on_state=lambda client: self._changed.set(),
+            recall=lambda: self.mesh.recall(),
         )
         self.mesh = Mesh(self.client, participant, clock, ice)
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
@@ -29,6 +30,7 @@ from chronoflux.signal.checks import server_url
 from chronoflux.signal.protocol import (
     ErrorMessage,
     JoinRoom,
+    Known,
     LeaveRoom,
     Message,
     RoomPeers,
@@ -73,7 +75,8 @@ class SignalClient:
 
     `secret` (16 bytes) is what this node's id is made from; `metadata` is what others see of it.
     `on_message` gets each message after the join was sent, `on_state` this client whenever ``state``
-    or ``reason`` changed; both are called on the loop that runs :meth:`run`, and must not block.
+    or ``reason`` changed; both are called on the loop that runs :meth:`run`, and must not block. `recall`
+    gives what a server without memory is told on joining: the fields ``known`` and ``hops`` of `JoinRoom`.
 
     Raises
     ------
@@ -91,6 +94,7 @@ class SignalClient:
         token: str | None = None,
         on_message: Callable[[ServerMessage], None],
         on_state: Callable[[SignalClient], None],
+        recall: Callable[[], tuple[list[Known], int | None]] = lambda: ([], None),
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.url = server_url(url)
@@ -109,6 +113,7 @@ class SignalClient:
             raise UsageError(f"cannot join {shorten(room)}: {error.reason}") from None
         self._own_id = peer_id(secret)
         self._on_message, self._on_state, self._tls = on_message, on_state, tls
+        self._recall = recall
         self._outbox = Outbox(QUEUE_MESSAGES, QUEUE_BYTES)
         self._to_send = asyncio.Event()
         self._doubted = asyncio.Event()
@@ -231,7 +236,7 @@ class SignalClient:
         """Be welcomed and send the join; returns once joined."""
         welcome = await self._welcome(line)
         self.server = welcome.server
-        await line.send(encode_bytes(self._join), text=True)
+        await line.send(encode_bytes(self._recalled()), text=True)
         if self.server is None:
             # A server that speaks only the unmarked messages: our id is the one it made up, and it
             # says nothing when a join fails.
@@ -239,6 +244,13 @@ class SignalClient:
             return
         while self.state != "joined":
             self._take(await line.recv(decode=False))
+
+    def _recalled(self) -> JoinRoom:
+        """The join, with what this node remembers of the room, to a server that can make use of it."""
+        if self.server is None:
+            return self._join
+        known, hops = self._recall()
+        return msgspec.structs.replace(self._join, known=known, hops=hops)
 
     async def _welcome(self, line: ClientConnection) -> Welcome:
         try:

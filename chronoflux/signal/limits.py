@@ -35,6 +35,8 @@ class Limits:
     over: float = _limit(10.0, "seconds over a limit until disconnected", 0)
     per_address: int = _limit(64, "connections an address")
     room: int = _limit(256, "peers a room")
+    roster: int = _limit(256, "peers up to which a room is told whole to everybody in it")
+    who: float = _limit(20.0, "questions a second and connection who is in the room")
     connections: int = _limit(10_000, "connections")
     join: float = _limit(10.0, "seconds from connecting to joining", 0.1)
     grace: float = _limit(15.0, "seconds a broken connection may take to come back", 0)
@@ -55,6 +57,7 @@ class Limits:
             "payload-size": f"broadcast and telemetry may have {self.payload} bytes",
             "message-rate": f"{self.messages:g} messages a second are allowed",
             "byte-rate": f"{self.bytes:g} bytes a second are allowed",
+            "who-rate": f"{self.who:g} questions a second who is in the room are allowed",
             "server-full": f"the server takes {self.connections} connections",
             "address-full": f"an address may have {self.per_address} connections",
             "room-full": f"a room takes {self.room} peers",
@@ -112,6 +115,7 @@ class Gate:
         self._limits = limits
         self._messages = Bucket(limits.messages, limits.burst, now)
         self._bytes = Bucket(limits.bytes, limits.burst, now)
+        self._questions = Bucket(limits.who, 1, now)
         self._streaks: dict[str, _Streak] = {}
 
     def admit(self, size: int, now: float) -> str | None:
@@ -123,6 +127,10 @@ class Gate:
         if not self._bytes.take(size, now):
             return "byte-rate"
         return None
+
+    def may_ask(self, now: float) -> bool:
+        """Whether one more question who is in the room is allowed."""
+        return self._questions.take(1, now)
 
     def refused(self, code: str, now: float) -> tuple[bool, bool]:
         """Note a refusal; whether to tell the client, and whether it was over for too long."""

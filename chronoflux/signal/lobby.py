@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from chronoflux.errors import ProtocolError
 from chronoflux.signal.deadlines import Deadlines
 from chronoflux.signal.limits import Gate, Limits
+from chronoflux.signal.member import Member, Send
 from chronoflux.signal.protocol import (
     Broadcast,
     ClientMessage,
@@ -32,17 +33,19 @@ from chronoflux.signal.protocol import (
     SendRelay,
     SendSignal,
     SendTelemetry,
+    SendWho,
     ServerInfo,
     ServerMessage,
     Signal,
     Telemetry,
     Unknown,
     Welcome,
+    Who,
     decode_client,
     kind_of,
     peer_id,
 )
-from chronoflux.signal.room import Member, Room, Send
+from chronoflux.signal.room import Room
 from chronoflux.signal.topology import Topology
 from chronoflux.signal.turn import Turn
 from chronoflux.version import VERSION
@@ -107,7 +110,9 @@ class Lobby:
     ) -> None:
         self.limits = limits or Limits()
         self.counts = Counts()
-        self._info = ServerInfo(name=SERVER_NAME, version=VERSION, limits=self.limits.announced())
+        self._info = ServerInfo(
+            name=SERVER_NAME, version=VERSION, limits=self.limits.announced(), rosters=True
+        )
         self._token, self._turn, self._make_id = _digest(token), turn, make_id
         self._topology = topology or Topology()
         self._connections: dict[int, Connection] = {}
@@ -235,6 +240,11 @@ class Lobby:
             case SendTelemetry(telemetry=telemetry):
                 told = Telemetry(from_=member.id, telemetry=telemetry)
                 return [*self._rooms[member.room].tell_others(member, told)]
+            case SendWho(ids=ids):
+                if not client.gate.may_ask(now):
+                    return self._refuse(client, "who-rate", self.limits.text("who-rate"), now)
+                present = self._rooms[member.room].present(ids)
+                return [Send((client.number,), Who(ids=ids, present=present))]
 
     def _join(self, client: Connection, message: JoinRoom, now: float) -> list[Action]:
         if self._closing:
@@ -272,7 +282,9 @@ class Lobby:
         client.member = self._members[member.id] = member
         room = self._rooms.get(member.room)
         if room is None:
-            room = self._rooms[member.room] = Room(member.room, self._topology)
+            room = self._rooms[member.room] = Room(
+                member.room, self._topology, whole_up_to=self.limits.roster, since=member.joined
+            )
         return [*room.enter(member, self._credentials(client, now))]
 
     def _return(

@@ -32,6 +32,7 @@ __all__ = [
     "IceServer",
     "IceServers",
     "JoinRoom",
+    "Known",
     "LeaveRoom",
     "Message",
     "PeerJoinedRoom",
@@ -67,6 +68,9 @@ __all__ = [
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH)]
 Payload = dict[str, Any]
+Joined = Annotated[int, Meta(ge=0, le=2**53)]
+MAX_KNOWN = 9
+"""Members remembered in one `join-room` at most: the eight earliest and the sender."""
 MAX_WHO = 64
 """Ids in one `who` message at most."""
 MAX_HOPS = 256
@@ -101,13 +105,26 @@ class Message(msgspec.Struct, frozen=True, tag_field="type", rename="camel"):
 # --- client to server ---------------------------------------------------------------------------
 
 
+class Known(msgspec.Struct, frozen=True):
+    """When a member joined, as another remembers it: the server's clock in ms."""
+
+    id: Name
+    joined: Joined
+
+
 class JoinRoom(Message, frozen=True, tag="join-room"):
-    """Enter a room, leaving the one before. Ours: ``secret`` (128 bits as hex) and ``token``."""
+    """Enter a room, leaving the one before. Ours: ``secret`` (128 bits as hex) and ``token``.
+
+    Also ours, for a server that was restarted and remembers nothing: ``known``, the earliest members and
+    itself as the sender heard of them, and ``hops``, the last hop limit it heard.
+    """
 
     room: Name
     metadata: Metadata = field(default_factory=dict)
     secret: Annotated[str, Meta(pattern="^[0-9a-fA-F]{32}$")] | None = None
     token: Annotated[str, Meta(max_length=1024)] | None = None
+    known: Annotated[list[Known], Meta(max_length=MAX_KNOWN)] = field(default_factory=list)
+    hops: Annotated[int, Meta(ge=0, le=MAX_HOPS)] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,6 +174,11 @@ class SendWho(Message, frozen=True, tag="who"):
 
     ids: Annotated[list[Name], Meta(max_length=MAX_WHO)]
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not all(id_.isprintable() for id_ in self.ids):
+            raise ProtocolError("who", "an id is not printable")
+
 
 # --- server to client ---------------------------------------------------------------------------
 
@@ -173,11 +195,12 @@ class ServerLimits(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ServerInfo(msgspec.Struct, frozen=True, rename="camel"):
-    """Which server this is; its presence in a welcome marks one of ours."""
+    """Which server this is; its presence in a welcome marks one of ours. ``rosters``: it sends `Roster`."""
 
     name: Name
     version: Name
     limits: ServerLimits = ServerLimits()
+    rosters: bool = False
 
     def __post_init__(self) -> None:
         if not (self.name.isprintable() and self.version.isprintable()):
@@ -193,11 +216,15 @@ class Welcome(Message, frozen=True, tag="welcome"):
 
 
 class RoomPeer(msgspec.Struct, frozen=True, rename="camel"):
-    """Somebody in the room; ``joined`` (ours) is the server's clock in ms, unique in the room."""
+    """Somebody in the room. Ours: ``joined``, the server's clock in ms, and ``lasting``: it has a secret.
+
+    A server of another make says neither; None stands for that.
+    """
 
     id: Name
     metadata: Metadata = field(default_factory=dict)
     joined: int | None = None
+    lasting: bool | None = None
 
     def __post_init__(self) -> None:
         if not self.id.isprintable():
@@ -239,14 +266,14 @@ class RoomPeers(Message, frozen=True, tag="room-peers"):
 
 
 class RosterMember(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """What the server vouches for about a member: ``joined`` is the server's clock in ms, unique in the room.
+    """What the server vouches for about a member: ``joined`` is the server's clock in ms.
 
     ``lasting``: it joined with a secret. ``kind`` is what its metadata announced; a word that is none of
     ours is told as it is, if it may be shown, and as "" otherwise.
     """
 
     id: Name
-    joined: int
+    joined: Joined
     kind: Annotated[str, Meta(max_length=NAME_LENGTH)] = ""
     lasting: bool = False
 
@@ -259,8 +286,9 @@ class Roster(Message, frozen=True, tag="roster"):
     """Who is in the room, by the server's word, to members with a secret. Ours.
 
     With ``whole`` it replaces what was told before, and names everybody (``complete``) or, in rooms of more
-    than 256, the receiver's neighbours and the eight earliest members with a clock; otherwise it is a
-    difference. ``size`` counts the members.
+    than 256, the receiver, its neighbours and the eight earliest members with a clock; otherwise it is a
+    difference. ``size`` counts the members. ``since`` is when the server's memory of the room begins, by its
+    clock in ms: another value than before tells of a server that was restarted.
     """
 
     members: list[RosterMember] = field(default_factory=list)
@@ -268,6 +296,12 @@ class Roster(Message, frozen=True, tag="roster"):
     whole: bool = False
     complete: bool = True
     size: Annotated[int, Meta(ge=0)] = 0
+    since: Joined = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not all(id_.isprintable() for id_ in self.left):
+            raise ProtocolError("roster", "an id is not printable")
 
 
 class Who(Message, frozen=True, tag="who"):
@@ -278,11 +312,15 @@ class Who(Message, frozen=True, tag="who"):
 
 
 class PeerJoinedRoom(Message, frozen=True, tag="peer-joined-room"):
-    """Somebody came, or came back with other metadata; wait to be dialled by this one."""
+    """Somebody came, or came back with other metadata; wait to be dialled by this one.
+
+    ``joined`` and ``lasting`` are those of `RoomPeer`.
+    """
 
     peer_id: Name
     metadata: Metadata = field(default_factory=dict)
     joined: int | None = None
+    lasting: bool | None = None
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "metadata", metadata_or_none(self.metadata))

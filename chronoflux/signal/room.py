@@ -8,89 +8,62 @@ the graph: it is linked with everybody for the moment, and changes nobody else's
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
-from chronoflux.signal.protocol import (
-    IceServer,
-    PeerJoinedRoom,
-    PeerLeft,
-    RoomPeer,
-    RoomPeers,
-    ServerMessage,
-    Unlink,
-)
+from chronoflux.signal.member import Member, Send, by_age, send
+from chronoflux.signal.protocol import IceServer, PeerLeft, RoomPeers, RosterMember, ServerMessage, Unlink
+from chronoflux.signal.rosters import Rosters
 from chronoflux.signal.topology import Links, Topology, hop_limit
 
 REMEMBERED = 512
 """Events broadcast in a room that are remembered, so that each is passed on once."""
 
 
-class Send(NamedTuple):
-    """Send `message` to each of these connections."""
+class Room:
+    """See the module.
 
-    to: tuple[int, ...]
-    message: ServerMessage
-
-
-@dataclass(eq=False)
-class Member:
-    """Somebody in a room. ``connection`` is None while a broken connection may still come back.
-
-    ``joined`` is the server's clock in ms, unique; ``lasting`` are ours, who keep a secret.
+    Up to `whole_up_to` members everybody is told of everybody; `since` is when this room begins, in ms.
     """
 
-    id: str
-    room: str
-    connection: int | None
-    metadata: dict[str, Any]
-    joined: int
-    lasting: bool
-
-    @property
-    def kind(self) -> object:
-        """What it says that it is."""
-        return self.metadata.get("kind")
-
-    def introduced(self) -> RoomPeer:
-        """What others are told of it."""
-        return RoomPeer(id=self.id, metadata=self.metadata, joined=self.joined)
-
-
-class Room:
-    """See the module."""
-
-    def __init__(self, name: str, topology: Topology) -> None:
+    def __init__(self, name: str, topology: Topology, *, whole_up_to: int = 256, since: int = 0) -> None:
         self.name = name
         self.members: dict[str, Member] = {}
         self.hops, self.recorded = 0, False
         self._topology = topology
         self._links: Links = {}
+        self._rosters = Rosters(whole_up_to, since)
         self._broadcast: OrderedDict[str, None] = OrderedDict()
 
     def enter(self, member: Member, ice_servers: list[IceServer]) -> list[Send]:
         """Somebody new: it dials its neighbours, and others change links to make room for it."""
         self.members[member.id] = member
         changes = self._rewire(but=member)
-        return [*self._welcome(member, ice_servers), *self._announce(member), *changes]
+        welcome = [*self._welcome(member, ice_servers), *self._list(member)]
+        return [*welcome, *self._announce(member), *changes]
 
     def back(self, member: Member, ice_servers: list[IceServer], *, changed: bool) -> list[Send]:
         """Somebody is back whose place was kept: nothing happened, unless its metadata `changed`."""
         changes = [*self._rewire(but=member), *self._announce(member)] if changed else []
-        return [*self._welcome(member, ice_servers), *changes]
+        return [*self._welcome(member, ice_servers), *self._list(member), *changes]
 
     def leave(self, member: Member) -> list[Send]:
         """Somebody goes: its neighbours hear it, and links are made in place of those lost."""
-        gone = _send(self._neighbours(member), PeerLeft(peer_id=member.id))
+        gone = send(self._neighbours(member), PeerLeft(peer_id=member.id))
         del self.members[member.id]
-        return [*gone, *self._rewire()]
+        changes = self._rewire()
+        return [*gone, *self._list(), *changes]
+
+    def present(self, ids: Sequence[str]) -> list[RosterMember]:
+        """Those of `ids` who are members."""
+        members = (self.members.get(id_) for id_ in dict.fromkeys(ids))
+        return [member.listed() for member in members if member is not None]
 
     def tell_others(self, member: Member, message: ServerMessage) -> list[Send]:
         """A message of one for everybody else, neighbour or not."""
-        return _send((other for other in self.members.values() if other is not member), message)
+        return send((other for other in self.members.values() if other is not member), message)
 
     def repeats(self, data: Mapping[str, Any]) -> bool:
         """Whether this is an event that was broadcast already.
@@ -113,7 +86,7 @@ class Room:
     def _neighbours(self, member: Member) -> list[Member]:
         """In order of joining."""
         others = (self.members[id_] for id_ in self._links.get(member.id, ()))
-        return sorted(others, key=lambda other: other.joined)
+        return sorted(others, key=by_age)
 
     def _rewire(self, but: Member | None = None) -> list[Send]:
         """Link the room anew and tell everybody what changed for them (new links of `but`: not here)."""
@@ -130,7 +103,7 @@ class Room:
                     (self.members[id_] for id_ in pair), key=lambda peer: (peer.lasting, peer.joined)
                 )
                 dial.setdefault(dials.id, []).append(waits)
-                sends += _send([waits], _joined(dials))
+                sends += send([waits], dials.announced())
         told = (self.hops, self.recorded) != facts
         for member in self.members.values():
             if member is not but and (member.id in dial or (told and member.lasting)):
@@ -165,27 +138,21 @@ class Room:
             hops=0 if member.kind == "probe" else self.hops,
             recorded=self.recorded or msgspec.UNSET,
         )
-        return _send([member], message)
+        return send([member], message)
+
+    def _list(self, anew: Member | None = None) -> list[Send]:
+        """Tell what changed in who is in the room; everything to `anew`."""
+        return self._rosters.tell(self.members, self._links, anew)
 
     def _announce(self, member: Member) -> list[Send]:
-        return _send(self._neighbours(member), _joined(member))
+        return send(self._neighbours(member), member.announced())
 
     def _unlink(self, one: str, other: str) -> list[Send]:
         """Tell `one` that `other` is no neighbour any more; the first ChronoFlux knows only of leaving."""
         member = self.members.get(one)
         if member is None or other not in self.members:
             return []
-        return _send([member], Unlink(peer_id=other) if member.lasting else PeerLeft(peer_id=other))
-
-
-def _joined(member: Member) -> PeerJoinedRoom:
-    return PeerJoinedRoom(peer_id=member.id, metadata=member.metadata, joined=member.joined)
-
-
-def _send(members: Iterable[Member], message: ServerMessage) -> list[Send]:
-    """To those of them who are connected."""
-    to = tuple(member.connection for member in members if member.connection is not None)
-    return [Send(to, message)] if to else []
+        return send([member], Unlink(peer_id=other) if member.lasting else PeerLeft(peer_id=other))
 
 
 def _pairs(links: Links, without: Links) -> list[tuple[str, str]]:

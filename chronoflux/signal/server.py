@@ -25,8 +25,8 @@ from chronoflux.signal import network
 from chronoflux.signal.door import Door
 from chronoflux.signal.limits import Limits
 from chronoflux.signal.lobby import Action, Lobby
+from chronoflux.signal.member import Send
 from chronoflux.signal.protocol import Telemetry, clean, encode_bytes, kind_of
-from chronoflux.signal.room import Send
 from chronoflux.signal.session import CLOSING, Outbox, Session, text_frame
 from chronoflux.signal.socket import Socket
 from chronoflux.signal.topology import Topology

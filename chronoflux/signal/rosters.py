@@ -1,0 +1,104 @@
+"""`Rosters`: what the members of a room were told of who is in it, and what to tell them next. No I/O."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from chronoflux.signal.member import WITH_CLOCK, Member, Send, by_age, send
+from chronoflux.signal.protocol import Roster, RosterMember
+from chronoflux.signal.topology import Links
+
+EARLIEST = 8
+"""Members with a clock that everybody knows, however large the room is."""
+
+Listed = dict[str, RosterMember]
+
+
+class _Told(NamedTuple):
+    """What one member of a large room was told last."""
+
+    listed: Listed
+    size: int
+
+
+class Rosters:
+    """See the module. Members without a secret are listed but are told nothing: their clients are old.
+
+    A room of up to `whole_up_to` members is told whole to everybody. In a larger one a member is told
+    itself, its neighbours and the earliest members with a clock, and the room's size when that changed by
+    an eighth; whole rosters return only at three quarters of the limit, so that a single member who comes
+    and goes does not cause a roster for everybody each time.
+
+    `since` is the time in ms at which this server's memory of the room begins.
+    """
+
+    def __init__(self, whole_up_to: int, since: int) -> None:
+        self._whole_up_to, self._since = whole_up_to, since
+        self._complete = True
+        self._common: Listed = {}
+        self._told: dict[str, _Told] = {}
+
+    def tell(self, members: Mapping[str, Member], links: Links, anew: Member | None = None) -> list[Send]:
+        """What changed since the last call, for each who must know; everything for `anew`."""
+        listed = {id_: member.listed() for id_, member in members.items()}
+        limit = self._whole_up_to if self._complete else self._whole_up_to * 3 // 4
+        before, self._complete = self._complete, len(listed) <= limit
+        told = [member for member in members.values() if member.lasting and member.connection is not None]
+        everybody_anew = before != self._complete
+        if self._complete:
+            sends = self._tell_whole(listed, told, None if everybody_anew else anew, everybody_anew)
+        else:
+            if everybody_anew:
+                self._told.clear()
+            sends = self._tell_parts(listed, told, links, anew)
+        self._common = listed
+        return sends
+
+    def _tell_whole(
+        self, listed: Listed, told: list[Member], anew: Member | None, everybody_anew: bool
+    ) -> list[Send]:
+        self._told.clear()
+        whole = [member for member in told if everybody_anew or member is anew]
+        sends = self._send_whole(whole, listed.values(), len(listed), complete=True)
+        change = self._difference(self._common, listed, len(listed), complete=True)
+        if change is not None:
+            sends += send((member for member in told if member not in whole), change)
+        return sends
+
+    def _tell_parts(
+        self, listed: Listed, told: list[Member], links: Links, anew: Member | None
+    ) -> list[Send]:
+        with_clock = (entry for entry in listed.values() if entry.lasting and entry.kind in WITH_CLOCK)
+        earliest = {entry.id for entry in heapq.nsmallest(EARLIEST, with_clock, key=by_age)}
+        for gone in self._told.keys() - listed.keys():
+            del self._told[gone]
+        size, sends = len(listed), list[Send]()
+        for member in told:
+            view = {id_: listed[id_] for id_ in earliest | links.get(member.id, set()) | {member.id}}
+            known = None if member is anew else self._told.get(member.id)
+            if known is None:
+                sends += self._send_whole([member], view.values(), size, complete=False)
+            elif change := self._difference(known.listed, view, size, complete=False):
+                sends += send([member], change)
+            elif 8 * abs(size - known.size) >= size:
+                sends += send([member], Roster(complete=False, size=size, since=self._since))
+            else:
+                continue
+            self._told[member.id] = _Told(view, size)
+        return sends
+
+    def _send_whole(
+        self, to: Iterable[Member], listed: Iterable[RosterMember], size: int, *, complete: bool
+    ) -> list[Send]:
+        members = sorted(listed, key=by_age)
+        return send(to, Roster(members=members, whole=True, complete=complete, size=size, since=self._since))
+
+    def _difference(self, before: Listed, after: Listed, size: int, *, complete: bool) -> Roster | None:
+        changed = [entry for id_, entry in after.items() if before.get(id_) != entry]
+        left = sorted(before.keys() - after.keys())
+        if not changed and not left:
+            return None
+        members = sorted(changed, key=by_age)
+        return Roster(members=members, left=left, complete=complete, size=size, since=self._since)
