@@ -41,8 +41,8 @@ class UsageError(ChronofluxError, ValueError):
 class SignalingError(ChronofluxError):
     """The signaling server cannot be reached or refused us.
 
-    Attributes: ``url``; ``code`` as the server named it, ``"unreachable"``, or ``"not-chronoflux"``;
-    ``fatal`` when trying again cannot help.
+    Attributes: ``url``; ``code`` as the server named it, ``"unreachable"``, ``"proxy"``, ``"certificate"`` or
+    ``"not-chronoflux"``; ``fatal`` when trying again cannot help.
     """
 
     def __init__(self, url: str, code: str, message: str, *, fatal: bool = False) -> None:

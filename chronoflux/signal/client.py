@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import ipaddress
 import logging
-import os
 import random
-import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, Literal
@@ -17,16 +13,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidHandshake,
-    InvalidMessage,
-    InvalidStatus,
-    WebSocketException,
-)
+from websockets.exceptions import ConnectionClosed
 
 from chronoflux.errors import ProtocolError, SignalingError, UsageError, shorten
 from chronoflux.signal.checks import server_url
+from chronoflux.signal.failures import in_words, stranger
 from chronoflux.signal.protocol import (
     ErrorMessage,
     JoinRoom,
@@ -45,6 +36,7 @@ from chronoflux.signal.protocol import (
     peer_id,
     room_name,
 )
+from chronoflux.signal.proxy import proxy_for
 from chronoflux.signal.session import CLOSING, STALLED, Outbox
 from chronoflux.version import VERSION
 
@@ -66,8 +58,6 @@ PROOF = 5.0
 MAX_MESSAGE = 4 * 2**20
 """Longest message accepted from a server, bytes: room-peers of a full room fits."""
 QUEUE_MESSAGES, QUEUE_BYTES = 512, 2 * 2**20
-TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""HTTP answers that a proxy gives while the server behind it is away."""
 
 
 class SignalClient:
@@ -121,6 +111,7 @@ class SignalClient:
         self._ended = asyncio.Event()
         self._running = False
         self._joined_at: float | None = None
+        self._proxy: str | None = None
 
     # --- what the owner calls -------------------------------------------------------------------
 
@@ -200,17 +191,18 @@ class SignalClient:
             await asyncio.wait([closing, talking])
         if self._closing.is_set() or talking.cancelled():
             return None
-        return _in_words(self.url, talking.exception())
+        proxy = self._proxy if self._joined_at is None else None
+        return in_words(self.url, talking.exception(), proxy, patience=ANSWER)
 
     async def _talk(self) -> None:
         """Connect, join and read until that fails; always ends with an exception."""
         self._joined_at = None
-        proxy: Literal[True] | None = None if _is_near(self.url) else True
         secure = urlsplit(self.url).scheme == "wss"
+        self._proxy = proxy_for(self.url)
         line = await connect(
             self.url,
             compression=None,
-            proxy=proxy,
+            proxy=self._proxy,
             ssl=(self._tls or True) if secure else None,
             user_agent_header=f"chronoflux/{VERSION}",
             open_timeout=ANSWER,
@@ -260,7 +252,7 @@ class SignalClient:
         if isinstance(message, ErrorMessage):
             raise self._refusal(message)
         if not isinstance(message, Welcome):
-            raise _stranger(self.url, "it does not say welcome")
+            raise stranger(self.url, "it does not say welcome")
         return message
 
     def _take(self, raw: bytes) -> None:
@@ -363,63 +355,3 @@ class SignalClient:
         if error.code == "bad-token":
             text += " (give it as token=…, or --token-file)"
         return SignalingError(self.url, error.code, text, fatal=error.fatal)
-
-
-def _is_near(url: str) -> bool:
-    """Whether the server is on this machine or a private network, where no proxy is wanted."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_private
-    except ValueError:
-        return "." not in host or host.endswith((".local", ".lan", ".home.arpa"))
-
-
-# --- failures in words --------------------------------------------------------------------------
-
-
-def _stranger(url: str, why: str) -> SignalingError:
-    text = f"{url} answers but is no ChronoFlux signaling server: {why}"
-    return SignalingError(url, "not-chronoflux", text, fatal=True)
-
-
-def _in_words(url: str, error: BaseException | None) -> SignalingError:
-    """Why a connection could not be made or ended, and whether trying again can help."""
-    match error:
-        case SignalingError():
-            return error
-        case InvalidStatus() if error.response.status_code in TRANSIENT:
-            return _unreachable(url, f"HTTP {error.response.status_code}")
-        case InvalidStatus():
-            return _stranger(url, f"it answers with HTTP {error.response.status_code}")
-        case ConnectionResetError() | InvalidMessage(__cause__=EOFError()):
-            hint = "does it speak TLS, or is it ws://?" if url.startswith("wss") else "or is it wss://?"
-            return _unreachable(url, f"it hung up before answering ({hint})")
-        case InvalidHandshake():
-            return _stranger(url, "it does not speak WebSocket")
-        case ssl.SSLCertVerificationError():
-            text = f"{url}: its certificate is not trusted ({clean(error.verify_message)}); see SSL_CERT_FILE"
-            return SignalingError(url, "certificate", text, fatal=True)
-        case ssl.SSLError():
-            return _stranger(url, "it does not speak TLS; try ws:// instead of wss://")
-        case ConnectionClosed():
-            said = error.rcvd.reason if error.rcvd is not None else ""
-            text = f"{url} was lost: {clean(said) or 'the connection broke'}"
-            return SignalingError(url, "unreachable", text)
-        case TimeoutError():
-            return _unreachable(url, f"no answer within {ANSWER:g} s")
-        case socket.gaierror():
-            return _unreachable(url, "no machine of this name is known")
-        case OSError() if f"[Errno {errno.ECONNREFUSED}]" in str(error):
-            return _unreachable(url, "nothing listens there (start one: python -m chronoflux.signal)")
-        case OSError():
-            known = os.strerror(error.errno) if error.errno else str(error)
-            return _unreachable(url, clean(known))
-        case WebSocketException() | ImportError():
-            return _unreachable(url, clean(str(error)))
-    if error is not None:
-        log.error("the signaling client failed", exc_info=error)
-    return _unreachable(url, "something unforeseen; see the log")
-
-
-def _unreachable(url: str, why: str) -> SignalingError:
-    return SignalingError(url, "unreachable", f"{url} cannot be reached: {why}")

@@ -1,0 +1,135 @@
+"""Failures of the signaling client in words: why it is not connected, and whether trying again can help."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import ssl
+from urllib.parse import urlsplit
+
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidProxy,
+    InvalidProxyMessage,
+    InvalidProxyStatus,
+    InvalidStatus,
+    ProxyError,
+    WebSocketException,
+)
+
+from chronoflux.errors import SignalingError
+from chronoflux.signal.protocol import clean
+from chronoflux.signal.proxy import shown
+
+log = logging.getLogger(__name__)
+
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""HTTP answers that a proxy gives while the server behind it is away."""
+
+
+def in_words(
+    url: str, error: BaseException | None, proxy: str | None = None, *, patience: float
+) -> SignalingError:
+    """Why a connection could not be made or ended.
+
+    Parameters
+    ----------
+    proxy
+        The proxy by way of which a connection was to be made; None when there is none, or when the connection
+        was there already.
+    patience
+        How long (s) an answer was waited for.
+    """
+    if proxy is not None and (failure := _of_the_proxy(url, error, proxy)) is not None:
+        return failure
+    way = "" if proxy is None else f" (by way of the proxy {clean(shown(proxy))})"
+    match error:
+        case SignalingError():
+            return error
+        case InvalidStatus() if error.response.status_code in TRANSIENT:
+            return _unreachable(url, f"HTTP {error.response.status_code}{way}")
+        case InvalidStatus():
+            return stranger(url, f"it answers with HTTP {error.response.status_code}{way}")
+        case ConnectionResetError() | InvalidMessage(__cause__=EOFError()):
+            hint = "does it speak TLS, or is it ws://?" if url.startswith("wss") else "or is it wss://?"
+            return _unreachable(url, f"it hung up before answering ({hint}){way}")
+        case InvalidHandshake():
+            return stranger(url, f"it does not speak WebSocket{way}")
+        case ssl.SSLCertVerificationError():
+            reason = clean(error.verify_message)
+            text = f"{url}: its certificate is not trusted ({reason}); see SSL_CERT_FILE{way}"
+            return SignalingError(url, "certificate", text, fatal=True)
+        case ssl.SSLError():
+            return stranger(url, f"it does not speak TLS; try ws:// instead of wss://{way}")
+        case ConnectionClosed():
+            said = error.rcvd.reason if error.rcvd is not None else ""
+            text = f"{url} was lost: {clean(said) or 'the connection broke'}"
+            return SignalingError(url, "unreachable", text)
+        case TimeoutError():
+            return _unreachable(url, f"no answer within {patience:g} s{way}")
+        case socket.gaierror():
+            return _unreachable(url, "no machine of this name is known")
+        case OSError() if _nothing_listens(error):
+            return _unreachable(url, "nothing listens there (start one: python -m chronoflux.signal)")
+        case OSError():
+            return _unreachable(url, clean(_system(error)))
+        case WebSocketException() | ImportError():
+            return _unreachable(url, clean(str(error)) + way)
+    if error is not None:
+        log.error("the signaling client failed", exc_info=error)
+    return _unreachable(url, "something unforeseen; see the log")
+
+
+def stranger(url: str, why: str) -> SignalingError:
+    """Something answers that is no signaling server; trying again cannot help."""
+    text = f"{url} answers but is no ChronoFlux signaling server: {why}"
+    return SignalingError(url, "not-chronoflux", text, fatal=True)
+
+
+def _unreachable(url: str, why: str) -> SignalingError:
+    return SignalingError(url, "unreachable", f"{url} cannot be reached: {why}")
+
+
+def _of_the_proxy(url: str, error: BaseException | None, proxy: str) -> SignalingError | None:
+    """The failure, if it is the proxy's and not the server's."""
+    host, fatal = urlsplit(url).hostname, False
+    match error:
+        case InvalidProxyStatus():
+            status = error.response.status_code
+            fatal = status not in TRANSIENT
+            need = ": give its name and password as http://name:password@…" if status == 407 else ""
+            why = f"refused: HTTP {status} {clean(error.response.reason_phrase)}".rstrip() + need
+        case InvalidProxyMessage():
+            why, fatal = "answers, but is no HTTP proxy", True
+        case InvalidProxy():
+            why, fatal = f"cannot be used: {clean(error.msg)}", True
+        case ProxyError():
+            why = f"failed: {clean(str(error.__cause__ or error))}"
+        case ImportError():
+            why, fatal = "is a SOCKS proxy: pip install python-socks", True
+        case ssl.SSLError() | ConnectionResetError() | TimeoutError():
+            return None  # the proxy's or the server's: told with the way it took
+        case socket.gaierror():
+            why = "cannot be reached: no machine of this name is known"
+        case OSError() if _nothing_listens(error):
+            why = "cannot be reached: nothing listens there"
+        case OSError():
+            why = f"cannot be reached: {clean(_system(error))}"
+        case _:
+            return None
+    text = (
+        f"{url} cannot be reached: the proxy {clean(shown(proxy))} {why} (to go without it: NO_PROXY={host})"
+    )
+    return SignalingError(url, "proxy", text, fatal=fatal)
+
+
+def _nothing_listens(error: OSError) -> bool:
+    return f"[Errno {errno.ECONNREFUSED}]" in str(error)
+
+
+def _system(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)
