@@ -22,7 +22,7 @@ from chronoflux.member import NodeStatus
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock, utc_ms
 from chronoflux.mesh.ice import Ice, Policy
-from chronoflux.mesh.peer import PEER_COLUMNS, WITHOUT_SWARM
+from chronoflux.mesh.peer import OURS, PEER_COLUMNS, WITHOUT_SWARM
 from chronoflux.model.events import World
 from chronoflux.model.params import Params
 from chronoflux.pace import FullSpeed, Pace, RealTime, Speed, checked_duration, checked_speed
@@ -83,6 +83,9 @@ class Node(Steered):
         self.kind = kind or ("notebook" if in_notebook() else "headless")
         if self.kind in WITHOUT_SWARM:
             raise UsageError(f"a {self.kind} has no swarm, a Node has: use cf.join(…, kind='recorder')")
+        if self.kind not in OURS:  # others would take it for a client of the first ChronoFlux
+            known = ", ".join(sorted(OURS - set(WITHOUT_SWARM)))
+            raise UsageError(f"kind = {self.kind!r}: a node is one of {known}")
         self.room, self.node_id = room_name(room), node_name(node_id, self.kind)
         self.token, self.log_dir = token, Path(log_dir)
         self._duration, self._snapshots = checked_duration(duration), snapshots

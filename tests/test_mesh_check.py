@@ -47,7 +47,8 @@ async def test_whoever_cannot_link_is_reached_by_relay_or_told_of(server: Signal
     does not answer at all is not reached: code 1, one line that names it."""
     async with old_client(server.url) as old, old_client(server.url) as dead:
         await old.join(nodeId="runner")
-        await dead.join(nodeId="deaf", kind="headless", version="9")
+        metadata = {"nodeId": "deaf", "kind": "headless"}
+        await dead.send(type="join-room", room="room1", metadata=metadata, secret="0f" * 16)
         code, out, err = await check("room1", "--server", server.url, "--seconds", "2")
     assert code == 1
     assert err.splitlines()[-1] == "chronoflux: not reached: deaf; the table says why"

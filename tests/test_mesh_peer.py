@@ -46,8 +46,41 @@ def test_old_clients_are_judged_by_their_connection() -> None:
     old = peer(ours=False, heard_direct=NOW - 500)
     assert old.judge(NOW) == "live"
     old.link = None
+    assert old.judge(NOW) == "connecting"
+    old.unanswered = True
+    assert (old.judge(NOW), old.via(NOW)) == ("live", "server")
     old.in_room = False
-    assert old.judge(NOW) == "gone"
+    assert (old.judge(NOW), old.via(NOW)) == ("gone", "")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "lasting", "ours", "kind"),
+    [
+        ({"nodeCount": 220, "version": "1.0"}, False, False, "old"),
+        ({"nodeCount": 220, "version": "1.0"}, None, False, "old"),
+        ({"headless": True}, False, False, "runner"),
+        ({"nodeId": "bridge-node-001", "bridge": True}, None, False, "bridge"),
+        ({"nodeId": "p2p-node-1", "p2p": True}, False, False, "bridge"),
+        ({"headless": "yes", "bridge": 1}, False, False, "old"),
+        ({"kind": "headless", "version": "0.3"}, True, True, "headless"),
+        ({"kind": "headless"}, None, True, "headless"),
+        ({"kind": "headless"}, False, False, "old"),
+        ({"kind": "robot", "version": "9"}, True, False, "old"),
+        ({"kind": ["page"]}, True, False, "old"),
+        ({}, True, False, "old"),
+    ],
+)
+def test_before_a_hello_the_kind_and_the_servers_mark_decide(
+    metadata: dict[str, Any], lasting: bool | None, ours: bool, kind: str
+) -> None:
+    """Only a kind of ours, from a member with a secret, marks one of ours; a server that does not tell of
+    secrets is believed the kind alone. Whoever says hello is ours for good."""
+    known = Peer("p" * 32, name="p" * 8)
+    known.announced(metadata, lasting=lasting)
+    assert (known.ours, known.kind) == (ours, kind)
+    known.greeted("named", "page", ["clock"])
+    known.announced({"nodeCount": 220, "version": "1.0"}, lasting=False)
+    assert (known.ours, known.kind, known.name) == (True, "page", "named")
 
 
 def test_the_way_changes_after_two_seconds_of_silence() -> None:
@@ -81,7 +114,11 @@ def test_redialling_waits_longer_each_time_with_jitter(failures: int) -> None:
         ({"link": None, "reason": "no route", "redial_at": NOW + 8}, "no route; next try in 8 s"),
         ({"link": None}, "no link: it has not called yet"),
         ({"link": None, "reason": "this node has 32 links already"}, "this node has 32 links already"),
-        ({"ours": False, "opened": NOW - 3}, "an old client: it says no hello"),
+        ({"ours": False, "opened": NOW - 3}, "a client of the first ChronoFlux: it says no hello"),
+        (
+            {"ours": False, "link": None, "kind": "runner"},
+            "a runner of the first ChronoFlux: it hears and is heard through the server",
+        ),
         ({"heard_direct": NOW, "reason": "its clock is off"}, "its clock is off"),
     ],
 )

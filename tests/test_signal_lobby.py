@@ -93,6 +93,14 @@ def test_a_newcomer_and_the_others_hear_of_each_other() -> None:
     assert len(hall.of(b, p.PeerJoinedRoom)) == 1
 
 
+def test_others_are_told_who_joined_with_a_secret() -> None:
+    """Both to a newcomer and to those present the server says of each whether it joined with a secret."""
+    hall = Hall()
+    a, _, c = hall.joined(secret=SECRETS[0]), hall.joined(), hall.joined(secret=SECRETS[1])
+    assert [peer.lasting for peer in hall.of(c, p.RoomPeers)[0].peers] == [True, False]
+    assert [peer.lasting for peer in hall.of(a, p.PeerJoinedRoom)] == [False, True]
+
+
 def test_old_clients_keep_the_id_of_their_welcome() -> None:
     """A client without a secret is known by the id that its welcome made up."""
     hall = Hall()

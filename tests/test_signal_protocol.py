@@ -103,6 +103,10 @@ FROM_SERVER: list[tuple[p.Message, dict[str, Any]]] = [
         p.Who(ids=["b", "c"], present=[p.RosterMember("b", 9)]),
         {"type": "who", "ids": ["b", "c"], "present": [{"id": "b", "joined": 9}]},
     ),
+    (
+        p.PeerJoinedRoom(peer_id="b", joined=9, lasting=True),
+        {"type": "peer-joined-room", "peerId": "b", "metadata": {}, "joined": 9, "lasting": True},
+    ),
     (p.PeerLeft(peer_id="b"), {"type": "peer-left", "peerId": "b"}),
     (p.Signal(from_="b", signal={}), {"type": "signal", "from": "b", "signal": {}}),
     (p.Broadcast(from_="b", data={}), {"type": "broadcast", "from": "b", "data": {}}),

@@ -107,7 +107,7 @@ async def _look(visited: Room, seconds: float, stop: asyncio.Event) -> None:
     while not stop.is_set():
         now = time.monotonic()
         peers = list(visited.mesh.peers.values())
-        settled = now - began >= SETTLING and all(peer.via(now) == "direct" for peer in peers)
+        settled = now - began >= SETTLING and all(peer.via(now) in ("direct", "server") for peer in peers)
         if settled or now - began >= seconds:
             return
         if now - spoken >= BEAT:
@@ -120,8 +120,8 @@ def _line(peer: Peer) -> Line:
     now = time.monotonic()
     way, rtt = peer.via(now), peer.row(None, 0.0)["rtt_ms"]
     note = "" if way == "direct" else peer.reason or (peer.link is not None and "no link yet") or "no link"
-    if not peer.ours and way != "direct":
-        way, note = "server", f"an old client: it hears events through the server ({note})"
+    if not peer.ours and way != "direct":  # and while an offer of ours waits for an answer
+        way, note = "server", f"{peer.whose()}: it hears and is heard through the server"
     name = peer.name if peer.name != peer.id[:8] else peer.id
     return Line(name, peer.kind, way or "–", "–" if rtt is None else f"{rtt:.1f} ms", note, bool(way))
 

@@ -73,10 +73,13 @@ class Dialling:
         """Dial again what broke, fell silent, or nobody began, as long as the server passes signals on."""
         if peer.linked and now - peer.opened > STEADY:
             peer.failures = 0
-        idle = peer.link is None and peer.redial_at is None and peer.in_room and peer.ours
+        idle = peer.link is None and peer.redial_at is None and peer.in_room
         patience = FORGOTTEN if own_id < peer.id else 2 * FORGOTTEN
         if idle and now - max(peer.since, peer.dialled, peer.opened) > patience:
-            peer.plan_redial(now)
+            if peer.ours:
+                peer.plan_redial(now)
+            elif not peer.unanswered:
+                peer.unanswered = True  # an old client that should have called, and did not
         silence = now - max(peer.heard_direct, peer.opened)
         silent = peer.linked and peer.ours and peer.dials and silence > SILENT_LINK
         due = peer.redial_at is not None and now >= peer.redial_at
@@ -102,6 +105,7 @@ class Dialling:
         ProtocolError
             When offers come too often.
         """
+        peer.answered, peer.unanswered = True, False
         if signal.get("type") == "offer":
             self._on_offer(peer, signal, own_id)
         elif peer.link is not None and peer.link.state == "connecting":

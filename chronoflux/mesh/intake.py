@@ -81,8 +81,7 @@ class Intake:
                 self._listener.on_telemetry(peer, message)
                 self._portal(peer, message.portal, message.portal_at, message.portal_origin)
             case messages.Hello():
-                peer.ours, peer.features = True, frozenset(message.features)
-                peer.describe({"nodeId": message.node_id, "kind": message.kind})
+                peer.greeted(message.node_id, message.kind, message.features)
             case messages.Greeting():
                 self._greeting(peer, message)
 

@@ -222,7 +222,7 @@ class Mesh:
             case protocol.RoomPeers():
                 self._on_room(message)
             case protocol.PeerJoinedRoom():
-                self._announce(message.peer_id, message.metadata, message.joined)
+                self._announce(message)
             case protocol.PeerLeft():
                 self._on_left(message.peer_id, told=True)
             case protocol.Roster():
@@ -265,15 +265,16 @@ class Mesh:
         for entry in message.peers:
             if entry.id == self.id:
                 continue
-            named = self._announce(entry.id, entry.metadata, entry.joined)
-            if named is None:
+            named = self._announce(entry)
+            if named is None or named.unanswered:
                 continue
             named.dials = named.dials or named.link is None
             if not named.direct(time.monotonic()):
                 self._dialling.dial(named)
         self._probing.enter(self.id, self._since(mine, message.joined))
 
-    def _announce(self, peer_id: str, metadata: Mapping[str, Any], joined: int | None) -> Peer | None:
+    def _announce(self, said: protocol.RoomPeer | protocol.PeerJoinedRoom) -> Peer | None:
+        peer_id = said.id if isinstance(said, protocol.RoomPeer) else said.peer_id
         peer = self.peers.get(peer_id)
         if peer is None and len(self.peers) >= MOST:
             log.debug("mesh: %s is one too many", peer_id[:8])
@@ -282,8 +283,8 @@ class Mesh:
             self._dialling.retire(peer, "came back")
         if peer is None or peer.left:
             peer = self.peers[peer_id] = Peer(peer_id, name=peer_id[:8])
-        peer.in_room, peer.joined = True, self._since(peer_id, joined)
-        peer.describe(metadata)
+        peer.in_room, peer.joined = True, self._since(peer_id, said.joined)
+        peer.announced(said.metadata, lasting=said.lasting)
         return peer
 
     def _on_roster(self, message: protocol.Roster) -> None:
@@ -337,18 +338,23 @@ class Mesh:
         peer.opened, peer.reason = time.monotonic(), ""
         self._send_direct(peer, messages.encode({"type": "hello", **self._node.hello()}))
         self._send_direct(peer, messages.encode({"type": "state", **self._node.greeting()}))
-        peer.backlog = deque(self.gossip.recent(self.clock.now()))
+        self._tell_again(peer)
         self._node.on_peer(peer, "linked", "")
 
     def on_closed(self, peer: Peer, link: Link) -> None:
         """See :class:`~chronoflux.mesh.dialling.Listener`: plan the next one."""
+        now = time.monotonic()
+        if peer.in_room and not peer.left and peer.gives_no_answer(now):
+            peer.unanswered, peer.reason = True, ""
+            self._node.on_peer(peer, "server", peer.why(now))
+            return
         if not peer.left:
             peer.reason = link.reason
             self._node.on_peer(peer, "unlinked", link.reason)
         if peer.left or not peer.in_room:
             self._drop(peer, peer.reason)
-        elif peer.dials and not self._leaving:
-            peer.plan_redial(time.monotonic())
+        elif (peer.dials or not peer.ours) and not self._leaving:  # an old client does not call again
+            peer.plan_redial(now)
 
     def on_full(self, peer: Peer, reason: str) -> None:
         """See :class:`~chronoflux.mesh.dialling.Listener`: so it need not wait for its deadline."""
@@ -364,9 +370,9 @@ class Mesh:
         peer = self.peers.get(sender)
         if peer is not None and not peer.left:
             peer.heard_relay = time.monotonic()
-            if data.get("type") == "hello":  # it came back, and may have missed what we said since
-                peer.backlog = deque(self.gossip.recent(self.clock.now()))
             self._hear(peer, lambda: messages.parse(dict(data)))
+            if data.get("type") == "hello":  # it came back, and may have missed what we said since
+                self._tell_again(peer)
 
     def _on_told_all(self, sender: str, data: Mapping[str, Any]) -> None:
         """Somebody told the whole room something."""
@@ -404,7 +410,10 @@ class Mesh:
                 case messages.Telemetry() if not self.clock.settled:
                     pass  # so is this; the gate it tells of may wait here as an event
                 case messages.Hello():
+                    known = peer.ours
                     self._intake.take(peer, message)
+                    if not known:
+                        self._tell_again(peer)
                     self._probing.begin(peer)
                     if peer.link is not None and RT_CHANNEL in message.features:
                         peer.link.open_rt()
@@ -482,7 +491,7 @@ class Mesh:
             self._may_greet = False  # one at a time: greetings are long, and the server counts bytes
             self._send_relay(peer, {"type": "hello", **self._node.hello()})
             self._send_relay(peer, {"type": "state", **self._node.greeting()})
-            peer.backlog = deque(self.gossip.recent(self.clock.now()))
+            self._tell_again(peer)
             self._node.on_peer(peer, "relayed", peer.reason or "no link yet")
             peer.greeted_relay = True
         elif not relaying:
@@ -491,12 +500,17 @@ class Mesh:
             self._retell(peer)
         self._judge(peer, now)
 
+    def _tell_again(self, peer: Peer) -> None:
+        """Have our events of the last minute told again on a new path. Old clients, which keep no ids, would
+        apply them twice."""
+        peer.backlog = deque(self.gossip.recent(self.clock.now()) if peer.ours else ())
+
     def _retell(self, peer: Peer) -> None:
         event = peer.backlog[0]
         if self.clock.now() - event.at > RESEND:
             peer.backlog.popleft()
             return
-        if not peer.ours or self._send(peer, event.message(0)):
+        if self._send(peer, event.message(0)):
             peer.backlog.popleft()
 
     def _judge(self, peer: Peer, now: float) -> None:

@@ -23,8 +23,9 @@ class Participant(Listener, Protocol):
         """This node is in the room, under this id."""
 
     def on_peer(self, peer: Peer, change: str, reason: str) -> None:
-        """A peer changed: ``linked``, ``unlinked``, ``relayed``, ``quiet``, ``live``, ``gone``; or its clock
-        is ``distrusted``, or ``trusted`` again."""
+        """A peer changed: ``linked``, ``unlinked``, ``relayed``, ``quiet``, ``live``, ``gone``;
+        ``server``: it is an old client that only the server reaches; or its clock is ``distrusted``, or
+        ``trusted`` again."""
 
     def on_clock(self, change: Followed) -> None:
         """Mesh time has another reference, or was moved."""

@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HELLO_DEADLINE = 2.0  # s
+ANSWER = 15.0  # s without any answer to an offer, after which an old client is taken to have no WebRTC
 LIVE, GONE = 2.0, 15.0  # s without a word: quiet after the first, gone after the second
 RELAY_AFTER = 1.5  # s without a link before the server's relay carries more than events
 BACKOFF = (2.0, 60.0)  # s, first and longest wait before a link is dialled again
@@ -35,7 +36,11 @@ OFFERS = (0.5, 16.0)
 KINDS = 32  # kinds of message told apart in what is refused of a peer
 EARLY = 32  # candidates kept for a peer whose offer has not come yet
 
-WITHOUT_SWARM = ("probe", "recorder")  # kinds
+OURS = frozenset({"notebook", "headless", "page", "recorder", "probe"})
+"""Kinds that nodes of this and later versions announce."""
+OLD, RUNNER, BRIDGE = "old", "runner", "bridge"
+"""Kinds of the first ChronoFlux's clients: its page and whoever announces nothing; those without WebRTC."""
+WITHOUT_SWARM = ("probe", "recorder", BRIDGE)  # kinds
 
 PeerState = Literal["connecting", "live", "quiet", "gone"]
 Via = Literal["direct", "relay", "server", ""]
@@ -54,8 +59,14 @@ class Peer:
 
     id: str
     name: str = ""
-    kind: str = "page"
+    kind: str = OLD
     ours: bool = False
+    """Whether it announced itself as ours, to the server or by a hello. Others are clients of the first
+    ChronoFlux: they keep no event ids, answer no probes, and may be silent for as long as they like."""
+    answered: bool = False
+    """Whether a signal ever came from it: then it has WebRTC."""
+    unanswered: bool = False
+    """Whether an old client left an offer unanswered: then there is only the server, until it calls."""
     features: frozenset[str] | None = None
     joined: int | None = None
     offset: Offset | None = None
@@ -93,20 +104,37 @@ class Peer:
         """Whether it is somebody to couple with, and not one who only looks or listens."""
         return self.kind not in WITHOUT_SWARM
 
-    def describe(self, metadata: Mapping[str, Any]) -> None:
-        """Take over what the server or a ``hello`` says; only short printable text counts."""
+    def announced(self, metadata: Mapping[str, Any], *, lasting: bool | None) -> None:
+        """Take over what it said on joining; `lasting`: whether with a secret, None if the server is silent.
 
-        def text(key: str, otherwise: str) -> str:
-            value = metadata.get(key)
-            return (
-                value
-                if isinstance(value, str) and 0 < len(value) <= 64 and value.isprintable()
-                else otherwise
-            )
+        Only its kind, as long as it said no hello, tells whether it is one of ours. A version does not: the
+        first ChronoFlux's page has one.
+        """
+        self.name = _text(metadata.get("nodeId")) or self.name
+        kind = _text(metadata.get("kind"))
+        if kind in OURS and lasting is not False:
+            self.kind, self.ours = kind, True
+        elif self.features is None:
+            self.kind, self.ours = _old_kind(metadata), False
 
-        self.name = text("nodeId", self.name)
-        self.kind = text("kind", self.kind)
-        self.ours = self.ours or bool(text("version", ""))
+    def greeted(self, name: str, kind: str, features: Iterable[str]) -> None:
+        """Take over its ``hello``: from now on it is one of ours."""
+        self.name, self.kind = _text(name) or self.name, _text(kind) or self.kind
+        self.ours, self.features = True, frozenset(features)
+
+    @property
+    def server_only(self) -> bool:
+        """Whether it is an old client that hears and is heard through the server only."""
+        return not self.ours and not self.linked and (self.unanswered or self.kind in (RUNNER, BRIDGE))
+
+    def whose(self) -> str:
+        """An old client in words."""
+        return f"{'a client' if self.kind == OLD else f'a {self.kind}'} of the first ChronoFlux"
+
+    def gives_no_answer(self, now: float) -> bool:
+        """Whether it is an old client that left an offer, which it had time for, without any answer."""
+        silent = not self.ours and not self.answered
+        return silent and (self.kind != OLD or now - self.dialled > ANSWER)
 
     @property
     def linked(self) -> bool:
@@ -121,6 +149,8 @@ class Peer:
         """The way messages take at present."""
         if self.direct(now):
             return "direct"
+        if self.server_only:
+            return "server" if self.in_room else ""
         if now - self.heard_relay < LIVE:
             return "relay" if self.ours else "server"
         return ""
@@ -129,13 +159,15 @@ class Peer:
         """Why the way is not direct, or what else is odd about the peer; empty when all is well."""
         if self.linked and self.ours and not self.direct(now):
             return f"nothing heard over the link for {now - max(self.heard_direct, self.opened):.0f} s"
+        if self.server_only:
+            return f"{self.whose()}: it hears and is heard through the server"
         if self.link is not None and not self.linked:
             return f"connecting again, after: {self.reason}" if self.reason else "connecting"
         if self.link is None and self.redial_at is not None:
             wait = max(0.0, self.redial_at - now)
             return f"{self.reason or 'no link'}; next try in {wait:.0f} s"
         if self.linked and not self.ours and now - self.opened > HELLO_DEADLINE:
-            return self.reason or "an old client: it says no hello"
+            return self.reason or f"{self.whose()}: it says no hello"
         return self.reason or self.doubt or ("" if self.linked else "no link: it has not called yet")
 
     def silence(self, now: float) -> float:
@@ -146,7 +178,7 @@ class Peer:
         """Live, quiet or gone: ours by what is heard of them, old ones by their connection."""
         silence = now - max(self.heard_direct, self.heard_relay)
         if not self.ours:
-            if self.linked or silence < GONE:
+            if self.linked or (self.in_room and (self.server_only or silence < GONE)):
                 return "live"
             return "connecting" if self.in_room else "gone"
         if silence < LIVE:
@@ -217,6 +249,18 @@ class Peer:
         wait = min(longest, first * 2 ** min(self.failures, 8))
         self.failures += 1
         self.redial_at = now + wait * random.uniform(0.75, 1.25)
+
+
+def _text(value: object) -> str:
+    """Short printable text as it is, anything else as ""."""
+    return value if isinstance(value, str) and len(value) <= 64 and value.isprintable() else ""
+
+
+def _old_kind(metadata: Mapping[str, Any]) -> str:
+    """What a client of the first ChronoFlux is, by how it joins."""
+    if metadata.get("headless") is True:
+        return RUNNER
+    return BRIDGE if metadata.get("bridge") is True or metadata.get("p2p") is True else OLD
 
 
 def own_order(own: Field, at: float | None = None) -> complex:

@@ -122,13 +122,19 @@ class Room:
         client = self.client
         joined = client.state == "joined"
         where = f"at {client.url}" if joined else client.reason or client.state
-        linked, relayed = ways.count("direct"), len(ways) - ways.count("direct") - ways.count("")
+        linked, relayed = ways.count("direct"), ways.count("relay")
+        served, connecting = ways.count("server"), ways.count("")
+        counts = [
+            (linked, "linked"),
+            (relayed, "by relay"),
+            (served, "by the server"),
+            (connecting, "connecting"),
+        ]
+        words = ", ".join(f"{count} {word}" for count, word in counts if count)
         if linked or relayed:
-            counts = [(linked, "linked"), (relayed, "by relay"), (ways.count(""), "connecting")]
-            words = ", ".join(f"{count} {word}" for count, word in counts if count)
             return ("linked" if linked else "relay"), f"{words}; {where}"
         if joined:
-            return "server", f"{f'{len(peers)} connecting' if peers else 'nobody else here'}; {where}"
+            return "server", f"{words or 'nobody else here'}; {where}"
         return "alone", f"alone: {where}"
 
 

@@ -30,7 +30,7 @@ class Strangers:
             return
         if sender not in self._known and len(self._known) >= MOST:
             del self._known[next(iter(self._known))]
-        stranger = self._known.setdefault(sender, Peer(sender, name=sender[:8], in_room=False))
+        stranger = self._known.setdefault(sender, Peer(sender, name=sender[:8], kind="", in_room=False))
         try:
             message = messages.parse(dict(data))
             old_event = isinstance(message, messages.EventMessage) and not message.envelope.id
