@@ -17,6 +17,8 @@ import click
 from chronoflux.errors import ChronofluxError, ParameterError, UsageError
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
+_OPEN_FILES = (1 << 20, 1 << 16, 24_576, 10_240, 4_096)
+"""Limits to try where the hard one is refused; macOS allows from 10,240 (older) to 245,760."""
 
 
 def run_command(command: click.Command) -> NoReturn:
@@ -101,13 +103,25 @@ def read_token(path: Path | None) -> str | None:
 
 
 def raise_open_files() -> None:
-    """Each connection is an open file; the usual soft limit of 1024 is far below the hard one."""
+    """Raise the soft limit on open files as far as the system lets it; each connection is one.
+
+    The usual soft limit of 1024, or 256 on macOS, is far below the hard one. Where the hard one is said to be
+    infinite, the kernel still has a limit of its own and refuses more: then less is tried.
+    """
     try:
         import resource
     except ImportError:  # Windows, which has no such limit
         return
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except (OSError, ValueError):
+        return
+    for wanted in (hard, *_OPEN_FILES):
+        if soft == resource.RLIM_INFINITY or (wanted <= soft and wanted != resource.RLIM_INFINITY):
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return
 
 
 def _complain(line: str) -> None:

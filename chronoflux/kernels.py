@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 
 import click
 
-from chronoflux.faces import run_command
+from chronoflux.faces import FAILED, run_command
 from chronoflux.model import raster
+from chronoflux.model.jit import KernelCache
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.telemetry.scan import scan
@@ -34,7 +36,7 @@ def warm_up(params: Params, *, pictures: bool = False) -> None:
 @click.command()
 def main() -> None:
     """Compile all kernels for this machine and put them into numba's cache, so that nothing has to wait for
-    them later. Where they are there already it takes a second or two."""
+    them later. Where they are there already it takes a second or two. Exit code 1: they could not be kept."""
     parts: dict[str, Callable[[], object]] = {
         "the swarm": lambda: warm_up(Params()),
         "pictures": raster.warm_up,
@@ -44,6 +46,8 @@ def main() -> None:
         start = time.perf_counter()
         compile_()
         click.echo(f"kernels of {what}: {time.perf_counter() - start:.1f} s")
+    if KernelCache.problem is not None:  # a warning said why
+        sys.exit(FAILED)
 
 
 if __name__ == "__main__":

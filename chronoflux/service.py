@@ -20,7 +20,7 @@ def notify(state: str) -> bool:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.setblocking(False)  # a manager that does not read must not hold up the loop
             sender.sendto(state.encode(), address)
-    except OSError as error:
+    except (AttributeError, OSError) as error:  # AttributeError: a Python without Unix sockets
         log.debug("NOTIFY_SOCKET %s: %s was not sent (%s)", address, state, error)
         return False
     return True

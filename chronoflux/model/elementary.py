@@ -20,7 +20,17 @@ from numba.extending import intrinsic, overload
 from chronoflux.model.jit import part
 
 Float = TypeVar("Float", float, np.float32)
-FUSES = binding.get_host_cpu_features().get("fma", platform.machine() not in ("x86_64", "AMD64"))
+
+
+def _fuses() -> bool:
+    try:
+        features = binding.get_host_cpu_features()
+    except RuntimeError:  # LLVM cannot tell on every system
+        features = {}
+    return bool(features.get("fma", platform.machine() not in ("x86_64", "AMD64")))
+
+
+FUSES = _fuses()
 """Whether this processor multiplies and adds in one instruction."""
 ROUNDER = 1.5 * 2.0**52
 """Added to a float below 2**51 it leaves the nearest whole number in the lowest bits."""

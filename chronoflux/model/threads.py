@@ -3,6 +3,7 @@ threading layer of numba's is involved, and other uses of numba in the process a
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -14,11 +15,15 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+logger = logging.getLogger(__name__)
+
 
 def available() -> int:
     """How many processors this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        return len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):  # macOS and Windows; a sandbox that forbids to ask
+        return os.cpu_count() or 1
 
 
 count = available()
@@ -29,9 +34,23 @@ _lone = threading.local()
 
 
 @cache
-def _pool(size: int) -> ThreadPoolExecutor:
-    """Threads enough that none of so many workers waits for another to end: they wait for each other."""
-    return ThreadPoolExecutor(size, thread_name_prefix="swarm")
+def _pool(size: int) -> ThreadPoolExecutor | None:
+    """Threads enough that none of so many workers waits for another to end: they wait for each other.
+
+    None where the system does not let so many be started.
+    """
+    pool = ThreadPoolExecutor(size, thread_name_prefix="swarm")
+    meeting = threading.Barrier(size + 1)
+    try:
+        for _ in range(size):
+            pool.submit(meeting.wait)
+        meeting.wait()
+    except RuntimeError as error:
+        meeting.abort()
+        pool.shutdown(wait=False, cancel_futures=True)
+        logger.warning("%d threads could not be started (%s): large swarms are computed on one", size, error)
+        return None
+    return pool
 
 
 def _forked() -> None:
@@ -57,20 +76,21 @@ def alone() -> Iterator[None]:
 
 @contextmanager
 def team(wanted: int) -> Iterator[int]:
-    """Have that many threads, the caller's among them; or only the caller's, if it is to be :func:`alone`, or
-    while another swarm has them."""
+    """Have that many threads, the caller's among them; or only the caller's, if it is to be :func:`alone`,
+    while another swarm has them, or where the system refuses them."""
     if wanted == 1 or getattr(_lone, "now", False) or not _busy.acquire(blocking=False):
         yield 1
         return
     try:
-        yield wanted
+        yield 1 if _pool(wanted - 1) is None else wanted
     finally:
         _busy.release()
 
 
 def together(workers: int, work: Callable[[int], T]) -> list[T]:
     """The results of `work` for the workers 0 to ``workers − 1``, all at the same time; the caller is 0."""
-    helpers = [_pool(workers - 1).submit(work, worker) for worker in range(1, workers)]
+    pool = _pool(workers - 1) if workers > 1 else None
+    helpers = [pool.submit(work, worker) for worker in range(1, workers)] if pool is not None else []
     return [work(0), *(helper.result() for helper in helpers)]
 
 

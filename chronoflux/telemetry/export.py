@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from chronoflux.errors import LogError
-from chronoflux.telemetry.folder import LOG
+from chronoflux.telemetry.folder import LOG, sync
 from chronoflux.telemetry.parts import read_entries
 from chronoflux.telemetry.records import OLD_TYPES, REFUSALS, Record, fields_of, parse, to_json
 from chronoflux.telemetry.report import Report
@@ -47,7 +47,7 @@ def export_json(run_folder: str | os.PathLike[str], path: str | os.PathLike[str]
                 count += 1
             file.write(b"\n]\n")
             file.flush()
-            os.fsync(file.fileno())
+            sync(file)
         if not count:
             raise LogError(os.fspath(run_folder), "holds no record: there is nothing to export")
         os.replace(fresh, target)

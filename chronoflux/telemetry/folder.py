@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import importlib.metadata
 import itertools
@@ -12,6 +13,7 @@ import re
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from chronoflux.errors import LogError
 from chronoflux.version import VERSION
@@ -24,6 +26,8 @@ INPUTS = "inputs.jsonl"
 CHECKPOINT = "checkpoint.npz"
 KEYFRAMES = "keyframes"
 
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
+"""What network and user-space file systems say that have no fsync, mostly for folders."""
 _SLUG_LENGTH = 40
 _BLOCK = 1 << 16
 
@@ -90,7 +94,7 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
         with open(fresh, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file)
         os.replace(fresh, path)
     except OSError:
         with contextlib.suppress(OSError):  # it may not be there
@@ -126,6 +130,8 @@ def is_running(pid: object) -> bool:
     """Whether a process of this machine has that number, other than this one."""
     if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0 or pid == os.getpid():
         return False
+    if os.name == "nt":
+        return _is_running_on_windows(pid)
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -133,6 +139,22 @@ def is_running(pid: object) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _is_running_on_windows(pid: int) -> bool:
+    """The same on Windows, where signal 0 is Ctrl-C and :func:`os.kill` would send it."""
+    import ctypes
+
+    synchronize, access_denied, timed_out = 0x00100000, 5, 0x102  # of the Windows API
+    api: Any = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined,unused-ignore]
+    api.OpenProcess.restype = ctypes.c_void_p
+    handle = api.OpenProcess(synchronize, False, pid & 0xFFFFFFFF)
+    if not handle:
+        return bool(ctypes.get_last_error() == access_denied)  # type: ignore[attr-defined,unused-ignore]
+    try:
+        return bool(api.WaitForSingleObject(ctypes.c_void_p(handle), 0) == timed_out)
+    finally:
+        api.CloseHandle(ctypes.c_void_p(handle))
 
 
 def _whole_lines(file: FileIO, end: int) -> int:
@@ -147,13 +169,25 @@ def _whole_lines(file: FileIO, end: int) -> int:
     return 0
 
 
+def sync(file: FileIO | BinaryIO | int) -> None:
+    """Have the disk take what was written to a file, where the file system can do that. Raises OSError."""
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:  # such as EIO: what was written may be lost
+            raise
+
+
 def sync_folder(folder: Path) -> None:
     """Make new names in a folder outlive a power loss, where the system can do that. Raises OSError."""
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # a folder that one may write in and not list
+        return
+    try:
+        sync(descriptor)
     finally:
         os.close(descriptor)
 

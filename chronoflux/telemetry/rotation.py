@@ -9,7 +9,6 @@ rows. Killed anywhere in between, a run has some lines twice, which readers know
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from io import BufferedReader
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from chronoflux.errors import LogError
-from chronoflux.telemetry.folder import INPUTS, LOG, open_log, segments_of
+from chronoflux.telemetry.folder import INPUTS, LOG, open_log, segments_of, sync
 from chronoflux.telemetry.helper import Helper
 from chronoflux.telemetry.parts import first_seq, offset_of
 from chronoflux.telemetry.stream import Stream
@@ -242,4 +241,4 @@ def _lines(file: BufferedReader, start: int, stop: int) -> Iterator[list[bytes]]
 def _sync(path: Path) -> None:
     if path.exists():
         with open(path, "rb") as file:
-            os.fsync(file.fileno())
+            sync(file)

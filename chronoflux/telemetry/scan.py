@@ -21,6 +21,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from chronoflux.model.jit import cached
 from chronoflux.telemetry.records import FLOATS, WHOLE
 
 LOGIC = "portal"
@@ -88,7 +89,8 @@ def scan(block: bytes) -> Scanned:
     return found
 
 
-@njit(cache=True, nogil=True)
+@cached
+@njit(nogil=True)
 def _lines(data, starts, regular, whole, portal, floats, have, peerings):
     follows = np.arange(1, len(_KEYS) + 1) % len(_KEYS)  # which field came after each the last time
     for row in range(len(regular)):

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from chronoflux.errors import LogError
-from chronoflux.telemetry.folder import segment_name, segments_of, sync_folder
+from chronoflux.telemetry.folder import segment_name, segments_of, sync, sync_folder
 from chronoflux.telemetry.packing import COUNTS, FIELDS, LINE, TELEMETRY, Kind
 from chronoflux.telemetry.records import REFUSALS, Input, Record
 
@@ -240,7 +240,7 @@ def _seal(path: Path) -> None:
         file.seek(last)
         file.write(b"%08x" % total)
         file.flush()
-        os.fsync(file.fileno())
+        sync(file)
 
 
 KINDS = (FIELDS, TELEMETRY)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
 
-from chronoflux.telemetry.folder import sync_folder
+from chronoflux.telemetry.folder import sync, sync_folder
 
 
 class Stream:
@@ -66,7 +66,7 @@ class Stream:
     def sync(self) -> None:
         """Have the disk take what was written. Raises OSError."""
         if self._file is not None:
-            os.fsync(self._file.fileno())
+            sync(self._file)
 
     @property
     def size(self) -> int:
@@ -87,7 +87,7 @@ class Stream:
                 old.seek(size)
                 shutil.copyfileobj(old, new, 1 << 20)
                 new.flush()
-                os.fsync(new.fileno())
+                sync(new)
             self.close()  # it is opened again at the next line
             os.replace(fresh, self.path)
         finally:
