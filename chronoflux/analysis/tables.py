@@ -173,17 +173,20 @@ def of_room(frame: pd.DataFrame, room: str | None) -> pd.DataFrame:
         raise ParameterError("room", room, f"one of {', '.join(rooms)}: the frame holds several")
     if room is not None and room not in rooms:
         raise ParameterError("room", room, f"one of {', '.join(rooms) or 'none: the logs name no room'}")
-    return frame if room is None else frame[frame["room"] == room]
+    of_it = frame if room is None else frame[frame["room"] == room]
+    if not of_it["node"].hasnans:
+        return of_it
+    # Records without a node are their file's: those of two files are not one node's.
+    return of_it.assign(node=of_it["node"].fillna(of_it["run"] if "run" in of_it else "unnamed"))
 
 
 def telemetry_of(frame: pd.DataFrame, column: str, room: str | None) -> pd.DataFrame:
     """The records of a room that have a value of a metric."""
     if column not in frame or frame[column].dtype.kind not in "fiu":
         raise ParameterError("column", column, "a metric of the frame, such as H, H_local, tau")
-    names = ["time", "node", "room", "type", "at", "omega", column]
-    records = of_room(frame[list(dict.fromkeys(names))], room)
+    names = ["time", "node", "room", "run", "type", "at", "omega", column]
+    records = of_room(frame[[name for name in dict.fromkeys(names) if name in frame]], room)
     records = records[(records["type"] == "telemetry") & records[column].notna()]
-    records = records.assign(node=records["node"].fillna("unnamed"))
     if not len(records):
         raise ParameterError("frame", f"no {column} on record", "telemetry of at least one node")
     return records

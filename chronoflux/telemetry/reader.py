@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from chronoflux.errors import LogError
 from chronoflux.telemetry.columns import Coded, Masked, Table
 from chronoflux.telemetry.filling import make_ready
+from chronoflux.telemetry.old_names import told_apart
 from chronoflux.telemetry.records import FLOATS, REFUSALS, Peering, parse_peerings
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.sources import LOOKED_FOR, Source, find_runs
@@ -111,7 +112,7 @@ def load_peerings(source: Source, *, strict: bool = False) -> pd.DataFrame:
 
 def _read(source: Source, *, strict: bool, peerings: bool) -> tuple[list[tuple[Table, Rows]], Report]:
     report = Report(strict=strict)
-    tables, runs = [], find_runs(source)
+    tables, runs = [], told_apart(find_runs(source))
     make_ready(runs)
     for run in runs:
         if peerings and run.exported:

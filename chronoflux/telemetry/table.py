@@ -10,6 +10,7 @@ from chronoflux.telemetry.checks import check_clock, check_drops, check_schema, 
 from chronoflux.telemetry.columns import Table
 from chronoflux.telemetry.filling import add_parts, make_ready
 from chronoflux.telemetry.folder import LOG
+from chronoflux.telemetry.old_names import facts_of
 from chronoflux.telemetry.parts import read_parts
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.sources import RunFiles, read_manifest
@@ -24,7 +25,7 @@ def read_table(run: RunFiles, report: Report, *, peerings: bool = False) -> Tabl
         When a file cannot be read, or at the first fault when the report is strict.
     """
     manifest = read_manifest(run, report)
-    defaults = {name: _text(manifest.get(name)) for name in ("run", "room", "node")}
+    defaults = {name: _text(manifest.get(name)) for name in ("run", "room", "node")} | facts_of(run)
     builder = Builder(defaults | {"run": defaults["run"] or run.name}, keep_peerings=peerings)
     make_ready([run])
     add_parts(builder, read_parts(run, LOG, report), report)
