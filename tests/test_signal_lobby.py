@@ -282,7 +282,8 @@ def test_turn_credentials_are_what_coturn_computes() -> None:
 
 def test_a_large_room_is_a_partial_mesh() -> None:
     """In a room of 20 each newcomer is told a few neighbours and a hop limit; signals and broadcasts still
-    reach everybody; and when a neighbour's time to come back is over, its place is filled."""
+    reach everybody; and when it was thinned out and a neighbour's time to come back is over, its place is
+    filled."""
     hall = Hall()
     secrets = [bytes([n]) * 16 for n in range(20)]
     numbers = [hall.joined(secret=secret) for secret in secrets]
@@ -291,11 +292,14 @@ def test_a_large_room_is_a_partial_mesh() -> None:
     assert peers.hops >= 4
     hall.say(numbers[-1], p.SendBroadcast(data={"x": 1}))
     assert all(hall.of(number, p.Broadcast) for number in numbers[:-1])
+    for _ in range(100):
+        hall.wait(1)
+    assert hall.of(numbers[0], p.Unlink)
     told = {other: len(hall.heard[other]) for other in numbers}
     hall.drop(numbers[-1])
     hall.wait(15)
     left = [number for number in numbers[:-1] if hall.of(number, p.PeerLeft)]
-    assert len(left) == len(peers.peers)
+    assert 2 <= len(left) <= 6
     new = [type(message) for number in left for message in hall.heard[number][told[number] :]]
     assert {p.RoomPeers, p.PeerJoinedRoom} <= set(new)
 

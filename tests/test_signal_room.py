@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
+import networkx as nx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from chronoflux.mesh.roster import Roster
 from chronoflux.signal import protocol as p
 from chronoflux.signal.member import Member, Send
 from chronoflux.signal.room import Room
-from chronoflux.signal.topology import Topology, full
+from chronoflux.signal.topology import MAX_DEGREE, Links, Topology, full, hop_limit
 
 RANDOM = Topology("random", 4)
 RULES = [RANDOM, Topology("ring"), Topology("full"), Topology()]
@@ -25,7 +26,8 @@ class Scene:
 
     def __init__(self, topology: Topology, whole_up_to: int = 256) -> None:
         self.room = Room("room1", topology, whole_up_to=whole_up_to)
-        self.whole_up_to = whole_up_to
+        self.topology, self.whole_up_to = topology, whole_up_to
+        self.now = 0.0
         self.views: dict[str, set[str]] = {}
         self.dials: dict[str, set[str]] = {}
         self.rosters: dict[str, Roster] = {}
@@ -39,16 +41,24 @@ class Scene:
         self.views[id_], self.dials[id_], self.heard[id_] = set(), set(), []
         self.rosters[id_] = Roster(now=lambda: 0.0)
         member = Member(id_, "room1", number, {"kind": kind}, number, lasting)
-        self.take(self.room.enter(member, []))
+        self.take(self.room.enter(member, [], self.now))
 
     def leave(self, id_: str) -> None:
         member = self.room.members[id_]
         member.connection = None
-        self.take(self.room.leave(member))
+        self.take(self.room.leave([member], self.now))
         del self.views[id_]
 
     def drop(self, id_: str) -> None:
         self.room.members[id_].connection = None
+        self.take(self.room.away(self.now))
+
+    def wait(self, seconds: float) -> None:
+        end = self.now + seconds
+        while (due := self.room.due()) is not None and due <= end:
+            self.now = due
+            self.take(self.room.tick(self.now))
+        self.now = end
 
     def back(self, id_: str, kind: str | None = None) -> None:
         member = self.room.members[id_]
@@ -58,7 +68,7 @@ class Scene:
         if kind is not None:
             member.metadata = {"kind": kind}
         self.views[id_], self.dials[id_] = set(), set()
-        self.take(self.room.back(member, [], changed=changed))
+        self.take(self.room.back(member, [], self.now, changed=changed))
 
     def take(self, sends: Iterable[Send]) -> None:
         for send in sends:
@@ -85,15 +95,31 @@ class Scene:
         return [message for message in self.heard[id_] if isinstance(message, kind)]
 
     def expected(self) -> dict[str, set[str]]:
-        """The links there should be: those of the rule, and of probes with everybody."""
+        """The links there should be: those of the room's wiring, and of probes with everybody."""
         members = self.room.members.values()
-        links = self.room._topology.links([m.id for m in members if m.kind != "probe"], "room1")
+        links = {id_: set(others) for id_, others in self.room._wiring.links.items()}
+        assert links.keys() == {member.id for member in members if member.kind != "probe"}
+        self.check_graph(links)
         for member in members:
             if member.kind == "probe":
                 for other in links:
                     links[other].add(member.id)
                 links[member.id] = set(links)
         return links
+
+    def check_graph(self, links: Links) -> None:
+        """Links go both ways and reach everybody; fixed rules hold, and what ``auto`` requires is there."""
+        assert all(id_ in links[other] for id_, others in links.items() for other in others)
+        assert not links or nx.is_connected(nx.Graph(links))
+        assert max(map(len, links.values()), default=0) <= MAX_DEGREE
+        assert self.room.hops == hop_limit(links)
+        if self.topology.name != "auto":
+            assert links == self.topology.links(list(links), "room1")
+        elif len(links) <= 16 and not self.room._wiring.sparse:
+            assert links == full(list(links))
+        else:
+            required = Topology("random").links(list(links), "room1")
+            assert all(required[id_] <= links[id_] for id_ in links)
 
     def check(self) -> None:
         """Whoever is connected believes what is so, and each pair who are is dialled, old pairs aside."""
@@ -126,7 +152,7 @@ class Scene:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from([*["enter"] * 4, "leave", "drop", "back", "other kind"]),
+        st.sampled_from([*["enter"] * 4, "leave", "drop", "back", "other kind", "wait"]),
         st.integers(0, 30),
         st.sampled_from(["headless", "headless", "headless", "recorder", "probe"]),
         st.booleans(),
@@ -153,6 +179,8 @@ def test_everybody_knows_their_neighbours(
         here = sorted(scene.room.members)
         if what == "enter":
             scene.enter(f"n{next(names)}", kind, lasting=lasting)
+        elif what == "wait":
+            scene.wait(who * 3.0)
         elif here:
             id_ = here[who % len(here)]
             match what:
@@ -167,23 +195,28 @@ def test_everybody_knows_their_neighbours(
         scene.check()
 
 
-def test_the_seventeenth_makes_the_mesh_partial_and_back() -> None:
-    """When the 17th joins, what is too much is unlinked on both sides, and all are told a hop limit; when it
-    leaves, everybody is linked with everybody again, without a limit."""
+def test_the_seventeenth_makes_the_mesh_partial_after_a_while() -> None:
+    """When the 17th joins, it gets six links, nobody is unlinked, and all are told a hop limit; after 30 s
+    links go, the same on both sides; when it leaves before, all are linked with all, without a limit."""
     scene = Scene(Topology())
     for n in range(16):
         scene.enter(f"n{n}")
-    assert not any(scene.of(id_, p.Unlink) for id_ in scene.views)
     assert scene.of("n15", p.RoomPeers)[-1].hops == 0
+    for _ in range(2):
+        scene.enter("n16")
+        assert len(scene.views["n16"]) == 6
+        assert {scene.of(id_, p.RoomPeers)[-1].hops for id_ in scene.views} == {4}
+        scene.wait(29.9)
+        scene.leave("n16")
+        assert scene.views == full(scene.views)
+        assert {scene.of(id_, p.RoomPeers)[-1].hops for id_ in scene.views} == {0}
+        assert not any(scene.of(id_, p.Unlink) for id_ in scene.views)
     scene.enter("n16")
+    scene.wait(100)
+    scene.check()
+    assert scene.views == Topology().links(list(scene.views), "room1")
     unlinked = {(id_, message.peer_id) for id_ in scene.views for message in scene.of(id_, p.Unlink)}
     assert unlinked == {(other, id_) for id_, other in unlinked}
-    assert len(unlinked) >= 16 * 15 - 17 * 6
-    assert {scene.of(id_, p.RoomPeers)[-1].hops for id_ in scene.views} == {scene.room.hops}
-    assert scene.room.hops >= 4
-    scene.leave("n16")
-    assert scene.views == full(scene.views)
-    assert {scene.of(id_, p.RoomPeers)[-1].hops for id_ in scene.views} == {0}
 
 
 def test_a_return_changes_nothing_for_others() -> None:
@@ -260,6 +293,7 @@ def test_old_clients_are_linked_like_others_and_told_in_words_they_know() -> Non
     scene = Scene(Topology())
     for n in range(17):
         scene.enter(f"n{n}", lasting=n % 2 == 0)
+    scene.wait(100)
     scene.check()
     for n in range(17):
         old = n % 2 == 1

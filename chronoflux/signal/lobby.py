@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -124,6 +124,7 @@ class Lobby:
         self._unjoined: Deadlines[int] = Deadlines()
         self._away: Deadlines[str] = Deadlines()
         self._renewals: Deadlines[int] = Deadlines()
+        self._rewirings: Deadlines[str] = Deadlines()
 
     # --- what the server sees -----------------------------------------------------------------
 
@@ -184,24 +185,30 @@ class Lobby:
             return []
         member = client.member
         if clean or not member.lasting or len(self._away) >= self.limits.connections:
-            return self._leave(member)
+            return self._leave([member], now)
         member.connection = None
         self._away.set(member.id, now + self.limits.grace)
-        return []
+        room = self._rooms[member.room]
+        return self._after(room, room.away(now))
 
     def due(self) -> float | None:
         """When :meth:`tick` has something to do next."""
-        firsts = (self._unjoined.first(), self._away.first(), self._renewals.first())
-        return min((first for first in firsts if first is not None), default=None)
+        kinds = (self._unjoined, self._away, self._renewals, self._rewirings)
+        return min((first for kind in kinds if (first := kind.first()) is not None), default=None)
 
     def tick(self, now: float) -> list[Action]:
-        """Do what has fallen due: joins too late, absences too long, credentials to renew."""
+        """Do what has fallen due: joins too late, absences too long, old credentials, links to change."""
         actions: list[Action] = []
         for number in self._unjoined.fallen(now):
             text = self.limits.text("join-timeout")
             actions += self._expel(self._connections[number], "join-timeout", text, POLICY)
+        gone: dict[str, list[Member]] = {}
         for id_ in self._away.fallen(now):
-            actions += self._leave(self._members[id_])
+            gone.setdefault(self._members[id_].room, []).append(self._members[id_])
+        for members in gone.values():
+            actions += self._leave(members, now)
+        for name in self._rewirings.fallen(now):
+            actions += self._after(self._rooms[name], self._rooms[name].tick(now))
         for number in self._renewals.fallen(now):
             client = self._connections[number]
             if client.member is not None:
@@ -230,7 +237,7 @@ class Lobby:
         match message:
             case LeaveRoom():
                 self._renewals.take_back(client.number)
-                return self._leave(member)
+                return self._leave([member], now)
             case SendSignal(to=to, signal=signal):
                 return self._pass_on(client, to, Signal(from_=member.id, signal=signal), now)
             case SendRelay(to=to, data=data):
@@ -261,11 +268,11 @@ class Lobby:
 
         actions: list[Action] = []
         if client.member is not None and client.member is not known:
-            actions += self._leave(client.member)
+            actions += self._leave([client.member], now)
         if known is not None and known.connection is not None and known.connection != client.number:
             actions += self._replace(self._connections[known.connection])
         if known is not None and not stays:
-            actions += self._leave(known)
+            actions += self._leave([known], now)
         client.id, client.lasting = id_, client.lasting or message.secret is not None
         self._unjoined.take_back(client.number)
         self.counts.joins += 1
@@ -285,7 +292,7 @@ class Lobby:
             room = self._rooms[member.room] = Room(
                 member.room, self._topology, whole_up_to=self.limits.roster, since=member.joined
             )
-        return [*room.enter(member, self._credentials(client, now))]
+        return self._after(room, room.enter(member, self._credentials(client, now), now))
 
     def _return(
         self, client: Connection, member: Member, metadata: dict[str, Any], now: float
@@ -295,7 +302,8 @@ class Lobby:
         client.member, member.connection, member.metadata = member, client.number, metadata
         member.lasting = client.lasting
         self._away.take_back(member.id)
-        return [*self._rooms[member.room].back(member, self._credentials(client, now), changed=changed)]
+        room = self._rooms[member.room]
+        return self._after(room, room.back(member, self._credentials(client, now), now, changed=changed))
 
     def _replace(self, old: Connection) -> list[Action]:
         """Another socket showed the same secret: the old one loses its place."""
@@ -303,18 +311,29 @@ class Lobby:
         text = "another connection came with the same secret"
         return self._expel(old, "replaced", text, POLICY, fatal=True)
 
-    def _leave(self, member: Member) -> list[Action]:
-        """Out of the room; the others hear it."""
-        room = self._rooms[member.room]
-        del self._members[member.id]
-        others = room.leave(member)
-        if not room.members:
-            del self._rooms[member.room]
-        self._away.take_back(member.id)
-        client = self._connections.get(member.connection) if member.connection is not None else None
-        if client is not None:
-            client.member = None
-        return [*others]
+    def _leave(self, members: Sequence[Member], now: float) -> list[Action]:
+        """Out of their room; the others hear it."""
+        room = self._rooms[members[0].room]
+        for member in members:
+            del self._members[member.id]
+            self._away.take_back(member.id)
+            client = self._connections.get(member.connection) if member.connection is not None else None
+            if client is not None:
+                client.member = None
+        sends = room.leave(members, now)
+        if room.members:
+            return self._after(room, sends)
+        del self._rooms[room.name]
+        self._rewirings.take_back(room.name)
+        return [*sends]
+
+    def _after(self, room: Room, sends: list[Send]) -> list[Action]:
+        """What a room has to say; and note when it has to be looked at next."""
+        if (due := room.due()) is None:
+            self._rewirings.take_back(room.name)
+        else:
+            self._rewirings.set(room.name, due)
+        return [*sends]
 
     # --- who hears what -----------------------------------------------------------------------
 

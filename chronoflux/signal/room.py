@@ -1,7 +1,7 @@
 """`Room`: who is in it, who is linked with whom, and what each has to hear of it. No I/O.
 
 A *neighbour* of somebody is whom they are to be linked with: everybody in a small room, some in a large
-one (see :mod:`~chronoflux.signal.topology`). Only neighbours hear of each other. A probe stands outside
+one (see :mod:`~chronoflux.signal.wiring`). Only neighbours hear of each other. A probe stands outside
 the graph: it is linked with everybody for the moment, and changes nobody else's links.
 """
 
@@ -17,6 +17,7 @@ from chronoflux.signal.member import Member, Send, by_age, send
 from chronoflux.signal.protocol import IceServer, PeerLeft, RoomPeers, RosterMember, ServerMessage, Unlink
 from chronoflux.signal.rosters import Rosters
 from chronoflux.signal.topology import Links, Topology, hop_limit
+from chronoflux.signal.wiring import Wiring
 
 REMEMBERED = 512
 """Events broadcast in a room that are remembered, so that each is passed on once."""
@@ -32,29 +33,46 @@ class Room:
         self.name = name
         self.members: dict[str, Member] = {}
         self.hops, self.recorded = 0, False
-        self._topology = topology
+        self._wiring = Wiring(topology, name)
         self._links: Links = {}
         self._rosters = Rosters(whole_up_to, since)
         self._broadcast: OrderedDict[str, None] = OrderedDict()
 
-    def enter(self, member: Member, ice_servers: list[IceServer]) -> list[Send]:
+    def enter(self, member: Member, ice_servers: list[IceServer], now: float) -> list[Send]:
         """Somebody new: it dials its neighbours, and others change links to make room for it."""
         self.members[member.id] = member
-        changes = self._rewire(but=member)
+        changes = self._rewire(now, but=member)
         welcome = [*self._welcome(member, ice_servers), *self._list(member)]
         return [*welcome, *self._announce(member), *changes]
 
-    def back(self, member: Member, ice_servers: list[IceServer], *, changed: bool) -> list[Send]:
+    def back(self, member: Member, ice_servers: list[IceServer], now: float, *, changed: bool) -> list[Send]:
         """Somebody is back whose place was kept: nothing happened, unless its metadata `changed`."""
-        changes = [*self._rewire(but=member), *self._announce(member)] if changed else []
-        return [*self._welcome(member, ice_servers), *self._list(member), *changes]
+        changes = self._rewire(now, but=member)
+        welcome = [*self._welcome(member, ice_servers), *self._list(member)]
+        return [*welcome, *changes, *(self._announce(member) if changed else [])]
 
-    def leave(self, member: Member) -> list[Send]:
-        """Somebody goes: its neighbours hear it, and links are made in place of those lost."""
-        gone = send(self._neighbours(member), PeerLeft(peer_id=member.id))
-        del self.members[member.id]
-        changes = self._rewire()
+    def away(self, now: float) -> list[Send]:
+        """The connection of somebody broke, whose place is kept."""
+        return self._rewire(now)
+
+    def leave(self, members: Sequence[Member], now: float) -> list[Send]:
+        """These go: their neighbours hear it, and links are made in place of those lost."""
+        gone: list[Send] = []
+        for member in members:
+            gone += send(self._neighbours(member), PeerLeft(peer_id=member.id))
+        for member in members:
+            del self.members[member.id]
+        changes = self._rewire(now)
         return [*gone, *self._list(), *changes]
+
+    def tick(self, now: float) -> list[Send]:
+        """Change the links that are due for it."""
+        self._wiring.tick(now)
+        return [*self._rewire(now), *self._list()]
+
+    def due(self) -> float | None:
+        """When :meth:`tick` has something to do next."""
+        return self._wiring.due()
 
     def present(self, ids: Sequence[str]) -> list[RosterMember]:
         """Those of `ids` who are members."""
@@ -88,10 +106,10 @@ class Room:
         others = (self.members[id_] for id_ in self._links.get(member.id, ()))
         return sorted(others, key=by_age)
 
-    def _rewire(self, but: Member | None = None) -> list[Send]:
+    def _rewire(self, now: float, but: Member | None = None) -> list[Send]:
         """Link the room anew and tell everybody what changed for them (new links of `but`: not here)."""
         before, facts = self._links, (self.hops, self.recorded)
-        self._wire()
+        self._wire(now)
         sends: list[Send] = []
         for one, other in _pairs(before, self._links):
             sends += [*self._unlink(one, other), *self._unlink(other, one)]
@@ -110,11 +128,13 @@ class Room:
                 sends += self._peers(member, dial.get(member.id, []), [])
         return sends
 
-    def _wire(self) -> None:
+    def _wire(self, now: float) -> None:
         """Work out the links, and what follows from them."""
         kinds = {id_: member.kind for id_, member in self.members.items()}
         nodes = [id_ for id_, kind in kinds.items() if kind != "probe"]
-        self._links = self._topology.links(nodes, self.name)
+        present = sum(self.members[id_].connection is not None for id_ in nodes)
+        self._wiring.set(nodes, present, now)
+        self._links = {id_: set(others) for id_, others in self._wiring.links.items()}
         self.hops = hop_limit(self._links)
         self.recorded = self.hops > 0 and "recorder" in kinds.values()
         for id_, kind in kinds.items():
