@@ -179,7 +179,8 @@ async def test_what_fails_behind_the_proxy_names_the_way(
 @pytest.mark.parametrize(
     "host",
     ["10.1.2.3", "172.16.0.1", "192.168.1.7", "100.64.0.9", "100.127.1.2", "127.0.0.1", "169.254.3.4",
-     "[::1]", "[fd00::2]", "[fe80::1%25eth0]", "localhost", "lab-pc", "lab-pc.local", "nas.lan", "pi.home.arpa"],
+     "[::1]", "[fd00::2]", "[fe80::1%25eth0]", "localhost", "lab-pc", "lab-pc.local", "nas.lan",
+     "pi.home.arpa"],
 )  # fmt: skip
 async def test_what_is_near_goes_without(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers on this machine, on private, shared and link-local networks, and of local names are never asked

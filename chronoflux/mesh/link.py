@@ -30,6 +30,7 @@ from chronoflux.mesh import addresses, candidates, reassembly
 from chronoflux.mesh.candidates import Allowance
 from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.messages import RT_CHANNEL
+from chronoflux.mesh.strays import keep_quiet
 from chronoflux.signal.limits import Bucket
 
 log = logging.getLogger(__name__)
@@ -111,6 +112,7 @@ class Link:
 
     def start(self) -> None:
         """Begin to connect; the task that owns the connection runs until it ended."""
+        keep_quiet(asyncio.get_running_loop())
         self._task = asyncio.create_task(self._run(), name="link")
 
     def feed(self, payload: dict[str, Any]) -> None:
