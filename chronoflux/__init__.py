@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from chronoflux.preset import PRESETS as presets
     from chronoflux.recorder import Recorder
     from chronoflux.replay import Replay
+    from chronoflux.replay.counterfactual import Counterfactual, counterfactual
+    from chronoflux.replay.script import Without
     from chronoflux.sweeps import sweep
     from chronoflux.telemetry import (
         load,
@@ -42,7 +44,10 @@ _HOMES = {
     "Recorder": "recorder",
     "presets": "preset",
     "join": "joining",
+    "Counterfactual": "replay.counterfactual",
     "Replay": "replay",
+    "Without": "replay.script",
+    "counterfactual": "replay.counterfactual",
     "load": "telemetry",
     "load_peerings": "telemetry",
     "load_phases": "telemetry",
@@ -89,6 +94,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "ChronofluxError",
+    "Counterfactual",
     "Node",
     "Params",
     "Pulse",
@@ -97,8 +103,10 @@ __all__ = [
     "Simulation",
     "Snapshot",
     "State",
+    "Without",
     "__version__",
     "analysis",
+    "counterfactual",
     "join",
     "load",
     "load_peerings",

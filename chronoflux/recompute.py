@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chronoflux.errors import ChronofluxError, LogError, ParameterError
+from chronoflux.model.commands import Anchor, Change, Command, Fire, Forget, Hear, Reset
 from chronoflux.model.events import EVENTS
 from chronoflux.model.schedule import Fired, first_tick
 from chronoflux.model.simulation import Simulation
@@ -143,7 +144,7 @@ class Course:
             self.seq = record.seq + 1
             self._wall = record.timestamp
             if record.type == "clock":
-                self._speed = _number(facts_of(record.data).get("speed"), 1.0)
+                self._speed = speed_of(record)
             self._look(record)
             if record.seq >= self._from["seq"]:
                 yield record
@@ -195,24 +196,12 @@ class Course:
             self.found.differ(f"tick {record.tick}: {record.type} cannot be done ({error})")
 
     def _act(self, record: Record) -> None:
-        simulation, data = self._simulation, facts_of(record.data)
-        match record.type:
-            case "telemetry":
-                self._compare(record)
-            case "clock":
-                if record.at is not None:
-                    simulation.anchor(record.at, self._speed)
-            case "reset" if "seed" in data:
-                simulation.reset(data["seed"], tick=simulation.tick)
-            case "params" | "reset":
-                simulation.params = simulation.params.replace(**data)
-            case "gap" if data.get("dropped"):
-                self.found.differ(f"tick {record.tick}: {data['dropped']} records could not be written")
-            case name if record.id is not None:
-                remote = name.startswith(REMOTE)
-                kind = EVENTS[name.removeprefix(REMOTE)]
-                late = max(0.0, simulation.mesh_time() - (record.at or 0.0)) if remote else 0.0
-                simulation.fire(kind.name, age=late / 1000 * self._speed, **data)
+        if record.type == "telemetry":
+            self._compare(record)
+        elif record.type == "gap" and (lost := facts_of(record.data).get("dropped")):
+            self.found.differ(f"tick {record.tick}: {lost} records could not be written")
+        elif (command := command_of(record, self._speed)) is not None:
+            command.apply(self._simulation)
 
     def go(self, tick: int, inputs: int = 0) -> None:
         """Advance to `tick` with the inputs of earlier ticks, of this one with those before `inputs`."""
@@ -223,11 +212,7 @@ class Course:
     def _hear(self, given: Input) -> None:
         self._advance(given.tick)
         try:
-            if given.at is None:
-                self._simulation.forget(given.peer)
-            else:
-                values = (widened(value) for value in (given.R, given.psi, given.omega))
-                self._simulation.hear(given.peer, given.at, *values)
+            command_of_input(given).apply(self._simulation)
         except ParameterError as error:
             self.found.differ(f"tick {given.tick}: input {given.seq} is refused ({error})")
         self._next = next(self._waiting, None)
@@ -295,6 +280,41 @@ class Course:
         due = tick > 0 and first_tick(int(simulation.t + 1e-9), dt) == tick
         owed = due and (self._told < tick or records[0] < records[1])
         return Continuation(simulation, self.seq, self.inputs, facts, done, owed, self._wall)
+
+
+def command_of(record: Record, speed: float) -> Command | None:
+    """What a record did to the swarm, at `speed` simulated seconds a second; None if nothing.
+
+    Raises
+    ------
+    ParameterError
+        When it names an event that is not known here.
+    """
+    data = facts_of(record.data)
+    match record.type:
+        case "clock":
+            return None if record.at is None else Anchor(record.at, speed)
+        case "reset" if "seed" in data:
+            return Reset(data["seed"])
+        case "params" | "reset":
+            return Change(data)
+        case name if record.id is not None:
+            at = (record.at or 0.0) if name.startswith(REMOTE) else None
+            kind = EVENTS[name.removeprefix(REMOTE)]
+            return Fire(kind.name, data, at, speed, record.id, record.origin)
+    return None
+
+
+def command_of_input(given: Input) -> Hear | Forget:
+    """What an input did to the swarm."""
+    if given.at is None:
+        return Forget(given.peer)
+    return Hear(given.peer, given.at, widened(given.R), widened(given.psi), widened(given.omega))
+
+
+def speed_of(record: Record) -> float:
+    """The speed that a ``clock`` record sets, in simulated seconds a second."""
+    return _number(facts_of(record.data).get("speed"), 1.0)
 
 
 def _unequal(first: dict[str, Any], second: dict[str, Any]) -> list[str]:

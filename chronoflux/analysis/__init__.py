@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         weighted_phase_lag_index,
     )
     from chronoflux.analysis.tables import gaps, side_by_side, together
+    from chronoflux.replay.null_runs import null_runs
 
 _ROOMS = {
     "chance": ("assess", "false_discovery", "maximum_statistic", "null_band", "p_value"),
@@ -86,6 +87,7 @@ _ROOMS = {
         "weighted_phase_lag_index",
     ),
     "tables": ("gaps", "side_by_side", "together"),
+    "chronoflux.replay.null_runs": ("null_runs",),
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -95,7 +97,9 @@ def __getattr__(name: str) -> Any:
         return import_module("chronoflux.analysis.plots")
     if name not in _HOMES:
         raise AttributeError(f"module 'chronoflux.analysis' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"chronoflux.analysis.{_HOMES[name]}"), name)
+    home = _HOMES[name]
+    module = import_module(home if home.startswith("chronoflux.") else f"chronoflux.analysis.{home}")
+    value = globals()[name] = getattr(module, name)
     return value
 
 
@@ -134,6 +138,7 @@ __all__ = [
     "metastability",
     "mutual_information_nats",
     "null_band",
+    "null_runs",
     "o_information_nats",
     "order_parameter",
     "p_value",

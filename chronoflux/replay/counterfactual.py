@@ -1,0 +1,430 @@
+"""`counterfactual`: what a run would have been without something that moved it.
+
+Everything that moved a swarm is on record, and runs are computed again bit for bit. So the effect of a peer
+or of an event need not be guessed from correlations: it is taken out, and the run is computed again.
+
+Where trajectories are sensitive any change grows, and a difference is sensitivity, not effect. So the same
+run is computed again with nudges of 1e-9 rad at the first tick that is changed (placebos). As long as these
+stay small a single path means something, and up to that horizon the difference is an effect of what was taken
+out. Beyond it only an average over other draws (``seeds``) is.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chronoflux.errors import ParameterError, UsageError
+from chronoflux.model.recording import whole
+from chronoflux.replay.alternatives import Alternative, Recorded, compute, recorded
+from chronoflux.replay.parallel import run_all, workers
+from chronoflux.replay.script import METRICS, Floats, Script, Without
+from chronoflux.telemetry.records import DECIMALS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+Run = str | os.PathLike[str]
+LONG = 600.0
+"""Seconds from which on a computation says beforehand how long it may take."""
+PSI = METRICS.index("psi")
+
+
+class Effect(NamedTuple):
+    """What a change did to a metric of a node, up to the horizon.
+
+    ``mean``: the mean difference, as it was less without, from the first changed tick to the horizon;
+    ``largest``: the difference of greatest size, at ``t`` (s). ``p``: the share of placebos whose greatest
+    difference is as large, ``(b + 1) / (count + 1)``; None without placebos.
+    """
+
+    node: str
+    metric: str
+    mean: float
+    largest: float
+    t: float
+    p: float | None
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """A run, or the runs of a room, as they were and as they would have been.
+
+    Attributes
+    ----------
+    frame
+        A row for each telemetry record: ``node``, ``time`` (UTC), ``tick``, ``t`` (s); for each metric of
+        H, psi, omega, tau, H_local its value (``H``), the value without what was taken out (``H_without``),
+        ``H_difference`` (the first less the second; angles in (−π, π]), and the placebos' band ``H_band``:
+        the 95th percentile of their differences, in size. For a room also ``H_direct``: the difference if the
+        others had sent what they sent on record. With ``seeds``: ``H_mean``, ``H_low``, ``H_high``: the mean
+        difference over draws and its interval. ``attrs`` says how much of it could be computed again.
+    horizon
+        By node: the time in s up to which the single path means something; None: no placebos were computed.
+    effects
+        Of each metric of each node.
+    """
+
+    frame: pd.DataFrame
+    change: str
+    horizon: Mapping[str, float | None]
+    effects: tuple[Effect, ...]
+    count: int
+    seeds: int
+
+    def effect(self, node: str | None = None, metric: str = "H") -> Effect:
+        """The effect on a metric of a node; the node may be left out when there is one.
+
+        Raises
+        ------
+        ParameterError
+            When there is no such node or metric, or several nodes and none was named.
+        """
+        nodes = list(dict.fromkeys(effect.node for effect in self.effects))
+        if node is None and len(nodes) == 1:
+            node = nodes[0]
+        found = [effect for effect in self.effects if effect.node == node and effect.metric == metric]
+        if not found:
+            allowed = f"one of {', '.join(nodes)} and one of {', '.join(METRICS)}"
+            raise ParameterError("node, metric", (node, metric), allowed)
+        return found[0]
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    __repr__ = __str__
+
+    def _lines(self) -> Iterator[str]:
+        for node in dict.fromkeys(self.frame["node"]):
+            yield self._sentence(str(node))
+        if held := self.frame.attrs["held"]:
+            yield f"{held} fields between these runs match no tick of their sender and are held as recorded."
+        if difference := self.frame.attrs["difference"]:
+            yield f"The record itself is not computed again exactly: {difference}."
+
+    def _sentence(self, node: str) -> str:
+        found = self.effect(node)
+        rows = self.frame[self.frame["node"] == node]
+        if not rows["H_difference"].any():
+            cause = f"without {self.change}" if self.change else "nothing is taken out:"
+            return f"{node}: {cause} no difference."
+        horizon = self.horizon[node]
+        end = float(rows["t"].iloc[-1]) if horizon is None else horizon
+        inside = rows[(rows["t"] >= self.frame.attrs["since"][node]) & (rows["t"] <= end)]
+        if horizon is not None and not len(inside):
+            return f"{node}: the path is sensitive at once; no effect can be told without seeds=."
+        was, would = inside["H"].mean(), inside["H_without"].mean()
+        span = f"from {inside['t'].iloc[0]:.0f} s to {inside['t'].iloc[-1]:.0f} s"
+        way = "lower" if would < was else "higher"
+        words = (
+            f"{node}: without {self.change} H would have been {abs(was - would):.2g} {way} on average {span}"
+        )
+        words += f" ({would:.3f}, was {was:.3f}); the greatest difference is {found.largest:+.2g}"
+        words += f" at {found.t:.0f} s"
+        if found.p is None:
+            words += ", not compared with placebos."
+        else:
+            told = abs(found.largest) > _at(inside, found.t, "H_band")
+            words += f" (p = {found.p:.2g} by {self.count} nudged runs)"
+            words += "." if told else ": inside their band, so no effect can be told."
+        if horizon is not None and end < float(rows["t"].iloc[-1]):
+            words += (
+                f" After {end:.0f} s nudges of 1e-9 rad matter as much: the single path means nothing there."
+            )
+        if self.seeds:
+            last = rows.iloc[-1]
+            words += (
+                f" Over {self.seeds} other draws the mean effect on H at the end is {last['H_mean']:+.3f} "
+                f"(95 % interval {last['H_low']:+.3f} to {last['H_high']:+.3f})."
+            )
+        return words
+
+    def plot(self, metric: str = "H") -> Figure:
+        """A metric as it was and as it would have been, with the placebos' band; a row for each node."""
+        from matplotlib.figure import Figure
+
+        nodes = list(dict.fromkeys(self.frame["node"]))
+        figure = Figure(figsize=(7.5, 1.2 + 2.0 * len(nodes)), layout="constrained")
+        axes = figure.subplots(len(nodes), 1, sharex=True, squeeze=False)[:, 0]
+        for ax, node in zip(axes, nodes, strict=True):
+            rows = self.frame[self.frame["node"] == node]
+            t = rows["t"]
+            ax.plot(t, rows[metric], color="#0072B2", label="as it was")
+            ax.plot(t, rows[f"{metric}_without"], color="#D55E00", label=f"without {self.change}")
+            band = rows[f"{metric}_band"]
+            if band.notna().any():
+                low, high = rows[metric] - band, rows[metric] + band
+                ax.fill_between(t, low, high, color="#0072B2", alpha=0.2, lw=0, label="nudged by 1e-9 rad")
+            horizon = self.horizon[node]
+            if horizon is not None and horizon < float(t.iloc[-1]):
+                ax.axvspan(horizon, float(t.iloc[-1]), color="0.92", zorder=-1)
+            ax.set_ylabel(f"{metric} of {node}" if len(nodes) > 1 else metric)
+        axes[0].legend(loc="best", fontsize="small", frameon=False)
+        axes[-1].set_xlabel("simulated time (s)")
+        return figure
+
+
+def counterfactual(
+    run: Run | Sequence[Run],
+    *,
+    without: Without | Mapping[str, Any] | str | None = None,
+    params: Mapping[str, Any] | None = None,
+    since: float = 0.0,
+    until: float = math.inf,
+    count: int = 99,
+    seeds: int = 0,
+    tolerance: float = 0.02,
+    seed: int = 0,
+    executor: Any = None,
+    progress: bool = False,
+) -> Counterfactual:
+    """Compute runs again without something that moved them, and compare.
+
+    Parameters
+    ----------
+    run
+        A run folder: the node alone, the others' fields as it heard them. Or several of one room: computed
+        together, each hearing what the *recomputed* others would have sent (the total effect); the direct
+        effect, with the others as recorded, stands beside it.
+    without
+        What is taken out: ``"fields"`` (of all peers), ``"events"``, a :class:`Without`, or a mapping of its
+        fields: ``{"fields": ["n-2"]}``, ``{"kinds": "intent"}``, ``{"origins": "n-2"}``, ``{"ids": [...]}``.
+    params, since
+        Parameters held at other values from `since` (simulated s) on, whatever the run set them to:
+        ``{"mesh_coupling": 0.0}``.
+    until
+        Look no further than this (simulated s).
+    count
+        Placebos: the same run nudged by 1e-9 rad at the first tick that is changed.
+    seeds
+        Other draws of initial state and noise, with the same inputs, with and without the change.
+    tolerance
+        Where the placebos' band of `H` is wider than this the single path means nothing any more.
+    seed
+        Root of all nudges and draws.
+    executor
+        Where it is computed; see :func:`chronoflux.replay.parallel.run_all`. None: all processors here.
+    progress
+        Show a progress bar.
+
+    Raises
+    ------
+    ParameterError
+        When what is taken out is not on record, or a parameter cannot be held.
+    LogError
+        When a folder is not a run that can be computed again.
+
+    Examples
+    --------
+    ::
+
+        found = cf.counterfactual("logs/room1-n1-20261201T021500Z", without="fields")
+        print(found)
+        found.plot()
+    """
+    folders = (run,) if isinstance(run, str | os.PathLike) else tuple(run)
+    if not folders:
+        raise ParameterError("run", run, "a run folder, or several of one room")
+    whole("count", count, 0), whole("seeds", seeds, 0)
+    began = time.perf_counter()
+    known = recorded(tuple(os.fspath(folder) for folder in folders), until)
+    seconds = time.perf_counter() - began
+    alternative = Alternative(
+        folders=tuple(os.fspath(folder) for folder in folders),
+        until=until,
+        out=Without.read(without),
+        params=tuple((params or {}).items()),
+        since=since,
+    )
+    _, firsts = alternative.changed()
+    if all(first is None for first in firsts):
+        count = 0  # nothing is changed: there is nowhere to nudge
+    jobs = _jobs(alternative, count, seeds, seed, direct=len(folders) > 1)
+    tell_duration(seconds * len(jobs) / workers(len(jobs)), "count=, seeds= or until=", executor)
+    done = run_all(compute, jobs, executor=executor)
+    rows = list(bar(done, len(jobs), "runs", shown=progress))
+    return _compared(known, rows, alternative, firsts, count, seeds, tolerance)
+
+
+def _jobs(alternative: Alternative, count: int, seeds: int, seed: int, *, direct: bool) -> list[Alternative]:
+    """The change itself, the same with the others as recorded, the placebos, and pairs of other draws."""
+    jobs = [alternative]
+    if direct:
+        jobs.append(replace(alternative, answering=False))
+    jobs += [replace(alternative, nudge=seed * 100_003 + k + 1) for k in range(count)]
+    bare = Alternative(folders=alternative.folders, until=alternative.until)
+    for k in range(seeds):
+        jobs += [replace(each, seed=seed * 100_003 + k + 1) for each in (bare, alternative)]
+    return jobs
+
+
+def _compared(
+    known: Recorded,
+    rows: list[list[Floats]],
+    alternative: Alternative,
+    firsts: Sequence[int | None],
+    count: int,
+    seeds: int,
+    tolerance: float,
+) -> Counterfactual:
+    import pandas as pd
+
+    direct = len(known.scripts) > 1
+    placebos = rows[1 + direct : 1 + direct + count]
+    draws = rows[1 + direct + count :]
+    frames, horizons, effects, since = [], {}, [], {}
+    for k, script in enumerate(known.scripts):
+        was, would, first = known.outcome.rows[k], rows[0][k], firsts[k]
+        t = script.ticks * script.params.dt
+        difference = _difference(was, would)
+        nudged = _stacked([_difference(was, placebo[k]) for placebo in placebos], was)
+        band = _band(nudged, was.shape)
+        start = math.inf if first is None else first * script.params.dt
+        if len(changed := np.flatnonzero(difference[:, 0])):
+            start = min(start, float(t[changed[0]]))  # by what the others send
+        node = script.node if sum(s.node == script.node for s in known.scripts) == 1 else script.run
+        horizons[node] = _horizon(t, band[:, 0], tolerance) if count else None
+        end = horizons[node]
+        inside = (t >= start) & (t <= (math.inf if end is None else end))
+        since[node] = start
+        columns: dict[str, Any] = {
+            "node": node,
+            "time": pd.to_datetime(script.times, unit="ms", utc=True),
+            "tick": script.ticks,
+            "t": t,
+        }
+        paired = [_difference(draws[i][k], draws[i + 1][k]) for i in range(0, len(draws), 2)]
+        averages = _averages(np.array(paired)) if seeds else None
+        for m, metric in enumerate(METRICS):
+            columns |= {
+                metric: was[:, m],
+                f"{metric}_without": would[:, m],
+                f"{metric}_difference": difference[:, m],
+                f"{metric}_band": band[:, m],
+            }
+            if direct:
+                columns[f"{metric}_direct"] = _difference(was, rows[1][k])[:, m]
+            if averages is not None:
+                names = (f"{metric}_{name}" for name in ("mean", "low", "high"))
+                columns |= dict(zip(names, averages[:, :, m], strict=True))
+            effects.append(_effect(node, metric, t, difference[:, m], nudged[..., m], inside))
+        frames.append(pd.DataFrame(columns))
+    frame = pd.concat(frames, ignore_index=True)
+    frame.attrs = {
+        "change": _words(alternative),
+        "held": known.held,
+        "difference": first_difference(known.scripts, known.outcome.rows),
+        "faults": known.faults,
+        "since": since,
+        "placebos": count,
+        "seeds": seeds,
+    }
+    return Counterfactual(frame, _words(alternative), horizons, tuple(effects), count, seeds)
+
+
+def _words(alternative: Alternative) -> str:
+    parts = [str(alternative.out)] if alternative.out else []
+    if alternative.params:
+        values = ", ".join(f"{name} = {value}" for name, value in alternative.params)
+        parts.append(f"the parameters as they were ({values} from {alternative.since:g} s on)")
+    return " and ".join(parts)
+
+
+def _difference(was: Floats, would: Floats) -> Floats:
+    """Of two paths, angles in (−π, π]."""
+    found: Floats = was - would
+    found[:, PSI] = -((-found[:, PSI] + math.pi) % (2 * math.pi) - math.pi)
+    same = was == would
+    found[same | (np.isnan(was) & np.isnan(would))] = 0.0
+    return found
+
+
+def _stacked(paths: list[Floats], like: Floats) -> Floats:
+    return np.array(paths, np.float64).reshape(-1, *like.shape)
+
+
+def _band(nudged: Floats, shape: tuple[int, ...]) -> Floats:
+    """What 95 % of the placebos' differences stay below, in size: (records, metrics); NaN without any."""
+    if not len(nudged):
+        return np.full(shape, np.nan)
+    place = min(math.ceil(0.95 * (len(nudged) + 1)), len(nudged)) - 1
+    return np.asarray(np.sort(np.abs(nudged), axis=0)[place], np.float64)
+
+
+def _horizon(t: NDArray[Any], band: Floats, tolerance: float) -> float:
+    """The last moment before the band is wider than that."""
+    wide = np.flatnonzero(band > tolerance)
+    if not len(wide):
+        return float(t[-1])
+    return float(t[wide[0] - 1]) if wide[0] else 0.0
+
+
+def _effect(
+    node: str, metric: str, t: NDArray[Any], difference: Floats, nudged: Floats, inside: Any
+) -> Effect:
+    if not inside.any():
+        return Effect(node, metric, 0.0, 0.0, math.nan, None if not len(nudged) else 1.0)
+    sizes = np.where(inside, np.abs(np.nan_to_num(difference)), -1.0)
+    place = int(np.argmax(sizes))
+    p = None
+    if len(nudged):
+        chance = np.abs(np.nan_to_num(nudged[:, inside])).max(axis=1)
+        p = (1 + int(np.count_nonzero(chance >= sizes[place]))) / (len(nudged) + 1)
+    mean = float(np.nanmean(difference[inside]))
+    return Effect(node, metric, mean, float(difference[place]), float(t[place]), p)
+
+
+def _averages(paired: Floats) -> Floats:
+    """Mean and 95 % interval over draws (Student's t): (3, records, metrics)."""
+    n = len(paired)
+    mean = paired.mean(axis=0)
+    if n < 2:
+        return np.stack([mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)])
+    try:
+        quantile = import_module("scipy.special").stdtrit(n - 1, 0.975)
+    except ModuleNotFoundError:
+        raise UsageError("seeds= needs SciPy: python -m pip install 'chronoflux[analysis]'") from None
+    half = quantile * paired.std(axis=0, ddof=1) / math.sqrt(n)
+    return np.stack([mean, mean - half, mean + half])
+
+
+def _at(rows: pd.DataFrame, t: float, column: str) -> float:
+    return float(rows.loc[rows["t"] == t, column].iloc[0])
+
+
+def first_difference(scripts: Sequence[Script], rows: Sequence[Floats]) -> str:
+    """Where a run computed again first differs from its record, in words; empty if nowhere."""
+    for script, computed in zip(scripts, rows, strict=True):
+        written = script.recorded
+        apart = (np.round(computed, DECIMALS) != written) & ~np.isnan(written)
+        apart[script.ticks == 0] = False
+        if apart.any():
+            row, column = map(int, np.argwhere(apart)[0])
+            values = f"{written[row, column]:g} on record, {computed[row, column]:g} computed"
+            return f"{script.node}, tick {script.ticks[row]}: {METRICS[column]} is {values}"
+    return ""
+
+
+def tell_duration(seconds: float, shorter: str, executor: Any) -> None:
+    """Say beforehand when a computation may take long."""
+    if executor is None and seconds > LONG:
+        message = f"this takes about {seconds / 60:.0f} minutes on this machine; {shorter} make it shorter"
+        warnings.warn(message, stacklevel=3)
+
+
+def bar(items: Iterable[Any], total: int, unit: str, *, shown: bool) -> Iterable[Any]:
+    """A progress bar around items, if it is to be shown."""
+    if not shown:
+        return items
+    bar_: Iterable[Any] = import_module("tqdm.auto").tqdm(items, total=total, unit=unit)
+    return bar_

@@ -1,0 +1,289 @@
+"""Null runs: the recorded room computed again with new draws and without coupling between its nodes.
+
+What is left is what there would be if nobody were linked to anybody: transients, parameters, pauses, and the
+events, which are taken as given from outside. A person who fired because of what the swarm did breaks that.
+
+Against runs without any coupling one thing can be asked: whether this room is no set of strangers. A
+direction i → j is judged against runs with all coupling but that of i → j.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from chronoflux.errors import ChronofluxError, ParameterError
+from chronoflux.model.recording import whole
+from chronoflux.replay.alternatives import LEAD, Alternative, Recorded, compute, recorded
+from chronoflux.replay.counterfactual import Run, bar, first_difference, tell_duration
+from chronoflux.replay.parallel import run_all, workers
+from chronoflux.replay.script import METRICS, Floats, Script, Without
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ONE_NODE = frozenset(
+    {
+        *("active information storage", "permutation entropy", "Lempel–Ziv complexity", "early warning"),
+        *("detrended fluctuation", "metastability", "order parameter", "local order", "chimera index"),
+        *("variance", "lag-1 autocorrelation", "avalanches", "power law tail"),
+    }
+)
+"""Measures of one node: a room without coupling is no null hypothesis for them."""
+Tail = Literal["greater", "less", "both"]
+
+
+class Judged(NamedTuple):
+    """A measure of the room against its null runs.
+
+    ``p``: for the whole family, by the maximum statistic, ``(b + 1) / (count + 1)``. ``value``: the measured
+    values by name, with ``p`` of each in the family, and the ``mean`` and ``q95`` (95th percentile) of the
+    null runs. ``runs``: how many there were.
+    """
+
+    p: float
+    value: pd.DataFrame
+    runs: int
+    question: str
+
+    def __str__(self) -> str:
+        words = "no set of strangers" if self.p <= 0.05 else "chance and common events may give as much"
+        return f"{self.question}: {words} (p = {self.p:.2g} by {self.runs} null runs)"
+
+
+@dataclass(frozen=True)
+class NullRuns:
+    """Null runs of a room; see :func:`null_runs`.
+
+    ``observed``: the telemetry as computed again, in the form of :func:`chronoflux.load`. ``metrics``: the
+    same of each null run, float64 (count, rows, metrics), in the order of H, psi, omega, tau, H_local.
+    ``without``: directions whose coupling alone was taken out; empty: all coupling.
+    """
+
+    observed: pd.DataFrame
+    metrics: Floats
+    without: tuple[tuple[str, str], ...]
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.metrics)
+
+    def frames(self) -> Iterator[pd.DataFrame]:
+        """Each null run as a frame like that of the room."""
+        for rows in self.metrics:
+            frame = self.observed.copy()
+            frame[list(METRICS)] = rows
+            yield frame
+
+    def judge(
+        self, measure: Callable[[pd.DataFrame], Any], *, tail: Tail = "greater", level: float = 0.05
+    ) -> Judged:
+        """Judge a measure of the room by its rank among the null runs.
+
+        Parameters
+        ----------
+        measure
+            A function of a frame that gives a number, a ``Result``, or a Series or mapping of several (one
+            for each pair of nodes, say), which are judged together: by the largest, each less the mean of the
+            null runs and divided by their spread.
+        tail
+            Which values count as extreme.
+
+        Raises
+        ------
+        ParameterError
+            When so few null runs cannot give a p of `level`, for a measure of one node, or one that cannot be
+            measured on the room.
+
+        Examples
+        --------
+        ::
+
+            null = analysis.null_runs(["logs/n1", "logs/n2"], count=99)
+            null.judge(lambda frame: analysis.pairs(frame)["plv"])
+        """
+        if self.count + 1 < 1 / level - 1e-9:
+            needed = math.ceil(1 / level - 1e-9) - 1
+            raise ParameterError("count", self.count, f"at least {needed} null runs to reach p ≤ {level:g}")
+        values = _values(measure(self.observed))
+        null = np.full((self.count, len(values)), np.nan)
+        for k, frame in enumerate(self.frames()):
+            try:
+                found = _values(measure(frame))
+            except ChronofluxError:
+                continue  # refused there: no value, and counted as the least extreme
+            null[k] = [found.get(name, np.nan) for name in values]
+        return _judged(values, null, tail, self._question())
+
+    def _question(self) -> str:
+        if not self.without:
+            return "this room against nodes that are not linked"
+        pairs = ", ".join(f"{one} → {other}" for one, other in self.without)
+        return f"the coupling {pairs}"
+
+
+def null_runs(
+    runs: Sequence[Run],
+    *,
+    count: int = 99,
+    without: Sequence[tuple[str, str]] = (),
+    window: str | float | None = None,
+    seed: int = 0,
+    executor: Any = None,
+    progress: bool = False,
+) -> NullRuns:
+    """Compute the runs of a room again, `count` times, with new draws and without coupling between them.
+
+    Same nodes, parameters, ticks, pauses and events; new initial states, frequencies and noise.
+
+    Parameters
+    ----------
+    runs
+        The run folders of a room.
+    without
+        Directions ``(i, j)``, nodes by name: take out only what j heard of i, and keep all other coupling,
+        each hearing what the recomputed others send. Empty: take out all fields.
+    window
+        Only a stretch of this length (``"10min"``, or s), drawn by the seed; null runs begin a minute before
+        it. None: from the beginning to the end.
+    seed
+        Root of all draws.
+    executor, progress
+        As of :func:`~chronoflux.counterfactual`.
+
+    Raises
+    ------
+    LogError
+        When a folder has no inputs or parameters on record.
+    ParameterError
+        When no such node is there.
+    """
+    folders = tuple(os.fspath(run) for run in runs)
+    if len(folders) < 2:
+        raise ParameterError("runs", list(folders), "two runs of a room or more")
+    whole("count", count, 1)
+    began = time.perf_counter()
+    known = recorded(folders)
+    seconds = time.perf_counter() - began
+    root = Alternative(folders=folders, window=_window(known, window, seed))
+    if without:
+        root = replace(root, deaf=tuple((_node(known, i), _node(known, j)) for i, j in without))
+        for sender, receiver in root.deaf:
+            if known.scripts[sender].own not in known.scripts[receiver].peers:
+                names = known.scripts[sender].node, known.scripts[receiver].node
+                raise ParameterError("without", names, "a direction in which fields are on record")
+    elif any(script.peers for script in known.scripts):
+        root = replace(root, out=Without(fields="all"))
+    jobs = [replace(root, seed=seed * 1_000_003 + k + 1) for k in range(count)]
+    share = 1.0 if root.window is None else min(1.0, sum(_lengths(root.window)) / _length(known.scripts))
+    tell_duration(seconds * share * count / workers(count), "count= or window=", executor)
+    done = run_all(compute, jobs, executor=executor)
+    found = [np.concatenate(rows) for rows in bar(done, count, "null runs", shown=progress)]
+    shown = known.scripts if root.window is None else root.scripts_in_window(known.scripts)
+    observed = _frame(known, shown)
+    return NullRuns(observed, np.array(found), tuple(without))
+
+
+def _node(known: Recorded, name: str) -> int:
+    found = [k for k, script in enumerate(known.scripts) if name in (script.node, script.own)]
+    if len(found) != 1:
+        raise ParameterError("without", name, f"one of {', '.join(s.node for s in known.scripts)}")
+    return found[0]
+
+
+def _window(known: Recorded, window: str | float | None, seed: int) -> tuple[float, float] | None:
+    """Begin and end of the stretch in mesh time, ms."""
+    if window is None:
+        return None
+    import pandas as pd
+
+    length = 1000 * (pd.Timedelta(window).total_seconds() if isinstance(window, str) else float(window))
+    first = max(float(np.nanmin(script.at)) for script in known.scripts)
+    last = min(float(np.nanmax(script.at)) for script in known.scripts)
+    if not 0 < length <= last - first:
+        raise ParameterError("window", window, f"up to the {(last - first) / 1000:.0f} s all are on record")
+    begin = np.random.default_rng(seed).uniform(first, last - length)
+    return float(begin), float(begin + length)
+
+
+def _lengths(window: tuple[float, float]) -> tuple[float, float]:
+    return (window[1] - window[0]) / 1000, LEAD
+
+
+def _length(scripts: Sequence[Script]) -> float:
+    return max(float(np.ptp(script.at[~np.isnan(script.at)])) / 1000 for script in scripts) or 1.0
+
+
+def _frame(known: Recorded, shown: Sequence[Script]) -> pd.DataFrame:
+    """The telemetry as computed again, in the form in which it is loaded."""
+    import pandas as pd
+
+    parts = []
+    for script, part, rows in zip(known.scripts, shown, known.outcome.rows, strict=True):
+        here = np.isin(script.ticks, part.ticks)
+        columns: dict[str, Any] = {
+            "time": pd.to_datetime(script.times[here], unit="ms", utc=True),
+            "node": script.node,
+            "room": script.room,
+            "run": script.run,
+            "tick": script.ticks[here],
+            "t": script.ticks[here] * script.params.dt,
+            "at": script.at[here],
+            "type": "telemetry",
+        }
+        columns |= dict(zip(METRICS, rows[here].T, strict=True))
+        parts.append(pd.DataFrame(columns))
+    frame = pd.concat(parts, ignore_index=True)
+    frame.attrs = {"held": known.held, "difference": first_difference(known.scripts, known.outcome.rows)}
+    return frame
+
+
+def _values(found: Any) -> dict[Any, float]:
+    """What a measure gave, by name."""
+    name = str(getattr(found, "name", ""))
+    if any(name.startswith(one) for one in ONE_NODE):
+        raise ParameterError("measure", name, "one of several nodes: uncoupled runs are no null for this one")
+    if hasattr(found, "unit") and hasattr(found, "value"):
+        return {name: float(found.value)}
+    if hasattr(found, "items"):
+        return {key: float(value) for key, value in found.items()}
+    return {"value": float(found)}
+
+
+def _judged(values: dict[Any, float], null: Floats, tail: Tail, question: str) -> Judged:
+    import pandas as pd
+
+    if tail not in ("greater", "less", "both"):
+        raise ParameterError("tail", tail, "greater, less or both")
+    measured = np.array(list(values.values()))
+    names = list(values)
+    known = np.isfinite(measured)
+    if not known.any():
+        raise ParameterError("measure", "no value", "one that can be measured on this room")
+    every = np.vstack([measured, null])
+    with np.errstate(invalid="ignore"):
+        centre, spread = np.nanmean(every, axis=0), np.nanstd(every, axis=0)
+    scores = (every - centre) / np.where(spread > 0, spread, 1.0)
+    scores = {"greater": scores, "less": -scores, "both": np.abs(scores)}[tail]
+    scores = np.where(np.isfinite(scores), scores, -np.inf)[:, known]
+    largest = scores.max(axis=1)
+    count = len(null)
+    p = np.full(len(names), np.nan)
+    p[known] = (1 + (largest[1:, None] >= scores[0]).sum(axis=0)) / (count + 1)
+    frame = pd.DataFrame(
+        {
+            "value": measured,
+            "mean": np.nanmean(null, axis=0),
+            "q95": np.nanquantile(null, 0.95, axis=0),
+            "p": p,
+        },
+        index=pd.MultiIndex.from_tuples(names) if isinstance(names[0], tuple) else pd.Index(names),
+    )
+    return Judged(float(np.nanmin(p)), frame, count, question)
