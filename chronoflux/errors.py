@@ -42,11 +42,14 @@ class SignalingError(ChronofluxError):
     """The signaling server cannot be reached or refused us.
 
     Attributes: ``url``; ``code`` as the server named it, ``"unreachable"``, ``"proxy"``, ``"certificate"`` or
-    ``"not-chronoflux"``; ``fatal`` when trying again cannot help.
+    ``"not-chronoflux"``; ``fatal`` when trying again cannot help;
+    ``retry_after``: in how many seconds it may, if the server said.
     """
 
-    def __init__(self, url: str, code: str, message: str, *, fatal: bool = False) -> None:
-        self.url, self.code, self.fatal = url, code, fatal
+    def __init__(
+        self, url: str, code: str, message: str, *, fatal: bool = False, retry_after: float = 0.0
+    ) -> None:
+        self.url, self.code, self.fatal, self.retry_after = url, code, fatal, retry_after
         super().__init__(message)
 
 

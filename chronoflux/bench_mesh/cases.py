@@ -88,7 +88,7 @@ async def process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
 @contextlib.asynccontextmanager
 async def signaling() -> AsyncIterator[tuple[str, int]]:
     """A server in a process of its own: its URL and process id."""
-    arguments = ["--port", "0", "--max-per-address", "10000"]
+    arguments = ["--port", "0", "--max-per-address", "10000", "--exempt", "127.0.0.0/8"]
     async with process("chronoflux.signal", *arguments) as running:
         assert running.stdout is not None
         said = (await running.stdout.readline()).decode()

@@ -47,7 +47,16 @@ def _limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--token-file", type=EXISTING, help="File with the token that clients must show.")
 @click.option(
-    "--origin", "origins", multiple=True, help="Web origin to let in, as https://example.org; repeatable."
+    "--origin",
+    "origins",
+    multiple=True,
+    help="Web origin whose pages may use it, as https://example.org, or null; repeatable.",
+)
+@click.option(
+    "--host-name",
+    "host_names",
+    multiple=True,
+    help="Further name of this server in the URLs of browsers, as lab.example.org; repeatable.",
 )
 @click.option("--tls-cert", type=EXISTING, help="Certificate chain (PEM), for wss.")
 @click.option("--tls-key", type=EXISTING, help="The certificate's key (PEM).")
@@ -55,7 +64,17 @@ def _limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--turn", "turn_urls", multiple=True, help="TURN server to hand out, as turn:host:3478; repeatable."
 )
 @click.option("--turn-secret-file", type=EXISTING, help="File with the TURN server's shared secret.")
-@click.option("--trusted-proxy", "trusted_proxies", multiple=True, help="Proxy whose X-Forwarded-For counts.")
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    help="Address or network of a proxy whose X-Forwarded-For counts; repeatable.",
+)
+@click.option(
+    "--exempt",
+    multiple=True,
+    help="Address or network without the limits on joins, kept places and wrong tokens; repeatable.",
+)
 @click.option(
     "--topology",
     type=click.Choice(get_args(Name)),
@@ -88,6 +107,8 @@ async def _run(
     turn_urls: tuple[str, ...],
     turn_secret_file: Path | None,
     trusted_proxies: tuple[str, ...],
+    host_names: tuple[str, ...],
+    exempt: tuple[str, ...],
     topology: Name,
     degree: int | None,
     **limits: Any,
@@ -104,6 +125,8 @@ async def _run(
         turn=_turn(turn_urls, turn_secret_file),
         topology=Topology(topology, degree),
         trusted_proxies=trusted_proxies,
+        host_names=host_names,
+        exempt=exempt,
         limits=Limits(**{name.removeprefix("limit_"): value for name, value in limits.items()}),
     )
     async with server:
@@ -121,16 +144,20 @@ async def _run(
 
 def _announce(server: SignalServer) -> None:
     """Say what this is, and the line with which others join."""
-    click.echo(f"ChronoFlux signaling server {VERSION} on {server.public_url or server.url}")
+    open_at = server.public_urls
+    click.echo(f"ChronoFlux signaling server {VERSION} on {[*open_at, server.url][0]}")
     token = ', token="…"' if server.has_token else ""
+    here = f'await cf.join("room1", server="{server.url}"{token})'
     if network.is_loopback(server.host):
-        click.echo(f'On this machine join with: await cf.join("room1", server="{server.url}"{token})')
+        click.echo(f"On this machine join with: {here}")
         click.echo("To open it to other machines: --host 0.0.0.0")
         return
-    if server.public_url is None:
-        click.echo(f'No network is up; on this machine: await cf.join("room1", server="{server.url}"{token})')
+    if open_at:
+        click.echo(f'Join with: await cf.join("room1", server="{open_at[0]}"{token})')
     else:
-        click.echo(f'Join with: await cf.join("room1", server="{server.public_url}"{token})')
+        click.echo(f"No network is up; on this machine: {here}")
+    if others := open_at[1:]:
+        click.echo(f"This machine's other addresses: {', '.join(others)}")
     if not server.has_token:
         click.echo("warning: whoever reaches this port may join; ask for a token with --token-file", err=True)
 

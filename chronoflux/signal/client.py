@@ -48,6 +48,8 @@ State = Literal["connecting", "joined", "waiting", "refused", "closed"]
 
 FIRST_DELAY, LAST_DELAY = 0.5, 30.0
 """Seconds until trying again: at least, and at most after many failures."""
+QUICK = 2
+"""Failures after which pauses begin to grow."""
 SETTLED = 10.0
 """Seconds joined after which the next failure counts as the first."""
 ANSWER = 10.0
@@ -135,7 +137,7 @@ class SignalClient:
                     return
                 failures = 0 if self._was_settled() else failures + 1
                 self._set("waiting", f"{error}; trying again")
-                await self._pause(failures)
+                await self._pause(failures, error.retry_after)
             self._set("closed", "left")
         finally:
             if self.state not in ("refused", "closed"):
@@ -343,15 +345,21 @@ class SignalClient:
         now = asyncio.get_running_loop().time()
         return self._joined_at is not None and now - self._joined_at >= SETTLED
 
-    async def _pause(self, failures: int) -> None:
-        """Wait before the next try, longer after each failure, never in step with others."""
-        longest = min(LAST_DELAY, 2 * FIRST_DELAY * 2 ** min(failures, 16))
+    async def _pause(self, failures: int, at_least: float) -> None:
+        """Wait before the next try, longer after each failure, never in step with others.
+
+        The first few tries stay quick: a server that is started anew is away for a second or two. `at_least`
+        is what the server asked for, s.
+        """
+        longest = min(LAST_DELAY, 2 * FIRST_DELAY * 2 ** min(max(0, failures - QUICK), 16))
+        pause = min(at_least, LAST_DELAY) + random.uniform(FIRST_DELAY, longest)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(random.uniform(FIRST_DELAY, longest)):
+            async with asyncio.timeout(pause):
                 await self._closing.wait()
 
     def _refusal(self, error: ErrorMessage) -> SignalingError:
         text = f"{self.url} refused: {error.message or error.code}"
         if error.code == "bad-token":
             text += " (give it as token=…, or --token-file)"
-        return SignalingError(self.url, error.code, text, fatal=error.fatal)
+        after = 0.0 if error.retry_after is msgspec.UNSET else error.retry_after
+        return SignalingError(self.url, error.code, text, fatal=error.fatal, retry_after=after)

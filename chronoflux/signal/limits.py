@@ -40,6 +40,10 @@ class Limits:
     connections: int = _limit(10_000, "connections")
     join: float = _limit(10.0, "seconds from connecting to joining", 0.1)
     grace: float = _limit(15.0, "seconds a broken connection may take to come back", 0)
+    kept: int = _limit(8, "places kept for broken connections of an address", 0)
+    joins: float = _limit(4.0, "joins a second and address", 0.01)
+    joins_at_once: int = _limit(20, "joins of an address at once")
+    token_wait: float = _limit(30.0, "seconds an address waits after wrong tokens", 0)
     queue_messages: int = _limit(1024, "messages waiting for a slow receiver")
     queue_bytes: int = _limit(4_194_304, "bytes waiting for a slow receiver")
 
@@ -61,6 +65,7 @@ class Limits:
             "server-full": f"the server takes {self.connections} connections",
             "address-full": f"an address may have {self.per_address} connections",
             "room-full": f"a room takes {self.room} peers",
+            "join-rate": f"an address may join {self.joins_at_once} times, then {self.joins:g} a second",
             "join-timeout": f"not joined within {self.join:g} s",
         }[code]
 
@@ -91,6 +96,10 @@ class Bucket:
             return False
         self._level -= amount
         return True
+
+    def wait(self, amount: float) -> float:
+        """Seconds from the last `take` until `amount` can be taken."""
+        return max(0.0, amount - self._level) / self._rate
 
 
 @dataclass

@@ -16,10 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from msgspec import UNSET
+
 from chronoflux.errors import ProtocolError
 from chronoflux.signal.deadlines import Deadlines
 from chronoflux.signal.limits import Gate, Limits
 from chronoflux.signal.member import Member, Send
+from chronoflux.signal.places import Places
 from chronoflux.signal.protocol import (
     Broadcast,
     ClientMessage,
@@ -71,15 +74,24 @@ Action = Send | Close
 
 @dataclass(eq=False)
 class Connection:
-    """One socket. ``id`` is made up until a join with a secret; ``lasting`` once there was one."""
+    """One socket. ``id`` is made up until a join with a secret; ``lasting`` once there was one.
+
+    ``exempt``: its address is not held to the limits on places, joins and tokens of an address.
+    """
 
     number: int
     address: str
     id: str
     gate: Gate
+    exempt: bool = False
     member: Member | None = None
     lasting: bool = False
     closing: bool = False
+
+    @property
+    def charged(self) -> str | None:
+        """The address that its place, joins and tokens are counted for."""
+        return None if self.exempt else self.address
 
 
 @dataclass
@@ -115,6 +127,7 @@ class Lobby:
         )
         self._token, self._turn, self._make_id = _digest(token), turn, make_id
         self._topology = topology or Topology()
+        self._places = Places(self.limits)
         self._connections: dict[int, Connection] = {}
         self._addresses: Counter[str] = Counter()
         self._members: dict[str, Member] = {}
@@ -138,10 +151,19 @@ class Lobby:
         """The ids in each room, earliest first."""
         return {name: list(room.members) for name, room in self._rooms.items()}
 
-    def connect(self, connection: int, address: str, now: float, since: float | None = None) -> list[Action]:
-        """A socket opened, from `address`; its handshake began at `since` (default: now)."""
+    def open(self, now: float) -> None:
+        """The server starts: for a while joins are not counted, as everybody comes back at once."""
+        self._places.started = now
+
+    def connect(
+        self, connection: int, address: str, now: float, since: float | None = None, *, exempt: bool = False
+    ) -> list[Action]:
+        """A socket opened, from `address`; its handshake began at `since` (default: now).
+
+        An `exempt` one is not held to the limits on places, joins and tokens of an address.
+        """
         made_up = self._make_id()
-        client = Connection(connection, address, made_up, Gate(self.limits, now))
+        client = Connection(connection, address, made_up, Gate(self.limits, now), exempt)
         self._connections[connection] = client
         self._addresses[address] += 1
         if len(self._connections) > self.limits.connections:
@@ -189,7 +211,9 @@ class Lobby:
         member.connection = None
         self._away.set(member.id, now + self.limits.grace)
         room = self._rooms[member.room]
-        return self._after(room, room.away(now))
+        actions = self._after(room, room.away(now))
+        given_up = self._places.keep(member.id, client.charged)
+        return actions if given_up is None else actions + self._leave([self._members[given_up]], now)
 
     def due(self) -> float | None:
         """When :meth:`tick` has something to do next."""
@@ -256,15 +280,18 @@ class Lobby:
     def _join(self, client: Connection, message: JoinRoom, now: float) -> list[Action]:
         if self._closing:
             return self._refuse(client, "closing", "the server is shutting down", now)
-        if self._token is not None and not hmac.compare_digest(self._token, _digest(message.token) or b""):
-            text = "the token is missing or wrong"
-            return self._expel(client, "bad-token", text, POLICY, fatal=True)
         id_ = client.id if message.secret is None else peer_id(bytes.fromhex(message.secret))
         known = self._members.get(id_)
+        if self._token is not None:
+            refusal = self._check_token(self._token, client, id_, message.token, now)
+            if refusal is not None:
+                return refusal
         stays = known is not None and known.room == message.room
         room = self._rooms.get(message.room)
         if not stays and room is not None and len(room.members) >= self.limits.room:
             return self._refuse(client, "room-full", self.limits.text("room-full"), now)
+        if wait := self._places.join(id_, client.charged, now, known=known is not None):
+            return self._refuse(client, "join-rate", self.limits.text("join-rate"), now, retry_after=wait)
 
         actions: list[Action] = []
         if client.member is not None and client.member is not known:
@@ -279,6 +306,24 @@ class Lobby:
         if known is not None and stays:
             return actions + self._return(client, known, message.metadata, now)
         return actions + self._enter(client, message, now)
+
+    def _check_token(
+        self, right: bytes, client: Connection, id_: str, token: str | None, now: float
+    ) -> list[Action] | None:
+        """The refusal of a join whose token is missing or wrong, or not looked at yet; None when it is right.
+
+        Whoever was in a room a short while ago showed the token then, and need not wait for the wrong tokens
+        of others at its address. A missing token is no guess at it.
+        """
+        returns = id_ in self._members or self._places.returns(id_, now)
+        if not returns and (wait := self._places.wait(client.charged, now)):
+            text = f"wrong tokens came from this address: wait {wait:.1f} s"
+            return self._refuse(client, "token-wait", text, now, retry_after=wait)
+        if hmac.compare_digest(right, _digest(token) or b""):
+            return None
+        if token is not None:
+            self._places.wrong(client.charged, now)
+        return self._expel(client, "bad-token", "the token is missing or wrong", POLICY, fatal=True)
 
     def _enter(self, client: Connection, message: JoinRoom, now: float) -> list[Action]:
         """Into a room as somebody new there."""
@@ -302,6 +347,7 @@ class Lobby:
         client.member, member.connection, member.metadata = member, client.number, metadata
         member.lasting = client.lasting
         self._away.take_back(member.id)
+        self._places.release(member.id)
         room = self._rooms[member.room]
         return self._after(room, room.back(member, self._credentials(client, now), now, changed=changed))
 
@@ -317,6 +363,8 @@ class Lobby:
         for member in members:
             del self._members[member.id]
             self._away.take_back(member.id)
+            self._places.release(member.id)
+            self._places.left(member.id, now)
             client = self._connections.get(member.connection) if member.connection is not None else None
             if client is not None:
                 client.member = None
@@ -353,13 +401,17 @@ class Lobby:
 
     # --- refusals -----------------------------------------------------------------------------
 
-    def _refuse(self, client: Connection, code: str, text: str, now: float) -> list[Action]:
+    def _refuse(
+        self, client: Connection, code: str, text: str, now: float, *, retry_after: float | None = None
+    ) -> list[Action]:
         """Say no, at most once a second and code; disconnect whom that does not impress."""
         self.counts.refused[code] += 1
         tell, too_long = client.gate.refused(code, now)
         if too_long and code in LIMITED:
             return self._goodbye(client, ErrorMessage(code=code, message=text), POLICY)
-        return [Send((client.number,), ErrorMessage(code=code, message=text))] if tell else []
+        hint = UNSET if retry_after is None else retry_after
+        error = ErrorMessage(code=code, message=text, retry_after=hint)
+        return [Send((client.number,), error)] if tell else []
 
     def _expel(
         self, client: Connection, code: str, text: str, close_code: int, *, fatal: bool = False

@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 import socket
 from collections.abc import Sequence
 
+import ifaddr
+
 from chronoflux.errors import UsageError, shorten
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_LOCAL_ORIGIN = re.compile(r"null|https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s@?#]+", re.IGNORECASE)
-
-
-def is_local_origin(origin: str) -> bool:
-    """Whether a browser's ``Origin`` is ``null`` or a page served by this machine to itself."""
-    return _LOCAL_ORIGIN.fullmatch(origin) is not None
-
-
-def check_origin(origin: str) -> str:
-    """A web origin as browsers send it, in lower case: a scheme, a host, perhaps a port.
-
-    Raises
-    ------
-    UsageError
-        When it is none, since it could never match.
-    """
-    if _ORIGIN.fullmatch(origin) is None:
-        raise UsageError(
-            f"origin {shorten(origin)} is none: give one as browsers send it, https://example.org"
-        )
-    return origin.lower()
+def is_address(host: str) -> bool:
+    """Whether `host` is an IP address and not a name."""
+    return _parse(host) is not None
 
 
 def is_loopback(host: str) -> bool:
@@ -56,16 +39,40 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def lan_address(*, ipv6: bool = False) -> str | None:
-    """This machine's address on the network it would send over; None without a network. Sends nothing."""
+def lan_addresses(*, ipv6: bool = False) -> list[str]:
+    """This machine's addresses that others may reach, likeliest first; empty without a network.
+
+    First is the one it would itself send from, where there is a default route. Then those of its interfaces,
+    link-local IPv4 last; link-local IPv6 is left out, as each machine needs a zone of its own in it. Sends
+    nothing.
+    """
+    found = [_sending_address(ipv6=ipv6), *_interface_addresses(ipv6=ipv6)]
+    kept = [address for address in found if address is not None and not address.is_loopback]
+    if ipv6:
+        kept = [address for address in kept if not address.is_link_local]
+    # the sort is stable: the order is as found otherwise
+    return list(dict.fromkeys(str(address) for address in sorted(kept, key=lambda a: a.is_link_local)))
+
+
+def _sending_address(*, ipv6: bool) -> Address | None:
+    """The address this machine sends from by its default route, if it has one."""
     family, target = (socket.AF_INET6, "2001:db8::1") if ipv6 else (socket.AF_INET, "192.0.2.1")
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((target, 9))
-            address: str = probe.getsockname()[0]
+            return _parse(probe.getsockname()[0])
     except OSError:
         return None
-    return None if ipaddress.ip_address(address).is_loopback else address
+
+
+def _interface_addresses(*, ipv6: bool) -> list[Address]:
+    found = []
+    for adapter in ifaddr.get_adapters():
+        for entry in adapter.ips:
+            address = _parse(entry.ip if isinstance(entry.ip, str) else entry.ip[0])
+            if address is not None and (address.version == 6) == ipv6:
+                found.append(address)
+    return found
 
 
 def parse_networks(texts: Sequence[str]) -> list[Network]:
@@ -82,27 +89,35 @@ def parse_networks(texts: Sequence[str]) -> list[Network]:
         raise UsageError(f"{shorten(error.args[0])}: give an address or a network") from None
 
 
-def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
-    """Whom a connection from `peer` counts for: an IPv4 address or an IPv6 /64 network.
+def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> Address | None:
+    """The address of the client that connected from `peer`; None when that is none.
 
     Behind a `trusted` proxy it is the last address in the ``X-Forwarded-For`` headers (`forwarded`)
     that is not a trusted proxy's itself: those before it are anybody's word.
     """
     chain = [part.strip() for header in forwarded for part in header.split(",")]
     address = _parse(peer)
-    while chain and address is not None and any(address in network for network in trusted):
+    while chain and address is not None and is_within(address, trusted):
         before = _parse(chain.pop())
         if before is None:
             break
         address = before
-    if address is None:
-        return peer
+    return address
+
+
+def counted_as(address: Address | None) -> str:
+    """What a client is counted under: its IPv4 address, or its IPv6 /64 network, which is one customer's."""
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
+    return "" if address is None else str(address)
 
 
-def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def is_within(address: Address | None, networks: Sequence[Network]) -> bool:
+    """Whether one of the networks contains the address."""
+    return address is not None and any(address in network for network in networks)
+
+
+def _parse(text: str) -> Address | None:
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

@@ -71,6 +71,7 @@ Payload = dict[str, Any]
 Joined = Annotated[int, Meta(ge=0, le=2**53)]
 MAX_KNOWN = 9
 """Members remembered in one `join-room` at most: the eight earliest and the sender."""
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 MAX_WHO = 64
 """Ids in one `who` message at most."""
 MAX_HOPS = 256
@@ -374,11 +375,15 @@ class IceServers(Message, frozen=True, tag="ice-servers"):
 
 
 class ErrorMessage(Message, frozen=True, tag="error"):
-    """The server refused something; after a ``fatal`` one trying again cannot help. Ours."""
+    """The server refused something; after a ``fatal`` one trying again cannot help. Ours.
+
+    ``retry_after`` is in how many seconds it may help.
+    """
 
     code: Name
     message: str = ""
     fatal: bool = False
+    retry_after: Seconds | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "message", clean(self.message))

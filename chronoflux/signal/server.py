@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
+from socket import gethostname
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -22,11 +23,12 @@ from websockets.http11 import Request, Response
 
 from chronoflux.errors import SignalingError, UsageError
 from chronoflux.signal import network
+from chronoflux.signal.access import Access
 from chronoflux.signal.door import Door
 from chronoflux.signal.limits import Limits
 from chronoflux.signal.lobby import Action, Lobby
 from chronoflux.signal.member import Send
-from chronoflux.signal.protocol import Telemetry, clean, encode_bytes, kind_of
+from chronoflux.signal.protocol import Telemetry, encode_bytes, kind_of
 from chronoflux.signal.session import CLOSING, Outbox, Session, text_frame
 from chronoflux.signal.socket import Socket
 from chronoflux.signal.topology import Topology
@@ -51,10 +53,12 @@ CUT_FACTOR = 4
 class SignalServer:
     """A signaling server in the running event loop: ``async with SignalServer() as server: …``.
 
-    Port 0 takes any free one. Without a `token` everybody may join. Pages of other `origins` than this
-    machine's are refused. `tls` makes it ``wss``, `turn` hands out TURN credentials, `topology` says who is
-    linked with whom, and behind `trusted_proxies` (addresses or networks) clients are told apart by their
-    forwarded address.
+    Port 0 takes any free one. Without a `token` everybody may join. Web pages of other sites are refused
+    unless they are among `origins`; `host_names` are further names under which browsers reach this server
+    (see :class:`~chronoflux.signal.access.Access`). `tls` makes it ``wss``, `turn` hands out TURN
+    credentials, `topology` says who is linked with whom. Behind `trusted_proxies` (addresses or networks)
+    clients are told apart by their forwarded address. The limits on places, joins and tokens of an address
+    do not hold for `exempt` addresses or networks.
 
     Raises
     ------
@@ -75,6 +79,8 @@ class SignalServer:
         turn: Turn | None = None,
         topology: Topology | None = None,
         trusted_proxies: Sequence[str] = (),
+        host_names: Sequence[str] = (),
+        exempt: Sequence[str] = (),
         limits: Limits | None = None,
     ) -> None:
         if token is not None and not (token.strip() and token.isprintable() and len(token) <= 1024):
@@ -89,8 +95,13 @@ class SignalServer:
         self.sent_bytes: Counter[str] = Counter()
         self._dropped = 0
         self.lag = 0.0
-        self._tls, self._origins = tls, frozenset(map(network.check_origin, origins))
+        self._tls = tls
+        named = [] if network.is_wildcard(host) or network.is_address(host) else [host]
+        self._access = Access(
+            origins=origins, host_names=[*host_names, *named], own_name=gethostname(), tls=tls is not None
+        )
         self._trusted = network.parse_networks(trusted_proxies)
+        self._exempt = network.parse_networks(exempt)
         self.door: Door[ServerConnection] = Door(self.limits.connections, self.limits.per_address)
         self._numbers = itertools.count(1)
         self._sessions: dict[int, Session] = {}
@@ -102,6 +113,7 @@ class SignalServer:
 
     async def __aenter__(self) -> Self:
         self._epoch = time.time() - asyncio.get_running_loop().time()
+        self.lobby.open(self._now())
         tls: dict[str, Any] = {}
         if self._tls is not None:
             tls = {"ssl": self._tls, "ssl_handshake_timeout": 2 * CLOSING}
@@ -177,14 +189,14 @@ class SignalServer:
         return self._url(host)
 
     @property
-    def public_url(self) -> str | None:
-        """Where other machines reach it; None when it is bound to loopback or there is no network."""
+    def public_urls(self) -> list[str]:
+        """Where other machines reach it, likeliest first; empty on loopback, or when no network is up."""
         if network.is_loopback(self.host):
-            return None
-        if network.is_wildcard(self.host):
-            address = network.lan_address(ipv6=self.host == "::")
-            return None if address is None else self._url(address)
-        return self._url(self.host)
+            return []
+        if not network.is_wildcard(self.host):
+            return [self._url(self.host)]
+        versions = {"0.0.0.0": (False,), "::": (True,)}.get(self.host, (False, True))
+        return [self._url(address) for ipv6 in versions for address in network.lan_addresses(ipv6=ipv6)]
 
     @property
     def waiting(self) -> list[tuple[int, int]]:
@@ -200,7 +212,7 @@ class SignalServer:
 
     def knock(self, socket: Socket) -> None:
         """A socket was accepted; its handshake comes now. With too many under way the oldest is cut."""
-        goes = self.door.enter(socket, self._address(socket))
+        goes = self.door.enter(socket, network.counted_as(self._client(socket)))
         if goes is not None:
             self.lobby.counts.refused["half-open"] += 1
             goes.transport.abort()
@@ -215,7 +227,9 @@ class SignalServer:
         in_order = False
         try:
             since = self._epoch + cast(Socket, socket).since
-            self._act(self.lobby.connect(number, self._address(socket), self._now(), since))
+            client = self._client(socket)
+            address, exempt = network.counted_as(client), network.is_within(client, self._exempt)
+            self._act(self.lobby.connect(number, address, self._now(), since, exempt=exempt))
             in_order = await self._read(number, socket)
         finally:
             del self._sessions[number]
@@ -278,8 +292,16 @@ class SignalServer:
 
     def _http(self, socket: ServerConnection, request: Request) -> Response | None:
         """Answer plain HTTP; None lets a WebSocket handshake go on."""
-        if "Upgrade" in request.headers:
-            return self._check_origin(socket, request)
+        websocket = "Upgrade" in request.headers
+        if refused := self._access.refusal(
+            hosts=request.headers.get_all("Host"),
+            origins=request.headers.get_all("Origin"),
+            websocket=websocket,
+        ):
+            self.lobby.counts.refused[refused.code] += 1
+            return socket.respond(HTTPStatus.FORBIDDEN, refused.text + "\n")
+        if websocket:
+            return None
         if request.method not in ("GET", "HEAD"):
             return socket.respond(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET.\n")
         path = request.path.partition("?")[0]
@@ -299,14 +321,6 @@ class SignalServer:
             response.body = b""
         return response
 
-    def _check_origin(self, socket: ServerConnection, request: Request) -> Response | None:
-        for origin in request.headers.get_all("Origin"):
-            if not network.is_local_origin(origin) and origin.lower() not in self._origins:
-                self.lobby.counts.refused["origin"] += 1
-                text = f"Pages of {clean(origin)} are not let in; start the server with --origin.\n"
-                return socket.respond(HTTPStatus.FORBIDDEN, text)
-        return None
-
     def health(self) -> dict[str, object]:
         """What ``/healthz`` says."""
         return {
@@ -320,7 +334,7 @@ class SignalServer:
     def _about(self) -> str:
         return (
             f"ChronoFlux signaling server {VERSION}.\n"
-            f'Join from a notebook: await cf.join("room1", server="{self.public_url or self.url}")\n'
+            f'Join from a notebook: await cf.join("room1", server="{[*self.public_urls, self.url][0]}")\n'
             "Health: /healthz  Metrics: /metrics\n"
         )
 
@@ -334,7 +348,7 @@ class SignalServer:
         scheme = "ws" if self._tls is None else "wss"
         return f"{scheme}://{network.in_url(host)}:{self.port}"
 
-    def _address(self, socket: ServerConnection) -> str:
+    def _client(self, socket: ServerConnection) -> network.Address | None:
         remote = socket.remote_address
         # Before its handshake a socket has no request, and behind a proxy no address but the proxy's.
         forwarded = socket.request.headers.get_all("X-Forwarded-For") if socket.request else []

@@ -1,0 +1,121 @@
+"""`Access`: which web pages may use the server, by the ``Origin`` and ``Host`` of a request. No I/O."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from chronoflux.errors import UsageError, shorten
+from chronoflux.signal.checks import clean
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+_ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[^/\s@?#:\[\]]+)(:(?P<port>\d{1,5}))?"
+)
+_HOST = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^/\s@?#:\[\],]+)(:(?P<port>\d{0,5}))?")
+_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
+
+
+class Refusal(NamedTuple):
+    """Why a request is refused: a short code for the counts, and words for a person."""
+
+    code: str
+    text: str
+
+
+class Access:
+    """Which web pages may use the server.
+
+    A page of another site must not: its script would act in the name of whoever looks at it. So the
+    ``Origin`` that a browser sends with a WebSocket must be this server's own, a page on this machine's
+    loopback, or one of `origins` (``null``, which every sandboxed frame has, only when it is among them).
+
+    DNS rebinding would get around that: a page's own name is made to point to this server, so that the page
+    and the server have one origin. Then the ``Host`` of the request is still the page's name. It must be an
+    address, ``localhost``, the machine's own name `own_name` (alone, or with ``.local``), or one of
+    `host_names`. A WebSocket without ``Origin`` is not from a browser, and its ``Host`` may be any.
+
+    Raises
+    ------
+    UsageError
+        When an origin or a host name could never match.
+    """
+
+    def __init__(
+        self, *, origins: Sequence[str], host_names: Sequence[str], own_name: str, tls: bool
+    ) -> None:
+        self._origins = frozenset(map(_checked_origin, origins))
+        own = own_name.rstrip(".").lower()
+        short = own.partition(".")[0]
+        own_names = {own, short, f"{short}.local"} if short else set()
+        self._hosts = frozenset(("localhost", *own_names, *map(_checked_name, host_names)))
+        self._schemes = ("https",) if tls else ("http", "https")  # a proxy before us may end TLS
+
+    def refusal(self, *, hosts: Sequence[str], origins: Sequence[str], websocket: bool) -> Refusal | None:
+        """Why a request with these ``Host`` and ``Origin`` headers is refused, or None."""
+        if websocket and not origins:
+            return None
+        for host in hosts or ("",):
+            if not self._is_own(host):
+                text = f"{clean(host) or 'no host'} is not known as a name of this server"
+                return Refusal("host", f"{text}; start it with --host-name.")
+        for origin in origins if websocket else ():
+            if not self._is_welcome(origin.lower(), hosts[0]):
+                text = f"Pages of {clean(origin)} are not let in"
+                return Refusal("origin", f"{text}; start the server with --origin.")
+        return None
+
+    def _is_own(self, host: str) -> bool:
+        """Whether a ``Host`` names this server in a way that no stranger's page can choose."""
+        found = _HOST.fullmatch(host.lower())
+        return found is not None and (_is_address(found["host"]) or found["host"].rstrip(".") in self._hosts)
+
+    def _is_welcome(self, origin: str, host: str) -> bool:
+        if origin in self._origins:
+            return True
+        found = _ORIGIN.fullmatch(origin)
+        if found is None or found["scheme"] not in ("http", "https"):
+            return False
+        if found["host"] in LOOPBACK_NAMES:
+            return True
+        # Our own page has the origin that it was fetched from: the very host and port of this request.
+        asked = _HOST.fullmatch(host.lower())
+        default = DEFAULT_PORTS[found["scheme"]]
+        return (
+            asked is not None
+            and found["scheme"] in self._schemes
+            and (asked["host"], asked["port"] or default) == (found["host"], found["port"] or default)
+        )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _checked_origin(origin: str) -> str:
+    """An origin as browsers send it, in lower case: ``null``, or a scheme, a host, perhaps a port."""
+    if origin.lower() == "null":
+        return "null"
+    found = _ORIGIN.fullmatch(origin.lower())
+    if found is None:
+        raise UsageError(
+            f"origin {shorten(origin)} is none: give one as browsers send it, https://example.org"
+        )
+    default = found["port"] is not None and found["port"] == DEFAULT_PORTS.get(found["scheme"])
+    return f"{found['scheme']}://{found['host']}" if default else found[0]  # browsers leave out the default
+
+
+def _checked_name(name: str) -> str:
+    if _NAME.fullmatch(name.rstrip(".").lower()) is None:
+        raise UsageError(
+            f"host name {shorten(name)} is none: give it without scheme and port, lab.example.org"
+        )
+    return name.rstrip(".").lower()
