@@ -15,9 +15,10 @@ import ifaddr
 import pytest
 from aioice.ice import StunProtocol
 
-from chronoflux.mesh import addresses, candidates
+from chronoflux.mesh import candidates
 from chronoflux.mesh import link as link_module
 from chronoflux.mesh.candidates import TOLD, TRIED, Allowance
+from chronoflux.signal import addresses
 from tests.support import until
 from tests.test_mesh_link import End
 

@@ -572,7 +572,7 @@ class Model:
     """A lobby beside a simple truth: which id is where, by which connection, and until when."""
 
     def __init__(self) -> None:
-        self.hall = Hall(room=3, join=1e6, messages=1e6, bytes=1e9)
+        self.hall = Hall(room=3, join=1e6, joins_at_once=1e6, messages=1e6, bytes=1e9)
         self.people: dict[int, Person] = {}
         self.truth: dict[str, Truth] = {}
 

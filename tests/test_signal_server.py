@@ -24,13 +24,13 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chronoflux.errors import SignalingError, UsageError
+from chronoflux.signal.addresses import best
 from chronoflux.signal.door import Door
 from chronoflux.signal.limits import Limits
 from chronoflux.signal.network import (
     client_address,
     counted_as,
     is_loopback,
-    lan_addresses,
     parse_networks,
 )
 from chronoflux.signal.server import SignalServer
@@ -246,7 +246,7 @@ def test_addresses_are_told_apart() -> None:
     ]
     with pytest.raises(UsageError, match="nonsense"):
         parse_networks(["nonsense"])
-    for address in lan_addresses():
+    for address in best(use_ipv6=False):
         with socket.socket() as own:
             own.bind((address, 0))
 
@@ -446,7 +446,7 @@ async def test_the_command_says_what_it_is_and_ends_in_order(how: signal.Signals
         assert process.communicate()[1] == ""
 
 
-@pytest.mark.skipif(not lan_addresses(), reason="no network is up")
+@pytest.mark.skipif(not best(use_ipv6=False), reason="no network is up")
 @pytest.mark.parametrize("with_token", [False, True])
 def test_opened_to_a_network_the_command_prints_the_address(tmp_path: Path, with_token: bool) -> None:
     """Bound to all interfaces it prints the line with this machine's LAN address, never the token, and warns
@@ -456,7 +456,7 @@ def test_opened_to_a_network_the_command_prints_the_address(tmp_path: Path, with
     with command("--host", "0.0.0.0", *arguments, lines=2) as (process, said):
         token = ', token="…"' if with_token else ""
         assert re.search(
-            rf'await cf\.join\("room1", server="ws://{lan_addresses()[0]}:\d+"{token}\)', said
+            rf'await cf\.join\("room1", server="ws://{best(use_ipv6=False)[0]}:\d+"{token}\)', said
         ), said
         process.terminate()
         _, err = process.communicate()

@@ -20,7 +20,7 @@ from aioice.mdns import is_mdns_hostname
 from aiortc import RTCIceCandidate
 from aiortc.sdp import candidate_from_sdp
 
-from chronoflux.mesh.addresses import usable
+from chronoflux.signal.addresses import usable
 
 log = logging.getLogger(__name__)
 

@@ -26,11 +26,12 @@ from aiortc import (
 )
 
 from chronoflux.errors import LinkError
-from chronoflux.mesh import addresses, candidates, reassembly
+from chronoflux.mesh import candidates, reassembly
 from chronoflux.mesh.candidates import Allowance
 from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.messages import RT_CHANNEL
 from chronoflux.mesh.strays import keep_quiet
+from chronoflux.signal import addresses
 from chronoflux.signal.limits import Bucket
 
 log = logging.getLogger(__name__)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 from collections.abc import Sequence
-
-import ifaddr
 
 from chronoflux.errors import UsageError, shorten
 
@@ -37,42 +34,6 @@ def is_wildcard(host: str) -> bool:
 def in_url(host: str) -> str:
     """`host` as it is written in a URL."""
     return f"[{host}]" if ":" in host else host
-
-
-def lan_addresses(*, ipv6: bool = False) -> list[str]:
-    """This machine's addresses that others may reach, likeliest first; empty without a network.
-
-    First is the one it would itself send from, where there is a default route. Then those of its interfaces,
-    link-local IPv4 last; link-local IPv6 is left out, as each machine needs a zone of its own in it. Sends
-    nothing.
-    """
-    found = [_sending_address(ipv6=ipv6), *_interface_addresses(ipv6=ipv6)]
-    kept = [address for address in found if address is not None and not address.is_loopback]
-    if ipv6:
-        kept = [address for address in kept if not address.is_link_local]
-    # the sort is stable: the order is as found otherwise
-    return list(dict.fromkeys(str(address) for address in sorted(kept, key=lambda a: a.is_link_local)))
-
-
-def _sending_address(*, ipv6: bool) -> Address | None:
-    """The address this machine sends from by its default route, if it has one."""
-    family, target = (socket.AF_INET6, "2001:db8::1") if ipv6 else (socket.AF_INET, "192.0.2.1")
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((target, 9))
-            return _parse(probe.getsockname()[0])
-    except OSError:
-        return None
-
-
-def _interface_addresses(*, ipv6: bool) -> list[Address]:
-    found = []
-    for adapter in ifaddr.get_adapters():
-        for entry in adapter.ips:
-            address = _parse(entry.ip if isinstance(entry.ip, str) else entry.ip[0])
-            if address is not None and (address.version == 6) == ipv6:
-                found.append(address)
-    return found
 
 
 def parse_networks(texts: Sequence[str]) -> list[Network]:

@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from chronoflux.errors import SignalingError, UsageError
-from chronoflux.signal import network
+from chronoflux.signal import addresses, network
 from chronoflux.signal.access import Access
 from chronoflux.signal.door import Door
 from chronoflux.signal.limits import Limits
@@ -195,8 +195,8 @@ class SignalServer:
             return []
         if not network.is_wildcard(self.host):
             return [self._url(self.host)]
-        versions = {"0.0.0.0": (False,), "::": (True,)}.get(self.host, (False, True))
-        return [self._url(address) for ipv6 in versions for address in network.lan_addresses(ipv6=ipv6)]
+        found = addresses.best(use_ipv4=self.host != "::", use_ipv6=self.host != "0.0.0.0")
+        return [self._url(address) for address in found]
 
     @property
     def waiting(self) -> list[tuple[int, int]]:

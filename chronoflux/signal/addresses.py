@@ -7,13 +7,12 @@ costs a socket, and each peer tries only a few.
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import ifaddr
-
-from chronoflux.signal.network import lan_address
 
 MOST_ADDRESSES = 16
 """Addresses offered; a link has a socket for each."""
@@ -42,6 +41,21 @@ def best(use_ipv4: bool = True, use_ipv6: bool = True) -> list[str]:
             seen[version] += 1
             found.append((rank, address))
     return [address for _, address in sorted(found, key=lambda pair: pair[0])][:MOST_ADDRESSES]
+
+
+def lan_address(*, ipv6: bool = False) -> str | None:
+    """The address from which this machine would send to another network; None without a default route.
+
+    Sends nothing.
+    """
+    family, target = (socket.AF_INET6, "2001:db8::1") if ipv6 else (socket.AF_INET, "192.0.2.1")
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((target, 9))
+            address: str = probe.getsockname()[0]
+    except OSError:
+        return None
+    return address
 
 
 def usable(address: str) -> bool:
