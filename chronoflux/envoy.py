@@ -133,6 +133,8 @@ class Envoy:
             log.debug("%s: an intent was refused: there are %d live pulses", self._node_id, LIVE_PULSES)
             return
         self.received += 1
+        if self.runner.params.boundary == "torus":
+            event = replace(event, data=event.kind.wrapped(event.data, self.world))
         self._apply(event, own=False)
 
     def on_field(self, peer: str, field: Field) -> None:

@@ -14,6 +14,7 @@ from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.messages import Field
 from chronoflux.mesh.peer import Peer
 from chronoflux.model.events import EVENTS
+from chronoflux.model.params import Boundary, Params
 
 
 class FakeRunner:
@@ -21,6 +22,7 @@ class FakeRunner:
 
     def __init__(self) -> None:
         self.fired: list[tuple[Event, bool]] = []
+        self.params = Params()
 
     def fire(self, event: Event, *, own: bool) -> None:
         self.fired.append((event, own))
@@ -55,6 +57,18 @@ def test_live_pulses_are_bounded(envoy: Envoy) -> None:
     envoy.on_event(Event(EVENTS["pacemaker_flip"], {}, "flip", "p", time.time() * 1000))
     assert envoy.received == len(envoy.runner.fired) == 300 + LIVE_PULSES + 1  # type: ignore[attr-defined]
     assert not any(own for _, own in envoy.runner.fired)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("boundary", "x", "y"), [("torus", 566.0, 590.0), ("plane", 1366.0, -10.0)])
+def test_a_pulse_beyond_the_world_is_wrapped_on_a_torus(
+    envoy: Envoy, boundary: Boundary, x: float, y: float
+) -> None:
+    """A position beyond this node's world is brought into it on a torus, and kept on the plane."""
+    envoy.runner.params = Params(boundary=boundary)  # type: ignore[misc]
+    data = {"x": 1366.0, "y": -10.0, "E": 0.3, "sigma": 80.0}
+    envoy.on_event(Event(EVENTS["intent"], data, "key", "p", time.time() * 1000))
+    [(event, _)] = envoy.runner.fired  # type: ignore[attr-defined]
+    assert event.data == data | {"x": x, "y": y}
 
 
 def test_the_order_of_the_mesh_is_weighted_by_size(envoy: Envoy) -> None:

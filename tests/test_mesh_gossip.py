@@ -86,6 +86,37 @@ def test_what_an_old_client_did_once_comes_late_on_another_way_and_is_not_new() 
     assert not gossip.accept(event("pacemaker_flip", key=key, at=NOW + 30), NOW + 5_000)
 
 
+@given(st.permutations(range(5)))
+def test_a_gate_of_an_old_client_counts_once_on_all_ways(order: list[int]) -> None:
+    """An old client's lion gate is heard once from itself; others tell of it by their state, at the times at
+    which they heard it, and the client by its own, without a time. In any order it is one event; the client's
+    next press, half a minute later, is another."""
+    gate = EVENTS["lion_gate"]
+    pressed = old_id("old", gate, {"on": True})
+
+    def told(at: float) -> Event:
+        return event("lion_gate", key=f"state:old:{at:.3f}", at=at, origin="old")
+
+    ways = [event("lion_gate", key=pressed, at=NOW, origin="old")]
+    ways += [told(NOW + 3), told(NOW - 8), told(NOW + 1_500), told(0.0)]
+    gossip = Gossip()
+    assert sum(gossip.accept(ways[index], NOW + 2_000, lasting=True) for index in order) == 1
+    assert sum(gossip.accept(ways[index], NOW + 2_000, lasting=True) for index in order) == 0
+    off = event("lion_gate", at=NOW + 20_000, on=False)
+    assert gossip.accept(off, NOW + 20_000)
+    later = event("lion_gate", key=pressed, at=NOW + 30_000, origin="old")
+    assert gossip.accept(later, NOW + 30_000)
+    assert not gossip.accept(told(NOW + 30_040), NOW + 31_000, lasting=True)
+
+
+def test_a_pulse_that_others_tell_of_late_is_not_a_new_one() -> None:
+    """An old client's intent, told by a node that heard it seconds later, is the one that is known."""
+    gossip = Gossip()
+    key = old_id("old", EVENTS["intent"], {"x": 1.5})
+    assert gossip.accept(event(key=key, origin="old"), NOW)
+    assert not gossip.accept(event(key=key, origin="old", at=NOW + 1_800), NOW + 1_900, told=True)
+
+
 def test_memory_is_bounded() -> None:
     """However many ids come, only the latest are remembered."""
     gossip = Gossip()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chronoflux.errors import ProtocolError
+from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
 from chronoflux.mesh.gossip import Event, Gossip, new_id
 from chronoflux.mesh.intake import Intake
@@ -147,6 +147,38 @@ def test_an_old_clients_event_is_passed_on_with_an_id_and_once() -> None:
     room.deliver(random.Random(1))
     assert {len(member.applied) for member in room.members.values()} == {1}
     assert {event.origin for member in room.members.values() for event in member.applied} == {"old"}
+
+
+@pytest.mark.parametrize("world", [(800.0, 600.0), (60.0, 40.0)])
+def test_the_pixels_of_an_old_clients_window_are_taken_as_they_are(world: World) -> None:
+    """Thirty intents from all over a window of 1366 × 768, and others further away, are let in with their
+    positions as they are; a width greater than this world becomes the world's. Not finite is refused."""
+    room = Room(Topology("full").links(["a", "b"]))
+    member = room.members["a"]
+    member.world, old = world, Peer("old")
+    places = [(1366 * n / 29, 768 * n / 29) for n in range(30)] + [(-1e6, 1e6), (1e6, -0.5)]
+    for x, y in places:
+        said = {"type": "intent", "intent": {"x": x, "y": y, "E": 0.35, "sigma": 80}}
+        member.intake.take(old, messages.parse(said))
+    assert [(event.data["x"], event.data["y"]) for event in member.applied] == places
+    assert {event.data["sigma"] for event in member.applied} == {min(80.0, world[0])}
+    with pytest.raises(ParameterError, match="intent"):
+        member.intake.take(old, messages.parse({"type": "intent", "intent": {"x": 1e7, "y": 1.0}}))
+
+
+def test_in_a_partial_mesh_old_events_are_known_whatever_the_world() -> None:
+    """Nodes of different worlds that both heard an old client know its event by the same id."""
+    room = Room(Topology("ring").links([f"n{n}" for n in range(6)]))
+    for n, member in enumerate(room.members.values()):
+        member.world = (800.0 + 10 * n, 600.0)
+        for neighbour in room.links[member.id]:
+            member.peers[neighbour].world = (800.0 + 10 * int(neighbour[1:]), 600.0)
+    for name in ("n0", "n3"):
+        room.members[name].intake.take(
+            Peer("old"), messages.parse({"type": "intent", "intent": {"x": 1300.0, "y": 2.0}})
+        )
+    room.deliver(random.Random(1))
+    assert {len(member.applied) for member in room.members.values()} == {1}
 
 
 def test_events_of_unknown_kinds_are_passed_on_as_they_are() -> None:

@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from chronoflux.errors import ParameterError
 from chronoflux.model.events import EVENTS, Registry
+from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.model.swarm import Pulse, Swarm
 
@@ -119,6 +120,44 @@ def test_scale():
     """Positions scale with the sides, lengths with their mean, strengths not at all."""
     scaled = EVENTS["intent"].scale({"x": 400, "y": 300, "E": 0.3, "sigma": 80}, WORLD, (1600, 300))
     assert scaled == pytest.approx({"x": 800, "y": 150, "E": 0.3, "sigma": 80})
+
+
+@given(
+    st.floats(-1e6, 1e6),
+    st.floats(-1e6, 1e6),
+    st.sampled_from([None, (800.0, 600.0), (1600.0, 300.0), (60.0, 40.0)]),
+)
+def test_any_position_up_to_a_million_px_is_taken_from_others(x, y, source):
+    """Whatever its world, a position another node gives is finite and inside this one once it is wrapped;
+    inside its own world it stays where it is, scaled."""
+    kind = EVENTS["intent"]
+    data = kind.check({"x": x, "y": y, "sigma": 30.0}, source, beyond=True)
+    scaled = kind.scale(data, source or WORLD, WORLD)
+    wrapped = kind.wrapped(scaled, WORLD)
+    assert 0 <= wrapped["x"] <= WORLD[0]
+    assert 0 <= wrapped["y"] <= WORLD[1]
+    if source and 0 <= x <= source[0] and 0 <= y <= source[1]:
+        assert (
+            wrapped == scaled == pytest.approx(scaled | {"x": x * 800 / source[0], "y": y * 600 / source[1]})
+        )
+    assert (wrapped["x"] - scaled["x"]) % 800 == pytest.approx(0) or x < 0  # −1e-20 comes to 800
+    assert 1 <= wrapped["sigma"] <= 800
+
+
+@pytest.mark.parametrize("x", [1e6 + 1, -1e6 - 1, math.inf, -math.inf, math.nan])
+def test_further_away_is_nowhere(x):
+    """Beyond a million px, or not finite, it is refused from whatever world it comes."""
+    for source in (None, WORLD):
+        with pytest.raises(ParameterError, match="intent"):
+            EVENTS["intent"].check({"x": x, "y": 1.0}, source, beyond=True)
+
+
+def test_on_the_plane_a_pulse_may_lie_outside():
+    """A pulse beyond the world's rim reaches into it on the plane, as in the first ChronoFlux."""
+    sim = Simulation(Params(boundary="plane"), seed=1)
+    sim.intent(x=850.0, y=-20.0)
+    sim.advance()
+    assert [(pulse.x, pulse.y) for pulse in sim.snapshot().pulses] == [(850.0, -20.0)]
 
 
 @pytest.fixture

@@ -177,7 +177,7 @@ def of_room(frame: pd.DataFrame, room: str | None) -> pd.DataFrame:
     if not of_it["node"].hasnans:
         return of_it
     # Records without a node are their file's: those of two files are not one node's.
-    return of_it.assign(node=of_it["node"].fillna(of_it["run"] if "run" in of_it else "unnamed"))
+    return of_it.assign(node=of_it["node"].fillna(of_it.get("run", "unnamed")))
 
 
 def telemetry_of(frame: pd.DataFrame, column: str, room: str | None) -> pd.DataFrame:

@@ -19,6 +19,9 @@ FUTURE, PAST = 2_000.0, 90_000.0  # ms, how far an event's `at` may lie from now
 RESEND = 60_000.0  # ms, own events younger than this are sent again on a new path
 SEEN = 10_000  # ids remembered
 OLD_REPEAT = 1_000.0  # ms within which equal events of an old client are one
+OLD, TOLD = "old:", "state:"
+"""Ids begin so that are made up here: of an old client's events, and of what a peer's state tells of."""
+LATER = 10_000.0  # ms that the same event of an old client may be heard later here than by another node
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def new_id() -> str:
 def old_id(peer: str, kind: EventKind, data: Mapping[str, Any]) -> str:
     """The id of an event whose sender gives none: by sender and content."""
     content = msgspec.json.encode([kind.name, data], order="deterministic")
-    return f"old:{peer[:32]}:{hashlib.sha256(content).hexdigest()[:16]}"
+    return f"{OLD}{peer[:32]}:{hashlib.sha256(content).hexdigest()[:16]}"
 
 
 class Gossip:
@@ -68,23 +71,27 @@ class Gossip:
 
     def seen(self, key: str) -> bool:
         """Whether an event of this id was heard already (an old client's may come again)."""
-        return key in self._seen and not key.startswith("old:")
+        return key in self._seen and not key.startswith(OLD)
 
-    def accept(self, event: Event, now: float, *, lasting: bool = False) -> bool:
+    def accept(self, event: Event, now: float, *, lasting: bool = False, told: bool = False) -> bool:
         """Whether a remote event is to be applied: heard for the first time and not overtaken.
 
-        `lasting` says that it was told as the state of the room: then it may be older than 90 s.
+        `lasting` says that it was told as the state of the room: then it may be older than 90 s. `told` says
+        that another node tells of it: then an old client did not do the same thing again.
 
         Raises
         ------
         ProtocolError
             When its time is too far from `now`.
         """
-        return self.news(event.kind.wire, event.id, event.at, now, lasting=lasting) and self._stand(
+        wire = event.kind.wire
+        return self.news(wire, event.id, event.at, now, lasting=lasting, told=told) and self._stand(
             event, now
         )
 
-    def news(self, kind: str, key: str, at: float, now: float, *, lasting: bool = False) -> bool:
+    def news(
+        self, kind: str, key: str, at: float, now: float, *, lasting: bool = False, told: bool = False
+    ) -> bool:
         """Whether an event of any kind, also one not known here, is heard for the first time; see `accept`.
 
         What an old client does again is told from what comes on another way by when it was first heard of:
@@ -94,7 +101,7 @@ class Gossip:
         if age < -FUTURE or (age > PAST and not lasting):
             raise ProtocolError(kind, f"its time is {-age / 1000:+.1f} s from now")
         before = self._seen.get(key)
-        again = before is not None and key.startswith("old:") and at - before > OLD_REPEAT
+        again = before is not None and key.startswith(OLD) and at - before > OLD_REPEAT and not told
         if before is not None and not again:
             return False
         self._remember(key, at)
@@ -124,6 +131,10 @@ class Gossip:
         if not event.kind.standing:
             return True
         held = self.standing(event.kind.name, now)
+        if held is not None and _same(held, event):
+            key = event.id if event.id.startswith(OLD) else held.id
+            self._standing[event.kind.name] = replace(held, id=key, at=max(held.at, event.at))
+            return False
         if held is not None and held.rank >= event.rank:
             return False
         self._standing[event.kind.name] = event
@@ -134,3 +145,13 @@ class Gossip:
         self._seen.move_to_end(key)
         while len(self._seen) > SEEN:
             self._seen.popitem(last=False)
+
+
+def _same(one: Event, other: Event) -> bool:
+    """Whether two standing events without an id of their own are one, told once by its client, and once or
+    twice by the state of others, who heard it at other times."""
+    keys = one.id, other.id
+    if not (all(key.startswith((OLD, TOLD)) for key in keys) and any(key.startswith(TOLD) for key in keys)):
+        return False
+    near = abs(one.at - other.at) <= LATER or 0.0 in (one.at, other.at)  # a client's own state has no time
+    return near and (one.origin, one.data) == (other.origin, other.data)

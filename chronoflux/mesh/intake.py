@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock
-from chronoflux.mesh.gossip import FUTURE, Event, Gossip, old_id
+from chronoflux.mesh.gossip import FUTURE, TOLD, Event, Gossip, old_id
 from chronoflux.mesh.messages import Envelope, EventMessage, Field, Telemetry, UnknownEvent
 from chronoflux.mesh.peer import Peer
 from chronoflux.model.events import EVENTS, World
@@ -96,8 +96,10 @@ class Intake:
         if not told and not peer.allows_event(origin, at, now):
             raise ProtocolError(message.kind.wire, "more than 20 events/s")
         data = self._fit(peer, message)
-        event = Event(message.kind, data, envelope.id or old_id(peer.id, message.kind, data), origin, at)
-        if self._gossip.accept(event, now):
+        event = Event(
+            message.kind, data, envelope.id or old_id(peer.id, message.kind, message.data), origin, at
+        )
+        if self._gossip.accept(event, now, told=told):
             self._listener.on_event(event)
             if not told:
                 self._pass_on(peer, event.message(envelope.hops + 1), origin)
@@ -129,17 +131,20 @@ class Intake:
             self._spread(message, peer, origin)
 
     def _fit(self, peer: Peer, message: EventMessage) -> dict[str, Any]:
-        """The event's data in px of this node's world, checked."""
+        """The event's data in px of this node's world, checked; positions may lie outside of it.
+
+        The world of an old client is its window, whose size it does not tell: its px are taken for ours.
+        """
         kind, world = message.kind, self._listener.world
-        source = peer.world or world
-        return kind.scale(kind.check(message.data, source), source, world)
+        whole = kind.check(message.data, peer.world, beyond=True)
+        return kind.scale(whole, peer.world or world, world)
 
     def _portal(self, peer: Peer, on: bool, at: float | None, origin: str | None) -> None:
         """Take over the room's portal mode, as the event it came from; old clients only say that it is on."""
         if not on and at is None:
             return
         at, origin = at or 0.0, origin or peer.id
-        event = Event(EVENTS["lion_gate"], {"on": on}, f"state:{origin[:32]}:{at:.3f}", origin, at)
+        event = Event(EVENTS["lion_gate"], {"on": on}, f"{TOLD}{origin[:32]}:{at:.3f}", origin, at)
         if origin == self.id or self._gossip.seen(event.id):
             return
         if not peer.gates.take(1, time.monotonic()):

@@ -24,11 +24,14 @@ from chronoflux.errors import ParameterError
 from chronoflux.model.swarm import Pulse, Swarm
 from chronoflux.model.swarm import World as World
 
-X = Annotated[float, Meta(ge=0, extra={"px": "x"})]
+FARTHEST = 1e6
+"""px, as far from the origin as a position may lie that another node, or a client of another world, gives."""
+
+X = Annotated[float, Meta(ge=-FARTHEST, le=FARTHEST, extra={"px": "x"})]
 """A position along the world's width, px; scaled between worlds; drawn when nobody says where."""
-Y = Annotated[float, Meta(ge=0, extra={"px": "y"})]
+Y = Annotated[float, Meta(ge=-FARTHEST, le=FARTHEST, extra={"px": "y"})]
 """A position along the world's height, px."""
-Length = Annotated[float, Meta(ge=1, extra={"px": "length"})]
+Length = Annotated[float, Meta(ge=1, le=FARTHEST, extra={"px": "length"})]
 """A length in px, at least 1 and at most the larger side of the world; scaled between worlds."""
 
 
@@ -91,10 +94,13 @@ class EventKind:
         object.__setattr__(self, "payload", msgspec.defstruct(name, columns, kw_only=True))
         object.__setattr__(self, "_places", _places(hints))
 
-    def check(self, data: Mapping[str, Any], world: World, *, known: bool = False) -> dict[str, Any]:
+    def check(
+        self, data: Mapping[str, Any], world: World | None, *, known: bool = False, beyond: bool = False
+    ) -> dict[str, Any]:
         """`data` with defaults filled in, as plain values; NumPy's scalars are numbers, too.
 
-        Fields it does not have are left out, or with `known` refused.
+        Fields it does not have are left out, or with `known` refused. With `beyond` positions may lie outside
+        the world; in a world whose size is unknown (None) lengths have no bound either.
 
         Raises
         ------
@@ -115,12 +121,18 @@ class EventKind:
         for name, value in whole.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ParameterError(f"{self.name}.{name}", value, "a finite number")
+        if world is None:
+            return whole
         for name, place in self._places.items():
+            if beyond and place != "length":
+                continue
             limit = {"x": world[0], "y": world[1], "length": max(world)}[place]
             if whole[name] > limit:
                 raise ParameterError(
                     f"{self.name}.{name}", whole[name], f"at most {limit:g} px in this world"
                 )
+            if whole[name] < 0:
+                raise ParameterError(f"{self.name}.{name}", whole[name], "at least 0 px")
         return whole
 
     def place(self, data: Mapping[str, Any], world: World, rng: random.Random) -> dict[str, Any]:
@@ -136,18 +148,33 @@ class EventKind:
     def scale(self, data: Mapping[str, Any], source: World, target: World) -> dict[str, Any]:
         """`data` from a world of another size, in px of this one (lengths by the mean of both ratios).
 
-        What was within the bounds of its own world is within those of this one.
+        What was within the bounds of its own world is within those of this one; lengths always are.
         """
         fx, fy = target[0] / source[0], target[1] / source[1]
         factor = {"x": fx, "y": fy, "length": math.sqrt(fx * fy)}
-        least = {"x": 0.0, "y": 0.0, "length": 1.0}
+        side = {"x": source[0], "y": source[1]}
         most = {"x": target[0], "y": target[1], "length": max(target)}
 
         def scaled(place: str, value: float) -> float:
-            return min(max(value * factor[place], least[place]), most[place])
+            found = value * factor[place]
+            if place == "length":
+                return min(max(found, 1.0), most[place])
+            return min(found, most[place]) if 0 <= value <= side[place] else found
 
         return {
             name: scaled(self._places[name], value) if name in self._places else value
+            for name, value in data.items()
+        }
+
+    def wrapped(self, data: Mapping[str, Any], world: World) -> dict[str, Any]:
+        """`data` with positions beyond the world brought into it, as on a torus."""
+
+        def brought(place: str, value: float) -> float:
+            side = world[0] if place == "x" else world[1]
+            return value if place == "length" or 0 <= value <= side else value % side
+
+        return {
+            name: brought(self._places[name], value) if name in self._places else value
             for name, value in data.items()
         }
 

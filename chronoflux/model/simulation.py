@@ -269,7 +269,9 @@ class Simulation(Measured):
         kind = EVENTS[name]
         if not (finite(age) and age >= 0):
             raise ParameterError("age", age, "seconds, finite and >= 0")
-        self._queue.append((kind, float(age), kind.check(data, self._params.world, known=True)))
+        beyond = self._params.boundary == "plane"  # where peers' pulses may lie outside of the world
+        whole = kind.check(data, self._params.world, known=True, beyond=beyond)
+        self._queue.append((kind, float(age), whole))
 
     def intent(self, *, x: float, y: float, E: float = 0.35, sigma: float = 80.0) -> None:
         """Queue a pulse of pressure at ``x, y`` (px), of strength `E` and width `sigma` (px)."""
