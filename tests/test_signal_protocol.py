@@ -40,6 +40,7 @@ FROM_CLIENT: list[tuple[p.Message, dict[str, Any]]] = [
             token="t",
             known=[p.Known("b", 7)],
             hops=4,
+            links=6,
         ),
         {
             "type": "join-room",
@@ -49,6 +50,7 @@ FROM_CLIENT: list[tuple[p.Message, dict[str, Any]]] = [
             "token": "t",
             "known": [{"id": "b", "joined": 7}],
             "hops": 4,
+            "links": 6,
         },
     ),
     (p.LeaveRoom(), {"type": "leave-room"}),

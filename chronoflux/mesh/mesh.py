@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import Followed, Judged, MeshClock, monotonic_ms
@@ -301,9 +303,12 @@ class Mesh:
         known = self.roster.member(id_)
         return joined if joined is None or known is None else min(joined, known.joined)
 
-    def recall(self) -> tuple[list[protocol.Known], int | None]:
-        """What a server that remembers nothing is told on joining: who was there first, and the hop limit."""
-        return self.roster.known(self.id), self._intake.hops if self.roster.told else None
+    def recall(self, join: protocol.JoinRoom) -> protocol.JoinRoom:
+        """The join, with what a server without memory is told: who was there first, and how it was linked."""
+        if not self.roster.told:
+            return join
+        known, links = self.roster.known(self.id), sum(peer.in_room for peer in self.peers.values())
+        return msgspec.structs.replace(join, known=known, hops=self._intake.hops, links=links)
 
     def _on_left(self, peer_id: str, *, told: bool = False) -> None:
         """A peer is not in the room any more; `told` when the server saw it go.

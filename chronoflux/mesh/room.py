@@ -51,7 +51,7 @@ class Room:
             token=token,
             on_message=lambda message: self.mesh.on_signaling(message),
             on_state=lambda client: self._changed.set(),
-            recall=lambda: self.mesh.recall(),
+            recall=lambda join: self.mesh.recall(join),
         )
         self.mesh = Mesh(self.client, participant, clock, ice)
 

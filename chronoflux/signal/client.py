@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -21,7 +20,6 @@ from chronoflux.signal.failures import in_words, stranger
 from chronoflux.signal.protocol import (
     ErrorMessage,
     JoinRoom,
-    Known,
     LeaveRoom,
     Message,
     RoomPeers,
@@ -68,7 +66,7 @@ class SignalClient:
     `secret` (16 bytes) is what this node's id is made from; `metadata` is what others see of it.
     `on_message` gets each message after the join was sent, `on_state` this client whenever ``state``
     or ``reason`` changed; both are called on the loop that runs :meth:`run`, and must not block. `recall`
-    gives what a server without memory is told on joining: the fields ``known`` and ``hops`` of `JoinRoom`.
+    adds to the join what a server without memory is told: ``known``, ``hops`` and ``links`` of `JoinRoom`.
 
     Raises
     ------
@@ -86,7 +84,7 @@ class SignalClient:
         token: str | None = None,
         on_message: Callable[[ServerMessage], None],
         on_state: Callable[[SignalClient], None],
-        recall: Callable[[], tuple[list[Known], int | None]] = lambda: ([], None),
+        recall: Callable[[JoinRoom], JoinRoom] = lambda join: join,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.url = server_url(url)
@@ -230,7 +228,8 @@ class SignalClient:
         """Be welcomed and send the join; returns once joined."""
         welcome = await self._welcome(line)
         self.server = welcome.server
-        await line.send(encode_bytes(self._recalled()), text=True)
+        join = self._join if self.server is None else self._recall(self._join)
+        await line.send(encode_bytes(join), text=True)
         if self.server is None:
             # A server that speaks only the unmarked messages: our id is the one it made up, and it
             # says nothing when a join fails.
@@ -238,13 +237,6 @@ class SignalClient:
             return
         while self.state != "joined":
             self._take(await line.recv(decode=False))
-
-    def _recalled(self) -> JoinRoom:
-        """The join, with what this node remembers of the room, to a server that can make use of it."""
-        if self.server is None:
-            return self._join
-        known, hops = self._recall()
-        return msgspec.structs.replace(self._join, known=known, hops=hops)
 
     async def _welcome(self, line: ClientConnection) -> Welcome:
         try:

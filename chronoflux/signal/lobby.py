@@ -337,7 +337,7 @@ class Lobby:
             room = self._rooms[member.room] = Room(
                 member.room, self._topology, whole_up_to=self.limits.roster, since=member.joined
             )
-        return self._after(room, room.enter(member, self._credentials(client, now), now))
+        return self._after(room, room.enter(member, self._credentials(client, now), now, message))
 
     def _return(
         self, client: Connection, member: Member, metadata: dict[str, Any], now: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from chronoflux.signal.checks import NAME_LENGTH
@@ -24,7 +24,8 @@ class Send(NamedTuple):
 class Member:
     """Somebody in a room. ``connection`` is None while a broken connection may still come back.
 
-    ``joined`` is the server's clock in ms; ``lasting`` are ours, who keep a secret.
+    ``joined`` is the server's clock in ms, ``entered`` the same by this server's own memory alone, which a
+    restart may have cut short; ``lasting`` are ours, who keep a secret.
     """
 
     id: str
@@ -33,6 +34,10 @@ class Member:
     metadata: dict[str, Any]
     joined: int
     lasting: bool
+    entered: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.entered = self.joined
 
     @property
     def kind(self) -> str:

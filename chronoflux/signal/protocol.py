@@ -117,7 +117,8 @@ class JoinRoom(Message, frozen=True, tag="join-room"):
     """Enter a room, leaving the one before. Ours: ``secret`` (128 bits as hex) and ``token``.
 
     Also ours, for a server that was restarted and remembers nothing: ``known``, the earliest members and
-    itself as the sender heard of them, and ``hops``, the last hop limit it heard.
+    itself as the sender heard of them, ``hops``, the last hop limit it heard, and ``links``, how many
+    neighbours it was told of.
     """
 
     room: Name
@@ -126,6 +127,7 @@ class JoinRoom(Message, frozen=True, tag="join-room"):
     token: Annotated[str, Meta(max_length=1024)] | None = None
     known: Annotated[list[Known], Meta(max_length=MAX_KNOWN)] = field(default_factory=list)
     hops: Annotated[int, Meta(ge=0, le=MAX_HOPS)] | None = None
+    links: Annotated[int, Meta(ge=0, le=2**53)] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

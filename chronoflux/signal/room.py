@@ -14,7 +14,16 @@ from typing import Any
 import msgspec
 
 from chronoflux.signal.member import Member, Send, by_age, send
-from chronoflux.signal.protocol import IceServer, PeerLeft, RoomPeers, RosterMember, ServerMessage, Unlink
+from chronoflux.signal.protocol import (
+    IceServer,
+    JoinRoom,
+    PeerLeft,
+    RoomPeers,
+    RosterMember,
+    ServerMessage,
+    Unlink,
+)
+from chronoflux.signal.recall import WINDOW, Recollections
 from chronoflux.signal.rosters import Rosters
 from chronoflux.signal.topology import Links, Topology, hop_limit
 from chronoflux.signal.wiring import Wiring
@@ -36,11 +45,19 @@ class Room:
         self._wiring = Wiring(topology, name)
         self._links: Links = {}
         self._rosters = Rosters(whole_up_to, since)
+        self._since = since
+        self._recollections: Recollections | None = Recollections(since)
         self._broadcast: OrderedDict[str, None] = OrderedDict()
 
-    def enter(self, member: Member, ice_servers: list[IceServer], now: float) -> list[Send]:
-        """Somebody new: it dials its neighbours, and others change links to make room for it."""
+    def enter(
+        self, member: Member, ice_servers: list[IceServer], now: float, join: JoinRoom | None = None
+    ) -> list[Send]:
+        """Somebody new: it dials its neighbours, and others change links to make room for it.
+
+        In the first minute of a room its `join` may tell what was before the server forgot it.
+        """
         self.members[member.id] = member
+        self._recall(member, now, join)
         changes = self._rewire(now, but=member)
         welcome = [*self._welcome(member, ice_servers), *self._list(member)]
         return [*welcome, *self._announce(member), *changes]
@@ -62,6 +79,8 @@ class Room:
             gone += send(self._neighbours(member), PeerLeft(peer_id=member.id))
         for member in members:
             del self.members[member.id]
+            if self._recollections is not None:
+                self._recollections.forget(member.id)
         changes = self._rewire(now)
         return [*gone, *self._list(), *changes]
 
@@ -98,6 +117,21 @@ class Room:
         if len(self._broadcast) > REMEMBERED:
             self._broadcast.popitem(last=False)
         return False
+
+    def _recall(self, member: Member, now: float, join: JoinRoom | None) -> None:
+        """Hear a newcomer's word of what was before, and correct what all agree on."""
+        if self._recollections is None:
+            return
+        if now - self._since / 1000 > WINDOW:
+            self._recollections = None
+            return
+        if join is not None and member.lasting:
+            self._recollections.hear(member.id, join)
+        agreed = self._recollections.joined(self.members)
+        for other in self.members.values():
+            other.joined = agreed.get(other.id, other.entered)
+        if (sparse := self._recollections.sparse()) is not None:
+            self._wiring.recall(sparse, self._since / 1000 + WINDOW)
 
     # --- links --------------------------------------------------------------------------------
 

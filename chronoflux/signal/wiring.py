@@ -44,6 +44,8 @@ class Wiring:
         self._degree = topology.degree or 6
         self._present = 0
         self._crossed: float | None = None  # since when the room has the other size
+        self._switched = False
+        self._settled = -math.inf  # until when a room of before is put together again
         self._thinned = -math.inf  # when the room became sparse
         self._next_step = -math.inf
         self._surplus: dict[Pair, float] = {}  # since when
@@ -74,12 +76,14 @@ class Wiring:
             times.append(max(self._next_step, min(map(self._goes, self._surplus))))
         return min(times, default=None)
 
-    def thin(self, now: float) -> None:
-        """This room was sparse before its server forgot it."""
-        if self._random is not None and not self.sparse:
-            self.sparse, self._crossed = True, None
-            self._wire(self._random, self.links, now)
-            self._watch(now)
+    def recall(self, sparse: bool, until: float) -> None:
+        """The members say how the room was linked before its server forgot it; holds from the next `set`.
+
+        Links that stand in for those of members who return by `until` go when these return: the lasting ones
+        are those of before, which survived the server.
+        """
+        if not self._switched and self.sparse != sparse:
+            self.sparse, self._crossed, self._settled = sparse, None, until
 
     # --- full or sparse -------------------------------------------------------------------------
 
@@ -95,7 +99,7 @@ class Wiring:
         """Become sparse, or full again, if it is time to."""
         if self._crossed is None or now < self._crossed + PATIENCE:
             return False
-        self.sparse, self._crossed = not self.sparse, None
+        self.sparse, self._crossed, self._switched = not self.sparse, None, True
         if self.sparse:
             self._thinned = now
         self._watch(now)
@@ -112,7 +116,7 @@ class Wiring:
             required = random.links(nodes, self._seed)
         before, self.links = self.links, required
         surplus, self._surplus = self._surplus, {}
-        for pair in _pairs(before):
+        for pair in [] if self.sparse and now < self._settled else _pairs(before):
             if pair[0] in required and pair[1] in required and pair[1] not in required[pair[0]]:
                 self._surplus[pair] = surplus.get(pair, now)
         for pair in self._surplus:
