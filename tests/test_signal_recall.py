@@ -20,6 +20,7 @@ class House(Hall):
 
     def __init__(self) -> None:
         super().__init__(per_address=1000)
+        self.lobby.open(self.now)
         self.rosters: dict[bytes, Roster] = {}
         self.hops: dict[bytes, int] = {}
         self.links: dict[bytes, set[str]] = {}
@@ -59,11 +60,12 @@ class House(Hall):
 
     def restart(self, seconds: float = 5.0) -> None:
         """The server is gone for a while, and remembers nothing when it is back."""
-        self.lobby = Lobby(self.lobby.limits)
-        self.number.clear()
         for roster in self.rosters.values():
             roster.server_lost()
         self.now += seconds
+        self.lobby = Lobby(self.lobby.limits)
+        self.lobby.open(self.now)
+        self.number.clear()
 
     def graph(self) -> dict[bytes, set[str]]:
         return {secret: set(self.links[secret]) for secret in self.number}
