@@ -17,6 +17,7 @@ from chronoflux.analysis.response import (
     epoch_response,
     recovery_time,
     superpose,
+    superpose,
     superposed_epochs,
 )
 from chronoflux.analysis.result import Result
@@ -67,12 +68,33 @@ def test_the_band_is_the_spread_of_the_mean() -> None:
     assert (found.high - found.low) / error == pytest.approx(2 * 1.96 * np.ones(len(error)), rel=0.12)
 
 
+@pytest.mark.parametrize(
+    ("skewed", "n", "least"), [(False, 5, 0.93), (False, 10, 0.93), (True, 5, 0.92), (True, 20, 0.93)]
+)
+def test_the_band_covers_the_mean_of_few_events(skewed: bool, n: int, least: float) -> None:
+    """Over 1,500 draws a 95 % band covers the true mean in 93 to 97 %, of a skewed law in 92 % at n = 5."""
+    lag, covered = np.arange(-1.0, 5.0), []
+    for seed in range(1500):
+        rng = np.random.default_rng(seed)
+        courses = rng.exponential(size=(n, 6)) - 1 if skewed else rng.normal(size=(n, 6))
+        found = superpose(lag, courses, baseline=False, resamples=600, seed=seed)
+        covered.append((found.low <= 0) & (found.high >= 0))
+    assert least <= np.mean(covered) <= 0.97
+
+
+def test_fewer_than_five_events_have_no_band() -> None:
+    """The mean is told, and that there is no band."""
+    found = superpose(np.arange(-1.0, 3.0), np.random.default_rng(0).normal(size=(4, 4)))
+    assert np.isfinite(found.mean).all()
+    assert np.isnan([found.low, found.high]).all()
+
+
 def test_of_many_events_the_band_is_normal() -> None:
     """Beyond 2,000 events the band is 1.96 standard errors either side of the mean."""
     t = np.arange(40_000.0)
     x = np.random.default_rng(1).normal(size=len(t))
     found = superposed_epochs(x, t, np.arange(10, 39_900, 15.0), before=2, after=2)
-    error = found.courses.std(axis=0) / math.sqrt(len(found.courses))
+    error = found.courses.std(axis=0, ddof=1) / math.sqrt(len(found.courses))
     assert len(found.courses) > 2000
     assert found.high - found.mean == pytest.approx(1.959964 * error)
     assert found.mean - found.low == pytest.approx(1.959964 * error)

@@ -189,10 +189,11 @@ def on_record(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def epochs(found: Epochs, *, label: str = "change of H [1]", ax: Axes | None = None) -> Axes:
-    """The mean course round events with its bootstrap band; `label`: the quantity and its unit."""
+    """The mean course round events with its bootstrap band, which is pointwise; `label`: the quantity."""
     axes = _axes(ax)
-    band = f"{100 * found.level:g} % band"
-    axes.fill_between(found.lag, found.low, found.high, color=COLOURS[0], alpha=0.25, lw=0, label=band)
+    band = f"{100 * found.level:g} % band, pointwise"
+    if np.isfinite(found.low).all():  # fewer than five events have none
+        axes.fill_between(found.lag, found.low, found.high, color=COLOURS[0], alpha=0.25, lw=0, label=band)
     axes.plot(found.lag, found.mean, color=COLOURS[0], lw=1.6, label=f"mean of {len(found.courses)}")
     axes.axvline(0, color="0.3", ls=":", lw=1)
     axes.axhline(0, color="0.6", lw=0.8, zorder=0)

@@ -13,6 +13,8 @@ from chronoflux.analysis.checks import Floats, complete, fraction, gappy, growin
 from chronoflux.analysis.result import Result
 from chronoflux.errors import ParameterError
 
+FEWEST = 5
+"""Events without which there is no band: resampling fewer covers the mean too seldom."""
 MOST_RESAMPLED = 2000
 """From more events on the band is the normal one, to which resampling has converged by then."""
 
@@ -20,7 +22,7 @@ MOST_RESAMPLED = 2000
 class Epochs(NamedTuple):
     """The mean course round events: `lag` in s (m,), `mean`, `low`, `high` (m,), all `courses` (n, m).
 
-    `left_out` counts the events whose epoch is not wholly on record; `level` is that of the band.
+    The band from `low` to `high` is pointwise; both are NaN with fewer than 5 events. `left_out` counts the events whose epoch is not wholly on record; `level` is that of the band.
     """
 
     lag: Floats
@@ -55,10 +57,11 @@ def superposed_epochs(
 ) -> Epochs:
     """The mean of a quantity round events, with a bootstrap band at each moment.
 
-    Chree, Philosophical Transactions A 212, 75, 1913. The band is of percentiles over events drawn with
-    replacement (Efron and Tibshirani, An Introduction to the Bootstrap, 1993); it holds for each moment by
-    itself, not for the whole course, and takes the events as independent of each other. From more than
-    2,000 events on it is the normal band, to which resampling has converged by then.
+    Chree, Philosophical Transactions A 212, 75, 1913. The band is the bootstrap-t interval over events drawn
+    with replacement (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 12). It is
+    pointwise: it holds for each moment by itself, not for the whole course. It takes the events as
+    independent of each other. With fewer than 5 events there is no band (NaN); with more than 2,000 it is
+    the normal one, to which resampling has converged by then.
 
     Parameters
     ----------
@@ -126,15 +129,28 @@ def superpose(
             raise ParameterError("lag", float(lag[0]), "beginning before the event, or baseline=False")
         courses = courses - courses[:, lag < 0].mean(axis=1, keepdims=True)
     (courses,), left_out = complete("epochs", courses, least=3)
-    n = len(courses)
-    mean = courses.mean(axis=0)
+    low, high = _band(courses, level, resamples, np.random.default_rng(seed))
+    return Epochs(lag, courses.mean(axis=0), low, high, courses, left_out, level)
+
+
+def _band(courses: Floats, level: float, resamples: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """The bootstrap-t interval of the mean at each moment; NaN with fewer than `FEWEST` courses."""
+    n, mean = len(courses), courses.mean(axis=0)
+    if n < FEWEST:
+        return np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+    error = courses.std(axis=0, ddof=1) / math.sqrt(n)
     if n > MOST_RESAMPLED:
-        half = NormalDist().inv_cdf((1 + level) / 2) * courses.std(axis=0) / math.sqrt(n)
-        return Epochs(lag, mean, mean - half, mean + half, courses, left_out, level)
-    rng = np.random.default_rng(seed)
+        half = NormalDist().inv_cdf((1 + level) / 2) * error
+        return mean - half, mean + half
+    away = courses - mean
     shares = rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n  # how often each event was drawn
-    low, high = np.quantile(shares @ courses, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return Epochs(lag, mean, low, high, courses, left_out, level)
+    shares = shares[shares.max(axis=1) < 1]  # one event drawn n times has no spread
+    moved = shares @ away
+    spread = np.sqrt(np.maximum(shares @ np.square(away) - np.square(moved), 0.0) / (n - 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(spread > 0, moved / spread, 0.0)
+    lower, upper = np.quantile(t, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return mean - upper * error, mean - lower * error
 
 
 def epoch_response(found: Epochs, *, count: int = 199, level: float = 0.05, seed: int = 0) -> Result:
