@@ -152,7 +152,7 @@ def test_the_band_says_its_level() -> None:
     x = ar(0.5, 400, 2)
     found = superposed_epochs(x, np.arange(400.0), np.arange(50, 350, 25), level=0.9)
     labels = plots.epochs(found).get_legend_handles_labels()[1]
-    assert labels == ["90 % band", "mean of 12"]
+    assert labels == ["90 % band, pointwise", "mean of 12"]
 
 
 @pytest.mark.parametrize("n", [64, 260, 2400])

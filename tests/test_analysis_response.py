@@ -17,7 +17,6 @@ from chronoflux.analysis.response import (
     epoch_response,
     recovery_time,
     superpose,
-    superpose,
     superposed_epochs,
 )
 from chronoflux.analysis.result import Result

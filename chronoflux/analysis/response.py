@@ -22,7 +22,8 @@ MOST_RESAMPLED = 2000
 class Epochs(NamedTuple):
     """The mean course round events: `lag` in s (m,), `mean`, `low`, `high` (m,), all `courses` (n, m).
 
-    The band from `low` to `high` is pointwise; both are NaN with fewer than 5 events. `left_out` counts the events whose epoch is not wholly on record; `level` is that of the band.
+    The band from `low` to `high` is pointwise; both are NaN with fewer than 5 events.
+    `left_out` counts the events whose epoch is not wholly on record; `level` is that of the band.
     """
 
     lag: Floats
