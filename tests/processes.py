@@ -11,9 +11,9 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import chronoflux as cf
 from tests.support import until
@@ -31,10 +31,23 @@ def free_port() -> int:
     return port
 
 
+class Version(NamedTuple):
+    """An installed ChronoFlux: its interpreter, the folder to run it in, and more of its environment."""
+
+    python: str
+    folder: Path
+    environment: Mapping[str, str]
+
+
+CURRENT = Version(sys.executable, ROOT, {"PYTHONPATH": str(ROOT)})
+
+
 @contextlib.asynccontextmanager
-async def process(*arguments: str, ready: str, prefix: Sequence[str] = ()) -> AsyncIterator[Process]:
+async def process(
+    *arguments: str, ready: str, prefix: Sequence[str] = (), version: Version = CURRENT
+) -> AsyncIterator[Process]:
     """``python -m …`` from its line with `ready` on; ended with SIGTERM, or SIGKILL if that does not help."""
-    running = await Process.start(*arguments, ready=ready, prefix=prefix)
+    running = await Process.start(*arguments, ready=ready, prefix=prefix, version=version)
     try:
         yield running
     finally:
@@ -50,14 +63,17 @@ class Process:
         self._listening = asyncio.create_task(self._listen(), name="what a process says")
 
     @classmethod
-    async def start(cls, *arguments: str, ready: str, prefix: Sequence[str] = ()) -> Process:
+    async def start(
+        cls, *arguments: str, ready: str, prefix: Sequence[str] = (), version: Version = CURRENT
+    ) -> Process:
         """Run ``python -m ARGUMENTS`` behind a command `prefix` until it says `ready`."""
         started = await asyncio.create_subprocess_exec(
-            *(*prefix, sys.executable, "-m", *arguments),
+            *(*prefix, version.python, "-m", *arguments),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            cwd=version.folder,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+            | version.environment,
         )
         self = cls(started)
         try:
@@ -106,11 +122,16 @@ class Process:
 
 @contextlib.asynccontextmanager
 async def signaling(
-    port: int, *options: str, prefix: Sequence[str] = (), host: str = "127.0.0.1"
+    port: int,
+    *options: str,
+    prefix: Sequence[str] = (),
+    host: str = "127.0.0.1",
+    version: Version = CURRENT,
 ) -> AsyncIterator[Process]:
     """``python -m chronoflux.signal``, listening."""
     arguments = ("chronoflux.signal", "--host", host, "--port", str(port), *options)
-    async with process(*arguments, ready="ChronoFlux signaling server", prefix=prefix) as running:
+    ready = "ChronoFlux signaling server"
+    async with process(*arguments, ready=ready, prefix=prefix, version=version) as running:
         yield running
 
 
@@ -166,7 +187,12 @@ def chatty_schedule(folder: Path) -> Path:
 
 @contextlib.asynccontextmanager
 async def chatty(
-    name: str, url: str, logs: Path, *options: str, prefix: Sequence[str] = ()
+    name: str,
+    url: str,
+    logs: Path,
+    *options: str,
+    prefix: Sequence[str] = (),
+    version: Version = CURRENT,
 ) -> AsyncIterator[tuple[Process, Log]]:
     """A headless node of 60 oscillators that fires an intent every second, and its log."""
     folder = logs / name
@@ -174,7 +200,7 @@ async def chatty(
         *("chronoflux.headless", "room1", "60", name, "--server", url, "--log-dir", str(folder)),
         *("--schedule", str(chatty_schedule(logs)), *options),
     )
-    async with process(*arguments, ready="oscillators", prefix=prefix) as running:
+    async with process(*arguments, ready="oscillators", prefix=prefix, version=version) as running:
         (path,) = folder.iterdir()
         yield running, Log(path)
 
