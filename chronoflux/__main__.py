@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from chronoflux.faces import run_command
 from chronoflux.version import VERSION
 
 FACES = {
@@ -18,6 +19,7 @@ FACES = {
 }
 
 
+@click.command()
 def main() -> None:
     """Say what can be run."""
     click.echo(
@@ -29,4 +31,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

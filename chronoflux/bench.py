@@ -22,6 +22,7 @@ import click
 import numpy as np
 
 from chronoflux import bench_mesh
+from chronoflux.faces import run_command
 from chronoflux.model import threads
 from chronoflux.model.colours import FIELD_COLOURS
 from chronoflux.model.ground import ground
@@ -401,8 +402,11 @@ def main(what: str, quick: bool, path: Path | None, scale: float) -> None:
         click.echo(line(row))
     if path is not None:
         table = [asdict(row) | {"ratio": row.ratio, "of_bound": row.of_bound} for row in rows]
-        path.write_text(json.dumps({**where, "quick": quick, "rows": table}, indent=1, ensure_ascii=False))
+        path.write_text(
+            json.dumps({**where, "quick": quick, "rows": table}, indent=1, ensure_ascii=False),
+            encoding="utf-8",
+        )
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

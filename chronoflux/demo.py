@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import signal
 import sys
@@ -85,6 +86,7 @@ async def _process(*arguments: str, ready: str) -> AsyncIterator[str]:
         *(sys.executable, "-m", *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
         start_new_session=True,  # Ctrl-C is for us; they are told in order
     )
     assert process.stdout is not None
@@ -166,6 +168,7 @@ async def _notebook(url: str, log_dir: Path, seconds: int) -> None:
         *(sys.executable, "-m", "nbconvert", *options, str(path)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
         start_new_session=True,
     )
     progress = asyncio.create_task(_progress(log_dir, seconds))
@@ -233,7 +236,7 @@ def report(log_dir: Path) -> None:
 
 
 def _manifest(run: Path) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads((run / "run.json").read_text())
+    manifest: dict[str, Any] = json.loads((run / "run.json").read_text(encoding="utf-8"))
     return manifest
 
 

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from chronoflux.errors import ChronofluxError, ParameterError, UsageError
+from chronoflux.output import discard_output, never_fail_to_encode
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 _OPEN_FILES = (1 << 20, 1 << 16, 24_576, 10_240, 4_096)
@@ -23,8 +24,14 @@ _OPEN_FILES = (1 << 20, 1 << 16, 24_576, 10_240, 4_096)
 
 def run_command(command: click.Command) -> NoReturn:
     """Run a click command; what it refuses is one line on stderr and code 2."""
+    never_fail_to_encode()
     try:
         command.main(standalone_mode=False)
+        if sys.stdout is not None:  # as it is without a console on Windows
+            sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+        sys.exit(FAILED)
     except click.ClickException as error:
         _complain(f"{error.format_message().rstrip('.')} (--help lists the options)")
         sys.exit(WRONG_USE)
@@ -41,6 +48,8 @@ def run_face(work: Callable[[], Coroutine[Any, Any, None]], *, debug: bool) -> N
     except (KeyboardInterrupt, asyncio.CancelledError):
         _complain("interrupted")
         sys.exit(FAILED)
+    except BrokenPipeError:  # of stdout: there is nobody to tell
+        raise
     except Exception as error:  # noqa: BLE001 - whatever it was, the user gets one line and a code
         if debug:
             traceback.print_exc()

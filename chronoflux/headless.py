@@ -344,7 +344,7 @@ def _ice_servers(path: Path | None) -> list[dict[str, Any]] | None:
 
 def _read(path: Path, what: str) -> str:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise UsageError(f"{what} {path}: {why}; give a readable file") from None

@@ -201,6 +201,8 @@ async def _follow(run: RunFiles, count: int, once: bool) -> None:
                 await asyncio.sleep(PAUSE)
                 for line in tail.lines():
                     _say(line)
+    except BrokenPipeError:  # of stdout
+        raise
     except OSError as error:
         raise LogError(path, f"cannot be read ({error.strerror or error})") from error
 

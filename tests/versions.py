@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import shutil
 import subprocess
@@ -22,9 +23,8 @@ def of_commit(commit: str) -> Version:
 
     Its kernels are compiled then, too. Skips, or fails in CI, where the commit is not in the history.
     """
-    if subprocess.run(
-        ["git", "cat-file", "-e", f"{commit}^{{commit}}"], cwd=ROOT, capture_output=True
-    ).returncode:
+    look = ["git", "cat-file", "-e", f"{commit}^{{commit}}"]
+    if subprocess.run(look, cwd=ROOT, capture_output=True, check=False).returncode:
         lacking = pytest.fail if os.environ.get("CHRONOFLUX_NO_SKIP") else pytest.skip
         lacking(f"commit {commit} is not in this checkout: git fetch --unshallow")
     where = ROOT / ".cache" / f"chronoflux-{commit}-{sys.implementation.cache_tag}"
@@ -46,9 +46,9 @@ def _install(commit: str, where: Path) -> None:
     # installation of this version, are not read.
     (own / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     source = where / "source"
-    with subprocess.Popen(["git", "archive", commit], cwd=ROOT, stdout=subprocess.PIPE) as archive:
-        with tarfile.open(fileobj=archive.stdout, mode="r|") as tar:
-            tar.extractall(source, filter="data")
+    packed = subprocess.run(["git", "archive", commit], cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(source, filter="data")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--target", str(own), str(source)], check=True)
     shutil.rmtree(source)
