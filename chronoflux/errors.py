@@ -18,9 +18,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from chronoflux.text import plain
+
 
 class ChronofluxError(Exception):
-    """Base of all errors raised on purpose; its message is one line a person can act on."""
+    """Base of all errors raised on purpose; its message is one line a person can act on, fit for a terminal
+    whatever names of others are in it."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(plain(message))
 
 
 class ParameterError(ChronofluxError, ValueError):
@@ -71,11 +77,11 @@ class ProtocolError(ChronofluxError):
 class LogError(ChronofluxError):
     """A run folder or log file cannot be read or written.
 
-    Attributes: ``path``, and ``line`` (from 1) where that is known.
+    Attributes: ``path``, ``line`` (from 1) where that is known, and the ``reason`` without these.
     """
 
     def __init__(self, path: str | Path, message: str, *, line: int | None = None) -> None:
-        self.path, self.line = Path(path), line
+        self.path, self.line, self.reason = Path(path), line, plain(message)
         where = f"{path}:{line}" if line is not None else f"{path}"
         super().__init__(f"{where}: {message}")
 

@@ -14,12 +14,13 @@ import click
 
 from chronoflux.errors import LogError, UsageError
 from chronoflux.faces import run_command, run_face
+from chronoflux.telemetry.copies import distinct_runs
 from chronoflux.telemetry.folder import KEYFRAMES, LOG, segments_of
 from chronoflux.telemetry.inspect import by_text, check_run, has_swarm, repair_run, status, summary, types
 from chronoflux.telemetry.parts import read_entries
 from chronoflux.telemetry.records import REFUSALS, Record, parse, seq_of
 from chronoflux.telemetry.report import Report
-from chronoflux.telemetry.sources import RunFiles, find_runs, read_manifest
+from chronoflux.telemetry.sources import RunFiles, read_manifest
 from chronoflux.telemetry.table import read_table
 
 PAUSE = 0.2  # s between looks at a log that is followed
@@ -56,7 +57,7 @@ def main() -> None:
 def list_runs(folder: Path) -> None:
     """The runs in FOLDER (default: logs), a line each."""
     rows: list[tuple[str, ...]] = [COLUMNS]
-    for run in find_runs(folder):
+    for run in distinct_runs(folder):
         try:
             found = summary(run)
         except LogError as error:
@@ -75,7 +76,7 @@ def list_runs(folder: Path) -> None:
 @face
 def show(run: Path) -> None:
     """What RUN was: its facts, its records by type, its files."""
-    for one in find_runs(run):
+    for one in distinct_runs(run):
         report = Report()
         facts = read_manifest(one, report)
         table = read_table(one, report)
@@ -103,7 +104,7 @@ def show(run: Path) -> None:
 def check(runs: tuple[Path, ...], recompute: bool) -> None:
     """Whether RUNS are whole; leaves with code 1 when something is wrong, a line for each fault."""
     wrong = 0
-    for run in find_runs(runs):
+    for run in distinct_runs(runs):
         faults = check_run(run)
         if recompute and run.folder is not None and has_swarm(run):
             from chronoflux.past import Past
@@ -124,7 +125,7 @@ def check(runs: tuple[Path, ...], recompute: bool) -> None:
 @face
 def repair(runs: tuple[Path, ...]) -> None:
     """Cut torn tails of RUNS, clear away half-written files, note what was interrupted."""
-    for run in find_runs(runs):
+    for run in distinct_runs(runs):
         done = repair_run(run)
         for line in done or [f"{run.name}: nothing to repair"]:
             click.echo(line)
@@ -177,7 +178,7 @@ def export(run: Path, path: Path) -> None:
 @face
 async def tail(run: Path, count: int, once: bool) -> None:
     """The last records of RUN, and those to come until its end or Ctrl-C."""
-    found = find_runs(run)
+    found = distinct_runs(run)
     if len(found) != 1 or found[0].folder is None:
         raise UsageError(f"{run}: name one run folder")
     await _follow(found[0], count, once)

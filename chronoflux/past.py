@@ -13,11 +13,12 @@ from chronoflux.errors import LogError
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.recompute import Continuation, Course, Moment, Recomputed
+from chronoflux.telemetry.copies import distinct_runs
 from chronoflux.telemetry.folder import CHECKPOINT, KEYFRAMES, MANIFEST
 from chronoflux.telemetry.journal import Void, read_void
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.saved import load_simulation
-from chronoflux.telemetry.sources import RunFiles, find_runs, read_manifest
+from chronoflux.telemetry.sources import RunFiles, read_manifest
 from chronoflux.telemetry.story import START, Story, StoryInMemory
 
 
@@ -36,7 +37,7 @@ class Past:
     """
 
     def __init__(self, run: str | os.PathLike[str]) -> None:
-        found = find_runs(os.fspath(run))
+        found = distinct_runs(os.fspath(run))
         if len(found) != 1 or found[0].folder is None or not (found[0].folder / MANIFEST).is_file():
             raise LogError(os.fspath(run), f"is not one run folder with a {MANIFEST}: name one")
         self._run: RunFiles = found[0]

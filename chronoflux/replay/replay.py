@@ -17,10 +17,11 @@ from chronoflux.replay.exact import Agreement
 from chronoflux.replay.projector import Projector
 from chronoflux.replay.record import Mark
 from chronoflux.replay.track import MODES, RECOMPUTED, RECORDED, Track
+from chronoflux.telemetry.copies import distinct_runs
 from chronoflux.telemetry.inspect import has_swarm
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.snapshots import picture
-from chronoflux.telemetry.sources import RunFiles, Source, find_runs, read_manifest
+from chronoflux.telemetry.sources import RunFiles, Source, read_manifest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -290,7 +291,7 @@ class Replay:
 
 def _chosen(source: Source, room: str | None) -> list[RunFiles]:
     """The runs of swarms that `source` names, of one room."""
-    found = find_runs(source)
+    found = distinct_runs(source)
     runs = [run for run in found if has_swarm(run)]
     left_out = [run.folder or Path(run.name) for run in found if run not in runs]
     if left_out and not runs:

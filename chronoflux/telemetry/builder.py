@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from chronoflux.telemetry.causes import cause
 from chronoflux.telemetry.columns import LOGIC, NUMBER, TEXTS, Coded, Column, Columns, Masked, Table
 from chronoflux.telemetry.records import (
     FLOATS,
@@ -244,7 +245,7 @@ def _parsed_singly(path: Path, lines: Lines, report: Report) -> _Batch:
         try:
             parsed = parse(line)
         except REFUSALS as error:
-            report.fault("torn" if lines.torn else "bad", path, number, f"no record ({error})")
+            report.fault("torn" if lines.torn else "bad", path, number, f"no record ({cause(line, error)})")
             continue
         if parsed.metrics or parsed.rest:
             batch.odd[len(batch.records)] = parsed

@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 
 from chronoflux.errors import LogError
+from chronoflux.telemetry.copies import distinct_runs
 from chronoflux.telemetry.folder import LOG, sync
 from chronoflux.telemetry.parts import read_entries
 from chronoflux.telemetry.records import OLD_TYPES, REFUSALS, Record, fields_of, parse, to_json
 from chronoflux.telemetry.report import Report
-from chronoflux.telemetry.sources import RunFiles, find_runs, read_manifest
+from chronoflux.telemetry.sources import RunFiles, read_manifest
 
 _OLD_NAMES = {new: old for old, new in OLD_TYPES.items()}
 
@@ -33,7 +34,7 @@ def export_json(run_folder: str | os.PathLike[str], path: str | os.PathLike[str]
     LogError
         When there is not exactly one run with records, or the file cannot be written.
     """
-    runs = find_runs(os.fspath(run_folder))
+    runs = distinct_runs(os.fspath(run_folder))
     if len(runs) != 1:
         raise LogError(os.fspath(run_folder), f"holds {len(runs)} runs: name one of their folders")
     report = Report()
@@ -73,7 +74,7 @@ def _records(run: RunFiles, report: Report) -> Iterator[dict[str, Any]]:
                 parse(entry.line)
                 record = msgspec.json.decode(entry.line, type=dict[str, Any])
             except REFUSALS as error:
-                entry.refuse(report, f"no record ({error})")
+                entry.refuse(report, "record", error)
                 continue
         if "type" in record:
             record["type"] = _OLD_NAMES.get(record["type"], record["type"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from chronoflux.errors import LogError
-from chronoflux.telemetry.folder import INPUTS
+from chronoflux.telemetry.folder import INPUTS, open_regular
 from chronoflux.telemetry.records import METRICS, to_json
 from chronoflux.telemetry.sources import Lines
 
@@ -43,7 +43,7 @@ def is_export(path: Path) -> bool:
     LogError
         When it is neither, or cannot be read.
     """
-    with _refusing(path), path.open("rb") as file:
+    with _refusing(path), open_regular(path) as file:
         parquet = _open(file)
         if facts := (parquet.metadata.metadata or {}).get(b"chronoflux"):
             if msgspec.json.decode(facts, type=dict[str, Any]).get("kind") == _INPUTS:
@@ -57,7 +57,7 @@ def is_export(path: Path) -> bool:
 def read_export(path: Path) -> Iterator[Lines]:
     """The rows of a frame as the lines of a log, numbered from 1; LogError when the file is damaged."""
     number = 1
-    with _refusing(path), path.open("rb") as file:
+    with _refusing(path), open_regular(path) as file:
         for batch in _open(file).iter_batches(_BATCH):
             lines = _lines(batch)
             yield Lines(lines, range(number, number + len(lines)))

@@ -10,8 +10,9 @@ import itertools
 import os
 import platform
 import re
+import stat
 from datetime import UTC, datetime
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -101,6 +102,29 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
             fresh.unlink()
         raise
     sync_folder(path.parent)
+
+
+_FILE_TYPES = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def check_regular(path: Path) -> None:
+    """OSError unless `path`, or what it links to, is a regular file: others may block or never end."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        kind = _FILE_TYPES.get(stat.S_IFMT(mode), "a special file")
+        raise OSError(errno.EINVAL, f"it is {kind}, not a regular file", str(path))
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file to read its bytes. Raises OSError, also when it is none."""
+    check_regular(path)
+    return open(path, "rb")
 
 
 def open_log(path: Path) -> FileIO:

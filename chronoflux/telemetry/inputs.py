@@ -37,4 +37,4 @@ def read_inputs(run: RunFiles, report: Report) -> Iterator[tuple[Path, Input]]:
         try:
             yield entry.path, parse_input(entry.line)
         except REFUSALS as error:
-            entry.refuse(report, f"no input ({error})")
+            entry.refuse(report, "input", error)

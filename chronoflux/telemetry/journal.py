@@ -82,7 +82,7 @@ def _records(run: RunFiles, report: Report, kinds: frozenset[str] | None = None)
             try:
                 yield _record(entry.line)
             except REFUSALS as error:
-                entry.refuse(report, f"no record ({error})")
+                entry.refuse(report, "record", error)
 
 
 def _record(line: bytes) -> Record:

@@ -8,6 +8,7 @@ meanwhile; what is in both is read once.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterator
 from io import BufferedReader
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from chronoflux.errors import LogError
+from chronoflux.telemetry.causes import cause
 from chronoflux.telemetry.compressed import ENDINGS
-from chronoflux.telemetry.folder import LOG, segments_of
+from chronoflux.telemetry.folder import LOG, open_regular, segments_of
 from chronoflux.telemetry.records import REFUSALS, Input, Record, seq_of
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.sources import Block, Lines, RunFiles, read_blocks
@@ -31,18 +33,17 @@ def read_parts(run: RunFiles, log: str, report: Report) -> Iterator[tuple[Path, 
     """What one of a run's logs holds (`log`: ``telemetry.jsonl`` or ``inputs.jsonl``), by file.
 
     A damaged segment is noted in `report`; where its lines are still in the JSON Lines they are read there.
-
-    Raises
-    ------
-    LogError
-        When a file cannot be opened or read.
+    So is a file that cannot be opened.
     """
     if log == LOG and not run.whole:
         for path in run.files:
             if run.exported:
                 from chronoflux.telemetry.exported import read_export  # Arrow: only where there is Parquet
 
-                yield from ((path, lines) for lines in read_export(path))
+                try:
+                    yield from ((path, lines) for lines in read_export(path))
+                except LogError as error:
+                    report.refuse(error)
             elif path.suffix != ".parquet":
                 yield from ((path, block) for block in read_blocks(path, report))
             elif (found := _segment(path, log, report, lambda: "no part of it is read")) is not None:
@@ -52,10 +53,12 @@ def read_parts(run: RunFiles, log: str, report: Report) -> Iterator[tuple[Path, 
         return
     path = run.folder / log
     with contextlib.ExitStack() as stack:
+        file = None
         try:
-            file = stack.enter_context(open(path, "rb")) if path.exists() else None
+            if os.path.lexists(path):
+                file = stack.enter_context(open_regular(path))
         except OSError as error:
-            raise LogError(path, f"cannot be read ({error.strerror})") from error
+            report.unreadable(path, error)
         end = 0
         for part in _segments(run.folder, log, file, report):
             yield part.path, part
@@ -63,9 +66,25 @@ def read_parts(run: RunFiles, log: str, report: Report) -> Iterator[tuple[Path, 
         if file is not None:
             skip = offset_of(file, end)
             yield from ((path, block) for block in read_blocks(path, report, file, skip))
-    for zipped in (run.folder / f"{log}{ending}" for ending in ENDINGS):
-        if zipped.exists():
-            yield from ((zipped, block) for block in read_blocks(zipped, report))
+            return  # packed beside it is a copy
+    zipped = (run.folder / f"{log}{ending}" for ending in ENDINGS)
+    if there := next((path for path in zipped if path.is_file()), None):
+        for block in read_blocks(there, report):
+            yield there, block if not end else _from_seq(block, end)
+
+
+def _from_seq(block: Block | Lines, seq: int) -> Lines:
+    """The lines that are not in segments that end before `seq`."""
+    lines = block.split() if isinstance(block, Block) else block
+    kept = [i for i, line in enumerate(lines.lines) if not _is_before(line, seq)]
+    return Lines([lines.lines[i] for i in kept], [lines.numbers[i] for i in kept], lines.torn)
+
+
+def _is_before(line: bytes, seq: int) -> bool:
+    try:
+        return seq_of(line) < seq
+    except REFUSALS:
+        return False
 
 
 class Entry(NamedTuple):
@@ -77,8 +96,9 @@ class Entry(NamedTuple):
     line: bytes = b""
     torn: bool = False
 
-    def refuse(self, report: Report, why: str) -> None:
-        """Note that the line is none."""
+    def refuse(self, report: Report, what: str, error: Exception) -> None:
+        """Note that the line is no `what`, as the parser's `error` shows."""
+        why = f"no {what} ({cause(self.line, error)})"
         report.fault("torn" if self.torn else "bad", self.path, self.number, why)
 
 
@@ -142,7 +162,7 @@ def _segment(path: Path, log: str, report: Report, instead: Callable[[], str]) -
     try:
         return Segment.read(path, next(kind for kind in KINDS if kind.log == log))
     except LogError as error:
-        report.fault("segments", path, None, f"{str(error).removeprefix(f'{path}: ')}; {instead()}")
+        report.fault("segments", path, None, f"{error.reason}; {instead()}")
         return None
 
 

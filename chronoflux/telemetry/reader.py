@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 
 from chronoflux.errors import LogError
 from chronoflux.telemetry.columns import Coded, Masked, Table
+from chronoflux.telemetry.copies import distinct_runs
 from chronoflux.telemetry.filling import make_ready
 from chronoflux.telemetry.old_names import told_apart
 from chronoflux.telemetry.records import FLOATS, REFUSALS, Peering, parse_peerings
 from chronoflux.telemetry.report import Report
-from chronoflux.telemetry.sources import LOOKED_FOR, Source, find_runs
+from chronoflux.telemetry.sources import LOOKED_FOR, Source
 from chronoflux.telemetry.table import current_rows, read_table
 
 if TYPE_CHECKING:
@@ -112,7 +114,7 @@ def load_peerings(source: Source, *, strict: bool = False) -> pd.DataFrame:
 
 def _read(source: Source, *, strict: bool, peerings: bool) -> tuple[list[tuple[Table, Rows]], Report]:
     report = Report(strict=strict)
-    tables, runs = [], told_apart(find_runs(source))
+    tables, runs = [], told_apart(distinct_runs(source, report))
     make_ready(runs)
     for run in runs:
         if peerings and run.exported:
@@ -122,13 +124,17 @@ def _read(source: Source, *, strict: bool, peerings: bool) -> tuple[list[tuple[T
         report.superseded += len(table) - _count(table, kept)
         tables.append((table, kept))
     if not report.records:
-        name = source if isinstance(source, str) else repr(source)
-        raise LogError(name, f"holds no record{_because(report)}; looked for {LOOKED_FOR}")
+        raise LogError(_named(source), f"holds no record{_because(report)}; looked for {LOOKED_FOR}")
     return tables, report
 
 
 def _count(table: Table, kept: Rows) -> int:
     return len(table) if isinstance(kept, slice) else len(kept)
+
+
+def _named(source: Source) -> str:
+    names = [source] if isinstance(source, str | os.PathLike) else list(source)
+    return ", ".join(os.fspath(name) for name in names)
 
 
 def _because(report: Report) -> str:

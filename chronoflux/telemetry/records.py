@@ -17,7 +17,7 @@ FLOATS = ("t", "at", "H", "psi", "omega", "tau", "H_local", "H_mesh")
 OLD_TYPES = {"remote_portal": "remote_lion_gate"}
 """Types of the first ChronoFlux that have another name now."""
 
-Time = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]  # ms; until the year 9999
+Time = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # ms, if they are: see `times`
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 

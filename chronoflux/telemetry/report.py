@@ -15,6 +15,9 @@ KINDS = {
     "gaps": ("gap in seq", "gaps in seq"),
     "repeats": ("repeated seq", "repeated seqs"),
     "clock_steps": ("clock step", "clock steps"),
+    "times": ("record dated before 2000 or after 2100", "records dated before 2000 or after 2100"),
+    "conflicts": ("seq of which copies differ", "seqs of which copies differ"),
+    "unreadable": ("unreadable entry", "unreadable entries"),
     "dropped": ("record the writer had to drop", "records the writer had to drop"),
     "manifests": ("unreadable manifest", "unreadable manifests"),
     "unknown_schema": ("log of an unknown schema version", "logs of an unknown schema version"),
@@ -30,8 +33,10 @@ class Report:
     def __init__(self, *, strict: bool = False) -> None:
         self.strict = strict
         self.runs = self.files = self.records = self.missing = self.superseded = 0
+        self.copies: list[str] = []
+        """Copies of runs that were read already, in words. They are no fault."""
         self._counts: Counter[str] = Counter()
-        self._examples: list[str] = []
+        self._examples: list[LogError] = []
 
     def fault(self, kind: str, path: Path, line: int | None, message: str, count: int = 1) -> None:
         """Note `count` faults of a kind, the first of them at `line` (from 1) of `path`."""
@@ -40,16 +45,38 @@ class Report:
             raise error
         self._counts[kind] += count
         if len(self._examples) < EXAMPLES:
-            self._examples.append(str(error))
+            self._examples.append(error)
+
+    def unreadable(self, path: Path, error: OSError) -> None:
+        """Note an entry that cannot be read; what is beside it is read all the same."""
+        self.refuse(LogError(path, f"cannot be read ({error.strerror or error})"))
+
+    def refuse(self, error: LogError) -> None:
+        """Note an entry that is left out for this error."""
+        self.fault("unreadable", error.path, error.line, error.reason)
+
+    @property
+    def first(self) -> LogError | None:
+        """The first fault, if there is one."""
+        return self._examples[0] if self._examples else None
+
+    def take(self, other: Report) -> None:
+        """Note what another report has counted; with `strict`, its first fault is raised."""
+        if self.strict and other._examples:
+            raise other._examples[0]
+        self._counts += other._counts
+        self._examples += other._examples[: EXAMPLES - len(self._examples)]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for ``frame.attrs["report"]``.
 
         Numbers of runs, files, records, faults of each kind, records ``missing`` by their seq and
-        records ``superseded`` by a ``resume``; and ``examples``, the first faults in words.
+        records ``superseded`` by a ``resume``; ``copies`` of runs, which were read once; and ``examples``,
+        the first faults in words.
         """
         totals = {name: getattr(self, name) for name in ("runs", "files", "records", "missing", "superseded")}
-        return totals | {kind: self._counts[kind] for kind in KINDS} | {"examples": list(self._examples)}
+        counts = {kind: self._counts[kind] for kind in KINDS}
+        return totals | counts | {"copies": list(self.copies), "examples": list(map(str, self._examples))}
 
     def summary(self) -> str | None:
         """One line on everything that is wrong; None when nothing is."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chronoflux.errors import LogError
-from chronoflux.telemetry.folder import replace_file
+from chronoflux.telemetry.folder import open_regular, replace_file
 from chronoflux.version import VERSION
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _position(noted: Any, tick: int) -> dict[str, int]:
 def _read(source: Path) -> dict[str, Any]:
     """The entries of an ``.npz`` file, each checked against its checksum."""
     try:
-        with open(source, "rb") as file:
+        with open_regular(source) as file:
             if file.read(4) != b"PK\x03\x04":
                 raise LogError(source, "is no simulation saved by ChronoFlux (not an .npz file)")
             file.seek(0)

@@ -31,7 +31,7 @@ _TYPE, _METRICS, _PEERINGS = len(_NAMES) - 3, len(_NAMES) - 2, len(_NAMES) - 1
 _TOP = np.array(
     [n in ("timestamp", "seq", "tick", "mono", "t", "at", "type", "metrics", "peerings") for n in _NAMES]
 )
-_LATEST = 253_402_300_799_999  # as records.Time
+_LATEST = 253_402_300_799_999  # later ones are left to the parser
 _LONGEST = 18  # digits of a mantissa; 10¹⁸ is within int64
 _TENS = 10.0 ** np.arange(23)
 _WHOLE_TENS = 10 ** np.arange(19, dtype=np.int64)

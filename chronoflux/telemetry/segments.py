@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from chronoflux.errors import LogError
-from chronoflux.telemetry.folder import segment_name, segments_of, sync, sync_folder
+from chronoflux.telemetry.folder import open_regular, segment_name, segments_of, sync, sync_folder
 from chronoflux.telemetry.packing import COUNTS, FIELDS, LINE, TELEMETRY, Kind
 from chronoflux.telemetry.records import REFUSALS, Input, Record
 
@@ -78,7 +78,8 @@ class Segment:
             When it cannot be read, is damaged, or is no segment of that kind.
         """
         try:
-            content = path.read_bytes()
+            with open_regular(path) as opened:
+                content = opened.read()
         except OSError as error:
             raise LogError(path, f"cannot be read ({error.strerror or error})") from error
         _check(path, content)

@@ -16,8 +16,16 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from chronoflux.errors import LogError
+from chronoflux.telemetry.causes import wide_encoding
 from chronoflux.telemetry.compressed import ENDINGS, Damage, content_of
-from chronoflux.telemetry.folder import INPUTS, LOG, MANIFEST, segments_of
+from chronoflux.telemetry.folder import (
+    INPUTS,
+    LOG,
+    MANIFEST,
+    check_regular,
+    open_regular,
+    segments_of,
+)
 from chronoflux.telemetry.records import REFUSALS
 from chronoflux.telemetry.report import Report
 
@@ -29,12 +37,17 @@ LOOKED_FOR = (
 )
 SUFFIXES = tuple(kind + ending for kind in (".jsonl", ".json") for ending in ("", *ENDINGS))
 CHUNK = 1 << 21  # bytes read at once
+LONGEST = 32 << 20
+"""Bytes from which a line is no record, and is not kept in memory."""
 _STEM = LOG.removesuffix(".jsonl")
 _SEGMENT = re.compile(rf"{_STEM}-\d+\.parquet")
 _OF_INPUTS = re.compile(rf"{INPUTS.removesuffix('.jsonl')}-\d+\.parquet")
 _LOGS = (LOG, *(LOG + ending for ending in ENDINGS))
 _NO_LOGS = (MANIFEST, *(INPUTS + ending for ending in ("", *ENDINGS)))
 _BOM = b"\xef\xbb\xbf"
+_SYSTEM = {"lost+found", "@eadir", "#recycle", "@recycle", "#snapshot", "$recycle.bin"}
+_SYSTEM |= {"system volume information", "__macosx"}
+_NULS = re.compile(rb"\0+")
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,7 @@ class RunFiles:
     """The files of one run in their order, and its folder.
 
     `whole`: all of its files, also those to come; `exported`: a frame of :func:`load <chronoflux.load>`, of
-    one run or several, in which what was wrong with them has been told.
+    one run or several, in which what was wrong with them has been told; `copies`: the same run elsewhere.
     """
 
     name: str
@@ -50,6 +63,12 @@ class RunFiles:
     folder: Path | None = None
     whole: bool = False
     exported: bool = False
+    copies: tuple[RunFiles, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """Where it is: its folder, or its file."""
+        return self.folder if self.whole and self.folder else self.files[0]
 
 
 class Lines(NamedTuple):
@@ -73,8 +92,11 @@ class Block(NamedTuple):
         return Lines(lines, range(self.number, self.number + len(lines)))
 
 
-def find_runs(source: Source) -> list[RunFiles]:
+def find_runs(source: Source, report: Report | None = None) -> list[RunFiles]:
     """The runs and files that `source` names: a run folder, a folder of runs, a file, a glob, or a list.
+
+    Hidden and system folders are left out. Entries beside others that cannot be read are noted in `report`.
+    The same run may be found at several places; :func:`~chronoflux.telemetry.copies.distinct_runs` tells.
 
     Raises
     ------
@@ -86,15 +108,27 @@ def find_runs(source: Source) -> list[RunFiles]:
     names = [source] if isinstance(source, str | os.PathLike) else list(source)
     if not names:
         raise LogError("(empty list)", f"nothing to read; looked for {LOOKED_FOR}")
+    report = Report() if report is None else report
     runs: dict[tuple[Path, ...], RunFiles] = {}
     for name in names:
-        found = [run for path in _expand(os.fspath(name)) for run in _runs_at(path)]
+        if not isinstance(name, str | os.PathLike):
+            raise LogError(repr(name), f"is no path; looked for {LOOKED_FOR}")
+        faults = Report(strict=report.strict)
+        found = [run for path in _expand(os.fspath(name)) for run in _runs_at(path, faults)]
+        report.take(faults)
         if not found:
+            if faults.first:  # it is all there was
+                raise faults.first
             raise LogError(os.fspath(name), f"no log here; looked for {LOOKED_FOR}")
         for run in found:
             files = run.files or (run.folder or Path(),)
             runs.setdefault(tuple(file.resolve() for file in files), run)
     return list(runs.values())
+
+
+def is_system(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or the system's: a trash, snapshots, thumbnails."""
+    return name.startswith(".") or name.lower() in _SYSTEM
 
 
 def _expand(name: str) -> list[Path]:
@@ -107,29 +141,45 @@ def _expand(name: str) -> list[Path]:
         raise LogError(name, f"not a usable path ({error})") from error
     if not matches:
         raise LogError(name, f"does not exist; looked for {LOOKED_FOR}")
-    paths = [Path(match) for match in matches]
+    named = set(path.parts)
+    paths = [
+        path for path in map(Path, matches) if not any(map(is_system, set(path.parts) - named - {"..", "."}))
+    ]
     kept = [path for path in paths if path.is_dir() or _looks_like_log(path.name, named=True)]
     return kept or paths
 
 
-def _runs_at(path: Path) -> list[RunFiles]:
+def _runs_at(path: Path, report: Report) -> list[RunFiles]:
     if not path.is_dir():
-        return [_single_file(path)]
-    if run := _run_folder(path):
-        return [run]
-    found = []
-    for folder, below, files in os.walk(path, onerror=_refuse):
-        below.sort()
+        return list(_single_file(path, report))
+    try:
+        run = _run_folder(path, report)
+    except OSError as error:
+        report.unreadable(path, error)
+        return []
+    if run:
+        return run
+    found: list[RunFiles] = []
+
+    def refuse(error: OSError) -> None:
+        report.unreadable(Path(error.filename), error)
+
+    for folder, below, files in os.walk(path, onerror=refuse):
+        below[:] = sorted(name for name in below if not is_system(name))
         for name in tuple(below):
-            if run := _run_folder(Path(folder, name)):
+            try:
+                run = _run_folder(Path(folder, name), report)
+            except OSError as error:
                 below.remove(name)
-                found.append(run)
-        found += [_single_file(Path(folder, name)) for name in sorted(files) if _looks_like_log(name)]
+                refuse(error)
+                continue
+            if run:
+                below.remove(name)
+                found += run
+        for name in sorted(files):
+            if _looks_like_log(name):
+                found += _single_file(Path(folder, name), report)
     return found
-
-
-def _refuse(error: OSError) -> None:
-    raise LogError(error.filename, f"cannot be read ({error.strerror})") from error
 
 
 def _looks_like_log(name: str, *, named: bool = False) -> bool:
@@ -139,29 +189,48 @@ def _looks_like_log(name: str, *, named: bool = False) -> bool:
     return name.endswith(SUFFIXES) and name not in _NO_LOGS and not name.startswith(".")
 
 
-def _run_folder(folder: Path) -> RunFiles | None:
+def _run_folder(folder: Path, report: Report) -> list[RunFiles]:
+    """The run in a folder, if it is one; its log packed beside the plain one is a copy. Raises OSError."""
+    segments = [path for _, path in segments_of(folder, _STEM)]
+    logs = [folder / name for name in _LOGS if os.path.lexists(folder / name)]
+    # What keeps the plain log from being read is noted where it is opened, however it is come by.
+    logs = [path for path in logs if _is_readable(path, Report() if path.name == LOG else report)]
+    name = folder.resolve().name
+    if not segments and not logs and not (folder / MANIFEST).is_file():
+        return []
+    run = RunFiles(name, (*segments, *logs[:1]), folder, whole=True)
+    return [run, *(RunFiles(name, (path,), folder) for path in logs[1:])]
+
+
+def _is_readable(path: Path, report: Report) -> bool:
+    """Whether there is a regular file; if not, it is noted."""
     try:
-        files = [path for _, path in segments_of(folder, _STEM)]
+        check_regular(path)
     except OSError as error:
-        raise LogError(folder, f"cannot be read ({error.strerror})") from error
-    files += [file for file in (folder / name for name in _LOGS) if file.is_file()]
-    if not files and not (folder / MANIFEST).is_file():
-        return None
-    return RunFiles(folder.resolve().name, tuple(files), folder, whole=True)
+        report.unreadable(path, error)
+        return False
+    return True
 
 
-def _single_file(path: Path) -> RunFiles:
+def _single_file(path: Path, report: Report) -> Iterator[RunFiles]:
+    if not _is_readable(path, report):
+        return
     if path.name in _LOGS or _SEGMENT.fullmatch(path.name):
         folder = path.resolve().parent
-        return RunFiles(folder.name, (path,), folder)
+        yield RunFiles(folder.name, (path,), folder)
+        return
     if path.suffix == ".parquet":
         from chronoflux.telemetry.exported import is_export  # Arrow: only where there is Parquet
 
-        return RunFiles(path.stem, (path,), exported=is_export(path))
+        try:
+            yield RunFiles(path.stem, (path,), exported=is_export(path))
+        except LogError as error:
+            report.refuse(error)
+        return
     name = path.name
     for ending in (*ENDINGS, ".jsonl", ".json"):
         name = name.removesuffix(ending)
-    return RunFiles(name, (path,))
+    yield RunFiles(name, (path,))
 
 
 def read_manifest(run: RunFiles, report: Report) -> dict[str, Any]:
@@ -170,9 +239,11 @@ def read_manifest(run: RunFiles, report: Report) -> dict[str, Any]:
         return {}
     path = run.folder / MANIFEST
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        with open_regular(path) as file:
+            return msgspec.json.decode(file.read(), type=dict[str, Any])
     except (OSError, *REFUSALS) as error:
-        report.fault("manifests", path, None, f"not a manifest ({error})")
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        report.fault("manifests", path, None, f"not a manifest ({why})")
         return {}
 
 
@@ -189,52 +260,83 @@ def read_blocks(
 
     Damage to the file itself is noted in `report`; the records are not looked into. `opened`: the file, if it
     is open already; `skip`: so many bytes of whole lines at its beginning are left out.
-
-    Raises
-    ------
-    LogError
-        When the file cannot be opened or read.
     """
     with contextlib.ExitStack() as stack:
         try:
-            file = opened or stack.enter_context(open(path, "rb"))
+            file = opened or stack.enter_context(open_regular(path))
             file.seek(0)
             number = 1 + sum(file.read(min(CHUNK, skip - at)).count(b"\n") for at in range(0, skip, CHUNK))
         except OSError as error:
-            raise LogError(path, f"cannot be read ({error.strerror})") from error
-        is_array = _is_array(path, file, skip)
+            report.unreadable(path, error)
+            return
+        head = _head(path, file, skip)
+        if encoding := wide_encoding(head):
+            remedy = f"iconv -f {encoding} -t UTF-8 FILE"
+            report.fault("bad", path, 1, f"the file is {encoding}, not UTF-8: `{remedy}` converts it")
+            return
         chunks = content_of(path, file, skip, CHUNK)
-        if is_array:
+        if head.removeprefix(_BOM).lstrip().startswith(b"["):
             yield from _array_elements(path, chunks, report)
         else:
             yield from _split_lines(path, chunks, report, number)
 
 
-def _is_array(path: Path, file: BufferedReader, skip: int) -> bool:
+def _head(path: Path, file: BufferedReader, skip: int) -> bytes:
     with contextlib.closing(content_of(path, file, skip, 1 << 12)) as content:
         try:
-            return next(content, b"").removeprefix(_BOM).lstrip().startswith(b"[")
+            return next(content, b"")
         except Damage:
-            return False  # it is found again, and noted, where the content is read
+            return b""  # it is found again, and noted, where the content is read
 
 
 def _split_lines(path: Path, chunks: Iterator[bytes], report: Report, number: int) -> Iterator[Block | Lines]:
-    tail, damage = [b""], None
+    tail, waiting, damage, overlong = [b""], 0, None, False
     try:
         for chunk in chunks:
             cut = chunk.rfind(b"\n") + 1
             if not cut:
-                tail.append(chunk)
+                waiting += len(chunk)
+                overlong = overlong or waiting > LONGEST
+                tail = [] if overlong else [*tail, chunk]
                 continue
+            if overlong:
+                first = chunk.index(b"\n") + 1
+                report.fault("bad", path, number, _TOO_LONG)
+                chunk, cut, number, overlong = chunk[first:], cut - first, number + 1, False
             content = b"".join((*tail, chunk[:cut]))
-            yield Block(content.removeprefix(_BOM) if number == 1 else content, number)
+            if content:
+                block = Block(content.removeprefix(_BOM) if number == 1 else content, number)
+                yield _without_nuls(path, block.split(), report) if b"\0" in content else block
             number, tail = number + content.count(b"\n"), [chunk[cut:]]
+            waiting = len(tail[0])
     except Damage as error:
         damage = error
-    if last := b"".join(tail):
-        yield Lines([last.removeprefix(_BOM) if number == 1 else last], [number], torn=True)
+    if overlong:
+        if damage is None:
+            report.fault("bad", path, number, _TOO_LONG)
+    elif last := b"".join(tail):
+        lines = Lines([last.removeprefix(_BOM) if number == 1 else last], [number], torn=True)
+        yield _without_nuls(path, lines, report) if b"\0" in last else lines
     if damage:
         report.fault("torn", path, number, damage.reason)
+
+
+_TOO_LONG = f"no record (a line of more than {LONGEST >> 20} MiB)"
+
+
+def _without_nuls(path: Path, lines: Lines, report: Report) -> Lines:
+    """Lines with what stands before and behind NULs apart: a crash may leave these where data was lost."""
+    texts, numbers = [], []
+    for text, number in zip(lines.lines, lines.numbers, strict=True):
+        if b"\0" not in text:
+            texts.append(text)
+            numbers.append(number)
+            continue
+        report.fault("torn", path, number, f"{text.count(0)} NUL bytes, as a crash leaves them")
+        pieces = [piece for piece in _NULS.split(text) if piece.strip()]
+        texts += pieces
+        numbers += [number] * len(pieces)
+    return Lines(texts, numbers, lines.torn)
 
 
 def _array_elements(path: Path, chunks: Iterator[bytes], report: Report) -> Iterator[Lines]:

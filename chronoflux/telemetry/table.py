@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,28 +12,29 @@ from chronoflux.telemetry.checks import check_clock, check_drops, check_schema, 
 from chronoflux.telemetry.columns import Table
 from chronoflux.telemetry.filling import add_parts, make_ready
 from chronoflux.telemetry.folder import LOG
+from chronoflux.telemetry.merging import merge
 from chronoflux.telemetry.old_names import facts_of
 from chronoflux.telemetry.parts import read_parts
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.sources import RunFiles, read_manifest
+from chronoflux.telemetry.times import check_times
 
 
 def read_table(run: RunFiles, report: Report, *, peerings: bool = False) -> Table:
     """Read one run, noting in `report` whatever is wrong; `peerings` also keeps the pairwise rows.
 
+    Of a run with copies the one with the most records is read; what it lacks comes from the others.
+
     Raises
     ------
     LogError
-        When a file cannot be read, or at the first fault when the report is strict.
+        At the first fault, when the report is strict.
     """
     manifest = read_manifest(run, report)
-    defaults = {name: _text(manifest.get(name)) for name in ("run", "room", "node")} | facts_of(run)
-    builder = Builder(defaults | {"run": defaults["run"] or run.name}, keep_peerings=peerings)
-    make_ready([run])
-    add_parts(builder, read_parts(run, LOG, report), report)
-    table = builder.finish()
+    table = _read(run, manifest, report, peerings) if not run.copies else _merged(run, report, peerings)
+    table = check_times(table, report)
     report.runs += 1
-    report.files += len(run.files)
+    report.files += sum(len(one.files) for one in (run, *run.copies))
     report.records += len(table)
     check_schema(run, manifest, report)
     if not run.exported:
@@ -39,6 +42,38 @@ def read_table(run: RunFiles, report: Report, *, peerings: bool = False) -> Tabl
         check_clock(table, report)
     check_drops(table, report)
     return table
+
+
+def _read(run: RunFiles, manifest: dict[str, Any], report: Report, peerings: bool) -> Table:
+    defaults = {name: _text(manifest.get(name)) for name in ("run", "room", "node")} | facts_of(run)
+    builder = Builder(defaults | {"run": defaults["run"] or run.name}, keep_peerings=peerings)
+    make_ready([run])
+    add_parts(builder, read_parts(run, LOG, report), report)
+    return builder.finish()
+
+
+def _merged(run: RunFiles, report: Report, peerings: bool) -> Table:
+    """A run with its copies. Faults of a copy do not count: what it lost is in another, or missing."""
+    runs = [run, *run.copies]
+    manifest = next((facts for one in runs if (facts := read_manifest(one, Report()))), {"run": run.name})
+    found = []
+    for one in runs:
+        faults = Report()
+        table = _read(one, manifest, faults, peerings)
+        found.append((one, table, faults))
+    found.sort(key=lambda one: len(one[1]), reverse=True)  # stable: else the order stays
+    first, table, faults = found[0]
+    report.take(faults)
+    merged = merge([table for _, table, _ in found])
+    for (copy, _, _), part in zip(found[1:], merged.copies, strict=True):
+        if part.known:
+            more = f"; {part.taken:,} records of it were missing there" if part.taken else ""
+            report.copies.append(f"{copy.path}: is a copy of {first.path}{more}")
+        if part.different:
+            seq, here, there = part.first
+            message = "seq {} is another record in {}:{}".format(seq, *there)
+            report.fault("conflicts", *here, message, part.different)
+    return merged.table
 
 
 def _text(value: object) -> str | None:
