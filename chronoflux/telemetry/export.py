@@ -35,8 +35,9 @@ def export_json(run_folder: str | os.PathLike[str], path: str | os.PathLike[str]
         When there is not exactly one run with records, or the file cannot be written.
     """
     runs = distinct_runs(os.fspath(run_folder))
-    if len(runs) != 1:
-        raise LogError(os.fspath(run_folder), f"holds {len(runs)} runs: name one of their folders")
+    elsewhere = [copy for run in runs for copy in run.copies if copy.folder != run.folder]
+    if (count := len(runs) + len(elsewhere)) != 1:
+        raise LogError(os.fspath(run_folder), f"holds {count} runs: name one of their folders")
     report = Report()
     target = Path(path)
     fresh = target.with_name(f".{target.name}.new")
