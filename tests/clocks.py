@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
+from chronoflux.mesh import distant
 from chronoflux.mesh.clock import BURST, Followed, Judged, MeshClock
 from chronoflux.mesh.messages import ProbeReply
 from chronoflux.mesh.probing import LOOK, PACE, PERIOD
@@ -15,6 +16,8 @@ from chronoflux.mesh.probing import LOOK, PACE, PERIOD
 EPOCH = 1.8e12
 Delay = Callable[[str, str], float]
 """Milliseconds from one node to another, drawn anew for each packet."""
+Lie = Callable[[ProbeReply], ProbeReply | None]
+"""What a node answers in place of the truth; None is no answer."""
 
 
 class Host:
@@ -23,6 +26,9 @@ class Host:
     def __init__(self, net: Net, name: str, *, wrong: float, ppm: float) -> None:
         self.name, self.joined = name, net.admit()
         self.skip = self.lie = 0.0  # what its monotonic clock leapt by; what it adds to the time it tells
+        self.leads = True  # whether the server's roster has it as a lasting member with a clock
+        self.lies: Lie | None = None
+        self.asking: set[str] = set()
         self.mesh = MeshClock(
             mono=lambda: 5e6 + self.skip + net.time * (1 + ppm * 1e-6),
             utc=lambda: EPOCH + net.time * (1 + ppm * 1e-6) + wrong,
@@ -41,10 +47,17 @@ class Host:
 
 
 class Net:
-    """Hosts that probe each other as nodes do. `time` is the truth, in ms from 0."""
+    """Hosts that probe each other as nodes do. `time` is the truth, in ms from 0.
 
-    def __init__(self, delay: Delay, seed: int = 1) -> None:
+    With `roster` the server tells who may lead, and passes probes on between members who are no neighbours,
+    with the delays `far` each way.
+    """
+
+    def __init__(
+        self, delay: Delay, seed: int = 1, *, roster: bool = False, far: Delay | None = None
+    ) -> None:
         self.time = 0.0
+        self.roster, self.far, self.away = roster, far or delay, False
         self.hosts: dict[str, Host] = {}
         self.delay = delay
         self.neighbours: Callable[[str, str], bool] = lambda one, other: True
@@ -79,44 +92,81 @@ class Net:
 
     def _rosters(self) -> None:
         for host in self.hosts.values():
-            here = {
-                other.name: other.joined
-                for other in self.hosts.values()
-                if other is not host and self.neighbours(host.name, other.name)
-            }
-            host.mesh.roster((host.name, host.joined), here)
+            self._tell(host)
             self._look(host)
+
+    def _tell(self, host: Host) -> None:
+        """What the server says to a host: who is here, and who may lead."""
+        here = {
+            other.name: other.joined
+            for other in self.hosts.values()
+            if other is not host and self.neighbours(host.name, other.name)
+        }
+        ranked = sorted(
+            (other for other in self.hosts.values() if other.leads), key=lambda other: other.joined
+        )
+        told = [(other.name, other.joined) for other in ranked] if self.roster else None
+        host.mesh.roster((host.name, host.joined), here, ranked=told)
 
     def _look(self, host: Host) -> None:
         host.changes += [(self.time, change) for change in host.mesh.look()]
 
     def _tick(self, host: Host) -> None:
-        """Once a second a node looks at its clock."""
+        """Once a second a node looks at its clock, and asks who leads if that is no neighbour."""
         if self.hosts.get(host.name) is host:
+            self._tell(host)
             self._look(host)
+            for asked in host.mesh.asked:
+                if not self.neighbours(host.name, asked) and asked not in host.asking and not self.away:
+                    host.asking.add(asked)
+                    wait = self._random.uniform(0, distant.SPREAD) * 1000 if host.mesh.reference else 0.0
+                    self.at(self.time + wait, lambda asked=asked: self._burst_far(host, asked, distant.BURST))
             self.at(self.time + LOOK[1] * 1000, lambda: self._tick(host))
 
     def _burst(self, asker: str, asked: str, left: int) -> None:
         if asker not in self.hosts or asked not in self.hosts or not self.neighbours(asker, asked):
             return
-        one = self.hosts[asker]
-        sent = one.mesh.mono()
-        self.at(self.time + self.delay(asker, asked), lambda: self._answer(one, asked, sent))
+        self._ask(self.hosts[asker], asked, self.delay)
         wait = PACE * 1000
         if left == 1:
             left, wait = BURST + 1, PERIOD * 1000 + self._random.uniform(-500, 500)
         self.at(self.time + wait, lambda: self._burst(asker, asked, left - 1))
 
-    def _answer(self, asker: Host, asked: str, sent: float) -> None:
+    def _burst_far(self, asker: Host, asked: str, left: int) -> None:
+        wanted = asked in asker.mesh.asked and not self.neighbours(asker.name, asked)
+        if self.hosts.get(asker.name) is not asker or not wanted or self.away:
+            asker.asking.discard(asked)
+            return
+        self._ask(asker, asked, self.far)
+        wait = distant.PACE * 1000
+        if left == 1:
+            period = distant.PERIOD + self._random.uniform(-distant.JITTER, distant.JITTER)
+            known = asker.mesh.offset(asked) is not None and not asker.mesh.unsynced(asked)
+            left = distant.BURST + 1
+            wait = (period if known else distant.AGAIN) * 1000
+        self.at(self.time + wait, lambda: self._burst_far(asker, asked, left - 1))
+
+    def _ask(self, asker: Host, asked: str, delay: Delay) -> None:
+        sent = asker.mesh.mono()
+        asker.mesh.ask(asked)
+        self.at(self.time + delay(asker.name, asked), lambda: self._answer(asker, asked, sent, delay))
+
+    def _answer(self, asker: Host, asked: str, sent: float, delay: Delay) -> None:
         if (other := self.hosts.get(asked)) is not None:
             now, standing = other.mesh.now() + other.lie, other.mesh.standing()
-            reply = ProbeReply(EPOCH, now, now, *standing)
-            self.at(self.time + self.delay(asked, asker.name), lambda: self._hear(asker, asked, sent, reply))
+            reply: ProbeReply | None = ProbeReply(EPOCH, now, now, *standing)
+            if other.lies is not None and reply is not None:
+                reply = other.lies(reply)
+            if reply is not None:
+                back = self.time + delay(asked, asker.name)
+                self.at(back, lambda: self._hear(asker, asked, sent, reply))
 
     def _hear(self, asker: Host, asked: str, sent: float, reply: ProbeReply) -> None:
         if asker.name in self.hosts:
+            unsettled = not asker.mesh.settled
             asker.mesh.take(asked, sent, reply, asker.mesh.mono())
-            self._look(asker)
+            if unsettled:
+                self._look(asker)
 
     def run(self, until: float, watch: Callable[[], Any] | None = None, every: float = 100.0) -> list[Any]:
         """Let time pass up to `until` ms; what `watch` gave every so many ms."""

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronoflux.errors import ProtocolError
-from chronoflux.mesh.clock import Followed, MeshClock, monotonic_ms, utc_ms
+from chronoflux.mesh.clock import Followed, MeshClock, monotonic_ms, monotonic_tick, utc_ms
+from chronoflux.mesh.course import intersection
 from chronoflux.mesh.messages import ProbeReply
 from chronoflux.mesh.samples import SLEW, PeerClock, Sample
 from tests.clocks import EPOCH, Net, jitter
@@ -21,9 +22,11 @@ SECOND = 1_000.0
 LAN = (0.2, 0.5)  # ms one way
 
 
-def pair(low: float, high: float, *, wrong: float = HOUR, ppm: float = 0.0, seed: int = 1) -> Net:
+def pair(
+    low: float, high: float, *, wrong: float = HOUR, ppm: float = 0.0, seed: int = 1, roster: bool = True
+) -> Net:
     """Somebody in a room for 3 s, and a newcomer whose clock is wrong and fast."""
-    net = Net(jitter(low, high, seed), seed)
+    net = Net(jitter(low, high, seed), seed, roster=roster)
     net.add("first")
     net.run(3 * SECOND)
     net.add("new", wrong=wrong, ppm=ppm)
@@ -139,9 +142,10 @@ def test_who_is_honest_is_never_distrusted(seed: int, low: float, more: float, p
     assert abs(net.hosts["first"].mesh.now() - third.mesh.now() - known.offset_ms) <= known.uncertainty_ms
 
 
-def test_a_successor_continues_the_time_it_had() -> None:
+@pytest.mark.parametrize("roster", [True, False], ids=["roster", "claims"])
+def test_a_successor_continues_the_time_it_had(roster: bool) -> None:
     """When the reference goes, the next to have joined takes over, the others follow, and nobody steps."""
-    net = Net(jitter(*LAN))
+    net = Net(jitter(*LAN), roster=roster)
     for name, wrong in (("a", 0.0), ("b", HOUR), ("c", -HOUR), ("d", 5e7)):
         net.add(name, wrong=wrong)
         net.run(net.time + 2 * SECOND)
@@ -161,9 +165,10 @@ def test_a_successor_continues_the_time_it_had() -> None:
     assert late.joined == max(host.joined for host in net.hosts.values())
 
 
-def test_a_reference_that_returns_is_followed_again_without_a_step() -> None:
+@pytest.mark.parametrize("roster", [True, False], ids=["roster", "claims"])
+def test_a_reference_that_returns_is_followed_again_without_a_step(roster: bool) -> None:
     """A reference that was away for a while and kept its time takes over again as if nothing had been."""
-    net = Net(jitter(*LAN))
+    net = Net(jitter(*LAN), roster=roster)
     for name in "abc":
         net.add(name, wrong=HOUR if name == "b" else 0.0)
     net.run(20 * SECOND)
@@ -179,6 +184,7 @@ def test_a_reference_that_returns_is_followed_again_without_a_step() -> None:
     assert sum(change.step is not None for change in net.hosts["b"].followed) == 1
 
 
+@pytest.mark.parametrize("roster", [True, False], ids=["roster", "claims"])
 @pytest.mark.parametrize(
     ("who", "jump"),
     [
@@ -188,9 +194,9 @@ def test_a_reference_that_returns_is_followed_again_without_a_step() -> None:
         *(pytest.param("c", jump, marks=pytest.mark.slow) for jump in (-2 * HOUR, -50.0, 3_000.0)),
     ],
 )
-def test_a_clock_that_jumps_is_distrusted_and_moves_nobody(who: str, jump: float) -> None:
+def test_a_clock_that_jumps_is_distrusted_and_moves_nobody(who: str, jump: float, roster: bool) -> None:
     """When the time jumps that somebody tells, the others say so and keep theirs."""
-    net = Net(jitter(*LAN))
+    net = Net(jitter(*LAN), roster=roster)
     for name in "abcd":
         net.add(name, wrong=HOUR if name == "b" else 0.0)
     net.run(30 * SECOND)
@@ -215,11 +221,12 @@ def test_a_clock_that_jumps_is_distrusted_and_moves_nobody(who: str, jump: float
     assert {host.mesh.reference for host in net.hosts.values()} == {"a"}
 
 
+@pytest.mark.parametrize("roster", [True, False], ids=["roster", "claims"])
 @pytest.mark.parametrize("leap", [3_000.0, 2 * HOUR])
-def test_a_machine_whose_clock_leapt_finds_back(leap: float) -> None:
+def test_a_machine_whose_clock_leapt_finds_back(leap: float, roster: bool) -> None:
     """When one's own clock leaps, also the reference's, it is back on the room's time in two minutes."""
     for who in "ac":
-        net = Net(jitter(*LAN))
+        net = Net(jitter(*LAN), roster=roster)
         for name in "abcd":
             net.add(name)
         net.run(30 * SECOND)
@@ -231,9 +238,10 @@ def test_a_machine_whose_clock_leapt_finds_back(leap: float) -> None:
         assert abs(net.hosts[who].mesh.now() - EPOCH - net.time) <= 1
 
 
-def test_a_room_of_two_meets_again_after_a_jump() -> None:
+@pytest.mark.parametrize("roster", [True, False], ids=["roster", "claims"])
+def test_a_room_of_two_meets_again_after_a_jump(roster: bool) -> None:
     """Alone with a reference that jumped, and stays so, a node distrusts it for a minute and then follows."""
-    net = pair(*LAN)
+    net = pair(*LAN, roster=roster)
     net.run(30 * SECOND)
     net.hosts["first"].skip += HOUR
     new = net.hosts["new"]
@@ -246,10 +254,12 @@ def test_a_room_of_two_meets_again_after_a_jump() -> None:
 
 
 @pytest.mark.parametrize(("settled", "alone"), [(3, 1), (2, 1), (1, 1), (2, 2)])
-def test_two_times_become_one(settled: int, alone: int) -> None:
-    """When parts of a room that had times of their own meet (the server was restarted), the larger part's
-    time holds, of equal ones that of the earlier; the others step, once."""
-    net = Net(jitter(*LAN))
+@pytest.mark.parametrize("roster", [True, False], ids=["roster", "claims"])
+def test_two_times_become_one(settled: int, alone: int, roster: bool) -> None:
+    """When parts of a room that had times of their own meet (the server was restarted), by the roster the
+    earlier one's time holds; by claims the larger part's, of equal ones that of the earlier. The others
+    step, once."""
+    net = Net(jitter(*LAN), roster=roster)
     here = {f"z{i}" for i in range(alone)}
     net.neighbours = lambda one, other: (one in here) == (other in here)
     for name in (*sorted(here), *(f"a{i}" for i in range(settled))):
@@ -263,13 +273,15 @@ def test_two_times_become_one(settled: int, alone: int) -> None:
             if (one in here) != (other in here):
                 net._burst(one, other, 8)
     net.run(120 * SECOND)
-    held = EPOCH + net.time + (0.0 if settled > alone else HOUR)
+    held = EPOCH + net.time + (0.0 if settled > alone and not roster else HOUR)
     assert all(abs(host.mesh.now() - held) <= 1 for host in net.hosts.values())
 
 
-def test_a_partial_mesh_has_one_time() -> None:
-    """Around a ring, where most are no neighbours of the reference, all are on its time."""
-    net = Net(jitter(*LAN))
+@pytest.mark.parametrize("roster", [True, False], ids=["roster", "claims"])
+def test_a_partial_mesh_has_one_time(roster: bool) -> None:
+    """Around a ring, where most are no neighbours of the reference, all are on its time. With a roster those
+    three or more links away ask it through the server."""
+    net = Net(jitter(*LAN), roster=roster)
     size = 10
 
     def near(one: str, other: str) -> bool:
@@ -282,7 +294,8 @@ def test_a_partial_mesh_has_one_time() -> None:
     net.run(120 * SECOND)
     for number in range(size):
         clock = net.hosts[str(number)].mesh
-        assert (clock.reference, clock.stratum) == ("0", min(number, size - number))
+        hops = min(number, size - number)
+        assert (clock.reference, clock.stratum) == ("0", min(hops, 3) if roster else hops)
     assert max(map(abs, net.errors().values())) <= 1
     net.remove("0")
     net.run(400 * SECOND)
@@ -353,3 +366,44 @@ def test_memory_is_bounded() -> None:
         clock.add(Sample(float(number), 0.0, 1.0))
     assert len(clock) == 64
     assert math.isfinite(clock.uncertainty(Sample(0.0, 0.0, 1.0), 1e4))
+
+
+def test_a_coarse_clock_is_less_certain() -> None:
+    """What a peer says of how coarse its clock is counts as uncertainty: it is no jump, and a round trip that
+    seems to be negative by as much is none."""
+    time = 0.0
+    clock = MeshClock(mono=lambda: time, utc=lambda: EPOCH + time, tick=1.0)
+    clock.roster(("me", 2), {"p": 1}, ticks={"p": 15.0})
+    clock.take("p", 0.0, ProbeReply(EPOCH, EPOCH, EPOCH + 15.6, "p", 0, 1), 0.1)
+    known = clock.offset("p")
+    assert known is not None
+    assert known.uncertainty_ms == pytest.approx(16.0)
+    time = 20.0
+    clock.take("p", time, ProbeReply(EPOCH, EPOCH + 52, EPOCH + 52, "p", 0, 1), time)
+    assert clock.objection("p") == ""
+    with pytest.raises(ProtocolError):
+        clock.take("p", time, ProbeReply(EPOCH, EPOCH, EPOCH + 17, "p", 0, 1), time)
+    assert monotonic_tick() < 20
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), min_size=1, max_size=8),
+)
+def test_the_intersection_of_intervals(spans: list[tuple[int, int]]) -> None:
+    """No point is in more intervals than those of the intersection are."""
+    intervals = [(float(low), float(low + width)) for low, width in spans]
+    low, high, count = intersection(intervals)
+    assert low <= high
+    for at in {edge for interval in intervals for edge in interval}:
+        assert sum(begin <= at <= end for begin, end in intervals) <= count
+    assert sum(begin <= low and high <= end for begin, end in intervals) == count
+
+
+def test_a_clock_is_less_certain_with_age() -> None:
+    """Which of two samples bounds the shift better is the same at any moment; of equals the later wins."""
+    clock = PeerClock()
+    clock.add(Sample(0.0, 1.0, 10.0))
+    clock.add(Sample(10_000.0, 2.0, 13.0))
+    assert clock.best(10_000.0) == Sample(0.0, 1.0, 10.0)
+    clock.add(Sample(20_000.0, 3.0, 13.0))
+    assert clock.best(20_000.0) == Sample(20_000.0, 3.0, 13.0)

@@ -9,23 +9,32 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from chronoflux.errors import ProtocolError
+from chronoflux.mesh import claims
+from chronoflux.mesh.course import BURST, PATIENCE, STEP, Course, Offset, View
 from chronoflux.mesh.messages import ProbeReply
-from chronoflux.mesh.samples import ROUNDING, SLEW, UNSYNCED, PeerClock, Sample
+from chronoflux.mesh.samples import FAR_WINDOW, ROUNDING, SLEW, UNSYNCED, WINDOW, PeerClock, Sample
+from chronoflux.mesh.succession import Succession
 
-STEP = 128.0  # ms apart from which two clocks are on different times, which no slewing joins (RFC 5905)
-SHARP = 2.0  # ms of uncertainty with which a first fix is good at once; slewing works off as much in 4 s
-BURST, BURST_MS = 8, 1_000.0  # probes in a burst; ms in which they have come back, or will not
+__all__ = [
+    "BURST",
+    "STEP",
+    "Followed",
+    "Judged",
+    "MeshClock",
+    "Offset",
+    "monotonic_ms",
+    "monotonic_tick",
+    "utc_ms",
+]
+
 LATEST = 10_000.0  # ms of round trip after which a reply says nothing
-PATIENCE = 10_000.0  # ms to wait for those who joined earlier before one's own time has to do
 GONE_FOR = 180_000.0  # ms in which nobody is followed to a reference that was seen to go
-
-Rank = tuple[float, str, int]
-"""Who is followed: when the reference joined, its id, the stratum. The least is the best."""
+STALL = 5_000.0  # ms between two looks after which this node was not there to hear answers
 
 
 def monotonic_ms() -> float:
@@ -36,17 +45,15 @@ def monotonic_ms() -> float:
     return time.perf_counter_ns() / 1e6
 
 
+def monotonic_tick() -> float:
+    """How coarse `monotonic_ms` is; ms."""
+    which = time.get_clock_info("monotonic" if hasattr(time, "clock_gettime_ns") else "perf_counter")
+    return which.resolution * 1000
+
+
 def utc_ms() -> float:
     """This machine's UTC, ms since the Unix epoch."""
     return time.time_ns() / 1e6
-
-
-class Offset(NamedTuple):
-    """A peer's clock minus ours, how far that may be wrong, and the round trip it was measured with; ms."""
-
-    offset_ms: float
-    uncertainty_ms: float
-    rtt_ms: float
 
 
 @dataclass(frozen=True)
@@ -84,29 +91,39 @@ class MeshClock:
     """The room's clock as this node knows it.
 
     Until it knows better, and with servers that do not say who joined first, it is this machine's UTC. The
-    first in a room begins the room's time there; a newcomer takes it over from its neighbours, once, by a
-    step. From then on mesh time is slewed by at most 500 ppm and never runs backwards, unless this node and
-    the room have drifted into times of their own (it was suspended, or alone with another server): then the
-    smaller part, or of two equal ones that of the later reference, steps once more.
+    first in a room begins the room's time there; a newcomer takes it over, once, by a step. From then on
+    mesh time is slewed by at most 500 ppm and never runs backwards, unless this node's time is not the
+    room's: its own clock leapt, or it was alone with another server. Who leads is said by the server's
+    roster, see `Succession`; where the server tells none, by the peers' claims, see `claims`.
 
-    `mono` and `utc` read this machine's clocks, in ms. `now` may be called from any thread, the rest on the
-    event loop.
+    `mono` and `utc` read this machine's clocks, in ms; `tick` is how coarse they are, in ms. `now` may be
+    called from any thread, the rest on the event loop.
     """
 
-    def __init__(self, mono: Callable[[], float] = monotonic_ms, utc: Callable[[], float] = utc_ms) -> None:
+    def __init__(
+        self,
+        mono: Callable[[], float] = monotonic_ms,
+        utc: Callable[[], float] = utc_ms,
+        *,
+        tick: float | None = None,
+    ) -> None:
         self.mono = mono
-        self.reference, self.stratum = "", UNSYNCED
+        self.tick = monotonic_tick() if tick is None else tick
         self.steps = 0
         """How often mesh time was moved at once."""
         self._utc = utc
         self._line: _Line | None = None
+        self._gap = 0.0
         self._lock = threading.Lock()
         self._id, self._joined = "", math.inf
+        self._course = Course("", UNSYNCED, math.inf)
         self._roster: dict[str, float] = {}
         self._met: dict[str, float] = {}
         self._went: dict[str, float] = {}
         self._peers: dict[str, PeerClock] = {}
-        self._reference_joined: float = math.inf
+        self._ticks: Mapping[str, float] = {}
+        self._succession: Succession | None = None
+        self._looked = math.inf
 
     # -- what it says ----------------------------------------------------------------------------------
 
@@ -116,6 +133,16 @@ class MeshClock:
             return self._utc() if self._line is None else self._line.at(self.mono())
 
     @property
+    def reference(self) -> str:
+        """Whose time mesh time is; empty while it is this machine's UTC."""
+        return self._course.reference
+
+    @property
+    def stratum(self) -> int:
+        """Over how many others mesh time comes from the reference."""
+        return self._course.stratum
+
+    @property
     def settled(self) -> bool:
         """Whether mesh time is what it will stay; not while a newcomer waits for its first fix."""
         if self._line is not None:
@@ -123,10 +150,16 @@ class MeshClock:
         now = self.mono()
         return not any(now - self._met[peer] < PATIENCE for peer in self._earlier())
 
+    @property
+    def asked(self) -> Sequence[str]:
+        """Members whose time has to be known, be they neighbours or not, the best first."""
+        return () if self._succession is None else self._succession.asked
+
     def standing(self) -> tuple[str, int, int | None]:
         """What replies to probes say of this clock: reference, stratum, and when the reference joined."""
-        known = self.stratum < UNSYNCED and math.isfinite(self._reference_joined)
-        return self.reference, self.stratum, int(self._reference_joined) if known else None
+        reference, stratum, joined, *_ = self._course
+        known = stratum < UNSYNCED and math.isfinite(joined)
+        return reference, stratum, int(joined) if known else None
 
     def offset(self, peer: str) -> Offset | None:
         """What is known of a peer's clock; None if nothing."""
@@ -140,7 +173,7 @@ class MeshClock:
     def unsynced(self, peer: str) -> bool:
         """Whether a peer said that it is on its machine's time, not yet on the room's."""
         clock = self._peers.get(peer)
-        return clock is not None and clock.stratum == UNSYNCED
+        return clock is not None and clock.answered and clock.stratum == UNSYNCED
 
     def objection(self, peer: str) -> str:
         """Why what a peer says of times is not to be used; empty when nothing speaks against it."""
@@ -156,25 +189,59 @@ class MeshClock:
 
     # -- what it is told -------------------------------------------------------------------------------
 
-    def roster(self, own: tuple[str, int | None], peers: Mapping[str, int | None]) -> None:
-        """Who is here: this node's id and when it joined, and those of its neighbours who have a clock."""
+    def roster(
+        self,
+        own: tuple[str, int | None],
+        peers: Mapping[str, int | None],
+        *,
+        ranked: Sequence[tuple[str, int]] | None = None,
+        ticks: Mapping[str, float] | None = None,
+    ) -> None:
+        """Who is here.
+
+        Parameters
+        ----------
+        own:
+            This node's id, and when it joined.
+        peers:
+            The neighbours who have a clock, and when they joined.
+        ranked:
+            The members that may lead the room's time, by the server's word, the best first, each with when
+            it joined; None where the server tells no roster.
+        ticks:
+            How coarse the neighbours' clocks are, ms, where they say so.
+        """
         self._id = own[0]
         if own[1] is not None:
             self._joined = own[1]
         now = self.mono()
+        if ranked is not None:
+            self._succession = self._succession or Succession()
+            self._succession.take([(float(joined), id_) for id_, joined in ranked], self._id)
         for peer in self._roster.keys() - peers.keys():
             self._went[peer] = now
         self._went = {
             peer: when for peer, when in self._went.items() if peer not in peers and now - when < GONE_FOR
         }
         self._roster = {peer: math.inf if joined is None else joined for peer, joined in peers.items()}
-        self._met = {peer: self._met.get(peer, now) for peer in peers}
-        self._peers = {peer: clock for peer, clock in self._peers.items() if peer in peers}
+        known = peers.keys() | {peer for peer, _ in ranked or ()}
+        self._met = {peer: self._met.get(peer, now) for peer in known}
+        self._peers = {
+            peer: clock for peer, clock in self._peers.items() if peer in peers or peer in self.asked
+        }
+        self._ticks = ticks or {}
+        for peer in self._peers:
+            self._known(peer)
 
     def unlink(self, peer: str) -> None:
         """A peer is no neighbour any more, but still in the room."""
         self._roster.pop(peer, None)
         self._peers.pop(peer, None)
+
+    def ask(self, peer: str) -> None:
+        """A probe is on its way to a peer."""
+        if peer in self._roster or peer in self.asked:
+            self._known(peer).ask(self.mono())
 
     def take(self, peer: str, sent: float, reply: ProbeReply, received: float) -> None:
         """Take a peer's reply to a probe; `sent` and `received` are on this node's monotonic clock.
@@ -184,10 +251,11 @@ class MeshClock:
         ProtocolError
             When it cannot be true.
         """
-        if peer not in self._roster:
+        if peer not in self._roster and peer not in self.asked:
             return
+        clock = self._known(peer)
         round_trip = (received - sent) - (reply.t2 - reply.t1)
-        if reply.t2 < reply.t1 or round_trip < -ROUNDING:
+        if reply.t2 < reply.t1 or round_trip < -ROUNDING - clock.tick:
             raise ProtocolError("probe-reply", "it was held for longer than it took to come")
         if reply.stratum < UNSYNCED and (reply.stratum == 0) != (reply.ref == peer):
             raise ProtocolError("probe-reply", "its stratum and its reference do not fit")
@@ -195,7 +263,6 @@ class MeshClock:
             return
         shift = ((reply.t1 - sent) + (reply.t2 - received)) / 2
         sample = Sample((sent + received) / 2, shift, max(0.0, round_trip))
-        clock = self._peers.setdefault(peer, PeerClock())
         jump = clock.jump(sample)
         if jump is not None or (clock.stratum == UNSYNCED) != (reply.stratum == UNSYNCED):
             home = abs(shift + received - self.now()) <= STEP + sample.bound
@@ -215,6 +282,24 @@ class MeshClock:
     def look(self) -> list[Followed | Judged]:
         """Choose whom to follow and steer towards it; what changed."""
         now = self.mono()
+        if now - self._looked > STALL:
+            for clock in self._peers.values():
+                clock.excuse(now)
+        self._looked = now
+        changes: list[Followed | Judged] = []
+        if (
+            not math.isinf(self._joined) or self._succession is not None
+        ):  # else nobody says who was first: UTC
+            before, course = self._course, self._plan(now)
+            if course is not None:
+                self._set(course)
+                self._course = course._replace(step=None, slew=None)
+                if course.reference != before.reference or course.step is not None:
+                    changes.append(Followed(course.reference, course.stratum, course.step))
+        return self._judged(now) + changes
+
+    def _judged(self, now: float) -> list[Followed | Judged]:
+        """Whose clock is not believed any more, or again."""
         changes: list[Followed | Judged] = []
         for peer, clock in self._peers.items():
             if clock.reason and clock.trusted(now):
@@ -223,100 +308,69 @@ class MeshClock:
             elif clock.reason and not clock.told:
                 changes.append(Judged(peer, trusted=False, reason=clock.reason))
             clock.told = bool(clock.reason)
-        if math.isinf(self._joined):
-            return changes  # a server that does not say who was first: UTC
-        offsets = {
-            peer: known
-            for peer, clock in self._peers.items()
-            if clock.usable(now) and (known := self.offset(peer)) is not None
-        }
-        step = self._step(offsets, now)
-        if step is not None:
-            offsets = {
-                peer: known._replace(offset_ms=known.offset_ms - step) for peer, known in offsets.items()
-            }
-        elif self._line is None:
-            if self._earlier():
-                return changes
-            self._line = _Line(now, self._utc(), 0.0)  # the first in the room: its time begins here
-        followed = self._follow(offsets)
-        if followed != (self.reference, self.stratum) or step is not None:
-            told = followed[0] != self.reference or step is not None
-            self.reference, self.stratum = followed
-            if told:
-                changes.append(Followed(*followed, step))
         return changes
 
+    def _plan(self, now: float) -> Course | None:
+        """The course that follows from what is known."""
+        view = self._view(now)
+        for peer, known in view.offsets.items():
+            if self._line is not None and known.near():
+                self._peers[peer].was_near = True
+        if self._succession is None:
+            return claims.plan(view, self._went)
+        leapt = self._utc() - now - self._gap if self._line is not None else 0.0
+        return self._succession.plan(view, leapt)
+
+    def _view(self, now: float) -> View:
+        measured = {
+            peer: known
+            for peer, clock in self._peers.items()
+            if clock.synced and (known := self.offset(peer)) is not None
+        }
+        return View(
+            now=now,
+            own=(self._joined, self._id),
+            started=self._line is not None,
+            present=self._course,
+            clocks=self._peers,
+            measured=measured,
+            offsets={peer: known for peer, known in measured.items() if self._peers[peer].trusted(now)},
+            neighbours=self._roster,
+            met=self._met,
+        )
+
+    def _known(self, peer: str) -> PeerClock:
+        """What is known of a peer's clock, which may be nothing yet."""
+        clock = self._peers.setdefault(peer, PeerClock())
+        clock.window = WINDOW if peer in self._roster else FAR_WINDOW
+        clock.tick = self.tick + self._ticks.get(peer, 0.0)
+        return clock
+
     def _earlier(self) -> list[str]:
-        """Those of the neighbours who joined before this node."""
-        return [peer for peer, joined in self._roster.items() if joined < self._joined]
+        """Those who lead before this node, as far as they are waited for."""
+        if self._succession is not None:
+            return [id_ for _, id_ in self._succession.ahead(self._id)]
+        return claims.earlier(self._roster, self._joined)
 
-    def _rank(self, peer: str, lost: Collection[str] = ()) -> Rank:
-        """How good a peer is to follow; what the server said goes before what the peer says.
-
-        One that still names a reference that is `lost`, or this node, is taken for the reference itself: if
-        it is not, it will soon say whom it follows instead.
-        """
-        clock = self._peers[peer]
-        reference, stratum = clock.reference, clock.stratum
-        if reference == self._id or reference in self._went or reference in lost:
-            reference, stratum = peer, 0
-        claimed = math.inf if clock.joined is None else float(clock.joined)
-        return (self._roster.get(reference, claimed), reference, stratum + 1)
-
-    def _step(self, offsets: Mapping[str, Offset], now: float) -> float | None:
-        """By how much to move at once, ms: on the first fix, or when the room is on another time; or None.
-
-        Of several times the one that most are on is the room's; this node counts for its own.
-        """
-        here = {peer for peer, known in offsets.items() if self._line is not None and _near(known, 0.0)}
-        there = [peer for peer in offsets.keys() - here if self._ripe(peer, offsets[peer], now)]
-        if not there:
-            return None
-
-        def crowd(peer: str) -> int:
-            return sum(_near(other, offsets[peer].offset_ms) for other in offsets.values())
-
-        best = min(there, key=lambda peer: (-crowd(peer), self._rank(peer)))
-        if self._line is not None:
-            lost = self._lost(here)
-            mine = min([(self._joined, self._id, 0), *(self._rank(peer, lost) for peer in here)])
-            if (-crowd(best), self._rank(best)) > (-1 - len(here), mine):
-                return None
-        step = offsets[best].offset_ms
-        self._move(step)
-        return step
-
-    def _ripe(self, peer: str, known: Offset, now: float) -> bool:
-        """Whether enough is known of a peer's clock to step to it: a short round trip, or a whole burst."""
-        clock = self._peers[peer]
-        over = len(clock) >= BURST or (clock.first is not None and now - clock.first >= BURST_MS)
-        return over or known.uncertainty_ms <= SHARP
-
-    def _follow(self, offsets: Mapping[str, Offset]) -> tuple[str, int]:
-        """Slew towards the best of those on this node's time; the reference and the stratum that follow."""
-        own = (self._joined, self._id, 0)
-        near = [peer for peer, known in offsets.items() if _near(known, 0.0)]
-        lost = self._lost(near)
-        ranks = {peer: self._rank(peer, lost) for peer in near}
-        best = min(near, key=lambda peer: (ranks[peer], offsets[peer].uncertainty_ms), default=None)
-        if best is None or ranks[best] > own:
-            self._reference_joined = self._joined
-            return self._id, 0
-        self._slew(offsets[best].offset_ms)
-        self._reference_joined, reference, stratum = ranks[best]
-        return reference, stratum
-
-    def _lost(self, near: Collection[str]) -> set[str]:
-        """Those whose clocks are known, and known not to be on this node's time, or not believed."""
-        return self._peers.keys() - near
+    def _set(self, course: Course) -> None:
+        """Steer."""
+        if course.step is not None:
+            self._move(course.step)
+            for clock in self._peers.values():
+                clock.was_near = False
+        elif self._line is None:
+            mono, utc = self.mono(), self._utc()
+            self._line, self._gap = _Line(mono, utc, 0.0), utc - mono  # the room's time begins here
+        if course.slew is not None:
+            self._slew(course.slew)
 
     def _move(self, by: float) -> None:
         """Set mesh time on by so many ms, at once."""
         with self._lock:
             mono = self.mono()
-            before = self._utc() if self._line is None else self._line.at(mono)
-            self._line = _Line(mono, before + by, 0.0)
+            utc = self._utc()
+            before = utc if self._line is None else self._line.at(mono)
+            self._line, self._gap = _Line(mono, before + by, 0.0), utc - mono
             self.steps += 1
 
     def _slew(self, by: float) -> None:
@@ -325,8 +379,3 @@ class MeshClock:
             if self._line is not None:
                 mono = self.mono()
                 self._line = _Line(mono, self._line.at(mono), by)
-
-
-def _near(known: Offset, offset: float) -> bool:
-    """Whether a clock is on the same time as one with this offset."""
-    return abs(known.offset_ms - offset) <= STEP + known.uncertainty_ms

@@ -82,6 +82,7 @@ class Intake:
                 self._portal(peer, message.portal, message.portal_at, message.portal_origin)
             case messages.Hello():
                 peer.greeted(message.node_id, message.kind, message.features)
+                peer.tick_ms = message.tick_ms
             case messages.Greeting():
                 self._greeting(peer, message)
 

@@ -42,6 +42,7 @@ BYE_DEADLINE = 1.0  # s
 HELD = 128  # messages with a time kept until this node knows the room's
 LATE = 1.0  # s by which the watch itself must be late before what it sees is not held against peers
 MOST = 4096  # peers known at once: what a server says beyond is not taken
+PROBES = ("probe", "probe-reply")  # types of messages that members send who are no neighbours
 STALL = 5.0  # s late after which links may be dead unnoticed
 
 
@@ -62,7 +63,9 @@ class Mesh:
         self._node = node
         self._intake = Intake(node, self.gossip, clock, self._pass_on)
         self._strangers = Strangers(self._intake)
-        self._probing = Probing(clock, self.peers, self._send_perishable, self._on_clock)
+        self._probing = Probing(
+            clock, self.peers, self._send_perishable, self._on_clock, self.roster, self._send_member
+        )
         self._held: deque[tuple[Peer, messages.Message]] = deque(maxlen=HELD)
         self._untold: deque[str] = deque(maxlen=HELD)
         self._dialling = Dialling(
@@ -211,6 +214,12 @@ class Mesh:
     ) -> bool:
         return peer.link is not None and peer.link.send(text, perishable=perishable, droppable=droppable)
 
+    def _send_member(self, to: str, message: messages.Outgoing) -> bool:
+        """Send through the server to a member that need not be a neighbour."""
+        if self.client.state != "joined" or self.client.server is None:
+            return False
+        return self.client.send(protocol.SendRelay(to=to, data=messages.to_object(message)))
+
     def _send_relay(self, peer: Peer, message: messages.Outgoing) -> bool:
         return self.client.send(protocol.SendRelay(to=peer.id, data=messages.to_object(message)))
 
@@ -273,7 +282,9 @@ class Mesh:
             named.dials = named.dials or named.link is None
             if not named.direct(time.monotonic()):
                 self._dialling.dial(named)
-        self._probing.enter(self.id, self._since(mine, message.joined))
+        rosters = self.client.server is not None and self.client.server.rosters
+        if self.roster.told or not rosters:  # else the roster comes next, and says who leads
+            self._probing.enter(self.id, self._since(mine, message.joined))
 
     def _announce(self, said: protocol.RoomPeer | protocol.PeerJoinedRoom) -> Peer | None:
         peer_id = said.id if isinstance(said, protocol.RoomPeer) else said.peer_id
@@ -341,7 +352,7 @@ class Mesh:
     def on_open(self, peer: Peer, link: Link) -> None:
         """See :class:`~chronoflux.mesh.dialling.Listener`: greet."""
         peer.opened, peer.reason = time.monotonic(), ""
-        self._send_direct(peer, messages.encode({"type": "hello", **self._node.hello()}))
+        self._send_direct(peer, messages.encode(self._hello()))
         self._send_direct(peer, messages.encode({"type": "state", **self._node.greeting()}))
         self._tell_again(peer)
         self._node.on_peer(peer, "linked", "")
@@ -371,8 +382,16 @@ class Mesh:
         peer.heard_direct = time.monotonic()
         self._hear(peer, lambda: messages.decode(data))
 
+    def _hello(self) -> dict[str, Any]:
+        return {"type": "hello", **self._node.hello(), "tick_ms": self.clock.tick}
+
     def _on_passed(self, sender: str, data: Mapping[str, Any]) -> None:
         peer = self.peers.get(sender)
+        if peer is None and data.get("type") in PROBES:
+            try:
+                self._probing.hear_distant(sender, messages.parse(dict(data)))
+            except ProtocolError as error:
+                log.debug("refused from %s: %s", sender[:8], error)
         if peer is not None and not peer.left:
             peer.heard_relay = time.monotonic()
             self._hear(peer, lambda: messages.parse(dict(data)))
@@ -494,7 +513,7 @@ class Mesh:
         relaying = not peer.direct(now) and self._relaying(peer, now)
         if relaying and not peer.greeted_relay and self._may_greet:
             self._may_greet = False  # one at a time: greetings are long, and the server counts bytes
-            self._send_relay(peer, {"type": "hello", **self._node.hello()})
+            self._send_relay(peer, self._hello())
             self._send_relay(peer, {"type": "state", **self._node.greeting()})
             self._tell_again(peer)
             self._node.on_peer(peer, "relayed", peer.reason or "no link yet")

@@ -27,12 +27,14 @@ Side = Annotated[float, Meta(ge=1, le=1e7)]
 
 
 class Hello(Struct, tag_field="type", tag="hello", rename="camel"):
-    """First on a channel; who does not send it within 2 s is an old client."""
+    """First on a channel; who does not send it within 2 s is an old client. `tick_ms` is how coarse its clock
+    is."""
 
     version: Short
     node_id: Short
     kind: Short
     features: Annotated[list[Short], Meta(max_length=32)] = []
+    tick_ms: Annotated[float, Meta(ge=0, le=20)] = msgspec.field(default=0.0, name="tick_ms")
 
 
 class LivePulse(Struct):

@@ -70,6 +70,7 @@ class Peer:
     features: frozenset[str] | None = None
     joined: int | None = None
     offset: Offset | None = None
+    tick_ms: float = 0.0
     doubt: str = ""
     in_room: bool = True
     link: Link | None = None

@@ -1,4 +1,7 @@
-"""`Probing`: asks the neighbours for the time, answers them, and has the clock draw its conclusions."""
+"""`Probing`: asks for the time and tells it, and has the clock draw its conclusions.
+
+Neighbours are asked here, other members by `Distant`.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,10 @@ from dataclasses import dataclass, field
 
 from chronoflux.errors import ProtocolError
 from chronoflux.mesh.clock import BURST, Followed, Judged, MeshClock
-from chronoflux.mesh.messages import CLOCK, Outgoing, Probe, ProbeReply
+from chronoflux.mesh.distant import Distant
+from chronoflux.mesh.messages import CLOCK, Message, Outgoing, Probe, ProbeReply
 from chronoflux.mesh.peer import Peer
+from chronoflux.mesh.roster import Roster
 from chronoflux.signal.limits import Bucket
 
 PACE, PERIOD = 0.064, 10.0  # s between the probes of a burst, s from burst to burst
@@ -41,7 +46,8 @@ class _Round:
 class Probing:
     """See the module.
 
-    `send` sends a message that is worthless when late; `on_clock` is told what changed, at every look.
+    `send` sends a message that is worthless when late, `relay` one through the server to a member that need
+    not be a neighbour; `on_clock` is told what changed, at every look. The `roster` says who leads.
     """
 
     def __init__(
@@ -50,8 +56,13 @@ class Probing:
         peers: Mapping[str, Peer],
         send: Callable[[Peer, Outgoing], bool],
         on_clock: Callable[[Sequence[Followed | Judged]], None],
+        roster: Roster | None = None,
+        relay: Callable[[str, Outgoing], bool] = lambda to, message: False,
     ) -> None:
         self._clock, self._peers, self._send, self._on_clock = clock, peers, send, on_clock
+        self._roster = roster or Roster()
+        self.distant = Distant(clock, relay)
+        """Probes to and from members who are no neighbours."""
         self._own: tuple[str, int | None] = ("", None)
         self._rounds: dict[str, _Round] = {}
         self._wake = asyncio.Event()
@@ -97,14 +108,31 @@ class Probing:
             When nobody asked, or it cannot be true.
         """
         received = self._clock.mono()
-        known = self._rounds.get(peer.id)
+        known, unsettled = self._rounds.get(peer.id), not self._clock.settled
         sent = known.asked.pop(reply.t0, None) if known else None
         if sent is None:
-            raise ProtocolError("probe-reply", "nobody asked")
-        unsettled = not self._clock.settled
-        self._clock.take(peer.id, sent, reply, received)
+            self.distant.hear(peer.id, reply)
+        else:
+            self._clock.take(peer.id, sent, reply, received)
         if unsettled:
             self._look()
+
+    def hear_distant(self, sender: str, message: Message) -> None:
+        """Take what a member who is no neighbour says through the server; what is no probe is not for us.
+
+        Raises
+        ------
+        ProtocolError
+            When it is a reply to no probe, or cannot be true.
+        """
+        match message:
+            case Probe():
+                self.distant.answer(sender, message)
+            case ProbeReply():
+                unsettled = not self._clock.settled
+                self.distant.hear(sender, message)
+                if unsettled:
+                    self._look()
 
     async def run(self) -> None:
         """Probe the neighbours until cancelled."""
@@ -114,6 +142,7 @@ class Probing:
             for gone in self._rounds.keys() - self._peers.keys():
                 del self._rounds[gone]
             waits = [self._probe(peer, now) for peer in tuple(self._peers.values())]
+            waits.append(self.distant.ask([id_ for id_ in self._clock.asked if not self._probed(id_)], now))
             if now - looked >= LOOK[0]:
                 self._look()
                 looked = now
@@ -132,6 +161,7 @@ class Probing:
         if peer.direct(now) or self._relayed_probes.take(1, now):
             t0, sent = self._clock.now(), self._clock.mono()
             if self._send(peer, Probe(t0)):
+                self._clock.ask(peer.id)
                 known.asked[t0] = sent
                 if len(known.asked) > WAITING:
                     del known.asked[next(iter(known.asked))]
@@ -147,15 +177,30 @@ class Probing:
             known.left, known.due = BURST, now + PERIOD + random.uniform(-JITTER, JITTER)
         return min(LOOK[1], known.due - now)
 
+    def _probed(self, id_: str) -> bool:
+        """Whether a member is asked as a neighbour; one that never says that it has a clock is not."""
+        peer = self._peers.get(id_)
+        return peer is not None and not peer.left and CLOCK in (peer.features or ())
+
     def _look(self) -> None:
         """Say who is here, look at the clock, and tell what changed."""
+        present = {peer.id: peer for peer in self._peers.values() if not peer.left and peer.state != "gone"}
         here = {
             peer.id: peer.joined
-            for peer in self._peers.values()
-            if peer.ours and not peer.left and peer.state != "gone"
-            if peer.features is None or CLOCK in peer.features
+            for peer in present.values()
+            if peer.ours and (peer.features is None or CLOCK in peer.features)
         }
-        self._clock.roster(self._own, here)
+        ranked = [
+            (member.id, member.joined)
+            for member in self._roster.ranked()
+            if member.id in present or member.id not in self._peers
+        ]
+        self._clock.roster(
+            self._own,
+            here,
+            ranked=ranked if self._roster.told else None,
+            ticks={peer.id: peer.tick_ms for peer in present.values()},
+        )
         changes = self._clock.look()
         for peer in self._peers.values():
             peer.offset = self._clock.offset(peer.id)

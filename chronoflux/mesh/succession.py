@@ -1,0 +1,182 @@
+"""Whom to follow by the server's word: the member that joined first, or who succeeds it.
+
+What peers say of references, strata and times of joining decides nothing about who leads. A neighbour may
+carry the reference's time on, within what the reference itself says when it is asked through the server.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from chronoflux.mesh.course import PATIENCE, STEP, Course, Key, Offset, View, intersection
+from chronoflux.mesh.samples import UNSYNCED
+
+TOLERANCE = 20.0  # ms by which an honest clock may be wrong, beyond what its measurement is uncertain by
+CARRIED = 5.0  # ms at most by which a neighbour's word moves us off what the reference itself says
+CARRIERS = (1, 2)  # strata that are followed in place of the reference; a node that asks it by relay has 3
+MOST_ASKED = 8  # members that are asked for the time because they joined early
+AT_ONCE = 2  # more of them that a newcomer asks before the first has answered
+SAME_TIME = 0.75  # share of the room that agrees on another time, where this node must have leapt
+
+
+class Succession:
+    """Who leads the room's time.
+
+    ``ranked`` are the members that may, the best first. ``asked`` are those before this node whose time it
+    has to know. ``authority`` is the best member whose time this node has been on: a member that joined after
+    it and is on another time contradicts it, and is not followed.
+    """
+
+    def __init__(self) -> None:
+        self.ranked: Sequence[Key] = ()
+        self.asked: list[str] = []
+        self.authority: Key = (math.inf, "")
+
+    def take(self, ranked: Sequence[Key], own: str) -> None:
+        """Take the members that may lead, by the server's word, the best first."""
+        self.ranked = ranked
+        if not self.asked:
+            self.asked = [id_ for _, id_ in self.ahead(own)[:1]]
+
+    def ahead(self, own: str) -> Sequence[Key]:
+        """Those that lead before this node does; all, when it cannot lead itself."""
+        place = next((place for place, (_, id_) in enumerate(self.ranked) if id_ == own), len(self.ranked))
+        return self.ranked[:place]
+
+    def plan(self, view: View, leapt: float) -> Course | None:
+        """The course by the server's word; None while there is none, or nothing to change.
+
+        `leapt` (ms) is what this machine's UTC says that its monotonic clock leapt by, since mesh time was
+        fixed: minus what has to be added.
+        """
+        self.asked = []
+        ahead = self.ahead(view.own[1])[:MOST_ASKED]
+        for place, key in enumerate(ahead, 1):
+            peer = key[1]
+            self.asked.append(peer)
+            if self._passed_over(view, peer):
+                continue
+            known = view.offsets.get(peer)
+            if known is None:  # no word of it yet
+                if not view.started:  # so that there is no second wait should it be silent
+                    self.asked += [id_ for _, id_ in ahead[place : place + AT_ONCE]]
+                return self._meanwhile(view)
+            if view.started and known.near():
+                return self._follow(view, key)
+            if self._yields(view, key, known, leapt):
+                return self._follow(view, key, known.offset_ms) if view.ripe(peer) else None
+        return self._lead(view, leapt)
+
+    # -- who ------------------------------------------------------------------------------------------
+
+    def _passed_over(self, view: View, peer: str) -> bool:
+        """Whether a member does not lead although it is first: it is silent, not believed, on no room's time
+        yet, or follows this node."""
+        clock = view.clocks.get(peer)
+        if clock is None:
+            return False
+        if clock.silent(view.now, PATIENCE) or not clock.trusted(view.now):
+            return True
+        if not clock.answered:
+            return False
+        if clock.stratum >= UNSYNCED - 1:
+            return view.started or view.now - view.met.get(peer, view.now) > 2 * PATIENCE
+        return clock.reference == view.own[1]
+
+    def _yields(self, view: View, key: Key, known: Offset, leapt: float) -> bool:
+        """Whether this node takes the time of a member that is on another one: it has none itself, it was on
+        that of a lesser one, nobody else is on its time, or its own clock leapt."""
+        others = (other for peer, other in view.offsets.items() if peer != key[1])
+        return (
+            not view.started
+            or key < self.authority
+            or not any(other.near() for other in others)
+            or (abs(leapt) > STEP and known.near(leapt))
+        )
+
+    # -- where to -------------------------------------------------------------------------------------
+
+    def _follow(self, view: View, key: Key, step: float | None = None) -> Course:
+        """Follow a member: over a link it alone, else a neighbour that carries its time, within bounds."""
+        joined, leader = key
+        self.authority = key if step is not None else min(self.authority, key)
+        offsets = {peer: known.after(step or 0.0) for peer, known in view.measured.items()}
+        known = offsets[leader]
+        outside = self._judge(view, key, offsets, known.offset_ms, known.uncertainty_ms)
+        if leader in view.neighbours:
+            return Course(leader, 1, joined, step, known.offset_ms)
+        carriers = [
+            (view.clocks[peer].stratum, offsets[peer].uncertainty_ms, peer)
+            for peer in view.neighbours.keys() & view.offsets.keys() - outside
+            if view.clocks[peer].reference == leader and view.clocks[peer].stratum in CARRIERS
+        ]
+        if not carriers:
+            return Course(leader, CARRIERS[-1] + 1, joined, step, known.offset_ms)
+        stratum, _, carrier = min(carriers)
+        margin = min(CARRIED, known.uncertainty_ms)
+        low, high = known.offset_ms - margin, known.offset_ms + margin
+        return Course(leader, stratum + 1, joined, step, _within(low, offsets[carrier].offset_ms, high))
+
+    def _meanwhile(self, view: View) -> Course | None:
+        """There is no word of who leads: keep to what most neighbours' clocks have in common with ours."""
+        if not view.started:
+            return None
+        near = {p: view.offsets[p] for p in view.neighbours.keys() & view.offsets if view.offsets[p].near()}
+        spans = [(o.offset_ms - o.uncertainty_ms, o.offset_ms + o.uncertainty_ms) for o in near.values()]
+        low, high, count = intersection([(0.0, 0.0), *spans])
+        if 2 * count <= len(spans) + 1:
+            return None
+        self._judge(view, (-math.inf, ""), view.measured, (low + high) / 2, (high - low) / 2)
+        return view.present._replace(slew=_within(low, 0.0, high))
+
+    def _judge(
+        self, view: View, key: Key, offsets: Mapping[str, Offset], offset: float, uncertainty: float
+    ) -> set[str]:
+        """Distrust the neighbours whose clocks cannot be right, by what is known of the room's time; who they
+        are. Those that lead before the member with this `key` are not judged by its time."""
+        before = {id_ for joined, id_ in self.ranked if (joined, id_) <= key}
+        outside = set()
+        for peer in view.neighbours.keys() & offsets.keys() - before:
+            apart = offsets[peer].offset_ms - offset
+            if abs(apart) > offsets[peer].uncertainty_ms + uncertainty + TOLERANCE:
+                view.clocks[peer].distrust(
+                    f"its clock and the room's are {apart / 1000:+.3f} s apart", view.now
+                )
+                outside.add(peer)
+        return outside
+
+    def _lead(self, view: View, leapt: float) -> Course:
+        """This node is the first of those that can lead; its time is the room's, unless its clock leapt."""
+        joined, own = view.own
+        step = self._home(view, leapt) if view.started else None
+        self.authority = (joined, own) if not view.started else min(self.authority, (joined, own))
+        return Course(own, 0, joined, step)
+
+    def _home(self, view: View, leapt: float) -> float | None:
+        """By how much to move, when all that were on this node's time are on another one together.
+
+        They must be nearly the whole room, or this machine's UTC must say that its own clock leapt.
+        """
+        if any(known.near() for known in view.offsets.values()):
+            return None
+        together: tuple[int, str] = (0, "")
+        for _, peer in self.ranked:
+            if peer in view.offsets and view.clocks[peer].was_near and view.ripe(peer):
+                crowd = _crowd(view, view.offsets[peer].offset_ms)
+                together = max(together, (crowd, peer), key=lambda one: one[0])
+        crowd, best = together
+        if crowd < 2:
+            return None
+        by = view.offsets[best]
+        most = 2 * crowd > len(view.offsets) and abs(leapt) > STEP and by.near(leapt)
+        return by.offset_ms if most or crowd >= SAME_TIME * (len(self.ranked) - 1) else None
+
+
+def _within(low: float, value: float, high: float) -> float:
+    return min(high, max(low, value))
+
+
+def _crowd(view: View, offset: float) -> int:
+    """How many clocks that were on our time have this offset now."""
+    return sum(known.near(offset) and view.clocks[peer].was_near for peer, known in view.offsets.items())
