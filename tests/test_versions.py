@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import statistics
@@ -163,16 +164,18 @@ async def test_a_room_of_both_versions(
     port = free_port()
     url = f"ws://127.0.0.1:{port}"
     first, second = (before, CURRENT) if first_is_old else (CURRENT, before)
+    later = [("n1", second), ("n2", first), ("n3", second)]
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(signaling(port, version=before if server_is_old else CURRENT))
         wrong = with_wrong_clock(first, tmp_path / "clock")
         nodes = [await stack.enter_async_context(member("n0", url, tmp_path, version=wrong))]
-        for name, version in (("n1", second), ("n2", first), ("n3", second)):
-            nodes.append(await stack.enter_async_context(member(name, url, tmp_path, version=version)))
-        recorders = [
-            await stack.enter_async_context(member(f"r{i}", url, tmp_path, "--record-room", version=version))
-            for i, version in enumerate((before, CURRENT))
+        others = [member(name, url, tmp_path, version=version) for name, version in later]
+        recording = [
+            member(f"r{number}", url, tmp_path, "--record-room", version=version)
+            for number, version in enumerate((before, CURRENT))
         ]
+        begun = await asyncio.gather(*map(stack.enter_async_context, (*others, *recording)))
+        nodes, recorders = [*nodes, *begun[:3]], begun[3:]
         logs = [log for _, log in nodes]
         await until(lambda: linked(*logs), 120, "all linked")
         start = max(map(mesh_time, logs))
