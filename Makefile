@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo lab app test test-slow lint format lock pictures frames clean browser network
+.PHONY: help setup demo lab app test test-slow lint format lock pictures frames clean browser namespaces network
 
 help:
 	@echo "make demo       run the whole thing once: a server, two nodes, a notebook, a reading of the logs"
@@ -56,14 +56,20 @@ browser:
 	    apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 	  echo "no Chromium here: the browser tests will be skipped"
 
-# What the tests of faults break networks with: namespaces, and a TURN server. They need root.
-network:
-	@command -v ip >/dev/null && command -v turnserver >/dev/null || \
+# What tests break networks with: namespaces, and for `make test-slow` a TURN server. They need root.
+namespaces:
+	@command -v ip >/dev/null && command -v sysctl >/dev/null || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	    apt-get update -qq && apt-get install -y -qq iproute2 procps coturn >/dev/null; } || \
-	  echo "no ip or turnserver here: the tests of networks will be skipped"
+	    apt-get update -qq && apt-get install -y -qq iproute2 procps >/dev/null; } || \
+	  echo "no ip here: the tests of networks will be skipped"
 
-test: setup browser
+network: namespaces
+	@command -v turnserver >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    apt-get update -qq && apt-get install -y -qq coturn >/dev/null; } || \
+	  echo "no turnserver here: the tests of TURN will be skipped"
+
+test: setup browser namespaces
 	@$(BIN)/python -m pytest -m "not slow" -n 3 --dist worksteal
 
 test-slow: setup browser network

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -39,11 +39,14 @@ CHROMIUM_FLAGS = [
 ]
 
 
+def unavailable(why: str) -> NoReturn:
+    """Skip a test that cannot run here, or, where nothing may be skipped, fail."""
+    (pytest.fail if os.environ.get("CHRONOFLUX_NO_SKIP") else pytest.skip)(why)
+
+
 def need(tool: str | None, name: str) -> str:
-    """The tool's path; without it skip a test, or, where nothing may be skipped, fail."""
-    if not tool:
-        (pytest.fail if os.environ.get("CHRONOFLUX_NO_SKIP") else pytest.skip)(f"{name} is not installed")
-    return tool
+    """The tool's path; a test cannot run without it."""
+    return tool or unavailable(f"{name} is not installed")
 
 
 @pytest.fixture
@@ -60,6 +63,13 @@ def no_offers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         SignalClient, "send", lambda self, message: isinstance(message, SendSignal) or send(self, message)
     )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests measured (`record_property`)."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {name} {value}")
 
 
 Joiner = Callable[..., Awaitable[Node]]

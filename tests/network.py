@@ -6,7 +6,8 @@
         a, b = network.host(), network.host()
         network.shape(a, b, loss=0.2)                  # both ways
         network.shape(a, b, delay=(0.030, 0.050))      # drawn anew for each packet
-        network.shape(a, b, cut=True)
+        network.shape(a, b, cut=True, back=False)      # a is not heard by b
+        network.shape(a, b, mtu=1280)                  # what is longer gets lost on the way, without a word
         run([*a.prefix, "ping", b.address])
 
 Needs root, iproute2 and ``/dev/net/tun``, nothing of the kernel's traffic control, which is not everywhere.
@@ -35,22 +36,32 @@ from typing import Self
 
 import pytest
 
-from tests.conftest import need
+from tests.conftest import need, unavailable
 from tests.support import until
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000  # linux/if_tun.h
 FRAME = 2048  # bytes; the interfaces' MTU is 1500
 MANY = 64  # frames read from one host before the others get a turn
 TURN_PORT = 3478
+ETHERNET = 14  # bytes of a frame before its packet
+DONT_FRAGMENT, MORE_FRAGMENTS, OFFSET = 0x4000, 0x2000, 0x1FFF
 
 
 @dataclass
 class Shape:
-    """What happens to frames in one direction: delay drawn uniformly (s), share lost, or all of them."""
+    """What happens to frames in one direction.
+
+    ``delay`` (s) is drawn uniformly for each frame, so that frames overtake each other; ``loss`` and
+    ``twice`` are the shares lost and delivered twice; ``cut`` loses all. Packets longer than ``mtu`` (bytes)
+    are split where they allow it (IPv4 without DF), and else lost without a word, as behind a firewall that
+    lets no ICMP through.
+    """
 
     delay: tuple[float, float] = (0.0, 0.0)
     loss: float = 0.0
     cut: bool = False
+    twice: float = 0.0
+    mtu: int = 65535
 
 
 @dataclass(eq=False)
@@ -71,8 +82,21 @@ class Host:
     def move(self, address: str) -> None:
         """Take another address, as after a change of Wi-Fi; the one before is gone at once."""
         _ip("-n", self.namespace, "address", "flush", "dev", "eth0")
-        _ip("-n", self.namespace, "address", "add", f"{address}/24", "dev", "eth0")
+        self.take(address)
         self.address = address
+
+    def take(self, *addresses: str, device: str = "eth0") -> None:
+        """Have addresses, beside those there are."""
+        for address in addresses:
+            size = "/64" if ":" in address else "/24"
+            nodad = ("nodad",) if ":" in address else ()
+            _ip("-n", self.namespace, "address", "add", address + size, "dev", device, *nodad)
+
+    def bridge(self, device: str, *addresses: str) -> None:
+        """Add a bridge that leads nowhere, as container hosts have many."""
+        _ip("-n", self.namespace, "link", "add", device, "type", "bridge")
+        _ip("-n", self.namespace, "link", "set", device, "up")
+        self.take(*addresses, device=device)
 
 
 class Network:
@@ -105,8 +129,8 @@ class Network:
             os.close(host.tap)
             _ip("netns", "delete", host.namespace)
 
-    def host(self) -> Host:
-        """A new host, ``10.77.0.N``, without IPv6."""
+    def host(self, *, ipv4: bool = True, ipv6: bool = False, mtu: int = 1500) -> Host:
+        """A new host, ``10.77.0.N`` and, with `ipv6`, ``fd77::N``; `mtu` (bytes) is its interface's."""
         number = len(self.hosts) + 1
         name = f"cf{os.getpid()}-{next(self._numbers)}"
         mac = bytes([2, 0, 0, 0, 0, number])
@@ -115,11 +139,17 @@ class Network:
         fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", device.encode(), IFF_TAP | IFF_NO_PI))
         _ip("netns", "add", name)
         _ip("link", "set", device, "netns", name)  # the descriptor stays ours
-        inside = [*("ip", "netns", "exec", name), "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"]
+        inside = [
+            *("ip", "netns", "exec", name),
+            "sysctl",
+            "-qw",
+            f"net.ipv6.conf.all.disable_ipv6={int(not ipv6)}",
+        ]
         subprocess.run(inside, check=True)
-        _ip("-n", name, "link", "set", device, "name", "eth0", "address", mac.hex(":"))
-        host = Host(name, f"10.77.0.{number}", tap, mac)
-        host.move(host.address)
+        _ip("-n", name, "link", "set", device, "name", "eth0", "address", mac.hex(":"), "mtu", str(mtu))
+        addresses = [f"10.77.0.{number}"] * ipv4 + [f"fd77::{number}"] * ipv6
+        host = Host(name, addresses[0], tap, mac)
+        host.take(*addresses)
         for link in ("lo", "eth0"):
             _ip("-n", name, "link", "set", link, "up")
         self.hosts.append(host)
@@ -134,12 +164,14 @@ class Network:
         delay: tuple[float, float] = (0.0, 0.0),
         loss: float = 0.0,
         cut: bool = False,
+        twice: float = 0.0,
+        mtu: int = 65535,
         back: bool = True,
     ) -> None:
-        """Set what happens to frames from `a` to `b`, and (`back`) to those from `b` to `a`."""
-        a.shapes[b] = Shape(delay, loss, cut)
+        """Set what happens to frames from `a` to `b`, and (`back`) from `b` to `a`; see :class:`Shape`."""
+        a.shapes[b] = Shape(delay, loss, cut, twice, mtu)
         if back:
-            b.shapes[a] = Shape(delay, loss, cut)
+            b.shapes[a] = Shape(delay, loss, cut, twice, mtu)
 
     # -- the switch ----------------------------------------------------------------------------------
 
@@ -171,11 +203,44 @@ class Network:
     def _pass(self, shape: Shape, tap: int, frame: bytes) -> None:
         if shape.cut or (shape.loss and self._random.random() < shape.loss):
             return
-        if shape.delay[1]:
-            due = time.monotonic() + self._random.uniform(*shape.delay)
-            heapq.heappush(self._late, (due, next(self._order), tap, frame))
-        else:
-            _put(tap, frame)
+        pieces = [frame] if len(frame) <= shape.mtu + ETHERNET else split(frame, shape.mtu)
+        for piece in pieces * (1 + (self._random.random() < shape.twice)):
+            if shape.delay[1]:
+                due = time.monotonic() + self._random.uniform(*shape.delay)
+                heapq.heappush(self._late, (due, next(self._order), tap, piece))
+            else:
+                _put(tap, piece)
+
+
+def split(frame: bytes, mtu: int) -> list[bytes]:
+    """A frame's IPv4 packet in pieces of at most `mtu` bytes, as a router makes them; none if it must not."""
+    ethernet, packet = frame[:ETHERNET], frame[ETHERNET:]
+    size = (packet[0] & 0xF) * 4
+    flags = int.from_bytes(packet[6:8])
+    if ethernet[12:] != b"\x08\x00" or flags & DONT_FRAGMENT:
+        return []
+    data = packet[size : int.from_bytes(packet[2:4])]
+    step = (mtu - size) // 8 * 8
+    pieces = []
+    for start in range(0, len(data), step):
+        part = data[start : start + step]
+        more = MORE_FRAGMENTS if start + step < len(data) else flags & MORE_FRAGMENTS
+        offset = (flags & OFFSET) + start // 8
+        head = bytearray(packet[:size])
+        head[2:4] = (size + len(part)).to_bytes(2)
+        head[6:8] = (more | offset).to_bytes(2)
+        head[10:12] = bytes(2)
+        head[10:12] = checksum(head).to_bytes(2)
+        pieces.append(ethernet + bytes(head) + part)
+    return pieces
+
+
+def checksum(head: bytes) -> int:
+    """The checksum of an IPv4 header (RFC 1071)."""
+    total = sum(int.from_bytes(head[at : at + 2]) for at in range(0, len(head), 2))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
 
 
 def _put(tap: int, frame: bytes) -> None:
@@ -199,12 +264,12 @@ def _possible() -> bool:
 
 @pytest.fixture
 def network() -> Iterator[Network]:
-    """A network without hosts yet; a test that wants one is skipped where none can be made."""
+    """A network without hosts yet; a test that wants one cannot run where none can be made."""
     need(shutil.which("ip"), "ip (Debian: iproute2)")
     if os.geteuid() != 0:
-        pytest.skip("network namespaces need root")
+        unavailable("network namespaces need root")
     if not _possible():
-        pytest.skip("no network namespaces or TAP devices can be made here")
+        unavailable("no network namespaces or TAP devices can be made here")
     with Network() as running:
         yield running
 

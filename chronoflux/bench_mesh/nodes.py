@@ -1,8 +1,9 @@
 """A process full of nodes without swarms: real links, real gossip, fields at a rate, and a stopwatch.
 
 ``python -m chronoflux.bench_mesh.nodes URL ROOM COUNT FIELDS_PER_S`` obeys lines on stdin: ``look`` says how
-many peers each node has and how many of these are linked; ``fire N`` fires an event at node N; ``report``
-tells all times (monotonic ns, which all processes of a machine share); the end of stdin ends it.
+many peers each node has and how many of these are linked; ``fire N`` fires an event at node N; ``say N SIZE``
+has it send telemetry with so many bytes more; ``report`` tells all times (monotonic ns, which all processes
+of a machine share); the end of stdin ends it.
 """
 
 from __future__ import annotations
@@ -82,6 +83,9 @@ async def main(url: str, room: str, count: int, rate: float) -> None:
                 _say([[len(some), sum(peer.linked for peer in some)] for some in peers])
             case ["fire", which]:
                 nodes[int(which)].fire()
+            case ["say", which, size]:
+                mesh = nodes[int(which)].room.mesh
+                mesh.send_telemetry(Telemetry(RECORD | {"pad": "x" * int(size)}, at=mesh.clock.now()))
             case ["report"]:
                 _say({"fired": [node.fired for node in nodes], "heard": [node.heard for node in nodes]})
     await asyncio.gather(*(node.room.leave("measured") for node in nodes))

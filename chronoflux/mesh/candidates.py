@@ -9,8 +9,11 @@ aioice limits none of this (0.13), so an ICE connection's pairing is wrapped her
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
+import socket
+import sys
 from collections import Counter
 from collections.abc import Mapping
 
@@ -31,6 +34,7 @@ TRIED: Mapping[str, int] = {"host": 10, "srflx": 4, "relay": 2}
 FROM_EACH = 6
 """Addresses of ours from which each is tried: with 16 there are less than the 100 pairs of RFC 8445."""
 LINE = "a=candidate:"
+IP_MTU_DISCOVER, IP_PMTUDISC_DONT = 10, 0  # linux/in.h
 
 
 class Allowance:
@@ -86,6 +90,21 @@ def limit_pairs(connection: Connection) -> None:
         pairs[before:] = new[: max(0, FROM_EACH - already)]
 
     connection._pair_remote_candidate = pair  # type: ignore[method-assign]
+
+
+def let_split(connection: Connection) -> None:
+    """Let routers split long IPv4 packets of a connection's sockets, once these are there.
+
+    Linux forbids it (DF) to learn how much the path takes; where nothing tells it, encryption's first long
+    packets would be lost for ever. Our packets are at most some 1,250 bytes, which IPv6 paths take whole.
+    """
+    if sys.platform != "linux":
+        return
+    for protocol in connection._protocols:
+        opened = protocol.transport.get_extra_info("socket")
+        if opened is not None and opened.family == socket.AF_INET:
+            with contextlib.suppress(OSError):
+                opened.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
 
 
 def _distance(pair: CandidatePair) -> int:

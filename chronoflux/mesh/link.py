@@ -205,6 +205,8 @@ class Link:
             connection.setLocalDescription(description), name="link gathering"
         )
         await asyncio.shield(self._gathering)
+        assert connection.sctp is not None
+        candidates.let_split(connection.sctp.transport.transport._connection)
 
     async def _stop_gathering(self) -> None:
         if self._gathering is not None:
