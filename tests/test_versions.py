@@ -35,7 +35,8 @@ from tests.versions import of_commit
 pytestmark = pytest.mark.slow
 
 BEFORE = "0e6bf7c"
-OWN = ("intent", "lion_gate", "pacemaker_flip")
+OWN = ("intent", "pacemaker_flip")
+"""Events that everybody applies; of lion gates only one that is newer than the latest is."""
 BUSY = """
 [[entry]]
 every = "1s"
@@ -59,8 +60,9 @@ time.time_ns = lambda: _time_ns() + int({WRONG} * 1e9)
 """
 TOGETHER = 20.0
 """Seconds for which a room is watched."""
-AGREED = 0.25
-"""Seconds by which the room's time may differ between nodes of a busy machine, by their records."""
+AGREED = 10.0
+"""Seconds by which the room's time may differ by records that a busy machine writes late; a node that went by
+its own clock would differ by `WRONG`."""
 
 Node = tuple[Process, Log]
 
@@ -107,12 +109,14 @@ def lost_or_repeated(logs: Sequence[Log], start: float, end: float) -> list[str]
         own, theirs = frames[sender], frames[receiver]
         fired = own[own["type"].isin(OWN) & own["at"].between(start, end)]
         assert set(fired["type"]) == set(OWN)
+        assert (own["type"] == "lion_gate").any()
         heard = Counter(data["id"] for data in theirs.loc[theirs["type"].str.startswith("remote_"), "data"])
         wrong += [
             f"{kind} of {sender.name} is {heard[data['id']]} times at {receiver.name}"
             for kind, data in zip(fired["type"], fired["data"], strict=True)
             if heard[data["id"]] != 1
         ]
+        wrong += [f"{key} is {count} times at {receiver.name}" for key, count in heard.items() if count > 1]
     return wrong
 
 
@@ -181,7 +185,7 @@ async def test_a_room_of_both_versions(
         start = max(map(mesh_time, logs))
         end = start + 1000 * TOGETHER
         await until(lambda: all(mesh_time(log) > end + 1000 * SETTLE for log in logs), 120, "time passes")
-        assert linked(*logs)
+        await until(lambda: linked(*logs), 120, "still linked, or again")
         assert (await goodbye(nodes[1], logs[2])).startswith("left")  # one of the second version
         assert (await goodbye(nodes[2], logs[3])).startswith("left")  # one of the first
     assert not lost_or_repeated(logs, start, end)
