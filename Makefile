@@ -56,7 +56,8 @@ browser:
 	    apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 	  echo "no Chromium here: the browser tests will be skipped"
 
-# What tests break networks with: namespaces, and for `make test-slow` a TURN server. They need root.
+# What tests break networks with: namespaces, which need root; and for `make test-slow` a TURN server, and the
+# proxies of the README's recipes.
 namespaces:
 	@command -v ip >/dev/null && command -v sysctl >/dev/null || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
@@ -64,10 +65,10 @@ namespaces:
 	  echo "no ip here: the tests of networks will be skipped"
 
 network: namespaces
-	@command -v turnserver >/dev/null || \
+	@command -v turnserver >/dev/null && command -v caddy >/dev/null && command -v nginx >/dev/null || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	    apt-get update -qq && apt-get install -y -qq coturn >/dev/null; } || \
-	  echo "no turnserver here: the tests of TURN will be skipped"
+	    apt-get update -qq && apt-get install -y -qq coturn caddy nginx >/dev/null; } || \
+	  echo "no turnserver, caddy or nginx here: the tests of TURN and of proxies will be skipped"
 
 test: setup browser namespaces
 	@$(BIN)/python -m pytest -m "not slow" -n 3 --dist worksteal

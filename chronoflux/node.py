@@ -255,11 +255,12 @@ class Node(Steered):
     def peers(self) -> pd.DataFrame:
         """Who is in the room: one row a peer.
 
-        ``name, kind, state`` (connecting, live, quiet, gone), ``via`` (direct, relay, server), ``n``, ``H``,
-        ``dpsi`` (phase difference to us, rad), ``rtt_ms``, ``offset_ms`` and ``uncertainty_ms`` (round trip
-        of the best probe, the peer's mesh time minus ours, what that may be wrong by), ``refused`` (messages
-        of it), ``dropped`` (messages for it that would have come late), ``reason`` (why not direct, and what
-        else is odd), ``id``.
+        ``name, kind, state`` (connecting, live, quiet, gone), ``via`` (direct; turn: a link
+        through a TURN server; relay and server: through the signaling server), ``n``, ``H``, ``dpsi`` (phase
+        difference to us, rad), ``rtt_ms``, ``offset_ms`` and ``uncertainty_ms`` (round trip of the best
+        probe, the peer's mesh time minus ours, what that may be wrong by), ``refused`` (messages of it),
+        ``dropped`` (messages for it that would have come late), ``reason`` (why not direct, and what else is
+        odd), ``id``.
         """
         import pandas as pd
 

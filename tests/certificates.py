@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1, made on the spot."""
+"""A certificate for 127.0.0.1, and a name if wanted, made on the spot."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """A certificate and its key, in PEM files in `folder`."""
+def self_signed(folder: Path, *names: str) -> tuple[Path, Path]:
+    """A certificate and its key, in PEM files in `folder`; for these `names` too."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
     now = datetime.datetime.now(datetime.UTC)
@@ -25,7 +25,10 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *map(x509.DNSName, names)]
+            ),
+            False,
         )
         .sign(key, hashes.SHA256())
     )

@@ -211,9 +211,9 @@ def coupled(*logs: Log) -> bool:
 
 
 def linked(*logs: Log) -> bool:
-    """Whether each has a fresh field of every other and a direct link to it."""
+    """Whether each has a fresh field of every other and a link to it."""
     return coupled(*logs) and all(
-        log.ways().get(other.id) == "direct" for log in logs for other in logs if other is not log
+        log.ways().get(other.id) in ("direct", "turn") for log in logs for other in logs if other is not log
     )
 
 

@@ -110,6 +110,7 @@ async def test_a_pair_without_a_path_links_through_a_turn_server(network: Networ
             await until(lambda: linked(one, two), 10, "linked by TURN")
             await asyncio.sleep(5)
             assert linked(one, two)
+            assert ways(one, two) == {"turn"}
     assert not lost_or_repeated([one, two], [one, two])
 
 

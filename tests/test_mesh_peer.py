@@ -22,7 +22,8 @@ AT = 1.7e12  # ms of mesh time
 def peer(*, link: str | None = "open", **facts: Any) -> Peer:
     """A node of ours that has been here for long, with a link in this state."""
     made = Peer("p", ours=True, since=0.0)
-    made.link = None if link is None else SimpleNamespace(state=link, dropped=0)  # type: ignore[assignment]
+    if link is not None:
+        made.link = SimpleNamespace(state=link, dropped=0, by_turn=False)  # type: ignore[assignment]
     for name, value in facts.items():
         setattr(made, name, value)
     return made
@@ -91,6 +92,8 @@ def test_the_way_changes_after_two_seconds_of_silence() -> None:
     known.heard_direct = NOW + 0.3
     assert known.via(NOW + 0.4) == "direct"
     assert peer(link=None, heard_relay=NOW - 2.1).via(NOW) == ""
+    known.link.by_turn = True  # type: ignore[union-attr, misc]
+    assert known.via(NOW + 0.4) == "turn"
 
 
 @given(st.integers(0, 100))

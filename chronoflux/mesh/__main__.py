@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SERVER = "ws://localhost:8089"
 PATIENCE = 25.0
 """Seconds; an attempt to link is given up after 20."""
+SETTLED = ("direct", "turn", "server")
+"""Ways of peers of which no better one is to be expected."""
 SETTLING = 3.0
 """Seconds in which more may turn up, and in which a round trip is measured."""
 BEAT = 1.0
@@ -66,7 +68,8 @@ def check(debug: bool, **options: Any) -> None:
     """Say who is in ROOM, how each is reached from here, how long a round trip takes, and why not.
 
     Joins as a probe, which has no swarm, fires nothing, and is not counted. Exit code 0: everybody is
-    reached, directly or by the server's relay; 1: somebody is not, or the server is not; 2: wrong use.
+    reached, by a link or by the server's relay; 1: somebody is not, nobody is there, or the server is not
+    reached; 2: wrong use.
     """
     level = logging.DEBUG if debug else logging.ERROR
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
@@ -85,18 +88,22 @@ async def _check(room: str, server: str, seconds: float, token_file: Path | None
     try:
         await visited.first_word()
         if visited.client.state != "joined":
-            raise ChronofluxError(visited.client.reason)
+            raise ChronofluxError(visited.client.trouble or f"{server} does not answer")
         click.echo(f"joined {room} on {server}; looking …", err=True)
         await _look(visited, seconds, stop)
         lines = [_line(peer) for peer in visited.mesh.peers.values()]
-        joined, why = visited.client.state == "joined", visited.client.reason
+        joined, why = visited.client.state == "joined", visited.client.trouble
     finally:
         await visited.leave("checked")
         running.cancel()
         await asyncio.wait([running])
-    _report(room, server, lines)
+    if lines:
+        _report(room, lines)
     if not joined:
         raise ChronofluxError(f"the server went away meanwhile: {why}")
+    if not lines:
+        text = f"nobody else in {room} on {server}: are server and room the same on both sides?"
+        raise ChronofluxError(text)
     if missed := [line.name for line in lines if not line.reached]:
         raise ChronofluxError(f"not reached: {', '.join(missed)}; the table says why")
 
@@ -107,7 +114,7 @@ async def _look(visited: Room, seconds: float, stop: asyncio.Event) -> None:
     while not stop.is_set():
         now = time.monotonic()
         peers = list(visited.mesh.peers.values())
-        settled = now - began >= SETTLING and all(peer.via(now) in ("direct", "server") for peer in peers)
+        settled = now - began >= SETTLING and all(peer.via(now) in SETTLED for peer in peers)
         if settled or now - began >= seconds:
             return
         if now - spoken >= BEAT:
@@ -119,18 +126,16 @@ async def _look(visited: Room, seconds: float, stop: asyncio.Event) -> None:
 def _line(peer: Peer) -> Line:
     now = time.monotonic()
     way, rtt = peer.via(now), peer.row(None, 0.0)["rtt_ms"]
-    note = "" if way == "direct" else peer.reason or (peer.link is not None and "no link yet") or "no link"
-    if not peer.ours and way != "direct":  # and while an offer of ours waits for an answer
+    linked = way in ("direct", "turn")
+    note = "" if linked else peer.reason or (peer.link is not None and "no link yet") or "no link"
+    if not peer.ours and not linked:  # and while an offer of ours waits for an answer
         way, note = "server", f"{peer.whose()}: it hears and is heard through the server"
     name = peer.name if peer.name != peer.id[:8] else peer.id
     return Line(name, peer.kind, way or "–", "–" if rtt is None else f"{rtt:.1f} ms", note, bool(way))
 
 
-def _report(room: str, server: str, lines: list[Line]) -> None:
+def _report(room: str, lines: list[Line]) -> None:
     """The table, with a line that sums it up."""
-    if not lines:
-        click.echo(f"nobody else in {room} on {server}: is it the same server, the same room, on both sides?")
-        return
     rows = [("name", "kind", "way", "round trip", "why not direct")]
     rows += [(line.name, line.kind, line.way, line.rtt, line.note) for line in lines]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
@@ -138,7 +143,8 @@ def _report(room: str, server: str, lines: list[Line]) -> None:
         cells = [text.ljust(width) for text, width in zip(row, widths, strict=False)]
         click.echo("  ".join([*cells, row[4]]).rstrip())
     ways = [line.way for line in lines]
-    counts = ", ".join(f"{ways.count(way)} {way}" for way in ("direct", "relay", "server") if way in ways)
+    known = ("direct", "turn", "relay", "server")
+    counts = ", ".join(f"{ways.count(way)} {way}" for way in known if way in ways)
     click.echo(f"{len(lines)} in {room}: {counts or 'nobody reached'}")
 
 

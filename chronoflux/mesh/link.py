@@ -159,6 +159,19 @@ class Link:
             return False
         return True
 
+    @property
+    def by_turn(self) -> bool:
+        """Whether it goes through a TURN server, of this side or of the peer's."""
+        if self._connection is None or self._connection.sctp is None:
+            return False
+        ice = self._connection.sctp.transport.transport._connection
+        relays = {(c.host, c.port) for c in ice.remote_candidates if c.type == "relay"}
+        return any(
+            # a peer whose packets come before its candidates are known is first known by its address alone
+            pair.local_candidate.type == "relay" or pair.remote_addr in relays
+            for pair in ice._nominated.values()
+        )
+
     async def close(self, reason: str = "closed here") -> None:
         """End the link and wait until its connection is torn down."""
         self._end(reason)

@@ -43,7 +43,7 @@ OLD, RUNNER, BRIDGE = "old", "runner", "bridge"
 WITHOUT_SWARM = ("probe", "recorder", BRIDGE)  # kinds
 
 PeerState = Literal["connecting", "live", "quiet", "gone"]
-Via = Literal["direct", "relay", "server", ""]
+Via = Literal["direct", "turn", "relay", "server", ""]
 Light = Literal["linked", "relay", "server", "alone"]
 
 FRESH = 2_000.0  # ms, the age from which a mean field is not used any more
@@ -147,9 +147,9 @@ class Peer:
         return self.linked and (not self.ours or now - max(self.heard_direct, self.opened) < LIVE)
 
     def via(self, now: float) -> Via:
-        """The way messages take at present."""
+        """The way messages take at present: a link, by a TURN server or not, or the signaling server."""
         if self.direct(now):
-            return "direct"
+            return "turn" if self.link is not None and self.link.by_turn else "direct"
         if self.server_only:
             return "server" if self.in_room else ""
         if now - self.heard_relay < LIVE:

@@ -122,7 +122,7 @@ class Room:
         client = self.client
         joined = client.state == "joined"
         where = f"at {client.url}" if joined else client.reason or client.state
-        linked, relayed = ways.count("direct"), ways.count("relay")
+        linked, relayed = ways.count("direct") + ways.count("turn"), ways.count("relay")
         served, connecting = ways.count("server"), ways.count("")
         counts = [
             (linked, "linked"),

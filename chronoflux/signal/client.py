@@ -91,6 +91,7 @@ class SignalClient:
         self.url = server_url(url)
         self.state: State = "connecting"
         self.reason = f"connecting to {self.url}"
+        self.trouble = ""  # why the last try ended
         self.peer_id: str | None = None
         self.server: ServerInfo | None = None
         self.malformed = 0
@@ -131,11 +132,12 @@ class SignalClient:
                 error = await self._try_once()
                 if error is None:
                     break
+                self.trouble = str(error)
                 if error.fatal:
                     self._set("refused", str(error))
                     return
                 failures = 0 if self._was_settled() else failures + 1
-                self._set("waiting", f"{error}; trying again")
+                self._set("waiting", f"{self.trouble}; trying again")
                 await self._pause(failures, error.retry_after)
             self._set("closed", "left")
         finally:

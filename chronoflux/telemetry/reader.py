@@ -82,7 +82,8 @@ def load_peerings(source: Source, *, strict: bool = False) -> pd.DataFrame:
     DataFrame
         ``time`` and ``at`` (ms) of the record, ``node``, ``run``, ``peer``; the peer's ``R`` and phase
         difference ``dpsi`` (rad); ``rtt_ms``, ``offset_ms``, ``uncertainty_ms`` of its clock; ``via``,
-        the way it is reached. Without peers it has no rows.
+        the way it is reached: by a link (``direct``, or ``turn`` through a TURN server), by the signaling
+        server's ``relay``, or by what that ``server`` passes on to old clients. Without peers it has no rows.
 
     Raises
     ------

@@ -9,7 +9,13 @@ from typing import Any
 
 HEADS = {"name": "peer", "state": "state", "via": "way", "H": "H", "rtt_ms": "round trip"}
 MOST_ROWS = 50
-WAYS = {"direct": "direct", "relay": "through the server", "server": "through the server", "": "none"}
+WAYS = {
+    "direct": "direct",
+    "turn": "through a TURN server",
+    "relay": "through the server",
+    "server": "through the server",
+    "": "none",
+}
 
 
 def peers_html(table: Any) -> str:
