@@ -1,11 +1,17 @@
-"""Real nodes whose server is restarted without memory."""
+"""Real nodes whose server is restarted without memory, and a stranger who comes and goes."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
+import pytest
+
+from chronoflux.node import Node
+from chronoflux.signal.limits import Limits
 from chronoflux.signal.server import SignalServer
 from tests.conftest import Joiner
+from tests.old_server import old_server
 from tests.support import until
 
 
@@ -30,3 +36,42 @@ async def test_nodes_tell_a_restarted_server_who_joined_first(joined: Joiner, un
         assert [member.id for member in mesh.roster.ranked()] == [*before, newcomer.peer_id]
         assert {id_: mesh.roster.members[id_].joined for id_ in before} == times
         await asyncio.gather(*(node.leave() for node in [*nodes, newcomer]))
+
+
+async def test_a_server_without_rosters_takes_back_what_was_told(
+    joined: Joiner, unused_tcp_port: int
+) -> None:
+    """Where a server of the first ChronoFlux takes the place of ours, nothing is known of the room then."""
+    url = f"ws://127.0.0.1:{unused_tcp_port}"
+    async with SignalServer(port=unused_tcp_port):
+        node = await joined(server=url)
+        roster = node._joined.mesh.roster
+        await until(lambda: roster.told)
+    async with old_server(unused_tcp_port) as server:
+        await until(lambda: not roster.told, 30)
+        assert [message["room"] for message in server.heard if message["type"] == "join-room"] == ["room1"]
+        assert not any(message.get("known") for message in server.heard)
+        await node.leave()
+
+
+def _knows(node: Node, count: int) -> bool:
+    return len(node.peers) == count
+
+
+@pytest.mark.slow
+async def test_links_survive_a_stranger_who_comes_and_goes(joined: Joiner) -> None:
+    """All 120 links of sixteen real nodes survive a stranger who joins and leaves again and again."""
+    async with SignalServer(port=0, limits=Limits(per_address=200)) as server:
+        nodes = [await joined(server=server.url) for _ in range(16)]
+        meshes = [node._joined.mesh for node in nodes]
+        await until(lambda: all(sum(p.linked for p in mesh.peers.values()) == 15 for mesh in meshes), 180)
+        links = [{id_: peer.link for id_, peer in mesh.peers.items()} for mesh in meshes]
+        for _ in range(10):
+            stranger = await joined(server=server.url)
+            await until(partial(_knows, stranger, 6))
+            await stranger.leave()
+            await until(lambda: len(server.lobby.rooms["room1"]) == 16)
+        await until(lambda: all(len(mesh.peers) == 15 for mesh in meshes), 60)
+        assert [{id_: peer.link for id_, peer in mesh.peers.items()} for mesh in meshes] == links
+        assert all(peer.linked for mesh in meshes for peer in mesh.peers.values())
+        assert server.sent["unlink"] == 0

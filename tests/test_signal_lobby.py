@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronoflux.errors import ParameterError, UsageError
+from chronoflux.mesh.roster import Roster
 from chronoflux.signal import protocol as p
 from chronoflux.signal.limits import Bucket, Limits
 from chronoflux.signal.lobby import Action, Close, Lobby
@@ -549,6 +550,7 @@ class Person:
     lasting: bool = False
     read: int = 0
     view: dict[str, Any] = field(default_factory=dict)
+    roster: Roster = field(default_factory=lambda: Roster(now=lambda: 0.0))
 
 
 Step = tuple[str, int, str, bytes | None, int, bool]
@@ -666,6 +668,9 @@ class Model:
                         person.view[message.peer_id] = message.metadata
                     case p.PeerLeft():
                         del person.view[message.peer_id]
+                    case p.Roster():
+                        assert person.lasting
+                        person.roster.take(message)
             person.read = len(self.hall.heard[number])
             if (entry := self.where(number)) is not None:
                 others = {
@@ -674,6 +679,9 @@ class Model:
                     if other.room == entry.room and other is not entry
                 }
                 assert person.view == others
+                if person.lasting:
+                    assert person.roster.members.keys() == {*others, person.id}
+                    assert person.roster.size == len(others) + 1
         rooms: dict[str, set[str]] = {}
         for key, entry in self.truth.items():
             rooms.setdefault(entry.room, set()).add(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -71,9 +72,20 @@ class Scene:
         self.take(self.room.back(member, [], self.now, changed=changed))
 
     def take(self, sends: Iterable[Send]) -> None:
+        """Hear all that one event caused; of each pair newly linked by it, one side is told to dial."""
+        before = {id_: set(view) for id_, view in self.views.items()}
+        dialled: Counter[frozenset[str]] = Counter()
         for send in sends:
             for number in send.to:
-                self.hear(self._by_number[number], send.message)
+                me = self._by_number[number]
+                self.hear(me, send.message)
+                if isinstance(send.message, p.RoomPeers):
+                    dialled.update(frozenset((me, peer.id)) for peer in send.message.peers)
+        here = {id_ for id_, member in self.room.members.items() if member.connection is not None}
+        for id_ in here & self.views.keys():
+            for other in (self.views[id_] - before.get(id_, set())) & here:
+                assert dialled[frozenset((id_, other))] == 1
+        assert all(count == 1 for count in dialled.values())
 
     def hear(self, me: str, message: p.ServerMessage) -> None:
         p.encode(message)

@@ -64,13 +64,13 @@ class Room:
 
     def back(self, member: Member, ice_servers: list[IceServer], now: float, *, changed: bool) -> list[Send]:
         """Somebody is back whose place was kept: nothing happened, unless its metadata `changed`."""
-        changes = self._rewire(now, but=member)
+        changes = self._rewire(now, but=member) if changed else self._recount(now)
         welcome = [*self._welcome(member, ice_servers), *self._list(member)]
         return [*welcome, *changes, *(self._announce(member) if changed else [])]
 
     def away(self, now: float) -> list[Send]:
         """The connection of somebody broke, whose place is kept."""
-        return self._rewire(now)
+        return self._recount(now)
 
     def leave(self, members: Sequence[Member], now: float) -> list[Send]:
         """These go: their neighbours hear it, and links are made in place of those lost."""
@@ -87,7 +87,7 @@ class Room:
     def tick(self, now: float) -> list[Send]:
         """Change the links that are due for it."""
         self._wiring.tick(now)
-        return [*self._rewire(now), *self._list()]
+        return [*self._adopt(), *self._list()]
 
     def due(self) -> float | None:
         """When :meth:`tick` has something to do next."""
@@ -140,10 +140,26 @@ class Room:
         others = (self.members[id_] for id_ in self._links.get(member.id, ()))
         return sorted(others, key=by_age)
 
+    def _nodes(self) -> tuple[list[str], int]:
+        """Who is in the graph, and how many of them are connected."""
+        nodes = [member for member in self.members.values() if member.kind != "probe"]
+        return [node.id for node in nodes], sum(node.connection is not None for node in nodes)
+
     def _rewire(self, now: float, but: Member | None = None) -> list[Send]:
-        """Link the room anew and tell everybody what changed for them (new links of `but`: not here)."""
+        """Link the room anew, after somebody came or went, and tell everybody what changed for them."""
+        self._wiring.set(*self._nodes(), now)
+        return self._adopt(but)
+
+    def _recount(self, now: float) -> list[Send]:
+        """Somebody's connection broke or is back: links change only if it is time for that anyway."""
+        version = self._wiring.version
+        self._wiring.count(self._nodes()[1], now)
+        return [] if self._wiring.version == version else self._adopt()
+
+    def _adopt(self, but: Member | None = None) -> list[Send]:
+        """Tell everybody what changed for them (new links of `but`: not here)."""
         before, facts = self._links, (self.hops, self.recorded)
-        self._wire(now)
+        self._take_links()
         sends: list[Send] = []
         for one, other in _pairs(before, self._links):
             sends += [*self._unlink(one, other), *self._unlink(other, one)]
@@ -162,12 +178,9 @@ class Room:
                 sends += self._peers(member, dial.get(member.id, []), [])
         return sends
 
-    def _wire(self, now: float) -> None:
-        """Work out the links, and what follows from them."""
+    def _take_links(self) -> None:
+        """Take over the links, and what follows from them; a probe is linked with everybody."""
         kinds = {id_: member.kind for id_, member in self.members.items()}
-        nodes = [id_ for id_, kind in kinds.items() if kind != "probe"]
-        present = sum(self.members[id_].connection is not None for id_ in nodes)
-        self._wiring.set(nodes, present, now)
         self._links = {id_: set(others) for id_, others in self._wiring.links.items()}
         self.hops = hop_limit(self._links)
         self.recorded = self.hops > 0 and "recorder" in kinds.values()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import cycle, islice
 from typing import Literal, get_args
 
@@ -113,11 +114,12 @@ def hop_limit(links: Mapping[str, Set[str]]) -> int:
 
 def _order(ids: Collection[str], seed: str, ring: int) -> list[str]:
     """`ids` around one ring."""
+    return sorted(ids, key=lambda id_: (_place(id_, seed, ring), id_))
 
-    def place(id_: str) -> tuple[bytes, str]:
-        return hashlib.blake2b(f"{ring} {id_} {seed}".encode(), digest_size=8).digest(), id_
 
-    return sorted(ids, key=place)
+@lru_cache(maxsize=8192)
+def _place(id_: str, seed: str, ring: int) -> bytes:
+    return hashlib.blake2b(f"{ring} {id_} {seed}".encode(), digest_size=8).digest()
 
 
 def _around(ring: Sequence[str], step: int = 1) -> Iterator[tuple[str, str]]:

@@ -39,6 +39,8 @@ class Wiring:
     def __init__(self, topology: Topology, seed: str) -> None:
         self.links: Links = {}
         self.sparse = False
+        self.version = 0
+        """Changes with the links."""
         self._topology, self._seed = topology, seed
         self._random = Topology("random", topology.degree) if topology.name == "auto" else None
         self._degree = topology.degree or 6
@@ -54,10 +56,20 @@ class Wiring:
         """These are in the room now, `present` of them connected."""
         if self._random is None:
             self.links = self._topology.links(nodes, self._seed)
+            self.version += 1
             return
         self._switch(now)
         self._present = present
         self._wire(self._random, nodes, now)
+        self._watch(now)
+
+    def count(self, present: int, now: float) -> None:
+        """So many of the nodes are connected now."""
+        if self._random is None:
+            return
+        if self._switch(now):
+            self._wire(self._random, self.links, now)
+        self._present = present
         self._watch(now)
 
     def tick(self, now: float) -> None:
@@ -109,6 +121,7 @@ class Wiring:
 
     def _wire(self, random: Topology, nodes: Collection[str], now: float) -> None:
         """Link what is required, and keep the rest of what there is."""
+        self.version += 1
         first_wiring = not self.sparse
         if first_wiring and len(nodes) <= FULL_UP_TO:
             required = full(nodes)
@@ -155,6 +168,7 @@ class Wiring:
                 lost.update(pair)
                 self._unlink(pair)
         self._next_step = now + PACE
+        self.version += 1
 
     def _goes(self, pair: Pair) -> float:
         """When a surplus link may go."""
