@@ -110,3 +110,15 @@ def test_unprintable_names_are_refused() -> None:
     for name in ("a\x1b[2J", "line\nbreak", "x" * 65):
         with pytest.raises(ProtocolError):
             messages.parse({"type": "hello", "version": "1", "nodeId": name, "kind": "notebook"})
+
+
+@pytest.mark.parametrize("tick", [-1, 20.5, "1", None])
+def test_how_coarse_a_clock_is_said_to_be_is_bounded(tick: object) -> None:
+    """A hello says how coarse its node's clock is, from 0 to 20 ms; one of a version before says nothing."""
+    said = {"type": "hello", "version": "1", "nodeId": "n", "kind": "page"}
+    assert isinstance(hello := messages.parse(said), messages.Hello)
+    assert hello.tick_ms == 0.0
+    assert isinstance(hello := messages.parse({**said, "tick_ms": 15.6}), messages.Hello)
+    assert hello.tick_ms == 15.6
+    with pytest.raises(ProtocolError):
+        messages.parse({**said, "tick_ms": tick})

@@ -270,3 +270,41 @@ async def test_who_is_late_to_the_time_of_the_room_is_asked_until_it_has_it() ->
     again = [at for at in asked if at >= 8]
     assert again[0] - burst[-1] == pytest.approx(10, abs=0.6)
     assert len(again) == 8
+
+
+async def test_whoever_returns_first_to_a_restarted_server_does_not_lead(
+    unused_tcp_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first to have joined comes back last, after a newcomer even: it still leads, the newcomer is on its
+    time, and nobody who was there steps."""
+    url = f"ws://127.0.0.1:{unused_tcp_port}"
+    async with machines(tmp_path) as start:
+        async with SignalServer(port=unused_tcp_port):
+            first, second, third = [await start(url, wrong) for wrong in (HOUR, 0.0, -HOUR)]
+            await linked(first, second, third)
+            lead = first.peer_id
+            await until(lambda: {node.clock.reference for node in (first, second, third)} == {lead})
+        steps = [node.clock.steps for node in (first, second, third)]
+        back = asyncio.Event()
+
+        async def late(failures: int) -> None:
+            await back.wait()
+
+        monkeypatch.setattr(first._joined.client, "_pause", late)  # type: ignore[union-attr]
+        async with SignalServer(port=unused_tcp_port) as server:
+
+            def here() -> int:
+                return len(server.lobby.rooms.get("room1", ()))
+
+            await until(lambda: here() == 2, 60)
+            newcomer = await start(url, 5 * HOUR)
+            await until(lambda: newcomer.clock.settled, 60)
+            assert {node.clock.reference for node in (second, third)} == {lead}
+            back.set()
+            await until(lambda: here() == 4, 60)
+            everybody = (first, second, third, newcomer)
+            await until(lambda: {node.clock.reference for node in everybody} == {lead}, 60)
+            assert [node.clock.steps for node in (first, second, third)] == steps
+            await until(lambda: abs(apart(first, newcomer)) < STEP)
+            assert abs(first.clock.now() - utc_ms() - HOUR) < 1000
+            await asyncio.gather(*(node.leave() for node in everybody))
