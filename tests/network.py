@@ -81,9 +81,13 @@ class Host:
 
     def move(self, address: str) -> None:
         """Take another address, as after a change of Wi-Fi; the one before is gone at once."""
-        _ip("-n", self.namespace, "address", "flush", "dev", "eth0")
+        self.drop()
         self.take(address)
         self.address = address
+
+    def drop(self) -> None:
+        """Have no address any more, as before any network was joined."""
+        _ip("-n", self.namespace, "address", "flush", "dev", "eth0")
 
     def take(self, *addresses: str, device: str = "eth0") -> None:
         """Have addresses, beside those there are."""
