@@ -355,6 +355,6 @@ async def test_sixty_four_nodes_rejoin_a_restarted_server() -> None:
         await until(lambda: nodes.joined() == 64, 60)
         took = time.monotonic() - listening
         print(f"64 nodes were back {took:.2f} s after the server listened")
-        assert took < 15  # 1 to 3 s on a machine with nothing else to do
+        assert took < 30  # 1 s where nothing else is going on; more is the machine's other work
         assert [client.peer_id for client in nodes.clients] == ids
         assert [client.joins for client in nodes.clients] == [2] * 64
