@@ -49,12 +49,13 @@ app: setup
 	  --MappingKernelManager.cull_idle_timeout=60 --MappingKernelManager.cull_interval=15 \
 	  --Voila.tornado_settings=disable_check_xsrf=True
 
-# Chromium for the browser tests: Debian's, when it is missing and may be installed.
+# Chromium and Firefox for the browser tests: Debian's, when they are missing and may be installed.
 browser:
-	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	@{ command -v chromium chromium-browser google-chrome >/dev/null && \
+	   command -v firefox-esr firefox >/dev/null; } || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	    apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
-	  echo "no Chromium here: the browser tests will be skipped"
+	    apt-get update -qq && apt-get install -y -qq chromium firefox-esr >/dev/null; } || \
+	  echo "no Chromium or no Firefox here: its tests will be skipped"
 
 # What tests break networks with: namespaces, which need root; and for `make test-slow` a TURN server, and the
 # proxies of the README's recipes.

@@ -218,5 +218,7 @@ class Envoy:
             portal_origin=gate.origin if gate else None,
         )
         more = {"nodeId": self._node_id, "tick": self.runner.tick, "peerings": peerings[:PAIRINGS]}
-        self.mesh.send_telemetry(message, {**shown, "t": telemetry["t"], "at": at, "seq": self._told, **more})
+        # Old clients may hear it, too: they want a list of intents. How many there are is said beside it.
+        count = {"pulses": shown["intents"]} if "intents" in shown else {}
+        self.mesh.send_telemetry(message, {**telemetry, **count, "at": at, "seq": self._told, **more})
         self._told += 1

@@ -1,9 +1,14 @@
-"""A client as the first ChronoFlux's runner and bridges were: a WebSocket and the unmarked messages."""
+"""Clients as the first ChronoFlux's runner and bridges were: a WebSocket and the unmarked messages.
+
+None of them knows WebRTC: signals that come are left unanswered. The metadata are those of the originals.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -46,6 +51,47 @@ class OldClient:
         except ConnectionClosed:
             pass  # cut
         self.closed = True
+
+
+PAGE = {"nodeCount": 220, "version": "1.0"}
+RUNNER = {"headless": True}
+
+
+def bridge(name: str) -> dict[str, Any]:
+    """What the bridge joins with that turns telemetry and broadcasts into thoughts and says nothing."""
+    return {"nodeId": name, "bridge": True}
+
+
+class P2PNode:
+    """The bridge that publishes thoughts: one for each telemetry it hears, now and then one of its own."""
+
+    def __init__(self, client: OldClient, name: str) -> None:
+        self.client, self.name = client, name
+        self.published: list[dict[str, Any]] = []
+
+    async def join(self, room: str = "room1") -> None:
+        """Enter a room."""
+        await self.client.join(room, nodeId=self.name, p2p=True)
+
+    async def publish(self, topic: str, payload: dict[str, Any], links: list[str]) -> None:
+        """Broadcast a thought."""
+        thought: dict[str, Any] = {
+            "type": "thought/v1", "ts": int(time.time() * 1000), "topic": topic, "payload": payload,
+            "links": links, "node": self.name,
+        }  # fmt: skip
+        text = json.dumps(thought, separators=(",", ":"), ensure_ascii=False)
+        thought["cid"] = "bafy" + hashlib.sha256(text.encode()).hexdigest()[:32]
+        thought["sig"] = hashlib.sha256((thought["cid"] + self.name).encode()).hexdigest()[:16]
+        self.published.append(thought)
+        await self.client.send(type="broadcast", data=thought)
+
+    async def answer_telemetry(self) -> None:
+        """Publish a thought for each telemetry heard so far that has none yet."""
+        for message in self.client.of("telemetry")[len(self.published) :]:
+            told = message["telemetry"]
+            payload = {name: told.get(name, 0) for name in ("H", "tau", "nodes")}
+            links = [thought["cid"] for thought in self.published[-3:]]
+            await self.publish("metric:chrono", payload, links)
 
 
 @asynccontextmanager

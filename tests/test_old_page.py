@@ -1,4 +1,4 @@
-"""A browser page built on the real simple-peer 9 links with our nodes, through either side's dialling."""
+"""The first ChronoFlux's page, on the real simple-peer 9, in Chromium and in Firefox, with nodes of ours."""
 
 from __future__ import annotations
 
@@ -8,27 +8,70 @@ import shutil
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, async_playwright
 
 import chronoflux as cf
+from chronoflux.mesh import dialling
 from chronoflux.node import Node
 from chronoflux.signal.server import SignalServer
 from tests.conftest import CHROMIUM, CHROMIUM_FLAGS, Joiner, need
+from tests.firefox import FIREFOX, running_firefox
 from tests.support import until
 
 pytestmark = pytest.mark.browser
 QUICK = cf.Params(oscillators=60)
 CACHE = Path(__file__).parent.parent / ".cache" / "simple-peer"
+LARGE, SMALL = (1366, 768), (390, 700)
+KINDS = ("remote_intent", "remote_lion_gate", "remote_pacemaker_flip")
+
+
+class Tab(Protocol):
+    """A page in a browser."""
+
+    async def evaluate(self, expression: str) -> Any:
+        """The value of a JavaScript expression."""
+
+    async def close(self) -> None:
+        """Close it."""
+
+
+class Opener(Protocol):
+    """A browser."""
+
+    async def open(self, url: str, size: tuple[int, int]) -> Tab:
+        """A page in a window of so many px."""
+
+
+class Chromium:
+    """A browser driven by Playwright."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+
+    async def open(self, url: str, size: tuple[int, int]) -> Tab:
+        """See :class:`Opener`."""
+        page = await self._browser.new_page(viewport={"width": size[0], "height": size[1]})
+        await page.goto(url)
+        return page
+
+
+@asynccontextmanager
+async def running_chromium(profile: Path) -> AsyncIterator[Chromium]:
+    """A headless Chromium."""
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        yield Chromium(running)
+        await running.close()
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A web server with the page and simple-peer from npm; its address."""
-    need(CHROMIUM, "Chromium")
     npm = shutil.which("npm")
     need(npm, "npm")
     script = CACHE / "node_modules" / "simple-peer" / "simplepeer.min.js"
@@ -53,87 +96,156 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     thread.join()
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """A headless Chromium."""
-    need(CHROMIUM, "Chromium")
-    async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+@pytest.fixture(params=["chromium", "firefox"])
+async def browser(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opener]:
+    """A headless browser."""
+    if request.param == "chromium":
+        need(CHROMIUM, "Chromium")
+        started: Any = running_chromium
+    else:
+        need(FIREFOX, "Firefox")
+        started = running_firefox
+    async with started(tmp_path / "profile") as running:
         yield running
-        await running.close()
 
 
-async def opened(browser: Browser, site: str, server: SignalServer) -> Page:
-    """The old page in room1."""
-    page = await browser.new_page()
-    await page.goto(f"{site}?server={server.url}&room=room1")
-    await page.wait_for_function("myId !== null")
-    return page
+async def opened(
+    browser: Opener, site: str, server: SignalServer, size: tuple[int, int] = LARGE, *, playing: bool = False
+) -> Tab:
+    """The page in room1, in a window of this size."""
+    tab = await browser.open(f"{site}?server={server.url}&room=room1", size)
+    await until(lambda: tab.evaluate("page.id"))
+    assert await tab.evaluate("page.window") == list(size)
+    if playing:
+        await tab.evaluate("running = true")
+    return tab
 
 
-async def seen(page: Page, kind: str) -> list[dict[str, Any]]:
-    """The messages of a type that reached the page over its data channel."""
-    found: list[dict[str, Any]] = await page.evaluate(
-        "kind => seen.map(entry => entry.message).filter(message => message.type === kind)", kind
+def recorded(node: Node, origin: str) -> list[int]:
+    """How many intents, lion gates and flips of somebody a node has on record."""
+    frame = node.telemetry()
+    theirs = frame[[isinstance(data, dict) and data.get("origin") == origin for data in frame["data"]]]
+    return [int((theirs["type"] == kind).sum()) for kind in KINDS]
+
+
+def direct(node: Node, kind: str = "old") -> int:
+    """How many peers of a kind a node is linked to."""
+    peers = node.peers
+    return int(((peers["kind"] == kind) & (peers["via"] == "direct") & (peers["state"] == "live")).sum())
+
+
+async def heard(tab: Tab, kind: str) -> list[dict[str, Any]]:
+    """The messages of a type that reached the page over its data channels."""
+    found: list[dict[str, Any]] = await tab.evaluate(
+        f"page.heard.map(entry => entry.message).filter(message => message.type === {kind!r})"
     )
     return found
 
 
-def recorded(node: Node, kind: str) -> int:
-    """How many events of a type a node has on record."""
-    return int((node.telemetry()["type"] == kind).sum())
-
-
-@pytest.mark.parametrize("who_dials", ["page", "node"])
-async def test_events_go_both_ways_between_an_old_page_and_a_node(
-    site: str, browser: Browser, server: SignalServer, joined: Joiner, who_dials: str
+async def meet(
+    browser: Opener,
+    site: str,
+    server: SignalServer,
+    joined: Joiner,
+    size: tuple[int, int],
+    *,
+    playing: bool,
+    boundary: cf.model.params.Boundary = "torus",
 ) -> None:
-    """The page and a node link whoever dials; intent, portal and flip arrive once, there and here."""
-    if who_dials == "page":
-        node = await joined(server=server.url, params=QUICK)
-        page = await opened(browser, site, server)
-    else:
-        page = await opened(browser, site, server)
-        node = await joined(server=server.url, params=QUICK)
-    await page.wait_for_function("linked.length === 1", timeout=20_000)
-    await until(lambda: node.peers["via"].tolist() == ["direct"])
-    assert node.peers["name"].tolist() == ["old-page"]
+    """Two nodes, one there before the page and one after it; events both ways, then seconds of silence."""
+    params = QUICK.replace(boundary=boundary)
+    one = await joined(server=server.url, params=params)
+    one.intent(x=1, y=2)
+    one.pacemaker_flip()  # of the last minute: the page must not be told of what came before it
+    tab = await opened(browser, site, server, size, playing=playing)
+    await until(lambda: direct(one) == 1, 60)
+    two = await joined(server=server.url, params=params)
+    await until(lambda: direct(two) == direct(one) == 1 and direct(one, "headless") == 1, 60)
 
-    node.intent(x=120, y=80, E=0.5)
-    node.lion_gate()
-    node.pacemaker_flip()
+    one.intent(x=120, y=80, E=0.5)
+    two.lion_gate(on=False)
+    two.pacemaker_flip()
+    await until(lambda: tab.evaluate("page.flips === 1 && page.intents === 1"))
 
-    async def arrived() -> bool:
-        return all([len(await seen(page, kind)) == 1 for kind in ("intent", "portal", "flip")])
+    for _ in range(30):
+        await tab.evaluate("addIntent()")
+    await tab.evaluate("lionGate()")
+    await tab.evaluate("pacemakerFlip()")
+    page = await tab.evaluate("page.id")
+    await until(lambda: recorded(one, page) == recorded(two, page) == [30, 1, 1], 60)
 
-    await until(arrived)
-    intent = (await seen(page, "intent"))[0]["intent"]
-    assert {name: intent[name] for name in ("x", "y", "E")} == {"x": 120, "y": 80, "E": 0.5}
+    # Longer than a silent link of ours is waited for, and with several tellings of the standing state.
+    so_far = len(await heard(tab, "telemetry"))
 
-    await page.evaluate("fire({type: 'intent', intent: {x: 300, y: 200, E: 0.35, sigma: 80}})")
-    await page.evaluate("fire({type: 'portal'})")
-    await page.evaluate("fire({type: 'flip'})")
-    kinds: tuple[str, ...] = ("remote_intent", "remote_lion_gate", "remote_pacemaker_flip")
-    await until(lambda: [recorded(node, kind) for kind in kinds] == [1, 1, 1])
-    assert len(node.snapshot().pulses) >= 1
+    async def later() -> bool:
+        return len(await heard(tab, "telemetry")) >= so_far + 14
 
-    async def telemetry() -> list[dict[str, Any]]:
-        return await seen(page, "telemetry")
+    await until(later, 60)
+    assert await tab.evaluate("[page.made, page.linked.length, page.closed, page.errors]") == [2, 2, [], []]
+    assert await tab.evaluate("[page.flips, page.intents]") == [2, 1]
+    assert direct(one) == direct(two) == 1
+    assert recorded(one, page) == recorded(two, page) == [30, 1, 1]
+    for node in (one, two):
+        frame = node.telemetry()
+        own = frame[frame["type"] == "remote_intent"]["data"].map(lambda data: (data["x"], data["y"]))
+        inside = [0 <= x <= 800 and 0 <= y <= 600 for x, y in own]
+        assert all(inside) or boundary == "plane"
+        told = frame[frame["type"] == "peer"]["data"]
+        assert [data["change"] for data in told if data["id"] == page] == ["linked"]
 
-    first = (await until(telemetry))[0]["telemetry"]
-    assert isinstance(first["intents"], list)
-    assert {"t", "H", "tau", "nodes", "peers"} <= set(first)
-    assert await page.evaluate("errors") == []
+    # Telemetry comes by way of the server, once a second at most, with the pulses of which it adds a half.
+    pulses = "page.server.some((heard) => heard.type === 'telemetry' && heard.telemetry.intents.length > 0)"
+    await until(lambda: tab.evaluate(pulses))
+    told = await tab.evaluate("page.server.filter(message => message.type === 'telemetry')")
+    for node in (one, two):
+        own_told = [message["telemetry"] for message in told if message["from"] == node.peer_id]
+        records = int((node.telemetry()["type"] == "telemetry").sum())
+        assert 3 <= len(own_told) <= records + 1
+        assert all(isinstance(telemetry["intents"], list) for telemetry in own_told)
+        assert {"t", "H", "tau", "nodes", "peers"} <= set(own_told[0])
+    await tab.close()
+    await until(lambda: len(one.peers) == len(two.peers) == 1, 60)
 
 
-async def test_a_page_that_goes_away_is_dropped(
-    site: str, browser: Browser, server: SignalServer, joined: Joiner
+async def test_an_idle_page_keeps_its_links_and_hears_everything_once(
+    site: str, browser: Opener, server: SignalServer, joined: Joiner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the tab is closed the node drops the page and runs on."""
+    """A page that is paused, as it begins, has one link to each of two nodes for as long as it is there. It
+    applies each event once, and nodes have each of its events on record once: thirty intents from all over a
+    window larger than their world, a lion gate, a flip. It hears of the nodes' pulses through the server."""
+    monkeypatch.setattr(dialling, "SILENT_LINK", 4.0)  # a silent link of ours would be replaced sooner
+    await meet(browser, site, server, joined, LARGE, playing=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("playing", [True, False])
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize("boundary", ["torus", "plane"])
+async def test_pages_playing_and_idle_in_windows_of_any_size(
+    site: str,
+    browser: Opener,
+    server: SignalServer,
+    joined: Joiner,
+    size: tuple[int, int],
+    playing: bool,
+    boundary: cf.model.params.Boundary,
+) -> None:
+    """The same with a page that plays, in a phone's window, and in a world that is a plane."""
+    await meet(browser, site, server, joined, size, playing=playing, boundary=boundary)
+
+
+@pytest.mark.slow
+async def test_a_page_links_again_after_its_link_broke(
+    site: str, browser: Opener, server: SignalServer, joined: Joiner
+) -> None:
+    """A page does not call again when its link breaks; the node does, and events go on."""
+    tab = await opened(browser, site, server)
     node = await joined(server=server.url, params=QUICK)
-    page = await opened(browser, site, server)
-    await until(lambda: node.peers["via"].tolist() == ["direct"], timeout=20)
-    await page.close()
-    await until(lambda: len(node.peers) == 0, timeout=20)
-    tick = node.snapshot().tick
-    await until(lambda: node.snapshot().tick > tick)
+    await until(lambda: direct(node) == 1, 60)
+    await tab.evaluate("links.forEach((peer) => peer.destroy())")
+    await until(lambda: tab.evaluate("page.linked.length === 2"), 90)
+    node.pacemaker_flip()
+    await until(lambda: tab.evaluate("page.flips === 1"))
+    await tab.evaluate("addIntent()")
+    page = await tab.evaluate("page.id")
+    await until(lambda: recorded(node, page)[0] == 1)

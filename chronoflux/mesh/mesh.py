@@ -28,6 +28,7 @@ from chronoflux.mesh.messages import RT_CHANNEL, Field
 from chronoflux.mesh.participant import Participant
 from chronoflux.mesh.peer import RELAY_AFTER, Peer
 from chronoflux.mesh.probing import Probing
+from chronoflux.mesh.room_telemetry import RoomTelemetry
 from chronoflux.mesh.roster import Roster
 from chronoflux.mesh.strangers import Strangers
 from chronoflux.signal import protocol
@@ -78,6 +79,7 @@ class Mesh:
         self._may_greet = True
         self._joins = 0
         self._recorded = False
+        self._room_telemetry = RoomTelemetry()
 
     @property
     def id(self) -> str:
@@ -151,7 +153,7 @@ class Mesh:
                 self._send_relay(peer, field)
 
     def send_telemetry(self, message: messages.Telemetry, whole: Mapping[str, Any] | None = None) -> None:
-        """Tell the second's telemetry; through the server too, for recorders and old clients without link.
+        """Tell the second's telemetry; through the server too, for recorders and old clients.
 
         `whole` is what recorders are told in place of it.
         """
@@ -161,10 +163,18 @@ class Mesh:
         for peer in present:
             told = to_recorders if peer.kind == "recorder" else message
             self._tell_telemetry(peer, told, now, period)
-        if self._recorded:
-            self.client.send(protocol.SendTelemetry(telemetry=to_recorders.telemetry))
-        elif any(not peer.ours and not peer.linked for peer in present):
-            self.client.send(protocol.SendTelemetry(telemetry=message.telemetry))
+        if (self._recorded or self._old_ears()) and self._room_telemetry.due(self._size(), now):
+            told = to_recorders if self._recorded else message
+            self.client.send(protocol.SendTelemetry(telemetry=told.telemetry))
+
+    def _old_ears(self) -> bool:
+        """Whether a client of the first ChronoFlux is here: it hears telemetry from the server only."""
+        members = self.roster.members.values()
+        return any(not peer.ours for peer in self._present()) or any(not member.lasting for member in members)
+
+    def _size(self) -> int:
+        """How many are in the room, this node included, as far as it is known."""
+        return max(self.roster.size, len(self._present()) + 1)
 
     def keep_alive(self) -> None:
         """Be heard, as a participant without a swarm, which has nothing to tell; by peers of ours only."""

@@ -47,6 +47,8 @@ class Report(Struct, rename={"node_id": "nodeId"}):
     H_mesh: Order | None = None
     nodes: Count | None = None
     intents: Count | list[Any] | None = None
+    pulses: Count | None = None
+    """How many intents there are, where the list names only some."""
     peers: Count | list[Any] | None = None
     portal: bool | None = None
     peerings: Annotated[list[Pairing], Meta(max_length=PAIRINGS)] = []
@@ -56,6 +58,8 @@ class Report(Struct, rename={"node_id": "nodeId"}):
         named = ("H", "psi", "omega", "tau", "H_local", "H_mesh", "nodes", "intents", "peers", "portal")
         values = {name: getattr(self, name) for name in named}
         counted = {name: len(value) if isinstance(value, list) else value for name, value in values.items()}
+        if self.pulses is not None:
+            counted["intents"] = self.pulses
         return {name: value for name, value in counted.items() if value is not None}
 
 
