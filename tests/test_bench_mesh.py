@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronoflux.bench_mesh import cases, median_of
+from chronoflux.bench_mesh import attacked, attackers, cases, median_of
 from chronoflux.bench_mesh.cases import Figure, percentile
 from chronoflux.bench_mesh.clients import enter
 from chronoflux.signal.limits import Limits
@@ -58,6 +58,18 @@ async def test_events_between_processes_are_timed() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the attackers need many loopback addresses")
+async def test_a_pair_is_timed_while_the_server_is_attacked() -> None:
+    """Every kind of attack takes place, the pair's messages are timed, and none of them is lost."""
+    delay, lost = await attacked.attacked(5.0, 1)
+    assert delay.value is not None
+    assert delay.value > 0
+    assert all(kind in delay.note for kind in attackers.KINDS)
+    assert "messages of floods" in delay.note
+    assert lost.value == 0
+
+
+@pytest.mark.slow
 def test_the_command_prints_and_writes_its_table(tmp_path: Path) -> None:
     """Every figure of the table is there, with a target, on the screen and in the file."""
     path = tmp_path / "mesh.json"
@@ -74,6 +86,6 @@ def test_the_command_prints_and_writes_its_table(tmp_path: Path) -> None:
     ]
     done = subprocess.run(line, capture_output=True, text=True, timeout=300, check=True)
     rows = json.loads(path.read_text())["rows"]
-    assert len(rows) == 10
+    assert len(rows) == 12
     assert all(row["target"] is not None and row["met"] is not None for row in rows)
     assert all(row["case"] in done.stdout for row in rows)

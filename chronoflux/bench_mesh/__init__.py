@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from chronoflux.bench_mesh.attacked import attacked
 from chronoflux.bench_mesh.cases import Figure, crowd, events, idle, joining, relay
 from chronoflux.faces import raise_open_files
 
@@ -39,6 +40,7 @@ async def measure(quick: bool, scale: float) -> AsyncIterator[Figure]:
         (lambda: relay(10 * scale), runs),
         (crowd, runs),
         (rest, 1),
+        (lambda: attacked(60 * scale * (0.2 if quick else 1), 2 if quick else 5), 1),
     ]
     for case, times in cases:
         for figure in median_of([await case() for _ in range(times)]):

@@ -85,11 +85,14 @@ async def process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
             await running.wait()
 
 
+MANY = ("--max-per-address", "10000", "--exempt", "127.0.0.0/8")
+"""Options of a server all of whose clients are on this machine."""
+
+
 @contextlib.asynccontextmanager
-async def signaling() -> AsyncIterator[tuple[str, int]]:
+async def signaling(*options: str) -> AsyncIterator[tuple[str, int]]:
     """A server in a process of its own: its URL and process id."""
-    arguments = ["--port", "0", "--max-per-address", "10000", "--exempt", "127.0.0.0/8"]
-    async with process("chronoflux.signal", *arguments) as running:
+    async with process("chronoflux.signal", "--port", "0", *(options or MANY)) as running:
         assert running.stdout is not None
         said = (await running.stdout.readline()).decode()
         found = re.search(r"ws://\S+", said)

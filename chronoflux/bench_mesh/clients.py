@@ -18,13 +18,16 @@ STAMP = re.compile(rb'"at":(\d+)')
 TAIL = 256
 """Bytes kept of what was read, so that nothing is missed where one read ends and the next begins."""
 TEXT, PING, PONG = 0x81, 0x89, 0x8A
+AMONG_OTHERS = re.compile(rb"\x89\x04(.{4})", re.DOTALL)
+"""A ping of the server's that comes with other frames: JSON has neither of its first bytes."""
 
 
 class LightClient(asyncio.Protocol):
-    """One socket. ``joined`` is set when the server answered the join; ``delays`` are in ms."""
+    """One socket. ``joined`` is set when the server answered the join or the socket is lost, ``over`` only
+    then; ``delays`` are in ms."""
 
     def __init__(self, host: str, port: int) -> None:
-        self.joined = asyncio.Event()
+        self.joined, self.over = asyncio.Event(), asyncio.Event()
         self.id = ""
         self.delays: list[float] = []
         self.signals = 0
@@ -33,12 +36,12 @@ class LightClient(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._upgraded = self._listening = False
         self._room, self._rest = "", b""
+        self._token: dict[str, str] = {}
 
-    def join(self, room: str) -> None:
+    def join(self, room: str, token: str = "") -> None:
         """Enter a room, once the handshake is done."""
-        self._room = room
-        assert self._transport is not None
-        self._transport.write(
+        self._room, self._token = room, {"token": token} if token else {}
+        self.write(
             f"GET / HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Key: Y2hyb25vZmx1eC1iZW5jaA==\r\n"
             "Sec-WebSocket-Version: 13\r\n\r\n".encode()
@@ -46,8 +49,12 @@ class LightClient(asyncio.Protocol):
 
     def say(self, **message: Any) -> None:
         """Send a message."""
+        self.write(_frame(TEXT, json.dumps(message).encode()))
+
+    def write(self, data: bytes) -> None:
+        """Send bytes as they are."""
         if self._transport is not None:
-            self._transport.write(_frame(TEXT, json.dumps(message).encode()))
+            self._transport.write(data)
 
     def close(self) -> None:
         """Cut the socket."""
@@ -63,6 +70,7 @@ class LightClient(asyncio.Protocol):
         """See :class:`asyncio.Protocol`."""
         self.lost = True
         self.joined.set()
+        self.over.set()
 
     def data_received(self, data: bytes) -> None:
         """See :class:`asyncio.Protocol`."""
@@ -72,7 +80,8 @@ class LightClient(asyncio.Protocol):
         self._rest += data
         if not self._upgraded and (end := self._rest.find(b"\r\n\r\n")) >= 0:
             self._upgraded, self._rest = True, self._rest[end + 4 :]
-            self.say(type="join-room", room=self._room, metadata={"nodeId": "bench", "kind": "page"})
+            metadata = {"nodeId": "bench", "kind": "page"}
+            self.say(type="join-room", room=self._room, metadata=metadata, **self._token)
         start = self._rest.find(b'{"type":"room-peers"')
         if start < 0:
             return
@@ -90,6 +99,9 @@ class LightClient(asyncio.Protocol):
             self._transport.write(_frame(PONG, data[2 : 2 + data[1]]))
             return
         old, data = len(self._rest), self._rest + data
+        for ping in AMONG_OTHERS.finditer(data):
+            if ping.end() > old:
+                self.write(_frame(PONG, ping[1]))
         for match in STAMP.finditer(data):
             # A match that reaches the end may lack digits: it is found again with what comes next.
             if old < match.end() < len(data):
@@ -106,7 +118,16 @@ def _frame(head: int, payload: bytes) -> bytes:
     return bytes([head]) + length + bytes(4) + payload
 
 
-async def enter(url: str, rooms: list[str]) -> list[LightClient]:
+async def connected(url: str, local: str | None = None) -> LightClient:
+    """A client with a socket, from an address of this machine's if it is to be a certain one."""
+    host, _, port = url.partition("://")[2].rpartition(":")
+    _, client = await asyncio.get_running_loop().create_connection(
+        lambda: LightClient(host, int(port)), host, int(port), local_addr=(local, 0) if local else None
+    )
+    return client
+
+
+async def enter(url: str, rooms: list[str], token: str = "") -> list[LightClient]:
     """A client in each of the rooms (names may repeat), all at once.
 
     Raises
@@ -114,12 +135,10 @@ async def enter(url: str, rooms: list[str]) -> list[LightClient]:
     SignalingError
         When not everybody was let in.
     """
-    host, _, port = url.partition("://")[2].rpartition(":")
-    loop = asyncio.get_running_loop()
 
     async def one(room: str) -> LightClient:
-        _, client = await loop.create_connection(lambda: LightClient(host, int(port)), host, int(port))
-        client.join(room)
+        client = await connected(url)
+        client.join(room, token)
         await client.joined.wait()
         return client
 
