@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.server
+import itertools
 import json
 import logging
 import ssl
@@ -484,3 +485,19 @@ async def test_pauses_grow_and_differ(monkeypatch: pytest.MonkeyPatch, unused_tc
     assert highs == sorted(highs)
     assert highs[0] > 0.5
     assert highs[7] == 30.0
+
+
+async def test_a_server_that_asks_for_time_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a refusal with a hint the client stays away for as long as the server said, and tries again."""
+    monkeypatch.setattr(client_module.random, "uniform", lambda low, high: 0.0)
+    tries: list[float] = []
+
+    def note(client: SignalClient) -> None:
+        if client.state == "waiting":
+            assert "later" in client.reason
+            tries.append(asyncio.get_running_loop().time())
+
+    error = '{"type": "error", "code": "join-rate", "message": "later", "retryAfter": 0.4}'
+    async with scripted(error) as url, running(url, on_state=note):
+        await until(lambda: len(tries) >= 3)
+    assert all(second - first >= 0.4 for first, second in itertools.pairwise(tries))
