@@ -15,7 +15,7 @@ from chronoflux.mesh.samples import UNSYNCED
 TOLERANCE = 20.0  # ms by which an honest clock may be wrong, beyond what its measurement is uncertain by
 CARRIED = 5.0  # ms at most by which a neighbour's word moves us off what the reference itself says
 CARRIERS = (1, 2)  # strata that are followed in place of the reference; a node that asks it by relay has 3
-MOST_ASKED = 8  # members that are asked for the time because they joined early
+MOST_ASKED = 64  # members that are asked for the time because they joined early, though none of them answers
 AT_ONCE = 2  # more of them that a newcomer asks before the first has answered
 SAME_TIME = 0.75  # share of the room that agrees on another time, where this node must have leapt
 
