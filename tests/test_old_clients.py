@@ -224,6 +224,20 @@ async def test_a_runners_events_are_on_record_once_each(server: SignalServer, jo
         assert b.snapshot().portal
 
 
+async def test_a_broadcast_is_no_greeting(server: SignalServer, joined: Joiner) -> None:
+    """What is meant for one peer over a channel is refused when somebody tells it to the whole room: a runner
+    does not become one of ours by it, nor does anybody leave."""
+    node = await joined(server=server.url, params=QUICK)
+    async with old_client(server.url) as runner:
+        await runner.join("room1", **RUNNER)
+        await until(lambda: len(node.peers) == 1)
+        hello = {"type": "hello", "version": "9", "nodeId": "me", "kind": "headless", "features": ["clock"]}
+        for data in (hello, {"type": "bye"}, {"type": "probe", "t0": 1.0}, {"type": ["bye"]}):
+            await runner.send(type="broadcast", data=data)
+        expected = [["runner", "live", "server", 4]]
+        await until(lambda: node.peers[["kind", "state", "via", "refused"]].to_numpy().tolist() == expected)
+
+
 async def test_a_thought_bridge_lives_beside_nodes(server: SignalServer, joined: Joiner) -> None:
     """A bridge that broadcasts a thought for each telemetry is heard whole by other old clients, and costs
     nodes nothing: no refusals, no events."""

@@ -32,14 +32,14 @@ def runner_log(path: Path, *, seconds: range = range(120), start: int = START) -
     path.write_text(json.dumps(records, indent=2))
 
 
-def page_log(path: Path) -> None:
+def page_log(path: Path, *, start: int = START) -> None:
     """What the old page exports: flat entries, and events without `t`."""
     flat = [
-        {"timestamp": START + 1000 * n, "t": n, "H": 0.4, "tau": 0.2, "nodes": 220, "intents": []}
+        {"timestamp": start + 1000 * n, "t": n, "H": 0.4, "tau": 0.2, "nodes": 220, "intents": []}
         for n in range(60)
     ]
     event = {
-        "timestamp": START + 59_500,
+        "timestamp": start + 59_500,
         "type": "lion_gate",
         "data": {"portal": True},
         "metrics": {"H": 0.4},
@@ -95,6 +95,6 @@ def test_two_runners_logs_are_two_nodes(tmp_path: Path, names: tuple[str, str]) 
 def test_two_pages_of_one_room_are_two_nodes(tmp_path: Path) -> None:
     """The exports of two pages name their room, not a node: each stays its own."""
     page_log(tmp_path / "chrono-telemetry-room1-1700000000123.json")
-    page_log(tmp_path / "chrono-telemetry-room1-1700000009999.json")
+    page_log(tmp_path / "chrono-telemetry-room1-1700000009999.json", start=START + 4_321)
     table = side_by_side(load(tmp_path), "H", room="room1")
     assert [name.rpartition("-")[2] for name in table] == ["1700000000123", "1700000009999"]

@@ -42,6 +42,7 @@ RELAY_FIELDS, RELAY_TELEMETRIES = 20.0, 10.0  # messages/s over the relay at mos
 BYE_DEADLINE = 1.0  # s
 HELD = 128  # messages with a time kept until this node knows the room's
 LATE = 1.0  # s by which the watch itself must be late before what it sees is not held against peers
+BETWEEN_TWO = messages.FIXED.keys() - {"telemetry"}  # types that are never told to a whole room
 MOST = 4096  # peers known at once: what a server says beyond is not taken
 PROBES = ("probe", "probe-reply")  # types of messages that members send who are no neighbours
 STALL = 5.0  # s late after which links may be dead unnoticed
@@ -409,8 +410,10 @@ class Mesh:
                 self._tell_again(peer)
 
     def _on_told_all(self, sender: str, data: Mapping[str, Any]) -> None:
-        """Somebody told the whole room something."""
-        if sender in self.peers:
+        """Somebody told the whole room an event or telemetry; greetings and goodbyes are for one peer."""
+        if (peer := self.peers.get(sender)) is not None and str(data.get("type")) in BETWEEN_TWO:
+            peer.refuse(ProtocolError("broadcast", "not for a whole room"))
+        elif peer is not None:
             self._on_passed(sender, data)
         elif self.clock.settled or data.get("type") != "telemetry":
             self._strangers.hear(sender, data)
