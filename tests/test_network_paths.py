@@ -37,7 +37,7 @@ class LightNode:
 
     async def ask(self, command: str) -> Any:
         """The node's answer to a command."""
-        async with self._lock, asyncio.timeout(30):
+        async with self._lock, asyncio.timeout(60):
             self.tell(command)
             assert self._process.stdout is not None
             return json.loads(await self._process.stdout.readline())
@@ -105,7 +105,10 @@ async def missing(nodes: list[LightNode]) -> Counter[str]:
 
 
 async def whole(nodes: list[LightNode], record: Record, what: str, *, direct: bool = True) -> None:
-    """Wait until each node's event reaches every other, over links if `direct`; record after how long."""
+    """Wait until each node's event reaches every other, over links if `direct`; record how long that takes
+    from when all processes run."""
+    for node in nodes:
+        await node.ask("look")
     begun = time.monotonic()
     if direct:
         for node in nodes:

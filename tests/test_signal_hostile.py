@@ -111,8 +111,8 @@ async def raw(port: int) -> AsyncIterator[Raw]:
         b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key.encode() + b"\r\n\r\n"
     )
-    await reader.readuntil(b"\r\n\r\n")
     try:
+        await reader.readuntil(b"\r\n\r\n")
         yield Raw(reader, writer)
     finally:
         writer.transport.abort()
