@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+import chronoflux as cf
 from chronoflux.node import Node
 from chronoflux.signal.limits import Limits
 from chronoflux.signal.server import SignalServer
@@ -39,19 +41,20 @@ async def test_nodes_tell_a_restarted_server_who_joined_first(joined: Joiner, un
 
 
 async def test_a_server_without_rosters_takes_back_what_was_told(
-    joined: Joiner, unused_tcp_port: int
+    tmp_path: Path, unused_tcp_port: int
 ) -> None:
     """Where a server of the first ChronoFlux takes the place of ours, nothing is known of the room then."""
     url = f"ws://127.0.0.1:{unused_tcp_port}"
     async with SignalServer(port=unused_tcp_port):
-        node = await joined(server=url)
-        roster = node._joined.mesh.roster
+        recorder = await cf.join("room1", kind="recorder", server=url, log_dir=tmp_path)
+        assert recorder._joined is not None
+        roster = recorder._joined.mesh.roster
         await until(lambda: roster.told)
     async with old_server(unused_tcp_port) as server:
         await until(lambda: not roster.told, 30)
         assert [message["room"] for message in server.heard if message["type"] == "join-room"] == ["room1"]
         assert not any(message.get("known") for message in server.heard)
-        await node.leave()
+        await recorder.leave()
 
 
 def _knows(node: Node, count: int) -> bool:
