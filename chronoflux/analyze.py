@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from chronoflux.errors import UsageError
 from chronoflux.faces import run_command, run_face
+from chronoflux.text import plain, plain_lines
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -65,7 +66,7 @@ async def _run(logs: tuple[str, ...], out: Path | None, **options: Any) -> None:
         bar.set_description("drawing")
         page = report.html() if out is not None else ""
         bar.update()
-    click.echo(f"{report.name}\n\n{report.text()}")
+    click.echo(f"{plain(report.name)}\n\n{plain_lines(report.text())}")
     if out is not None:
         _write(out, page)
         click.echo(f"\nreport: {out}")

@@ -16,6 +16,7 @@ import click
 
 from chronoflux.errors import ChronofluxError, ParameterError, UsageError
 from chronoflux.output import discard_output, never_fail_to_encode
+from chronoflux.text import plain
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 _OPEN_FILES = (1 << 20, 1 << 16, 24_576, 10_240, 4_096)
@@ -134,4 +135,4 @@ def raise_open_files() -> None:
 
 
 def _complain(line: str) -> None:
-    click.echo(f"chronoflux: {line}", err=True)
+    click.echo(f"chronoflux: {plain(line)}", err=True)

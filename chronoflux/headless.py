@@ -24,6 +24,7 @@ from chronoflux.model.params import SPECS, Params
 from chronoflux.model.schedule import duration
 from chronoflux.pace import Speed, checked_speed
 from chronoflux.progress import set_up_logging
+from chronoflux.text import plain_lines
 
 if TYPE_CHECKING:
     from chronoflux.mesh.ice import Policy
@@ -196,7 +197,7 @@ def main(debug: bool, quiet: bool, log_level: str | None, log_json: bool, **opti
         if log_json:
             log.info(line)
         elif not quiet:
-            click.echo(line)
+            click.echo(plain_lines(line))
 
     run_face(lambda: _run(**options, bar=not (quiet or log_json), say=say), debug=debug)
 

@@ -14,14 +14,25 @@ import click
 
 from chronoflux.errors import LogError, UsageError
 from chronoflux.faces import run_command, run_face
+from chronoflux.telemetry.causes import cause
 from chronoflux.telemetry.copies import distinct_runs
 from chronoflux.telemetry.folder import KEYFRAMES, LOG, segments_of
-from chronoflux.telemetry.inspect import by_text, check_run, has_swarm, repair_run, status, summary, types
+from chronoflux.telemetry.inspect import (
+    by_text,
+    check_run,
+    has_swarm,
+    repair_run,
+    status,
+    summary,
+    types,
+    unprotected,
+)
 from chronoflux.telemetry.parts import read_entries
 from chronoflux.telemetry.records import REFUSALS, Record, parse, seq_of
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.sources import RunFiles, read_manifest
 from chronoflux.telemetry.table import read_table
+from chronoflux.text import cell, plain
 
 PAUSE = 0.2  # s between looks at a log that is followed
 COLUMNS = ("run", "room", "node", "start", "length", "records", "gaps", "status")
@@ -57,18 +68,28 @@ def main() -> None:
 def list_runs(folder: Path) -> None:
     """The runs in FOLDER (default: logs), a line each."""
     rows: list[tuple[str, ...]] = [COLUMNS]
-    for run in distinct_runs(folder):
-        try:
-            found = summary(run)
-        except LogError as error:
-            click.echo(str(error), err=True)
-            continue
+    report = Report()
+    for run in distinct_runs(folder, report):
+        found = summary(run, report)
         start = f"{found.start:%Y-%m-%d %H:%M:%S}Z" if found.start else "–"
         numbers = (_length(found.seconds), f"{found.records:,}", str(found.gaps))
-        rows.append((found.run, found.room, found.node, start, *numbers, found.status))
+        cells = (found.run, found.room, found.node, start, *numbers, found.status)
+        rows.append(tuple(map(plain, cells)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    _tell(report)
+
+
+def _say(text: object) -> None:
+    """A line that may hold names of others."""
+    click.echo(plain(text))
+
+
+def _tell(report: Report) -> None:
+    """What was found beside runs: copies of them, and what cannot be read."""
+    for text in (*report.copies, *report.entries):
+        click.echo(plain(text), err=True)
 
 
 @main.command()
@@ -76,25 +97,29 @@ def list_runs(folder: Path) -> None:
 @face
 def show(run: Path) -> None:
     """What RUN was: its facts, its records by type, its files."""
-    for one in distinct_runs(run):
+    entries = Report()
+    for one in distinct_runs(run, entries):
         report = Report()
         facts = read_manifest(one, report)
         table = read_table(one, report)
-        click.echo(f"{one.name}: {status(facts)}")
+        _say(f"{one.name}: {status(facts)}")
         for name in ("room", "node", "kind", "seed", "schedule", "start", "end", "host", "resumed"):
             if facts.get(name) is not None:
-                click.echo(f"  {name:10} {facts[name]}")
+                _say(f"  {name:10} {facts[name]}")
         if len(nodes := by_text(table, "node")) > 1:
             for node, count in nodes.items():
-                click.echo(f"  {count:>10,} of {node}")
+                _say(f"  {count:>10,} of {node}")
         for kind, count in sorted(types(table).items(), key=lambda item: -item[1]):
-            click.echo(f"  {count:>10,} {kind}")
+            _say(f"  {count:>10,} {kind}")
         if one.folder is not None:
             keyframes = len(list((one.folder / KEYFRAMES).glob("*.npz")))
             size = sum(path.stat().st_size for path in one.folder.rglob("*") if path.is_file())
             click.echo(f"  {keyframes} keyframes, {size / 1e6:.1f} MB in all")
         if text := report.summary():
-            click.echo(f"  {text}")
+            _say(f"  {text}")
+        for text in report.copies:
+            _say(f"  {text}")
+    _tell(entries)
 
 
 @main.command()
@@ -104,20 +129,29 @@ def show(run: Path) -> None:
 def check(runs: tuple[Path, ...], recompute: bool) -> None:
     """Whether RUNS are whole; leaves with code 1 when something is wrong, a line for each fault."""
     wrong = 0
-    for run in distinct_runs(runs):
+    entries = Report()
+    for run in [run for one in distinct_runs(runs, entries) for run in (one, *_elsewhere(one))]:
         faults = check_run(run)
         if recompute and run.folder is not None and has_swarm(run):
             from chronoflux.past import Past
 
             found = Past(run.folder).recompute()
-            click.echo(f"{run.name}: {found}")
+            _say(f"{run.name}: {found}")
             faults += [f"{run.folder}: {text}" for text in found.differences]
         for fault in faults:
-            click.echo(fault)
-        click.echo(f"{run.name}: {f'{len(faults)} faults' if faults else 'whole'}")
+            _say(fault)
+        for text in unprotected(run):
+            _say(text)
+        _say(f"{run.name}: {f'{len(faults)} faults' if faults else 'whole'}")
         wrong += bool(faults)
+    _tell(entries)
     if wrong:
         raise LogError(runs[0], f"{wrong} runs are not whole: see above; repair mends what can be mended")
+
+
+def _elsewhere(run: RunFiles) -> list[RunFiles]:
+    """The copies of a run in folders of their own."""
+    return [copy for copy in run.copies if copy.whole]
 
 
 @main.command()
@@ -125,10 +159,10 @@ def check(runs: tuple[Path, ...], recompute: bool) -> None:
 @face
 def repair(runs: tuple[Path, ...]) -> None:
     """Cut torn tails of RUNS, clear away half-written files, note what was interrupted."""
-    for run in distinct_runs(runs):
+    for run in [run for one in distinct_runs(runs) for run in (one, *_elsewhere(one))]:
         done = repair_run(run)
         for line in done or [f"{run.name}: nothing to repair"]:
-            click.echo(line)
+            _say(line)
 
 
 def _frame(run: Path) -> Any:
@@ -138,7 +172,11 @@ def _frame(run: Path) -> Any:
 
 
 def _csv(run: Path, path: Path) -> None:
-    _frame(run).to_csv(path, index=False)
+    frame = _frame(run)
+    for name in frame.columns:
+        if frame[name].dtype in ("str", "object"):
+            frame[name] = frame[name].map(lambda value: cell(value) if isinstance(value, str) else value)
+    frame.rename(columns=cell).to_csv(path, index=False)
 
 
 def _parquet(run: Path, path: Path) -> None:
@@ -161,14 +199,17 @@ FORMATS: dict[str, Callable[[Path, Path], None]] = {".json": _json, ".csv": _csv
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
 @face
 def export(run: Path, path: Path) -> None:
-    """Write RUN to PATH: .json (the array of the first ChronoFlux), .csv or .parquet."""
+    """Write RUN to PATH: .json (the array of the first ChronoFlux), .csv or .parquet.
+
+    In CSV a text that begins with = + - @ stands behind an apostrophe: no spreadsheet takes it for a formula.
+    """
     if path.suffix not in FORMATS:
         raise UsageError(f"{path}: name a file that ends in {', '.join(FORMATS)}")
     try:
         FORMATS[path.suffix](run, path)
     except OSError as error:
         raise LogError(path, f"cannot be written ({error.strerror or error})") from error
-    click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    _say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 @main.command()
@@ -197,11 +238,11 @@ async def _follow(run: RunFiles, count: int, once: bool) -> None:
                 shown = [e.found if isinstance(e.found, Record) else e.line for e in latest]
                 tail.last = max([tail.last, *(e.found.seq or 0 for e in latest if e.found is not None)])
             for line in shown:
-                _say(line)
+                _say_record(line)
             while not once and status(read_manifest(run, Report())) == "running":
                 await asyncio.sleep(PAUSE)
                 for line in tail.lines():
-                    _say(line)
+                    _say_record(line)
     except BrokenPipeError:  # of stdout
         raise
     except OSError as error:
@@ -244,18 +285,18 @@ class Tail:
         return new
 
 
-def _say(line: bytes | Record) -> None:
+def _say_record(line: bytes | Record) -> None:
     try:
         record = line if isinstance(line, Record) else parse(line).record
     except REFUSALS as error:
-        click.echo(f"(a bad line: {error})")
+        _say(f"(a bad line: {cause(line, error) if isinstance(line, bytes) else error})")
         return
     metrics = record.metrics
     values = {"H": metrics.H, "H_mesh": metrics.H_mesh, "tau": metrics.tau} if metrics else {}
     numbers = "  ".join(f"{name} {value:.3f}" for name, value in values.items() if value is not None)
     data = "" if record.data is None else str(record.data)
     t = "" if record.t is None else f"{record.t:.3f}"
-    click.echo(f"{t:>12} s  {record.type:18} {numbers}  {data}".rstrip())
+    _say(f"{t:>12} s  {record.type:18} {numbers}  {data}".rstrip())
 
 
 def _length(seconds: float) -> str:

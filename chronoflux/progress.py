@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from chronoflux.node import Node
+    from chronoflux.text import plain_lines
+from chronoflux.node import Node
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,14 @@ class _Handler(logging.StreamHandler[Any]):
             tqdm.write(self.format(record), file=sys.stderr)
         except Exception:  # noqa: BLE001 - what logging itself does
             self.handleError(record)
+
+
+class LineFormatter(logging.Formatter):
+    """A message as it is, but for control characters in names of others."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See :meth:`logging.Formatter.format`."""
+        return plain_lines(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):
@@ -54,7 +63,7 @@ class JsonFormatter(logging.Formatter):
 def set_up_logging(level: str, *, as_json: bool) -> None:
     """Have what is logged written to stderr, as plain lines or as JSON."""
     handler, root = _Handler(), logging.getLogger()
-    handler.setFormatter(JsonFormatter() if as_json else logging.Formatter("%(message)s"))
+    handler.setFormatter(JsonFormatter() if as_json else LineFormatter("%(message)s"))
     for earlier in [held for held in root.handlers if isinstance(held, _Handler)]:
         root.removeHandler(earlier)
     root.addHandler(handler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -283,3 +284,49 @@ def test_killed_two_hundred_times(tmp_path: Path) -> None:
     """The same at 200 random moments."""
     for number in range(20):
         kill_and_go_on(tmp_path / str(number), random.Random(number), 10)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_names_of_others_cannot_steer_a_terminal(tmp_path: Path) -> None:
+    """What a foreign run.json and its records say is shown, without escape sequences; CSV has no formula."""
+    evil = "\x1b]0;owned\x07\u202e=1"
+    folder = tmp_path / "logs" / "run"
+    folder.mkdir(parents=True)
+    facts = {
+        "schema": 1,
+        "run": evil,
+        "room": evil,
+        "node": "=cmd|' /C calc'!A0",
+        "host": evil,
+        "start": evil,
+    }
+    (folder / "run.json").write_text(json.dumps(facts | {"status": evil}))
+    record = {"timestamp": 1_800_000_000_000, "type": evil, "seq": 0, "data": {"a": evil}}
+    record |= {"metrics": {"H": 0.5, "@SUM(A1)": 1.0}}
+    (folder / "telemetry.jsonl").write_text(json.dumps(record) + "\n" + json.dumps(evil) + "\n")
+    for words in (("ls", folder.parent), ("show", folder), ("check", folder), ("tail", folder, "--once")):
+        output = call(*words).output
+        assert "\x1b" not in output
+        assert "\x07" not in output
+        assert "\u202e" not in output
+        assert "\\x1b" in output or words[0] == "check"
+    call("export", folder, tmp_path / "x.csv")
+    frame = pd.read_csv(tmp_path / "x.csv")
+    assert frame["node"].tolist() == ["'=cmd|' /C calc'!A0"]
+    assert "'@SUM(A1)" in frame.columns
+    with pytest.raises(LogError) as caught:
+        load(tmp_path / evil)
+    assert "\x1b" not in str(caught.value)
+
+
+def test_copies_are_named_and_looked_at(run: Path) -> None:
+    """`ls` and `show` name a copy; `check` looks at it as well."""
+    copy = Path(shutil.copytree(run, run.with_name("copy")))
+    assert f"{copy}: is a copy of {run}" in call("ls", run.parent).output
+    assert call("check", run.parent).exit_code == 0
+    with open(copy / "telemetry.jsonl", "ab") as file:
+        file.write(b'{"tor')
+    assert "torn" in load(run.parent, strict=True).attrs["report"]
+    result = call("check", run.parent)
+    assert result.exit_code == 1
+    assert "copy/telemetry.jsonl" in result.output

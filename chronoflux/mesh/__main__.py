@@ -17,6 +17,7 @@ import click
 from chronoflux.errors import ChronofluxError
 from chronoflux.faces import on_stop_signals, read_token, run_command, run_face
 from chronoflux.signal.checks import room_name, server_url
+from chronoflux.text import plain
 
 if TYPE_CHECKING:
     from chronoflux.mesh.peer import Peer
@@ -141,7 +142,7 @@ def _report(room: str, lines: list[Line]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         cells = [text.ljust(width) for text, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, row[4]]).rstrip())
+        click.echo(plain("  ".join([*cells, row[4]])).rstrip())
     ways = [line.way for line in lines]
     known = ("direct", "turn", "relay", "server")
     counts = ", ".join(f"{ways.count(way)} {way}" for way in known if way in ways)

@@ -147,6 +147,8 @@ class Swarms:
             values = {n: np.asarray(self._data[n][rows].values, np.float64) for n in names}
             self._block = block, values
         arrays: dict[str, Any] = {name: values[row - block] for name, values in self._block[1].items()}
+        if not all(np.isfinite(values).all() for values in arrays.values()):
+            return None  # damaged: a warning has named the rows
         n, source = len(arrays["phi"]), "phases"
         if not all(name in arrays for name in PLACES):
             of = np.asarray(self._data["oscillator"].values, np.int64)

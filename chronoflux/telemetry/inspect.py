@@ -7,6 +7,7 @@ import os
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,11 @@ from chronoflux.telemetry.folder import (
     LOG,
     cut_torn,
     is_running,
+    open_regular,
     write_manifest,
 )
 from chronoflux.telemetry.inputs import read_inputs
-from chronoflux.telemetry.phases import STORE, check_phases
+from chronoflux.telemetry.phases import STORE, faults_of_phases, has_checksums
 from chronoflux.telemetry.records import to_json
 from chronoflux.telemetry.report import Report
 from chronoflux.telemetry.rotation import trim_log
@@ -47,14 +49,15 @@ class Summary:
     status: str
 
 
-def summary(run: RunFiles) -> Summary:
-    """A run in a line; LogError when a file of it cannot be read at all."""
+def summary(run: RunFiles, others: Report) -> Summary:
+    """A run in a line; its copies are noted in `others`."""
     report = Report()
     facts = read_manifest(run, report)
     table = read_table(run, report)
     times = table.whole["timestamp"].values
     begun = datetime.fromtimestamp(times[0] / 1000, UTC) if len(times) else None
     counts = report.to_dict()
+    others.copies += report.copies
     return Summary(
         run=run.name,
         room=_text(facts.get("room")),
@@ -135,9 +138,35 @@ def _check_states(run: RunFiles) -> list[str]:
                 load_moment(path)
             except LogError as error:
                 found.append(str(error))
-    if (store := run.folder / STORE).exists() and (fault := check_phases(store)):
-        found.append(fault)
+    for path in sorted((run.folder / SNAPSHOTS).glob("*.png")):
+        if fault := _fault_of_picture(path):
+            found.append(f"{path}: is damaged ({fault})")
+    if (store := run.folder / STORE).exists():
+        found += faults_of_phases(store)
     return found
+
+
+def _fault_of_picture(path: Path) -> str | None:
+    from PIL import Image
+
+    try:
+        with open_regular(path) as file, Image.open(file, formats=("PNG",)) as image:
+            image.verify()  # the checksum of each part
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return str(error)
+    return None
+
+
+def unprotected(run: RunFiles) -> list[str]:
+    """What of a run has no checksums though it could have, in lines; no fault."""
+    if run.folder is None or not (run.folder / STORE).exists():
+        return []
+    try:
+        if has_checksums(run.folder / STORE):
+            return []
+    except LogError:
+        return []  # `check_run` says it
+    return [f"{run.folder / STORE}: has no checksums, as an older ChronoFlux recorded it"]
 
 
 def repair_run(run: RunFiles) -> list[str]:

@@ -3,6 +3,8 @@
 The store is a group with the dimensions ``tick`` and ``oscillator``: coordinates ``tick`` (int64), ``t``
 (float64, s) and ``oscillator`` (int64), and one array (tick, oscillator) for each thing recorded.
 
+Each chunk ends with a crc32c, Zarr's own codec, and the group's metadata has one in its attributes.
+
 It can be read at any moment, while it is written and after a kill: arrays grow one by one, and last, in one
 step, the group's consolidated metadata is replaced, which holds the lengths that belong together. xarray and
 zarr-python go by these; what was not yet counted in them is not seen.
@@ -16,6 +18,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -24,7 +27,7 @@ import numpy as np
 
 from chronoflux.errors import LogError, ParameterError
 from chronoflux.model.recording import Block
-from chronoflux.telemetry.folder import replace_file
+from chronoflux.telemetry.folder import open_regular, replace_file
 from chronoflux.version import VERSION
 
 if TYPE_CHECKING:
@@ -51,6 +54,25 @@ MEANING = {
 }
 """Units and long name of each array."""
 INSTALL = "needs zarr and xarray: python -m pip install 'chronoflux[phases]'"
+
+
+SUM = "crc32c"
+"""Attribute of the group: the checksum of its metadata."""
+
+
+def phase_checks() -> Any:
+    """The module that knows checksums; it needs Zarr, which is an extra."""
+    return import_module("chronoflux.telemetry.phase_checks")
+
+
+def _protection() -> dict[str, Any]:
+    """How chunks are compressed, and protected."""
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
+    return {"compressors": [ZstdCodec(level=0, checksum=False), Crc32cCodec()], "config": _ALL_CHUNKS}
+
+
+_ALL_CHUNKS = {"write_empty_chunks": True}  # so that a chunk that is not there is damage
 
 
 class PhaseStore:
@@ -94,6 +116,7 @@ class PhaseStore:
         facts = {"chronoflux": VERSION, "format": FORMAT} | (attributes or {})
         with self._writing():
             self._group = zarr.create_group(self.path, zarr_format=3, attributes=facts)
+        self._protected = True
 
     @classmethod
     def reopen(cls, path: str | os.PathLike[str], last_tick: int) -> Self:
@@ -109,6 +132,7 @@ class PhaseStore:
         facts = _check(path)
         counted = facts["consolidated_metadata"]["metadata"]
         store = cls.__new__(cls)
+        store._protected = SUM in facts["attributes"]
         store.path, store._dtype, store._chunk_rows = path, "", None
         with store._writing():
             store._group = zarr.open_group(path, mode="r+", use_consolidated=False)
@@ -117,7 +141,7 @@ class PhaseStore:
             store.rows = int(np.searchsorted(store._arrays["tick"][:rows], last_tick, side="right"))
             for name in store._arrays:
                 counted[name]["shape"][0] = store.rows
-            replace_file(path / "zarr.json", json.dumps(facts).encode())  # readers first, then the rows
+            store._write_metadata(facts)  # readers first, then the rows
             for array in store._arrays.values():
                 array.resize((store.rows, *array.shape[1:]))
         return store
@@ -175,15 +199,21 @@ class PhaseStore:
             attributes=facts,
             fill_value=fill,
             overwrite=True,  # where an attempt failed half way, on a full disk
+            **(_protection() if self._protected else {}),
         )
 
     def _publish(self) -> None:
         """Write the group's metadata, with the lengths of all arrays, in one step."""
-        import zarr
+        own = json.loads((self.path / "zarr.json").read_bytes())
+        names = ("oscillator", *self._arrays)
+        counted = {name: json.loads((self.path / name / "zarr.json").read_bytes()) for name in names}
+        consolidated = {"kind": "inline", "must_understand": False, "metadata": counted}
+        self._write_metadata(own | {"consolidated_metadata": consolidated})
 
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Consolidated metadata")
-            zarr.consolidate_metadata(self._group.store)
+    def _write_metadata(self, group: dict[str, Any]) -> None:
+        if self._protected:
+            group["attributes"] |= {SUM: phase_checks().checksum(group)}
+        replace_file(self.path / "zarr.json", json.dumps(group).encode())
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -238,50 +268,87 @@ def record_phases(
     return store.path
 
 
-def load_phases(source: str | os.PathLike[str]) -> xarray.Dataset:
+def load_phases(source: str | os.PathLike[str], *, strict: bool = False) -> xarray.Dataset:
     """A store as a Dataset, read from disk as it is used; `source` is the store or the run folder it is in.
 
     Dimensions ``tick`` and ``oscillator``, coordinate ``t`` in s; each variable has ``units``. Close it, or
     use it in a ``with`` statement, when done.
 
+    Each chunk is checked when it is read: its checksum, and whether its values are in their range. What is
+    damaged is NaN, and told by a UserWarning that names its file and rows; with `strict` it is a LogError.
+    Rows whose tick is damaged are left out. Stores of an older ChronoFlux have no checksums: one UserWarning
+    says so.
+
     Raises
     ------
     LogError
-        When there is none, it cannot be read, it comes from a newer ChronoFlux, or xarray is not installed.
+        When there is none, it cannot be read, it comes from a newer ChronoFlux, its metadata is damaged, or
+        xarray is not installed.
     """
     path = Path(source)
     path = path / STORE if (path / STORE).is_dir() else path
     library = _library("xarray", path)
-    _library("zarr", path)
-    _check(path)
+    zarr = _library("zarr", path)
+    group = _check(path)
+    checks = phase_checks()
+    if not checks.is_protected(group):
+        text = "has no checksums, as an older ChronoFlux recorded it: damage may go unnoticed"
+        warnings.warn(f"{LogError(path, text)}", UserWarning, stacklevel=2)
+    arrays = checks.arrays_of(path, group)
+    store = checks.CheckedStore(zarr.storage.LocalStore(path, read_only=True), arrays, strict)
     try:
-        data: xarray.Dataset = library.open_zarr(path, consolidated=True, chunks=None)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        data: xarray.Dataset = library.open_zarr(store, consolidated=True, chunks=None)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise LogError(path, f"cannot be read as phases ({error})") from error
-    return data
+    data.attrs.pop(SUM, None)
+    return _without_damage(data, arrays, store.faults)
+
+
+def _without_damage(data: xarray.Dataset, arrays: Any, faults: Any) -> xarray.Dataset:
+    """Without the rows whose tick is not known, and without numbers of oscillators that are not."""
+    known = np.ones(data.sizes.get("tick", 0), np.bool_)
+    for name, place in faults:
+        if name == "tick":
+            known[slice(*arrays[name].rows(place))] = False
+    if any(name == "oscillator" for name, _ in faults):
+        data = data.drop_vars("oscillator")
+    return data if known.all() else data.isel(tick=np.flatnonzero(known))
+
+
+def faults_of_phases(path: Path) -> list[str]:
+    """What is wrong with a store, in lines that name file and rows; empty when all that it counts is whole.
+
+    Everything is read, a chunk at a time.
+    """
+    try:
+        group = _facts_of(path)
+        if not group.get("consolidated_metadata"):
+            return []
+        _library("zarr", path)
+        checks = phase_checks()
+        if found := checks.faults_of(path, group):
+            return list(found)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            with load_phases(path) as data:
+                if (np.diff(data.tick.values) <= 0).any():
+                    return [f"{path}: its ticks do not rise"]
+    except LogError as error:
+        return [str(error)]
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        return [f"{path}: is damaged ({error})"]
+    return []
 
 
 def check_phases(path: Path) -> str | None:
-    """What is wrong with a store, in a line; None when all rows that it counts are whole, or it has none.
+    """What :func:`faults_of_phases` says, in a line; None when it says nothing."""
+    return "; ".join(faults_of_phases(path)) or None
 
-    Everything is read, a few MiB at a time.
-    """
-    try:
-        if not _facts_of(path).get("consolidated_metadata"):
-            return None
-        with load_phases(path) as data:
-            if (np.diff(data.tick.values) <= 0).any():
-                return f"{path}: its ticks do not rise"
-            rows = max(1, (1 << 19) // max(1, data.sizes["oscillator"]))
-            for name in data.data_vars:
-                for start in range(0, data.sizes["tick"], rows):
-                    if not np.isfinite(data[name][start : start + rows].values).all():
-                        return f"{path}: {name} is missing in the rows from {start} on"
-    except LogError as error:
-        return str(error)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        return f"{path}: is damaged ({error})"
-    return None
+
+def has_checksums(path: Path) -> bool:
+    """Whether damage of a store can be told. LogError when there is no store of ours."""
+    group = _facts_of(path)
+    return not group.get("consolidated_metadata") or SUM in group["attributes"]
 
 
 def is_bare(path: Path) -> bool:
@@ -305,10 +372,11 @@ def _check(path: Path) -> dict[str, Any]:
 
 def _facts_of(path: Path) -> dict[str, Any]:
     """The group's metadata; LogError unless there is a store of ours at `path`."""
-    if not (path / "zarr.json").is_file():
+    if not (path / "zarr.json").exists():
         raise LogError(path, f"holds no phases: looked for a Zarr store, or a run folder with {STORE}")
     try:
-        group: dict[str, Any] = json.loads((path / "zarr.json").read_bytes())
+        with open_regular(path / "zarr.json") as file:
+            group: dict[str, Any] = json.loads(file.read())
         facts = group.get("attributes", {})
         version, ours = facts.get("format"), "chronoflux" in facts
     except (OSError, ValueError, AttributeError) as error:
@@ -318,6 +386,13 @@ def _facts_of(path: Path) -> dict[str, Any]:
     if version > FORMAT:
         known = f"format {version}; this one reads up to {FORMAT}"
         raise LogError(path, f"was recorded by a newer ChronoFlux ({known}): update it to read this")
+    if SUM in facts and not group.get("consolidated_metadata"):  # both are written in one step
+        raise LogError(path / "zarr.json", "is damaged: it counts no rows")
+    if group.get("consolidated_metadata") and find_spec("zarr"):
+        checks = phase_checks()
+        said = facts.get(SUM)
+        if checks.is_protected(group) and said != checks.checksum(group):
+            raise LogError(path / "zarr.json", "is damaged: it does not give its checksum")
     return group
 
 

@@ -36,7 +36,7 @@ class Report:
         self.copies: list[str] = []
         """Copies of runs that were read already, in words. They are no fault."""
         self._counts: Counter[str] = Counter()
-        self._examples: list[LogError] = []
+        self._examples: list[tuple[str, LogError]] = []
 
     def fault(self, kind: str, path: Path, line: int | None, message: str, count: int = 1) -> None:
         """Note `count` faults of a kind, the first of them at `line` (from 1) of `path`."""
@@ -45,7 +45,7 @@ class Report:
             raise error
         self._counts[kind] += count
         if len(self._examples) < EXAMPLES:
-            self._examples.append(error)
+            self._examples.append((kind, error))
 
     def unreadable(self, path: Path, error: OSError) -> None:
         """Note an entry that cannot be read; what is beside it is read all the same."""
@@ -58,12 +58,17 @@ class Report:
     @property
     def first(self) -> LogError | None:
         """The first fault, if there is one."""
-        return self._examples[0] if self._examples else None
+        return self._examples[0][1] if self._examples else None
+
+    @property
+    def entries(self) -> list[str]:
+        """What cannot be read, in words, as far as it is among the first faults."""
+        return [str(error) for kind, error in self._examples if kind == "unreadable"]
 
     def take(self, other: Report) -> None:
         """Note what another report has counted; with `strict`, its first fault is raised."""
         if self.strict and other._examples:
-            raise other._examples[0]
+            raise other._examples[0][1]
         self._counts += other._counts
         self._examples += other._examples[: EXAMPLES - len(self._examples)]
 
@@ -76,7 +81,8 @@ class Report:
         """
         totals = {name: getattr(self, name) for name in ("runs", "files", "records", "missing", "superseded")}
         counts = {kind: self._counts[kind] for kind in KINDS}
-        return totals | counts | {"copies": list(self.copies), "examples": list(map(str, self._examples))}
+        examples = [str(error) for _, error in self._examples]
+        return totals | counts | {"copies": list(self.copies), "examples": examples}
 
     def summary(self) -> str | None:
         """One line on everything that is wrong; None when nothing is."""
@@ -84,4 +90,4 @@ class Report:
         found = [f"{count} {names[count > 1]}" for count, names in counts if count]
         if not found:
             return None
-        return f"{', '.join(found)}; the first: {self._examples[0]}"
+        return f"{', '.join(found)}; the first: {self.first}"
