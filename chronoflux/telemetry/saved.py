@@ -9,10 +9,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -113,11 +114,24 @@ def _read(source: Path) -> dict[str, Any]:
                 raise LogError(source, "is no simulation saved by ChronoFlux (not an .npz file)")
             file.seek(0)
             with zipfile.ZipFile(file) as archive:
-                return {name.removesuffix(".npy"): _entry(archive, name) for name in archive.namelist()}
+                found = {name.removesuffix(".npy"): _entry(archive, name) for name in archive.namelist()}
+            if len(found) != _entries(file):
+                raise ValueError("its directory does not name all of its entries")
+            return found
     except OSError as error:
         raise LogError(source, f"cannot be read ({error.strerror or error})") from error
     except (*_DAMAGE, MemoryError) as error:
         raise LogError(source, f"is damaged ({error}): use an earlier copy") from error
+
+
+_END = struct.Struct("<4s4H2LH")  # of a zip file without a comment, such as NumPy writes
+
+
+def _entries(file: BinaryIO) -> int:
+    """How many entries a zip file says it has: a damaged length in its directory may hide some of them."""
+    file.seek(-_END.size, os.SEEK_END)
+    mark, _, _, _, total, *_ = _END.unpack(file.read(_END.size))
+    return total if mark == b"PK\5\6" else -1
 
 
 def _entry(archive: zipfile.ZipFile, name: str) -> Any:
