@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from chronoflux.errors import ChronofluxError
-from chronoflux.mesh import messages
+from chronoflux.mesh import gossip, messages
 from chronoflux.mesh.clock import Followed, MeshClock
 from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.messages import FIELD_LIMIT, Field, Telemetry
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PULSE_LIFE = 5.0  # s; a pulse of the strongest kind has faded by then
 LIVE_PULSES = 256
+FIRED = 64  # ids of events of this node's that another may not have: more than can be fired at one moment
 
 
 class Envoy:
@@ -55,6 +58,7 @@ class Envoy:
         self._node_id, self._kind, self._clock, self._log = node_id, kind, clock, log
         self._world, self._fire, self._change = world, fire, change
         self._pulses: list[Event] = []
+        self._firing, self._fired = threading.Lock(), deque[str](maxlen=FIRED)
         self._told = 0  # records told the room of
 
     @property
@@ -80,9 +84,22 @@ class Envoy:
         held = self.mesh.gossip.standing(kind.name, now) if self.mesh else None
         return now if held is None else max(now, held.at + 0.001)
 
-    def publish(self, kind: EventKind, data: Mapping[str, Any], key: str) -> None:
-        """Fire an event here and at every peer."""
-        event = Event(kind, data, key, self.peer_id, self._time_for(kind))
+    def fired(self, kind: EventKind, data: Mapping[str, Any]) -> Event:
+        """An event of this node's, fired now, to be published; from any thread."""
+        with self._firing:
+            event = gossip.fired(
+                kind,
+                data,
+                self.mesh.origin if self.mesh else self.peer_id,
+                self._time_for(kind),
+                world=self.world,
+                taken=self._fired.__contains__,
+            )
+            self._fired.append(event.id)
+        return event
+
+    def publish(self, event: Event) -> None:
+        """Have an event of this node's happen here and at every peer."""
         self.sent += 1
         self._apply(event, own=True)
         if self.mesh is not None:
@@ -116,14 +133,13 @@ class Envoy:
         portal = bool(gate.data["on"]) if gate else snapshot.portal
         if not self._clock.settled:  # what has a time is told when the room's is known
             gate, alive, portal = None, [], False
-        pulses = [{**event.data, "id": event.id, "origin": event.origin, "at": event.at} for event in alive]
         return {
             "nodes": self.runner.params.oscillators,
             "portal": portal,
             "t": snapshot.t,
             "portalAt": gate.at if gate else None,
             "portalOrigin": gate.origin if gate else None,
-            "intents": pulses,
+            "intents": [_told(event) for event in alive],
             "world": list(self.world),
         }
 
@@ -136,6 +152,12 @@ class Envoy:
         if self.runner.params.boundary == "torus":
             event = replace(event, data=event.kind.wrapped(event.data, self.world))
         self._apply(event, own=False)
+
+    def on_missed(self, facts: Mapping[str, Any]) -> None:
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
+        whose = f"peer {facts['peer'][:8]} did not get" if "peer" in facts else f"of {facts['origin'][:8]}"
+        log.info("%s: %d events missed (%s)", self._node_id, facts["count"], whose)
+        self.runner.put(lambda simulation: self.runner.note("missed", data=facts))
 
     def on_field(self, peer: str, field: Field) -> None:
         """See :class:`~chronoflux.mesh.participant.Participant`."""
@@ -161,7 +183,7 @@ class Envoy:
         """See :class:`~chronoflux.mesh.participant.Participant`."""
         if change.step is not None:
             by = change.step
-            self._pulses = [replace(pulse, at=pulse.at + by) for pulse in self._pulses]
+            self._pulses = [pulse.moved(by) for pulse in self._pulses]
             for peer in self.peers:
                 self.runner.forget(peer.id)
         moved = "" if change.step is None else f", moved by {change.step:+.3f} ms"
@@ -222,3 +244,11 @@ class Envoy:
         count = {"pulses": shown["intents"]} if "intents" in shown else {}
         self.mesh.send_telemetry(message, {**telemetry, **count, "at": at, "seq": self._told, **more})
         self._told += 1
+
+
+def _told(pulse: Event) -> dict[str, Any]:
+    """A live pulse as a newcomer is told of it: as its origin told it, so that it can be checked."""
+    content = pulse.content or {}
+    placed: Mapping[str, Any] = content.get(pulse.kind.nested or "", pulse.data)
+    world = {"world": content["world"]} if "world" in content else {}
+    return {**placed, **world, **pulse.envelope}

@@ -173,6 +173,10 @@ class Minutes(Spectator):
             facts |= {"why": "moved", "step_ms": change.step}
         self._write("clock", data=facts)
 
+    def on_missed(self, facts: Mapping[str, Any]) -> None:
+        """See :class:`~chronoflux.mesh.participant.Participant`: on record, as what of a node is missing."""
+        self._write("missed", data=dict(facts))
+
     # -- by the clock ----------------------------------------------------------------------------------
 
     async def run(self) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from chronoflux.envoy import Envoy
 from chronoflux.errors import UsageError, shorten
 from chronoflux.member import Member
-from chronoflux.mesh.gossip import new_id
 from chronoflux.model.events import EVENTS, World
 from chronoflux.model.snapshot import Snapshot
 from chronoflux.pace import Speed, checked_speed
@@ -57,9 +56,9 @@ class Steered(Member):
             raise UsageError(
                 f"{name} was not fired: more than 20 events a second, which peers would not take"
             )
-        key = new_id()
-        self._call(self._speaking.publish, kind, whole, key)
-        return key
+        event = self._speaking.fired(kind, whole)
+        self._call(self._speaking.publish, event)
+        return event.id
 
     def intent(self, x: float | None = None, y: float | None = None, **more: float) -> str:
         """A pulse of pressure at ``x, y`` px (drawn if not given); ``E``, ``sigma`` as in the model."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
+from chronoflux.mesh.gossip import Event
 from chronoflux.model.events import EVENTS
 
 JSON = st.recursive(
@@ -98,7 +99,7 @@ def test_events_survive_the_wire(x: float, y: float, E: float, sigma: float) -> 
     """An event encoded here is decoded there to the same data and envelope."""
     kind = EVENTS["intent"]
     data = {"x": x, "y": y, "E": E, "sigma": sigma}
-    sent = messages.event_message(kind, data, id="i", origin="o", at=1.5e12, hops=0)
+    sent = Event(kind, data, "i", "o", 1.5e12).message(0)
     got = messages.decode(messages.encode(sent))
     assert isinstance(got, messages.EventMessage)
     assert got.kind.check(got.data, (800.0, 600.0)) == data

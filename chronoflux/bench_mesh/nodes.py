@@ -15,7 +15,7 @@ import math
 import sys
 import time
 
-from chronoflux.mesh.gossip import Event, new_id
+from chronoflux.mesh.gossip import Event, fired
 from chronoflux.mesh.messages import Field, Telemetry
 from chronoflux.mesh.probe import Spectator, visit
 from chronoflux.mesh.room import Room
@@ -47,10 +47,12 @@ class Listener(Spectator):
 
     def fire(self) -> None:
         """Tell the room of an intent."""
-        mesh, key = self.room.mesh, new_id()
+        mesh, known = self.room.mesh, {key for key, _ in self.fired}
         data = {"x": 400.0, "y": 300.0, "E": 0.3, "sigma": 80.0}
-        self.fired.append((key, time.monotonic_ns()))
-        mesh.publish(Event(EVENTS["intent"], data, key, mesh.id, mesh.clock.now()))
+        now, begun = mesh.clock.now(), time.monotonic_ns()
+        event = fired(EVENTS["intent"], data, mesh.id, now, world=self.world, taken=known.__contains__)
+        self.fired.append((event.id, begun))
+        mesh.publish(event)
 
     async def talk(self, rate: float, phase: float) -> None:
         """Fields at a rate, telemetry once a second."""

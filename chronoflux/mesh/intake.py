@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from chronoflux.errors import ParameterError, ProtocolError
-from chronoflux.mesh import messages
+from chronoflux.mesh import event_id, messages
 from chronoflux.mesh.clock import MeshClock
-from chronoflux.mesh.gossip import FUTURE, TOLD, Event, Gossip, old_id
-from chronoflux.mesh.messages import Envelope, EventMessage, Field, Telemetry, UnknownEvent
+from chronoflux.mesh.gossip import FUTURE, OLD, TOLD, Event, Gossip, content_of, old_id
+from chronoflux.mesh.messages import Envelope, EventMessage, Field, Telemetry, UnknownEvent, check_passable
+from chronoflux.mesh.missing import Missing
+from chronoflux.mesh.origins import AnyEvent, Origins
 from chronoflux.mesh.peer import Peer
+from chronoflux.mesh.roster import Roster
 from chronoflux.model.events import EVENTS, World
 
 
@@ -33,12 +36,26 @@ class Listener(Protocol):
         ProtocolError."""
 
 
+class _Way(NamedTuple):
+    """How an event came: whose it is, known by which id, when it was, whether others passed it on.
+
+    `provable`: others can check its id, which names its origin.
+    """
+
+    origin: str
+    key: str
+    at: float
+    relayed: bool
+    provable: bool
+
+
 class Intake:
     """See the module.
 
     ``id`` is this node's own: what comes back from it is not news. ``hops`` is the server's limit: with 0,
     a full mesh, nobody passes on what others fired; with more, `spread` is called with what is to be told
-    to everybody but the peer it came from and its origin.
+    to everybody but the peer it came from and its origin. ``hold`` takes an event whose origin the server
+    must be asked for; without, it is refused.
     """
 
     def __init__(
@@ -47,9 +64,14 @@ class Intake:
         gossip: Gossip,
         clock: MeshClock,
         spread: Callable[[dict[str, Any], Peer, str], None],
+        origins: Origins | None = None,
+        missing: Missing | None = None,
     ) -> None:
         self.id, self.hops = "", 0
+        self.hold: Callable[[Peer, str, AnyEvent], None] | None = None
         self._spread = spread
+        self._origins = Origins(Roster(), {}) if origins is None else origins
+        self._missing = Missing() if missing is None else missing
         self._listener, self._gossip, self._clock = listener, gossip, clock
 
     def take(self, peer: Peer, message: messages.Message) -> None:
@@ -78,79 +100,162 @@ class Intake:
                     peer.field_ = message
                     self._listener.on_field(peer.id, message)
             case Telemetry():
+                self._missing.tell(peer.id, message.latest)
                 self._listener.on_telemetry(peer, message)
                 self._portal(peer, message.portal, message.portal_at, message.portal_origin)
             case messages.Hello():
                 peer.greeted(message.node_id, message.kind, message.features)
                 peer.tick_ms = message.tick_ms
+                self._missing.tell(peer.id, message.n, session=message.session)
             case messages.Greeting():
                 self._greeting(peer, message)
 
     def _event(self, peer: Peer, message: EventMessage, *, told: bool = False) -> None:
-        """Check an event and hand it on; `told` as part of a greeting, so by others than its origin."""
-        envelope = message.envelope
-        origin = self._origin(peer, envelope, told=told)
-        if origin == self.id or (envelope.id and self._gossip.seen(envelope.id)):
+        """Check an event and hand it on; `told` as part of a greeting, so perhaps not by its origin."""
+        way = self._way(peer, message, told=told)
+        if way is None:
             return
-        now = self._clock.now()
-        at = now if envelope.at is None else envelope.at
-        if not told and not peer.allows_event(origin, at, now):
-            raise ProtocolError(message.kind.wire, "more than 20 events/s")
-        data = self._fit(peer, message)
-        event = Event(
-            message.kind, data, envelope.id or old_id(peer.id, message.kind, message.data), origin, at
-        )
-        if self._gossip.accept(event, now, told=told):
+        data = self._fit(peer, message, way.key)
+        content = self._content(peer, message, way)
+        envelope = message.envelope
+        event = Event(message.kind, data, way.key, way.origin, way.at, envelope.n, content, envelope.stamp)
+        news = self._gossip.accept(event, self._clock.now(), relayed=way.relayed, told=told)
+        self._missing.hear(way.origin, envelope.n, direct=not way.relayed)
+        if news:
             self._listener.on_event(event)
             if not told:
-                self._pass_on(peer, event.message(envelope.hops + 1), origin)
-
-    def _origin(self, peer: Peer, envelope: Envelope, *, told: bool = False) -> str:
-        """Who fired it: the peer itself, unless it is told or passed on, which happens in a partial mesh."""
-        passed_on = told or (envelope.hops > 0 and self.hops > 0)
-        return envelope.origin if envelope.origin and passed_on else peer.id
+                self._pass_on(peer, event.message(envelope.hops + 1), way)
 
     def _unknown_event(self, peer: Peer, message: UnknownEvent) -> None:
         """Nothing to apply here, but others may know it."""
-        envelope = message.envelope
-        origin, key, now = self._origin(peer, envelope), envelope.id or "", self._clock.now()
-        if not self.hops or origin == self.id or self._gossip.seen(key):
+        if not self.hops or (way := self._way(peer, message)) is None:
             return
-        at = now if envelope.at is None else envelope.at
-        if not peer.allows_event(origin, at, now):
-            raise ProtocolError(message.type, "more than 20 events/s")
-        if self._gossip.news(message.type, key, at, now):
-            more = {"origin": origin, "at": at, "hops": envelope.hops + 1}
-            self._pass_on(peer, {**message.message, **more}, origin)
+        envelope, now = message.envelope, self._clock.now()
+        news = self._gossip.news(message.type, way.origin, way.key, way.at, now, relayed=way.relayed)
+        self._missing.hear(way.origin, envelope.n, direct=not way.relayed)
+        if news:
+            more = {"origin": way.origin, "at": way.at, "hops": envelope.hops + 1}
+            self._pass_on(peer, {**message.message, **more}, way)
 
-    def _pass_on(self, peer: Peer, message: dict[str, Any], origin: str) -> None:
+    def _way(self, peer: Peer, message: AnyEvent, *, told: bool = False) -> _Way | None:
+        """Whose event this is and how it came; None when it goes no further for now.
+
+        Raises
+        ------
+        ProtocolError
+            When its origin is not in the room, its content is not that of its id, or it is one too many.
+        """
+        envelope, now = message.envelope, self._clock.now()
+        claimed = envelope.origin or peer.id
+        passed_on = told or (envelope.hops > 0 and self.hops > 0)
+        origin = claimed if passed_on else peer.id
+        if origin == self.id:
+            return None
+        relayed = origin != peer.id
+        if relayed and not self._is_admitted(peer, origin, message, told=told):
+            return None
+        key = envelope.id or _old_id(peer.id, message)
+        at = now if envelope.at is None else envelope.at
+        self._check_id(claimed, origin, key, at, message, relayed=relayed)
+        if self._gossip.seen(origin, key) or self._gossip.seen(claimed, key):
+            self._missing.hear(origin, envelope.n, direct=not relayed)
+            return None
+        if not told:
+            if not peer.allows_event(origin, at, now):
+                raise ProtocolError(message.type, "more than 20 events/s")
+            if relayed and not peer.allows_passing_on(self._origins.size, time.monotonic()):
+                raise ProtocolError(message.type, "more events of others than a room of this size has")
+        return _Way(origin, key, at, relayed, claimed == origin)
+
+    def _is_admitted(self, peer: Peer, origin: str, message: AnyEvent, *, told: bool) -> bool:
+        """Whether events of this origin are taken now; False when this one waits for the server's word."""
+        admitted = self._origins.admits(origin)
+        if admitted is None and not told and self.hold is not None:
+            self.hold(peer, origin, message)
+            return False
+        if not admitted:
+            raise ProtocolError(message.type, "its origin is not in the room")
+        return True
+
+    def _check_id(
+        self, claimed: str, origin: str, key: str, at: float, message: AnyEvent, *, relayed: bool
+    ) -> None:
+        """Refuse an event whose id is that of another one, as its `claimed` origin would have made it.
+
+        Ids of versions before this one are random, and old clients' are made by who heard them first: those
+        of an `origin` that is known to do otherwise are refused.
+        """
+        stamp = message.envelope.stamp
+        if message.envelope.id is None:
+            return
+        if stamp is not None and stamp != at and relayed and not self._origins.newcomer(origin):
+            raise ProtocolError(message.type, "its time was changed on its way")
+        if key.startswith(OLD):
+            if self._origins.keeps_ids(origin) or key != (_old_id(origin, message) or key):
+                raise ProtocolError(message.type, "its id is not that of an old client's event")
+            return
+        if not event_id.must_match(key) and not self._origins.hashes(origin):
+            return
+        try:
+            content = event_id.content_of(message.message)
+            right = event_id.event_id(claimed, message.type, at if stamp is None else stamp, content)
+        except ValueError:
+            right = ""
+        if key != right:
+            raise ProtocolError(message.type, "its id is not the hash of its content")
+
+    def _content(self, peer: Peer, message: EventMessage, way: _Way) -> dict[str, Any]:
+        """What is passed on of an event: what its id covers, as it came; of an old client, what it said.
+
+        An event of a version before this one gets the world that it was placed in, which only its neighbours
+        know.
+        """
+        if way.key.startswith(OLD):
+            return content_of(message.kind, message.data)
+        check_passable(message.message, message.type)
+        content = event_id.content_of(message.message)
+        if "world" not in content and peer.world and not event_id.must_match(way.key) and message.kind.placed:
+            content["world"] = list(peer.world)
+        return content
+
+    def _pass_on(self, peer: Peer, message: dict[str, Any], way: _Way) -> None:
         """Tell the other neighbours, within the hop limit.
 
         What somebody who is no neighbour broadcast, everybody heard already.
         """
-        if message["hops"] <= self.hops and (peer.in_room or peer.linked):
-            self._spread(message, peer, origin)
+        if message["hops"] <= self.hops and (peer.in_room or peer.linked) and way.provable:
+            self._spread(message, peer, way.origin)
 
-    def _fit(self, peer: Peer, message: EventMessage) -> dict[str, Any]:
+    def _fit(self, peer: Peer, message: EventMessage, key: str) -> dict[str, Any]:
         """The event's data in px of this node's world, checked; positions may lie outside of it.
 
         The world of an old client is its window, whose size it does not tell: its px are taken for ours.
         """
         kind, world = message.kind, self._listener.world
-        whole = kind.check(message.data, peer.world, beyond=True)
-        return kind.scale(whole, peer.world or world, world)
+        source = None if key.startswith(OLD) else message.envelope.world or peer.world
+        whole = kind.check(message.data, source, beyond=True)
+        return kind.scale(whole, source or world, world)
 
     def _portal(self, peer: Peer, on: bool, at: float | None, origin: str | None) -> None:
-        """Take over the room's portal mode, as the event it came from; old clients only say that it is on."""
+        """Take over the room's portal mode, as the event it came from; old clients only say that it is on.
+
+        When who is said to have switched it is not in the room, it is the teller's own word.
+        """
         if not on and at is None:
             return
         at, origin = at or 0.0, origin or peer.id
+        if origin == self.id:
+            return
+        if origin != peer.id and not self._origins.admits(origin):
+            origin = peer.id
         event = Event(EVENTS["lion_gate"], {"on": on}, f"{TOLD}{origin[:32]}:{at:.3f}", origin, at)
-        if origin == self.id or self._gossip.seen(event.id):
+        now = self._clock.now()
+        held = self._gossip.standing("lion_gate", now)
+        if held is not None and held.rank >= event.rank:
             return
         if not peer.gates.take(1, time.monotonic()):
             raise ProtocolError("portal", "changed more than once a second; it will be told again")
-        if self._gossip.accept(event, self._clock.now(), lasting=True):
+        if self._gossip.takes_over(event, now):
             self._listener.on_event(event)
 
     def _greeting(self, peer: Peer, state: messages.Greeting) -> None:
@@ -160,12 +265,26 @@ class Intake:
         peer.world = state.world
         self._portal(peer, state.portal, state.portal_at, state.portal_origin)
         for pulse in state.intents:
-            data = {"x": pulse.x, "y": pulse.y, "E": pulse.E}
-            if pulse.sigma is not None:
-                data["sigma"] = pulse.sigma
-            envelope = messages.Envelope(id=pulse.id, origin=pulse.origin, at=pulse.at)
-            told = EventMessage(EVENTS["intent"], envelope, data)
             try:
-                self._event(peer, told, told=True)
+                self._event(peer, _pulse_event(pulse), told=True)
             except (ProtocolError, ParameterError) as error:
                 peer.refuse(error)  # the others may still be good
+
+
+def _pulse_event(pulse: messages.LivePulse) -> EventMessage:
+    """A pulse that a greeting tells of, as the event it came from."""
+    data = {"x": pulse.x, "y": pulse.y, "E": pulse.E}
+    if pulse.sigma is not None:
+        data["sigma"] = pulse.sigma
+    message: dict[str, Any] = {"type": "intent", "intent": data}
+    if pulse.world is not None:
+        message["world"] = list(pulse.world)
+    envelope = Envelope(
+        id=pulse.id, origin=pulse.origin, at=pulse.at, n=pulse.n, stamp=pulse.stamp, world=pulse.world
+    )
+    return EventMessage(EVENTS["intent"], envelope, data, message)
+
+
+def _old_id(origin: str, message: AnyEvent) -> str:
+    """The id of an old client's event, which has none of its own; empty for one of a kind not known here."""
+    return old_id(origin, message.kind, message.data) if isinstance(message, EventMessage) else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -20,11 +21,13 @@ from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import Followed, Judged, MeshClock, monotonic_ms
 from chronoflux.mesh.dialling import Dialling
-from chronoflux.mesh.gossip import RESEND, Event, Gossip
+from chronoflux.mesh.gossip import PAST, Event, Gossip
 from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.intake import Intake
 from chronoflux.mesh.link import Link
 from chronoflux.mesh.messages import RT_CHANNEL, Field
+from chronoflux.mesh.missing import Missing
+from chronoflux.mesh.origins import Asking, Origins
 from chronoflux.mesh.participant import Participant
 from chronoflux.mesh.peer import RELAY_AFTER, Peer
 from chronoflux.mesh.probing import Probing
@@ -36,6 +39,7 @@ from chronoflux.signal.client import SignalClient
 
 log = logging.getLogger(__name__)
 
+MANY = 300  # events waiting to be told again, above which two are told at once
 WATCH = 0.1  # s between looks at the peers; also the pace at which old events are told again
 RELAY_FIELD = 0.5  # s between fields over the relay
 RELAY_FIELDS, RELAY_TELEMETRIES = 20.0, 10.0  # messages/s over the relay at most, of the server's 60
@@ -63,7 +67,11 @@ class Mesh:
         self.gossip = Gossip()
         self.roster = Roster()
         self._node = node
-        self._intake = Intake(node, self.gossip, clock, self._pass_on)
+        self._missing, self._session = Missing(), os.urandom(4).hex()
+        origins = Origins(self.roster, self.peers)
+        self._intake = Intake(node, self.gossip, clock, self._pass_on, origins, self._missing)
+        self._asking = Asking(self.roster, self._ask_who, lambda peer, event: self._hear(peer, lambda: event))
+        self._intake.hold = self._asking.hold
         self._strangers = Strangers(self._intake)
         self._probing = Probing(
             clock, self.peers, self._send_perishable, self._on_clock, self.roster, self._send_member
@@ -86,6 +94,11 @@ class Mesh:
     def id(self) -> str:
         """This node's id in the room; empty before the server gave or confirmed it."""
         return self._intake.id
+
+    @property
+    def origin(self) -> str:
+        """Whose events fired here are: this node's id, also before the server confirmed it."""
+        return self.id or self.client.own_id
 
     # -- life ----------------------------------------------------------------------------------------
 
@@ -121,7 +134,7 @@ class Mesh:
 
     def publish(self, event: Event) -> None:
         """Tell the room of an event fired here; a newcomer does when it knows the room's time."""
-        self.gossip.own(event)
+        event = self.gossip.own(event)
         if self.clock.settled:
             self._tell(event.message(0), self._present())
         else:
@@ -158,7 +171,9 @@ class Mesh:
 
         `whole` is what recorders are told in place of it.
         """
-        to_recorders = message if whole is None else messages.Telemetry(dict(whole))
+        latest = self.gossip.count - 1
+        message = msgspec.structs.replace(message, n=latest)
+        to_recorders = message if whole is None else messages.Telemetry({**whole, "n": latest})
         now, present = time.monotonic(), self._present()
         period = self._relayed(now) / RELAY_TELEMETRIES
         for peer in present:
@@ -251,6 +266,7 @@ class Mesh:
                 self._on_roster(message)
             case protocol.Who():
                 self.roster.answer(message)
+                self._asking.look()
             case protocol.Signal():
                 self._on_signal(message.from_, message.signal)
             case protocol.Relay():
@@ -309,6 +325,7 @@ class Mesh:
             peer = self.peers[peer_id] = Peer(peer_id, name=peer_id[:8])
         peer.in_room, peer.joined = True, self._since(peer_id, said.joined)
         peer.announced(said.metadata, lasting=said.lasting)
+        self._missing.meet(peer_id, self.gossip.count - 1)
         return peer
 
     def _on_roster(self, message: protocol.Roster) -> None:
@@ -363,7 +380,7 @@ class Mesh:
     def on_open(self, peer: Peer, link: Link) -> None:
         """See :class:`~chronoflux.mesh.dialling.Listener`: greet."""
         peer.opened, peer.reason = time.monotonic(), ""
-        self._send_direct(peer, messages.encode(self._hello()))
+        self._send_direct(peer, messages.encode(self._hello(peer)))
         self._send_direct(peer, messages.encode({"type": "state", **self._node.greeting()}))
         self._tell_again(peer)
         self._node.on_peer(peer, "linked", "")
@@ -393,9 +410,6 @@ class Mesh:
         peer.heard_direct = time.monotonic()
         self._hear(peer, lambda: messages.decode(data))
 
-    def _hello(self) -> dict[str, Any]:
-        return {"type": "hello", **self._node.hello(), "tick_ms": self.clock.tick}
-
     def _on_passed(self, sender: str, data: Mapping[str, Any]) -> None:
         peer = self.peers.get(sender)
         if peer is None and data.get("type") in PROBES:
@@ -406,8 +420,6 @@ class Mesh:
         if peer is not None and not peer.left:
             peer.heard_relay = time.monotonic()
             self._hear(peer, lambda: messages.parse(dict(data)))
-            if data.get("type") == "hello":  # it came back, and may have missed what we said since
-                self._tell_again(peer)
 
     def _on_told_all(self, sender: str, data: Mapping[str, Any]) -> None:
         """Somebody told the whole room an event or telemetry; greetings and goodbyes are for one peer."""
@@ -447,10 +459,8 @@ class Mesh:
                 case messages.Telemetry() if not self.clock.settled:
                     pass  # so is this; the gate it tells of may wait here as an event
                 case messages.Hello():
-                    known = peer.ours
                     self._intake.take(peer, message)
-                    if not known:
-                        self._tell_again(peer)
+                    self._catch_up(peer, message)
                     self._probing.begin(peer)
                     if peer.link is not None and RT_CHANNEL in message.features:
                         peer.link.open_rt()
@@ -504,6 +514,8 @@ class Mesh:
                 self.roster.server_lost()
             for peer in list(self.peers.values()):
                 self._look(peer, now)
+            self._asking.look()
+            self._tell_missed()
             await asyncio.sleep(WATCH)
 
     def _excuse(self, now: float, *, stalled: bool) -> None:
@@ -526,7 +538,7 @@ class Mesh:
         relaying = not peer.direct(now) and self._relaying(peer, now)
         if relaying and not peer.greeted_relay and self._may_greet:
             self._may_greet = False  # one at a time: greetings are long, and the server counts bytes
-            self._send_relay(peer, self._hello())
+            self._send_relay(peer, self._hello(peer))
             self._send_relay(peer, {"type": "state", **self._node.greeting()})
             self._tell_again(peer)
             self._node.on_peer(peer, "relayed", peer.reason or "no link yet")
@@ -537,18 +549,44 @@ class Mesh:
             self._retell(peer)
         self._judge(peer, now)
 
+    def _hello(self, peer: Peer) -> dict[str, Any]:
+        """The first word to a peer on a new path, and which of its events arrived so far."""
+        numbers = {"n": self.gossip.count - 1, "session": self._session, **self._missing.word(peer.id)}
+        return {"type": "hello", **self._node.hello(), "tick_ms": self.clock.tick, **numbers}
+
     def _tell_again(self, peer: Peer) -> None:
         """Have our events of the last minute told again on a new path. Old clients, which keep no ids, would
         apply them twice."""
         peer.backlog = deque(self.gossip.recent(self.clock.now()) if peer.ours else ())
 
-    def _retell(self, peer: Peer) -> None:
-        event = peer.backlog[0]
-        if self.clock.now() - event.at > RESEND:
-            peer.backlog.popleft()
+    def _catch_up(self, peer: Peer, hello: messages.Hello) -> None:
+        """A peer said hello on a new path: it is told again what it lacks; what is too old is missed."""
+        self._tell_again(peer)
+        if hello.heard is None:
             return
-        if self._send(peer, event.message(0)):
-            peer.backlog.popleft()
+        arrived = [range(low, high + 1) for low, high in [(hello.since + 1, hello.heard), *hello.also]]
+        peer.backlog = deque(event for event in peer.backlog if not any(event.n in some for some in arrived))
+        waiting = [event.n for event in peer.backlog if event.n is not None and event.n > hello.heard]
+        lost = self._missing.lost(peer.id, hello.heard, hello.also, waiting, self.gossip.count - 1)
+        if lost is not None:
+            self._node.on_missed(lost.facts(peer=peer.id))
+
+    def _retell(self, peer: Peer) -> None:
+        """Tell the next of the events that wait; two, when they are so many that they would grow too old."""
+        for _ in range(1 if len(peer.backlog) <= MANY else 2):
+            event = peer.backlog[0]
+            if self.clock.now() - event.at <= PAST and not self._send(peer, event.message(0)):
+                return
+            peer.backlog.popleft()  # one that is too old for the peer is counted when it says hello again
+
+    def _tell_missed(self) -> None:
+        """Say which events of others this node will not get any more."""
+        for origin, missed in self._missing.due():
+            self._node.on_missed(missed.facts(origin=origin))
+
+    def _ask_who(self, ids: list[str]) -> None:
+        """Ask the server who of these is in the room."""
+        self.client.send(protocol.SendWho(ids=ids))
 
     def _judge(self, peer: Peer, now: float) -> None:
         before, peer.state = peer.state, peer.judge(now)

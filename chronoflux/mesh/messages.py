@@ -23,22 +23,34 @@ Short = Annotated[str, Meta(max_length=64)]
 Time = Annotated[float, Meta(ge=0, le=1e14)]
 """Mesh time, ms since the Unix epoch."""
 Count = Annotated[int, Meta(ge=0, le=10**12)]
+Latest = Annotated[int, Meta(ge=-1, le=10**12)]
 Side = Annotated[float, Meta(ge=1, le=1e7)]
+RANGES = 32  # of numbers in a hello
 
 
 class Hello(Struct, tag_field="type", tag="hello", rename="camel"):
     """First on a channel; who does not send it within 2 s is an old client. `tick_ms` is how coarse its clock
-    is."""
+    is.
+
+    `n` is the highest number of the sender's events so far (-1: none), in this `session`. Of the receiver's
+    events the sender has all from number `since` + 1 to `heard`, and those within the ranges `also`; what was
+    before it came it does not miss.
+    """
 
     version: Short
     node_id: Short
     kind: Short
     features: Annotated[list[Short], Meta(max_length=32)] = []
     tick_ms: Annotated[float, Meta(ge=0, le=20)] = msgspec.field(default=0.0, name="tick_ms")
+    n: Latest | None = None
+    session: Short = ""
+    since: Latest = -1
+    heard: Latest | None = None
+    also: Annotated[list[tuple[Count, Count]], Meta(max_length=RANGES)] = []
 
 
 class LivePulse(Struct):
-    """A pulse that is still there; `at` is when it was fired."""
+    """A pulse that is still there; `at` is when it was fired, `world` the one in whose px it is."""
 
     x: float
     y: float
@@ -47,6 +59,9 @@ class LivePulse(Struct):
     id: Short | None = None
     origin: Short | None = None
     at: Time | None = None
+    n: Count | None = None
+    stamp: Time | None = None
+    world: tuple[Side, Side] | None = None
 
 
 class Greeting(Struct, tag_field="type", tag="state", rename="camel"):
@@ -64,15 +79,25 @@ class Greeting(Struct, tag_field="type", tag="state", rename="camel"):
 class Telemetry(Struct, tag_field="type", tag="telemetry", rename="camel", omit_defaults=True):
     """A peer's record of the second; its numbers are shown, never coupled to.
 
-    It repeats the standing state, so that nodes agree again whatever was lost on the way.
+    It repeats the standing state, so that nodes agree again whatever was lost on the way, and the highest
+    number `n` of the sender's events, so that who lacks some knows.
     """
 
     telemetry: dict[str, Any]
     at: Time | None = None
     seq: Count | None = None
+    n: Latest | None = None
     portal: bool = False
     portal_at: Time | None = None
     portal_origin: Short | None = None
+
+    @property
+    def latest(self) -> int | None:
+        """The highest number of the sender's events; what goes through the server has it inside."""
+        inside = self.telemetry.get("n")
+        if self.n is not None or isinstance(inside, bool) or not isinstance(inside, int):
+            return self.n
+        return inside if -1 <= inside <= 10**12 else None
 
 
 class Field(Struct, tag_field="type", tag="field"):
@@ -122,21 +147,34 @@ class ProbeReply(Struct, tag_field="type", tag="probe-reply"):
 
 
 class Envelope(Struct):
-    """What travels with every event; old clients send none of it."""
+    """What travels with every event; old clients send none of it.
+
+    `n` is its number among its origin's; `stamp` the time that its id was made with, where mesh time was
+    moved since; `world` that of its origin, in whose px its data is.
+    """
 
     id: Short | None = None
     origin: Short | None = None
     at: Time | None = None
     hops: Annotated[int, Meta(ge=0, le=MAX_HOPS)] = 0
+    n: Count | None = None
+    stamp: Time | None = None
+    world: tuple[Side, Side] | None = None
 
 
 @dataclass(frozen=True)
 class EventMessage:
-    """An event of a known kind, its data not yet checked against a world."""
+    """An event of a known kind, its data not yet checked against a world; `message` is all of it, as told."""
 
     kind: EventKind
     envelope: Envelope
     data: dict[str, Any]
+    message: dict[str, Any]
+
+    @property
+    def type(self) -> str:
+        """Its type on the wire."""
+        return self.kind.wire
 
 
 @dataclass(frozen=True)
@@ -166,8 +204,9 @@ FIXED: dict[str, type[Struct]] = {
 FIELD_LIMIT = 200.0  # rad/s
 RT_CHANNEL = "chronoflux-rt"  # label of the channel without retransmission, and the feature's name
 CLOCK = "clock"  # the feature: answers probes
-FEATURES = [RT_CHANNEL, CLOCK]
-UNKNOWN_BYTES = 16_384  # of an event of unknown kind that is passed on
+HASHED = "event-hash"  # the feature: ids of its events are hashes, see `chronoflux.mesh.event_id`
+FEATURES = [RT_CHANNEL, CLOCK, HASHED]
+PASSED_BYTES = 16_384  # of an event that is passed on
 
 
 def decode(raw: str | bytes) -> Message:
@@ -198,7 +237,7 @@ def parse(value: Any) -> Message:
         if not isinstance(data, dict):
             raise ProtocolError(name, f"no object {kind.nested!r}")
         own = {key: data[key] for key in kind.payload.__struct_fields__ if key in data}
-        return EventMessage(kind, convert(value, Envelope, name), own)
+        return EventMessage(kind, convert(value, Envelope, name), own, value)
     return _unknown(name, value)
 
 
@@ -209,9 +248,14 @@ def _unknown(name: str, value: dict[str, Any]) -> Message:
     envelope: Envelope = convert(value, Envelope, name[:64])
     if not envelope.id or not envelope.origin:
         return Unknown(name[:64])
-    if not is_plain(value) or len(msgspec.json.encode(value)) > UNKNOWN_BYTES:
-        raise ProtocolError(name[:64], "too long or too deep to be passed on")
+    check_passable(value, name[:64])
     return UnknownEvent(name[:64], envelope, value)
+
+
+def check_passable(value: dict[str, Any], name: str) -> None:
+    """Refuse an event's message that is too long or too deep to be passed on as it is."""
+    if not is_plain(value) or len(msgspec.json.encode(value)) > PASSED_BYTES:
+        raise ProtocolError(name, "too long or too deep to be passed on")
 
 
 def convert(value: Any, kind: type[Struct], name: str) -> Any:
@@ -238,12 +282,6 @@ def to_object(message: Outgoing) -> dict[str, Any]:
     """A message as an object of plain values, for the server's relay."""
     value: dict[str, Any] = msgspec.to_builtins(message)
     return value
-
-
-def event_message(kind: EventKind, data: Mapping[str, Any], **envelope: Any) -> dict[str, Any]:
-    """An event as an object for the wire; `envelope` is ``id, origin, at, hops``."""
-    body = {kind.nested: dict(data)} if kind.nested else dict(data)
-    return {"type": kind.wire, **envelope, **body}
 
 
 def metadata(node_id: str, kind: str, params: Params, version: str) -> dict[str, Any]:

@@ -29,3 +29,7 @@ class Participant(Listener, Protocol):
 
     def on_clock(self, change: Followed) -> None:
         """Mesh time has another reference, or was moved."""
+
+    def on_missed(self, facts: Mapping[str, Any]) -> None:
+        """Events were missed: this node lacks those of an ``origin``, or a ``peer`` those of this node;
+        ``from`` and ``to``, their numbers, and how many (``count``)."""

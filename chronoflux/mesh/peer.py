@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh.clock import Offset
 from chronoflux.mesh.gossip import FUTURE, PAST, Event
-from chronoflux.mesh.messages import Field
+from chronoflux.mesh.messages import HASHED, Field
 from chronoflux.signal.limits import Bucket
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ LIVE, GONE = 2.0, 15.0  # s without a word: quiet after the first, gone after th
 RELAY_AFTER = 1.5  # s without a link before the server's relay carries more than events
 BACKOFF = (2.0, 60.0)  # s, first and longest wait before a link is dialled again
 EVENTS = (20.0, 2.0)  # a second of one link and origin, and how many seconds' worth at once
+PASSED_ON = (0.5, 100.0, 4.0)  # a second for each member of the room, at least; seconds' worth at once
 SLOT = 10_000.0  # ms of mesh time in which an origin's events are counted together
-SLOTS = 1024  # such counts kept for each link: many origins, each over the last minute and a half
+SLOTS = 4096  # such counts kept for each link: many origins, each over the last minute and a half
 GATES = (1.0, 5.0)  # changes of the standing state told by state and telemetry, which repeat it
 GREETINGS = (0.2, 10.0)
 OFFERS = (0.5, 16.0)
@@ -99,6 +100,8 @@ class Peer:
     greetings: Bucket = field(default_factory=lambda: Bucket(*GREETINGS, time.monotonic()))
     gates: Bucket = field(default_factory=lambda: Bucket(*GATES, time.monotonic()))
     _fired: Counter[tuple[str, int]] = field(default_factory=Counter)
+    _passed_on: Bucket | None = None
+    _members: int = 0
 
     @property
     def has_swarm(self) -> bool:
@@ -122,6 +125,11 @@ class Peer:
         """Take over its ``hello``: from now on it is one of ours."""
         self.name, self.kind = _text(name) or self.name, _text(kind) or self.kind
         self.ours, self.features = True, frozenset(features)
+
+    @property
+    def hashes(self) -> bool:
+        """Whether it said that the ids of its events are hashes."""
+        return self.features is not None and HASHED in self.features
 
     @property
     def server_only(self) -> bool:
@@ -236,6 +244,17 @@ class Peer:
             return False
         self._fired[key] += 1
         return True
+
+    def allows_passing_on(self, members: int, now: float) -> bool:
+        """Whether one more event of others over this link is within the rate for a room of so many.
+
+        `now` is monotonic, in s.
+        """
+        each, least, burst = PASSED_ON
+        rate = max(least, each * members)
+        if self._passed_on is None or rate > max(least, each * self._members):
+            self._passed_on, self._members = Bucket(rate, burst, now), members
+        return self._passed_on.take(1, now)
 
     def refuse(self, error: ProtocolError | ParameterError) -> None:
         """Count something of this peer's that was refused."""

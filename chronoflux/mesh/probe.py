@@ -45,6 +45,9 @@ class Spectator:
     def on_clock(self, change: Followed) -> None:
         """See :class:`~chronoflux.mesh.participant.Participant`."""
 
+    def on_missed(self, facts: Mapping[str, Any]) -> None:
+        """See :class:`~chronoflux.mesh.participant.Participant`."""
+
     def on_event(self, event: Event) -> None:
         """See :class:`~chronoflux.mesh.participant.Participant`."""
 

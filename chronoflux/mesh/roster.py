@@ -17,6 +17,8 @@ from chronoflux.signal.protocol import Roster as RosterMessage
 
 REMEMBERED = 60.0
 """Seconds for which members still count who left, or were known before the server was restarted."""
+NEW = 90.0
+"""Seconds for which a member is a newcomer; events older than that are not taken from anybody."""
 MOST_ANSWERS = 4096
 """Answers of the server that are kept, the latest."""
 
@@ -46,6 +48,7 @@ class Roster:
         self._answers: dict[str, tuple[float, RosterMember | None]] = {}
         self._before: dict[str, RosterMember] = {}
         self._before_until = 0.0
+        self._met: dict[str, float] = {}
         self._since: int | None = None
         self._lost_at: float | None = None
         self.told = False
@@ -71,6 +74,7 @@ class Roster:
             self._members[member.id] = member
             self._left.pop(member.id, None)
         self._lost_at = None
+        self._met = {id_: self._met.get(id_, now) for id_ in self.members}
         self.told, self.complete, self.size = True, message.complete, message.size
 
     def answer(self, message: Who) -> None:
@@ -120,6 +124,11 @@ class Roster:
         if not self.told or (not self.complete and not self._answered(id_, now)):
             return None
         return False
+
+    def newcomer(self, id_: str) -> bool:
+        """Whether the server named a member for the first time less than 90 s ago."""
+        met = self._met.get(id_)
+        return met is not None and self._now() - met < NEW
 
     def ranked(self) -> list[RosterMember]:
         """Who may lead the room's time, best first: lasting members with a clock, by when they joined."""

@@ -135,6 +135,11 @@ class EventKind:
                 raise ParameterError(f"{self.name}.{name}", whole[name], "at least 0 px")
         return whole
 
+    @property
+    def placed(self) -> bool:
+        """Whether something in its data is in px, so that it means little without the sender's world."""
+        return bool(self._places)
+
     def place(self, data: Mapping[str, Any], world: World, rng: random.Random) -> dict[str, Any]:
         """`data` with positions that nobody gave drawn uniformly in the world."""
         sides = {"x": world[0], "y": world[1]}
@@ -179,7 +184,7 @@ class EventKind:
         }
 
 
-RESERVED = frozenset({"type", "id", "origin", "at", "hops", "from"})
+RESERVED = frozenset({"type", "id", "origin", "at", "hops", "from", "n", "stamp", "world"})
 
 
 def _places(hints: Mapping[str, Any]) -> dict[str, str]:

@@ -103,7 +103,7 @@ class SignalClient:
             encode_bytes(self._join)
         except ProtocolError as error:
             raise UsageError(f"cannot join {shorten(room)}: {error.reason}") from None
-        self._own_id = peer_id(secret)
+        self.own_id = peer_id(secret)
         self._on_message, self._on_state, self._tls = on_message, on_state, tls
         self._recall = recall
         self._outbox = Outbox(QUEUE_MESSAGES, QUEUE_BYTES)
@@ -265,7 +265,7 @@ class SignalClient:
         if isinstance(message, ErrorMessage) and (message.fatal or self.state != "joined"):
             raise self._refusal(message)
         if isinstance(message, RoomPeers) and self.state != "joined":
-            self._enter_as(message.peer_id or self._own_id)
+            self._enter_as(message.peer_id or self.own_id)
         try:
             self._on_message(message)
         except Exception:
