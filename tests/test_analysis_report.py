@@ -116,6 +116,24 @@ def test_the_overview_says_when_and_what_is_missing(tmp_path: Path) -> None:
     assert len(section.figures) == 1
 
 
+def test_the_overview_says_which_events_did_not_arrive(tmp_path: Path) -> None:
+    """What nodes lacked of each other's events is counted, by both sides' records, and listed."""
+    seconds = np.arange(300.0)
+    for node in ("a", "b"):
+        write(tmp_path, node, seconds, order=0.5 + 0 * seconds, phase=0 * seconds, hertz=1.2)
+    found = cf.load(tmp_path)
+    section = Section("Runs and gaps")
+    SECTIONS[section.title](Study(found), section)
+    assert not any("did not arrive" in line for line in section.lines)
+    numbers = {"from": 5, "to": 16, "count": 12}
+    facts = [{"origin": "b", **numbers}, {"peer": "b", **numbers}]
+    told = found.iloc[[0, 1]].assign(type="missed", data=pd.Series(facts).to_numpy())
+    section = Section("Runs and gaps")
+    SECTIONS[section.title](Study(pd.concat([found, told])), section)
+    assert "events that did not arrive: 12 by the records of those who lack them, 12 by" in section.lines[-1]
+    assert section.tables["missed events"]["count"].tolist() == [12, 12]
+
+
 def test_one_room_at_a_time(frame: pd.DataFrame) -> None:
     """A frame of several rooms is refused until one is named."""
     both = pd.concat([frame, frame.assign(room="attic")])

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jupyter_client.asynchronous.client import AsyncKernelClient
@@ -87,6 +88,38 @@ async def test_a_killed_peer_is_gone_in_15_s_and_the_others_do_not_notice(tmp_pa
         assert not b.changes(a, "unlinked", since=killed)
     assert not lost_or_repeated([a, b], [a, b])
     assert not lost_or_repeated([dead], [a, b], until=killed - 1)
+
+
+async def test_what_a_long_sleep_costs_is_on_record_on_both_sides(tmp_path: Path) -> None:
+    """A peer suspended for 100 s is told the events of the last minute; of those before, its log and that of
+    who fired them say the same: which numbers, and how many. All others are everywhere once."""
+    async with room(3, tmp_path) as (_, nodes):
+        logs = [log for _, log in nodes]
+        (a, b, asleep), sleeper = logs, nodes[2][0]
+        await until(lambda: linked(*logs), 30, "all linked")
+        await asyncio.sleep(3)
+        stopped = time.time()
+        sleeper.signal(signal.SIGSTOP)
+        await asyncio.sleep(100)
+        woken = time.time()
+        sleeper.signal(signal.SIGCONT)
+        await until(lambda: time.time() > woken + 2 and linked(*logs), 30, "all linked again")
+
+        def missed(log: Log, **whose: str) -> list[dict[str, Any]]:
+            records = [record["data"] for record in log.update() if record["type"] == "missed"]
+            of = [data for data in records if whose.items() <= data.items()]
+            return [{name: data[name] for name in ("from", "to", "count")} for data in of]
+
+        await until(lambda: missed(asleep, origin=a.id) and missed(asleep, origin=b.id), 120, "missed")
+        for log in (a, b):
+            both = missed(log, peer=asleep.id), missed(asleep, origin=log.id)
+            assert both[0] == both[1]
+            assert 5 <= sum(facts["count"] for facts in both[0]) <= 45
+            assert missed(log, origin=asleep.id) == []
+        assert missed(a, peer=b.id) == missed(b, peer=a.id) == []
+    assert not lost_or_repeated([a, b], [a, b])
+    assert not lost_or_repeated([a, b], [asleep], until=stopped - 3)
+    assert not lost_or_repeated([a, b], [asleep], after=woken - 50)
 
 
 async def test_a_suspended_peer_comes_back(tmp_path: Path) -> None:

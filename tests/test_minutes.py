@@ -101,6 +101,15 @@ def test_what_comes_twice_is_once_on_record_and_what_is_missing_is_counted(scene
     assert rows[0]["metrics"]["intents"] == 1
 
 
+def test_what_the_recorder_lacks_of_a_node_is_on_record(scene: Scene) -> None:
+    """Events of a node that never came are a record of type `missed`, which is read back with its numbers."""
+    facts = {"origin": "1" * 32, "from": 3, "to": 9, "count": 5}
+    scene.minutes.on_missed(facts)
+    assert [row["data"] for row in scene.of("missed")] == [facts]
+    frame = cf.load(scene.log.path)
+    assert list(frame.loc[frame["type"] == "missed", "data"]) == [facts]
+
+
 def test_two_of_one_name_are_told_apart(scene: Scene) -> None:
     """Of two nodes with one name the later goes by another; one that comes after the first fell silent takes
     the name over; the recorder's own name is nobody's."""

@@ -114,6 +114,27 @@ def overview(study: Study, section: Section) -> None:
     faults = study.frame.attrs.get("report", {})
     found = [f"{name.replace('_', ' ')}: {faults[name]}" for name in FAULTS if faults.get(name)]
     section.lines.append("in the logs: " + ("; ".join(found) or "no damage, no gaps"))
+    _tell_missed(study, section)
+
+
+def _tell_missed(study: Study, section: Section) -> None:
+    """Which events did not reach which node, where that is on record."""
+    import pandas as pd
+
+    records = study.frame[study.frame["type"] == "missed"]
+    facts = [data if isinstance(data, dict) else {} for data in records["data"]]
+    if not facts:
+        return
+    columns = ["origin", "peer", "from", "to", "count"]
+    told = pd.DataFrame([{name: entry.get(name) for name in columns} for entry in facts], columns=columns)
+    told.insert(0, "node", records["node"].to_numpy())
+    counts = pd.to_numeric(told["count"], errors="coerce")
+    lacking, unsent = (counts[told[name].notna()].sum() for name in ("origin", "peer"))
+    section.lines.append(
+        f"events that did not arrive: {lacking:.0f} by the records of those who lack them, {unsent:.0f} by "
+        "those of who fired them; what follows from who heard what is wrong by as much"
+    )
+    section.tables["missed events"] = told
 
 
 def _count(things: Sized, word: str) -> str:

@@ -27,6 +27,7 @@ COLOURS = {
     "note": "#e6d35c",
     "stall": "#e5484d",
     "gap": "#e5484d",
+    "missed": "#e5484d",
 }
 """Colours of events by type; those of others are drawn hollow, further types grey."""
 OTHER = "#8f9bb3"
