@@ -670,6 +670,8 @@ class Model:
                         del person.view[message.peer_id]
                     case p.Roster():
                         assert person.lasting
+                        if message.whole:  # perhaps of another room, or told to another id
+                            person.roster = Roster(now=lambda: 0.0)
                         person.roster.take(message)
             person.read = len(self.hall.heard[number])
             if (entry := self.where(number)) is not None:
