@@ -273,7 +273,7 @@ class MeshClock:
             if away and home:
                 clock.distrusted_until = received  # it found back
             elif jump is not None and not unsynced:
-                clock.distrust(f"its clock jumped by {jump / 1000:+.3f} s", received)
+                clock.leap(jump, received)
         clock.stratum, clock.reference, clock.joined = reply.stratum, reply.ref, reply.joined
         clock.add(sample)
 

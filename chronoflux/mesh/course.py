@@ -71,7 +71,7 @@ class View:
         """Whether enough is known of a clock to step to it: a short round trip, or a whole burst."""
         clock = self.clocks[peer]
         over = len(clock) >= BURST or (clock.first is not None and self.now - clock.first >= BURST_MS)
-        return over or self.offsets[peer].uncertainty_ms <= SHARP
+        return over or self.measured[peer].uncertainty_ms <= SHARP
 
 
 def intersection(intervals: Iterable[tuple[float, float]]) -> tuple[float, float, int]:

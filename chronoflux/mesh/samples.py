@@ -45,7 +45,7 @@ class PeerClock:
         self.stratum, self.reference = UNSYNCED, ""
         self.joined: int | None = None
         """When the peer's reference joined by the server's word, as the peer tells it."""
-        self.distrusted_until = -1e18
+        self.distrusted_until = self._jumped = -1e18
         self.reason, self.told = "", False
         """Why it is not believed, and whether that was said."""
         self.window, self.tick = WINDOW, 0.0
@@ -122,6 +122,15 @@ class PeerClock:
         if self.trusted(now):
             self.reason = reason
         self.distrusted_until = now + DISTRUST
+
+    def leap(self, by: float, now: float) -> None:
+        """It jumped by so many ms: it is not believed for a minute."""
+        self._jumped = now
+        self.distrust(f"its clock jumped by {by / 1000:+.3f} s", now)
+
+    def jumped(self, now: float) -> bool:
+        """Whether it jumped in the last minute, and has not found back."""
+        return now < self._jumped + DISTRUST and not self.trusted(now)
 
     def trusted(self, now: float) -> bool:
         """Whether it is believed."""

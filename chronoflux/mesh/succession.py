@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from chronoflux.mesh.course import PATIENCE, STEP, Course, Key, Offset, View, intersection
 from chronoflux.mesh.samples import UNSYNCED
 
-TOLERANCE = 20.0  # ms by which an honest clock may be wrong, beyond what its measurement is uncertain by
+TOLERANCE = 50.0  # ms that an honest clock may still have to slew after a first fix on a busy machine
 CARRIED = 5.0  # ms at most by which a neighbour's word moves us off what the reference itself says
 CARRIERS = (1, 2)  # strata that are followed in place of the reference; a node that asks it by relay has 3
 MOST_ASKED = 64  # members that are asked for the time because they joined early, though none of them answers
@@ -57,7 +57,7 @@ class Succession:
             self.asked.append(peer)
             if self._passed_over(view, peer):
                 continue
-            known = view.offsets.get(peer)
+            known = view.measured.get(peer)
             if known is None:  # no word of it yet
                 if not view.started:  # so that there is no second wait should it be silent
                     self.asked += [id_ for _, id_ in ahead[place : place + AT_ONCE]]
@@ -76,7 +76,7 @@ class Succession:
         clock = view.clocks.get(peer)
         if clock is None:
             return False
-        if clock.silent(view.now, PATIENCE) or not clock.trusted(view.now):
+        if clock.silent(view.now, PATIENCE) or clock.jumped(view.now):
             return True
         if not clock.answered:
             return False
