@@ -290,7 +290,7 @@ def test_whoever_returns_first_to_a_restarted_server_does_not_lead() -> None:
 
 @pytest.mark.parametrize(
     ("liars", "honest", "shift", "drag", "hours"),
-    [(1, 6, 50.0, 0.0, 0.2), (1, 6, 50.0, DRAG, 2.0), (1, 6, JUMP, 0.0, 0.1), (9, 6, JUMP, 0.0, 0.1)],
+    [(1, 6, 80.0, 0.0, 0.2), (1, 6, 50.0, DRAG, 2.0), (1, 6, JUMP, 0.0, 0.1), (9, 6, JUMP, 0.0, 0.1)],
 )
 def test_a_newcomer_takes_over_by_no_claim(
     liars: int, honest: int, shift: float, drag: float, hours: float
