@@ -41,6 +41,7 @@ class Beginning:
         schedule: str | Path | None,
         schedule_start: str | None,
         resume: str | Path | None,
+        room: str,
     ) -> None:
         self._past = None if resume is None else Past(resume)
         self.facts: dict[str, Any] = {}
@@ -54,7 +55,7 @@ class Beginning:
         self.params = params or Params()
         self.seed = random.SystemRandom().getrandbits(63) if seed is None else seed
         if self._past is None:
-            self.schedule = open_schedule(schedule, self.seed, self.params, start=schedule_start)
+            self.schedule = open_schedule(schedule, self.seed, self.params, room=room, start=schedule_start)
         else:
             self.schedule = recall_schedule(self.facts, self.seed, self.params)
         self.left: list[Action] = []

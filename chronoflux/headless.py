@@ -9,7 +9,7 @@ import os
 import random
 import socket
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from chronoflux.faces import read_token, run_command, run_face
 from chronoflux.model.params import SPECS, Params
 from chronoflux.model.schedule import duration
 from chronoflux.pace import Speed, checked_speed
+from chronoflux.preset import PRESETS
 from chronoflux.progress import set_up_logging
 from chronoflux.text import plain_lines
 
@@ -87,7 +88,7 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("room", default="chrono-default")
-@click.argument("oscillators", default=OSCILLATORS, type=int)
+@click.argument("oscillators", required=False, type=int)
 @click.argument("node_id", required=False)
 @click.option(
     "--server",
@@ -117,9 +118,10 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
     "--schedule",
     default="classic",
     show_default=True,
-    metavar="classic|none|FILE",
+    metavar="classic|night|none|FILE",
     help="what the node does by itself: classic is an intent with probability 0.3 every 5 s, the lion gate "
-    "at 30 s, a flip at 60 s; FILE is TOML, see the README",
+    "at 30 s, a flip at 60 s; night is a randomised block experiment, alike on every node of the room; "
+    "FILE is TOML, see the README",
 )
 @click.option(
     "--at",
@@ -160,6 +162,11 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
     help="relay: links only by way of a TURN server",
 )
 @click.option("--token", envvar="CHRONOFLUX_TOKEN", hidden=True, help="only by its environment variable")
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    help="parameters by name; options given besides come before them",
+)
 @click.option(
     "--params",
     "params_file",
@@ -204,7 +211,7 @@ def main(debug: bool, quiet: bool, log_level: str | None, log_json: bool, **opti
 
 async def _run(
     room: str,
-    oscillators: int,
+    oscillators: int | None,
     node_id: str | None,
     server: str | None,
     offline: bool,
@@ -214,6 +221,7 @@ async def _run(
     schedule: str,
     schedule_start: str | None,
     dry_run: bool,
+    preset: str | None,
     params_file: Path | None,
     log_dir: Path,
     resume: Path | None,
@@ -236,8 +244,10 @@ async def _run(
         raise UsageError("--resume goes on with one run: leave out --nodes, or start a process for each run")
     given = {name: value for name, value in parameters.items() if value is not None}
     if record_room:
-        if nodes > 1 or speed != 1.0 or params_file is not None or phases is not None:
-            raise UsageError("a recorder has no swarm: leave out --nodes, --speed, --params and --phases")
+        if nodes > 1 or speed != 1.0 or params_file or preset or phases is not None:
+            raise UsageError(
+                "a recorder has no swarm: leave out --nodes, --speed, --params, --preset and --phases"
+            )
         from chronoflux.record_room import record_room as record
 
         await record(
@@ -255,12 +265,12 @@ async def _run(
             resume=resume,
         )
         return
-    base = Params() if params_file is None else _read_params(params_file)
-    params = base.replace(oscillators=oscillators, **given)
+    params = _params(preset, params_file, oscillators, given)
     identities = _identities(node_id, seed, nodes)
     if dry_run:
         for identity in identities:
-            _show_coming(schedule, schedule_start, duration or COMING, params, identity["seed"])
+            coming = {"room": room, "until": duration or COMING, "seed": identity["seed"]}
+            _show_coming(schedule, schedule_start, params, **coming)
         return
     common = {
         "room": room,
@@ -299,6 +309,21 @@ def _identities(node_id: str | None, seed: int | None, nodes: int) -> list[dict[
     ]
 
 
+def _params(
+    preset: str | None, file: Path | None, oscillators: int | None, given: Mapping[str, Any]
+) -> Params:
+    """Those of a preset or a file, with what was given besides."""
+    if preset is not None and file is not None:
+        raise UsageError("--preset and --params both give parameters: leave one out")
+    if preset is not None:
+        base = PRESETS[preset]
+    else:
+        base = Params(oscillators=OSCILLATORS)
+        if file is not None:
+            base = _read_params(file).replace(oscillators=OSCILLATORS)
+    return base.replace(**({} if oscillators is None else {"oscillators": oscillators}), **given)
+
+
 def _read_params(path: Path) -> Params:
     try:
         with path.open("rb") as file:
@@ -311,13 +336,15 @@ def _read_params(path: Path) -> Params:
         raise UsageError(f"parameters {path}: {error}") from None
 
 
-def _show_coming(given: str, start: str | None, until: float, params: Params, seed: int | None) -> None:
+def _show_coming(
+    given: str, start: str | None, params: Params, *, room: str, until: float, seed: int | None
+) -> None:
     """Print what a schedule does up to second `until`, drawn as a run with this seed would."""
     from chronoflux.schedules import open_schedule
 
     if seed is None:
         seed = random.SystemRandom().getrandbits(63)
-    schedule = open_schedule(given, seed, params, start=start)
+    schedule = open_schedule(given, seed, params, room=room, start=start)
     origin = "the start of the run"
     if schedule.start is not None:
         origin = datetime.fromtimestamp(schedule.start / 1000, UTC).isoformat()

@@ -54,6 +54,7 @@ async def join(
     *,
     server: str | None = ...,
     params: Params | None = ...,
+    preset: str | None = ...,
     seed: int | None = ...,
     node_id: str | None = ...,
     token: str | None = ...,
@@ -77,6 +78,7 @@ async def join(
     *,
     server: str | None = "auto",
     params: Params | None = None,
+    preset: str | None = None,
     seed: int | None = None,
     node_id: str | None = None,
     token: str | None = None,
@@ -105,13 +107,16 @@ async def join(
         (``ws://…`` or ``wss://…``); None: stay alone. An unreachable server is tried again and again.
     params, seed
         The swarm's parameters and its seed; without a seed a fresh one, kept in ``node.seed``.
+    preset
+        In place of `params`: one of ``cf.presets`` by name, such as ``"storm"``.
     node_id
         A name to be known by; by default made from the machine's. A node of this process with the same
         name and room is closed first, so that a cell can be run again.
     token
         What the server asks for, if it does.
     schedule
-        What the node does by itself: ``"classic"``, ``"none"`` (default) or a TOML file's path.
+        What the node does by itself: ``"classic"``, ``"night"`` (a randomised block experiment, alike on
+        every node of the room), ``"none"`` (default) or a TOML file's path.
     schedule_start
         Mesh time of the schedule's second 0, as ``"2026-11-23T22:00:00Z"``: it then runs in step on every
         node that has it, however late each joined. By default second 0 is the run's begin.
@@ -150,7 +155,9 @@ async def join(
     """
     node: Node | Recorder
     if kind == RECORDER:
-        _refuse_without_swarm(params=params, seed=seed, schedule=schedule, resume=resume, phases=phases)
+        _refuse_without_swarm(
+            params=params, preset=preset, seed=seed, schedule=schedule, resume=resume, phases=phases
+        )
         # Loads aiortc, which takes half a second.
         module = await asyncio.to_thread(importlib.import_module, "chronoflux.recorder")
         node = module.Recorder(
@@ -167,6 +174,7 @@ async def join(
             room,
             server=server,
             params=params,
+            preset=preset,
             seed=seed,
             node_id=node_id,
             token=token,

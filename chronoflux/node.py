@@ -26,6 +26,7 @@ from chronoflux.mesh.peer import OURS, PEER_COLUMNS, WITHOUT_SWARM
 from chronoflux.model.events import World
 from chronoflux.model.params import Params
 from chronoflux.pace import FullSpeed, Pace, RealTime, Speed, checked_duration, checked_speed
+from chronoflux.preset import preset_or
 from chronoflux.runner import Runner
 from chronoflux.signal.checks import room_name, server_url
 from chronoflux.signal.limits import Bucket
@@ -56,6 +57,7 @@ class Node(Steered):
         *,
         server: str | None = "auto",
         params: Params | None = None,
+        preset: str | None = None,
         seed: int | None = None,
         node_id: str | None = None,
         token: str | None = None,
@@ -72,7 +74,12 @@ class Node(Steered):
         ice_transport_policy: Policy = "all",
     ) -> None:
         self._run = Beginning(
-            params=params, seed=seed, schedule=schedule, schedule_start=schedule_start, resume=resume
+            params=preset_or(params, preset),
+            seed=seed,
+            schedule=schedule,
+            schedule_start=schedule_start,
+            resume=resume,
+            room=room,
         )
         self.seed = self._run.seed
         server = server if server in (None, "auto") else server_url(server)

@@ -53,6 +53,25 @@ class Presets(Mapping[str, Params]):
 
 
 PRESETS = Presets()
+
+
+def preset_or(params: Params | None, preset: str | None) -> Params | None:
+    """The parameters of a preset, or those given.
+
+    Raises
+    ------
+    UsageError
+        When both are given.
+    ParameterError
+        When there is no such preset.
+    """
+    if preset is None:
+        return params
+    if params is not None:
+        raise UsageError("both params and preset are given: leave one out, or use presets[name].replace(…)")
+    return PRESETS[preset]
+
+
 PRESETS.register(
     "classic", Params(), "the defaults: equal clocks in a still swarm; order grows past vortices"
 )

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from chronoflux.errors import UsageError
 from chronoflux.model import schedule_file
+from chronoflux.model.night import night_entries, start_before
 from chronoflux.model.params import Params
 from chronoflux.model.schedule import SCHEDULES, Schedule
 
+NIGHT = "night"
+NAMES = (*SCHEDULES, NIGHT)
+"""Schedules by name."""
+
 
 def open_schedule(
-    given: str | Path | None, seed: int, params: Params, *, start: str | None = None
+    given: str | Path | None, seed: int, params: Params, *, room: str = "", start: str | None = None
 ) -> Schedule:
-    """The schedule called `given`, none, or that of the TOML file `given`.
+    """The schedule called `given`, none, or that of the TOML file `given`, in a room.
 
-    `start` (ISO 8601 with offset) is the mesh time of its second 0 in place of what the file says.
+    `start` (ISO 8601 with offset) is the mesh time of its second 0 in place of what the file says. `night`
+    has it at the beginning of the present round, so that every node of the room is in the same block.
 
     Raises
     ------
@@ -27,6 +34,10 @@ def open_schedule(
         When `start` is no such time.
     """
     name = str(given or "none")
+    if name == NIGHT:
+        if start is not None:
+            raise UsageError("the schedule night goes by mesh time: leave out its beginning")
+        return _night(room, seed, params, start_before(1000 * time.time()))
     if name in SCHEDULES:
         schedule = Schedule(name, SCHEDULES[name], seed, params=params)
     else:
@@ -51,6 +62,8 @@ def recall_schedule(facts: Mapping[str, Any], seed: int, params: Params) -> Sche
         When the manifest's schedule is none.
     """
     name, text = str(facts.get("schedule") or "none"), facts.get("schedule_text")
+    if name == NIGHT:
+        return _night(str(facts.get("room", "")), seed, params, float(facts.get("schedule_start") or 0.0))
     if text is None:
         schedule = open_schedule(name, seed, params)
     else:
@@ -59,11 +72,15 @@ def recall_schedule(facts: Mapping[str, Any], seed: int, params: Params) -> Sche
     return schedule
 
 
+def _night(room: str, seed: int, params: Params, start: float) -> Schedule:
+    return Schedule(NIGHT, night_entries(room, seed, start), seed, params=params, start=start)
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"schedule {path} cannot be read ({reason}): give {', '.join(SCHEDULES)} or a TOML file"
+            f"schedule {path} cannot be read ({reason}): give {', '.join(NAMES)} or a TOML file"
         ) from None
