@@ -24,6 +24,8 @@ class Epochs(NamedTuple):
 
     The band from `low` to `high` is pointwise; both are NaN with fewer than 5 events.
     `left_out` counts the events whose epoch is not wholly on record; `level` is that of the band.
+    ``response`` and ``carry_over`` are the mean change and what is left of it after a rest, each with its p,
+    where there were controls to compare with: see :func:`chronoflux.analysis.event_epochs`.
     """
 
     lag: Floats
@@ -33,6 +35,8 @@ class Epochs(NamedTuple):
     courses: Floats
     left_out: int
     level: float = 0.95
+    response: Result | None = None
+    carry_over: Result | None = None
 
 
 class Response(NamedTuple):

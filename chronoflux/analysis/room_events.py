@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -39,6 +39,7 @@ def event_epochs(
     baseline: bool = True,
     level: float = 0.95,
     resamples: int = 1000,
+    control: Literal["matched"] | None = None,
     seed: int = 0,
 ) -> Epochs:
     """A metric round every event of a kind, each in the nodes that have it on record.
@@ -46,7 +47,19 @@ def event_epochs(
     `kind` is a record's type: ``"intent"`` for own ones, ``"remote_intent"`` for those of peers. What several
     nodes have on record is one event, with the mean course of these nodes: they are no more independent of
     each other than their ears. Other arguments as of :func:`chronoflux.analysis.response.superposed_epochs`.
+
+    With ``control="matched"`` the records are those of the schedule `night`, and whole blocks in which such
+    events were fired are compared with the quiet blocks of the same rounds, by the randomisation of the
+    schedule: see :func:`chronoflux.analysis.experiment.matched_epochs`. Its p is exact, whatever the series
+    is like.
     """
+    if control is not None:
+        if control != "matched":
+            raise ParameterError("control", control, "'matched', or none")
+        from chronoflux.analysis.experiment import matched_epochs
+
+        options = {"step": step, "room": room, "level": level, "resamples": resamples, "seed": seed}
+        return matched_epochs(frame, kind.removeprefix("remote_"), column, **options)  # type: ignore[arg-type]
     lag = epoch_lags(before, after, step)
     courses, _ = _courses(frame, kind, column, lag, gap=gap, room=room)
     return superpose(lag, courses, baseline=baseline, level=level, resamples=resamples, seed=seed)
