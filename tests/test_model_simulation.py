@@ -188,6 +188,23 @@ def test_given_state():
     assert sim.state.x[0] != 99.0
 
 
+def test_phases_alone_are_a_state():
+    """Positions are drawn as without a state, by the same seed, and everything is at rest."""
+    phi = np.linspace(0.0, 6.0, 30)
+    drawn, given = Simulation(Params(oscillators=30), seed=5), Simulation(seed=5, state=State(phi=phi))
+    assert given.params.oscillators == 30
+    np.testing.assert_array_equal(given.state.phi, phi)
+    for name in ("x", "y", "vx", "vy"):
+        np.testing.assert_array_equal(getattr(given.state, name), getattr(drawn.state, name))
+
+
+def test_only_what_is_left_out_is_drawn():
+    """A state may leave out one coordinate."""
+    sim = Simulation(seed=5, state=State(x=[1.0, 2.0], phi=[0.0, 1.0]))
+    assert sim.state.x.tolist() == [1.0, 2.0]
+    assert (sim.state.y > 0).all()
+
+
 def test_time_is_tick_times_dt():
     """t is tick · dt and no running sum."""
     sim = Simulation(Params(oscillators=2, dt=0.1), seed=1)

@@ -37,3 +37,19 @@ def test_bad(bad, message):
     """What is not finite, real, one-dimensional and of one length is refused by name."""
     with pytest.raises(ParameterError, match=message):
         State(**GOOD | bad)
+
+
+def test_phases_alone_are_enough():
+    """Positions that are left out stay open, velocities are zero."""
+    state = State(phi=[0.0, 1.0, 2.0])
+    assert state.n == 3
+    assert state.x is None
+    assert state.vx.tolist() == state.vy.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_phases_cannot_be_left_out():
+    """A state without phases is refused, and one whose parts do not fit."""
+    with pytest.raises(TypeError, match="phi"):
+        State(x=[1.0], y=[1.0])
+    with pytest.raises(ParameterError, match=r"state.phi = .*\(2,\)"):
+        State(x=[1.0, 2.0, 3.0], phi=[0.0, 1.0])

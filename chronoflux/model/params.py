@@ -62,6 +62,11 @@ def _choice(default: str, kind: Any, doc: str, *, reset: bool = False) -> Any:
 class Params:
     """The parameters of one swarm. Frozen; checked when made; use :meth:`replace` to vary one.
 
+    ``integrator="euler"`` is right for the classic swarm, and the only one with noise. Identical oscillators
+    that all pull on each other have constants of motion, the cross ratios of Watanabe and Strogatz (Physica D
+    74, 197, 1994): with Euler steps they drift by 1e-3 to 1e-2 in a run, with ``"rk4"`` by 1e-10. Take
+    ``"rk4"`` where these matter: clusters, chimeras, near-integrable motion, neutral stability.
+
     Raises
     ------
     ParameterError
@@ -99,7 +104,12 @@ class Params:
         metadata={"spec": Spec("px", "width and height of the world", low=1, high=1e7, reset=True)},
     )
     dt: float = _number(0.016, "s", "length of a tick", low=1e-6, high=1, reset=True)
-    integrator: Integrator = _choice("euler", Integrator, "how phases are stepped", reset=True)
+    integrator: Integrator = _choice(
+        "euler",
+        Integrator,
+        "how phases are stepped: euler as in the classic swarm, or rk4, which also keeps what is conserved",
+        reset=True,
+    )
 
     def __new__(cls, **values: Any) -> Self:
         _refuse_unknown(values)

@@ -44,8 +44,8 @@ class Simulation(Measured):
     seed
         Makes the run. None: a fresh one, kept in ``.seed``.
     state
-        Where to begin; positions are wrapped into the world and phases into ``[0, 2π)``. None: positions
-        uniform in the world, no velocity, phases uniform.
+        Where to begin; positions are wrapped into the world and phases into ``[0, 2π)``. What it leaves out,
+        or everything when it is None, is drawn: positions uniform in the world, no velocity, phases uniform.
     graph
         Who pulls on whom, in place of ``params.coupling``; see :func:`~chronoflux.model.graph.read_graph`.
     frequencies
@@ -111,14 +111,15 @@ class Simulation(Measured):
     def _begin(self, state: State | None, *, tick: int, portal: bool) -> None:
         """Start from `state`, or from one drawn; without pulses and without a past of ψ."""
         p, n, rng = self._params, self._params.oscillators, self._rng
-        if state is None:
-            arrays = {
-                name: rng.random(n) * side
-                for name, side in zip(("x", "y", "phi"), (*p.world, TAU), strict=True)
-            }
-            arrays |= {"vx": np.zeros(n), "vy": np.zeros(n)}
-        else:
-            arrays = {name: column(f"state.{name}", getattr(state, name), n) for name in ARRAYS}
+        given = {name: getattr(state, name, None) for name in ARRAYS}
+        arrays = {
+            name: column(f"state.{name}", value, n) for name, value in given.items() if value is not None
+        }
+        for name, side in zip(("x", "y", "phi"), (*p.world, TAU), strict=True):
+            if given[name] is None:
+                arrays[name] = rng.random(n) * side
+        for name in ("vx", "vy"):
+            arrays.setdefault(name, np.zeros(n))
         self._tick, self._portal = tick, portal
         self._pulses: list[Pulse] = []
         self._frequencies = self._given or Frequencies.draw(p, rng)

@@ -36,34 +36,48 @@ class Pulse(NamedTuple):
         return pulse
 
 
+_LEFT_OUT: Any = None
+"""What a caller of :class:`State` may leave out; arrays afterwards, at the latest in the simulation."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class State:
     """Positions, velocities and phases of a swarm: float64 arrays of shape (n,).
 
-    ``x, y`` in px, ``vx, vy`` in px per 1/60 s, ``phi`` in rad. Checked when made.
+    ``x, y`` in px, ``vx, vy`` in px per 1/60 s, ``phi`` in rad. Checked when made. Phases alone are enough:
+    a position that is None is drawn by the simulation that begins with the state, uniform in its world, and
+    a velocity that is None is zero. A state that comes from a simulation has all five.
 
     Raises
     ------
     ParameterError
         When an array is not one-dimensional, not real, not finite, empty, or of another length.
+
+    Examples
+    --------
+    >>> State(phi=[0.0, 3.1]).n
+    2
     """
 
-    x: Floats
-    y: Floats
-    vx: Floats
-    vy: Floats
+    x: Floats = _LEFT_OUT
+    y: Floats = _LEFT_OUT
+    vx: Floats = _LEFT_OUT
+    vy: Floats = _LEFT_OUT
     phi: Floats
 
     def __post_init__(self) -> None:
-        n = length(self.x)
+        n = length(self.phi if self.x is None else self.x)
         for entry in fields(self):
-            value = column(f"state.{entry.name}", getattr(self, entry.name), n)
-            object.__setattr__(self, entry.name, value)
+            value = getattr(self, entry.name)
+            if value is None and entry.name in ("vx", "vy"):
+                value = np.zeros(n)
+            if value is not None or entry.name == "phi":
+                object.__setattr__(self, entry.name, column(f"state.{entry.name}", value, n))
 
     @property
     def n(self) -> int:
         """How many oscillators."""
-        return len(self.x)
+        return len(self.phi)
 
 
 def finite(value: Any) -> bool:
