@@ -23,6 +23,7 @@ from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.messages import Field
 from chronoflux.model.schedule import Action, Schedule, first_tick
 from chronoflux.model.simulation import Simulation, Snapshot
+from chronoflux.model.stillness import EARLIEST, REMEDY, Stillness
 from chronoflux.model.threads import alone
 from chronoflux.orders import Orders
 from chronoflux.pace import MAX_BATCH, STALL, Pace
@@ -76,6 +77,7 @@ class Runner(Orders):
         super().__init__(simulation, log, clock, pace=pace, keeping=keeping)
         self._listener, self._worker, self._schedule = listener, worker, schedule
         self._end = simulation.t + duration
+        self._began, self._stillness, self._told_still = simulation.t, Stillness(), False
         self._busy = threading.Lock()
         self._snapshot = simulation.snapshot()
         self._changed = self._asked = False  # the simulation, since the snapshot; for one, meanwhile
@@ -235,6 +237,22 @@ class Runner(Orders):
         self._measuring.last = metrics | found["metrics"]
         self.note("telemetry", metrics=self.metrics, **({"peerings": peerings} if peerings else {}))
         self._listener.on_record(field.at, self.metrics, peerings)
+        if self._moving and not self._told_still:
+            self._look_for_rest(metrics)
+
+    def _look_for_rest(self, metrics: Mapping[str, Any]) -> None:
+        """Say once, after five minutes, when nothing moves any more: of a flat line nothing can be asked."""
+        t = self._simulation.t
+        self._stillness.look(t, metrics["H"], metrics["H_local"], metrics["omega"])
+        if t - self._began < EARLIEST or not self._stillness.lasts:
+            return
+        self._told_still = True
+        text = (
+            f"nothing has moved since {self._stillness.since:.0f} s: H, H_local and omega stay the same, and "
+            f"a flat line answers no question; for a livelier run: {REMEDY}"
+        )
+        log.warning("%s: %s", self._log.path.name, text)
+        self.note("note", data={"text": text})
 
     def _mean_field(self) -> Field:
         R, psi, omega = self._simulation.mean_field()

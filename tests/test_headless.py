@@ -274,3 +274,17 @@ def test_a_run_is_gone_on_with(tmp_path: Path) -> None:
     refused = CliRunner().invoke(main, [*again, "--seed", "3"])
     assert refused.exit_code == 2
     assert "leave out seed" in refused.stderr
+
+
+async def test_a_run_in_which_nothing_moves_says_so_once(tmp_path: Path) -> None:
+    """After five minutes of a flat line it is said with what helps, in the terminal and in the run's log."""
+    alone = ["--offline", "--speed", "max", "--duration", "8m", "--seed", "3", "--schedule", "none"]
+    code, _, err = await run("chronoflux.headless", "r", "40", "n", *alone, "--log-dir", str(tmp_path))
+    assert code == 0, err
+    assert err.count("nothing has moved since") == 1
+    assert "--preset storm --schedule night" in err
+    frame = cf.load(tmp_path)
+    notes = frame[frame["type"] == "note"]
+    assert len(notes) == 1
+    assert 300 <= notes["t"].iloc[0] <= 400
+    assert "nothing has moved since" in notes["data"].iloc[0]["text"]
