@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from tqdm import tqdm
 
-from chronoflux.errors import UsageError
+from chronoflux.errors import ParameterError, UsageError
 from chronoflux.faces import run_command, run_face
 from chronoflux.text import plain, plain_lines
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from chronoflux.analysis.folders import Folder
+    from chronoflux.replay.null_runs import NullRuns
+
+LEAST_NULL_RUNS = 19
+"""Null runs with which p can reach .05."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,25 +43,58 @@ from chronoflux.text import plain, plain_lines
     "--ksg", type=click.IntRange(0), default=3, show_default=True, help="directions measured by KSG too"
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="of the surrogates")
+@click.option(
+    "--skip-settling/--no-skip-settling",
+    default=True,
+    show_default=True,
+    help="leave out the start-up of each run, until H is where it stays; what is left out is told",
+)
+@click.option(
+    "--from",
+    "begin",
+    metavar="TIME",
+    help="look at nothing before: 90s, 5m, 1h30m since the first record, or a time as 2026-11-23T22:00:00Z",
+)
+@click.option("--to", "end", metavar="TIME", help="look at nothing after")
+@click.option(
+    "--null-runs",
+    type=click.IntRange(0, 99_999),
+    default=0,
+    show_default=True,
+    help="compute the room again so many times without coupling between nodes, and compare: is it no set of "
+    "strangers? 19 at least; needs the run folders",
+)
 @click.option("--debug", is_flag=True, help="show tracebacks")
 def main(debug: bool, **options: Any) -> None:
     """Say what is in LOGS: run folders, a folder of them, files or globs, of one room.
 
-    Runs and gaps, order over time, who was locked with whom and when, responses to events, change points,
-    spectrum, information flow between nodes, emergence: in the terminal, and with --out as an HTML page with
-    pictures and sources.
+    It begins with five sentences: who was there, what happened, what was found, how sure that is, and what
+    could not be asked. Then runs and gaps, order over time, who was locked with whom and when, responses to
+    events, change points, spectrum, information flow between nodes, emergence: in the terminal, and with
+    --out as an HTML page with pictures and sources.
     """
     run_face(lambda: _run(**options), debug=debug)
 
 
-async def _run(logs: tuple[str, ...], out: Path | None, **options: Any) -> None:
+async def _run(
+    logs: tuple[str, ...],
+    out: Path | None,
+    begin: str | None,
+    end: str | None,
+    null_runs: int,
+    room: str | None,
+    **options: Any,
+) -> None:
+    from chronoflux.analysis.folders import run_folders
     from chronoflux.analysis.report import study_room
     from chronoflux.analysis.sections import SECTIONS
     from chronoflux.telemetry import load
 
     if out is not None and not out.parent.is_dir():
         raise UsageError(f"--out {out}: the folder {out.parent} does not exist")
-    steps = len(SECTIONS) + 2
+    if 0 < null_runs < LEAST_NULL_RUNS:
+        raise UsageError(f"--null-runs {null_runs}: give at least {LEAST_NULL_RUNS}, or p cannot reach .05")
+    steps = len(SECTIONS) + 2 + (null_runs > 0)
     # shown after half a second, so that what is refused at once is one line
     with tqdm(total=steps, desc="reading", unit="step", file=sys.stderr, leave=False, delay=0.5) as bar:
 
@@ -62,6 +106,15 @@ async def _run(logs: tuple[str, ...], out: Path | None, **options: Any) -> None:
 
         frame = load(list(logs))
         bar.update()
+        chosen = frame if room is None else frame[frame["room"] == room]
+        options |= {
+            "begin": _seconds("--from", begin, chosen, 0.0),
+            "end": _seconds("--to", end, chosen, math.inf),
+        }
+        folders = run_folders(list(logs), room)
+        if null_runs:
+            options["null_runs"] = partial(_null_runs, folders, null_runs, options["seed"])
+        options |= {"room": room, "folders": folders}
         report = study_room(frame, progress=progress, **options)
         bar.set_description("drawing")
         page = report.html() if out is not None else ""
@@ -70,6 +123,40 @@ async def _run(logs: tuple[str, ...], out: Path | None, **options: Any) -> None:
     if out is not None:
         _write(out, page)
         click.echo(f"\nreport: {out}")
+
+
+def _null_runs(folders: Sequence[Folder], count: int, seed: int) -> NullRuns:
+    """The room computed again without coupling between nodes."""
+    from chronoflux.replay.null_runs import null_runs
+
+    swarms = [folder.path for folder in folders if folder.has_swarm]
+    if len(swarms) < 2:
+        raise ParameterError("run folders", len(swarms), "those of two nodes of the room or more")
+    return null_runs(swarms, count=count, seed=seed)
+
+
+def _seconds(option: str, given: str | None, frame: pd.DataFrame, default: float) -> float:
+    """A time of the command line in s of mesh time since the first record."""
+    from chronoflux.model.schedule import duration
+    from chronoflux.model.schedule_file import moment
+
+    if given is None:
+        return default
+    try:
+        return duration(given)
+    except ParameterError:
+        pass
+    try:
+        wanted = moment(given)
+    except ParameterError:
+        allowed = "seconds, 5m or 1h30m since the first record, or a time as 2026-11-23T22:00:00Z"
+        raise UsageError(f"{option} {given}: give {allowed}") from None
+    first = frame["at"].min()
+    if first != first:
+        raise UsageError(
+            f"{option} {given}: these logs have no mesh time; give seconds since the first record"
+        )
+    return float(max(0.0, (wanted - first) / 1000))
 
 
 def _write(path: Path, page: str) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 import chronoflux as cf
 from chronoflux.analysis.report import study_room
-from chronoflux.analysis.sections import SECTIONS, Section, Study
+from chronoflux.analysis.sections import SECTIONS
+from chronoflux.analysis.study import Section, Study
 from chronoflux.errors import ParameterError
 from tests.test_analysis_information import var
 from tests.test_analysis_rooms import write
@@ -93,6 +94,9 @@ def test_what_cannot_be_measured_says_why(tmp_path: Path) -> None:
     text = report.text()
     assert text.count("not measured: ") >= 4
     assert "at least 2 in the room" in text
+    assert "is not allowed" not in text + report.html()  # the text of an error
+    assert "Not asked, or not answered: " in report.summary[4]
+    assert "1 node; needed: at least 2 in the room" in report.summary[4]
     assert "no events on record" in text
     assert ">Methods</h2>" in report.html()
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import chronoflux as cf
 from chronoflux.analyze import main
 from tests.test_analysis_information import var
 from tests.test_analysis_rooms import write
@@ -33,6 +35,40 @@ def test_logs_become_a_summary_and_a_report(tmp_path: Path) -> None:
     assert f"report: {page}" in done.stdout
     assert "drawing" in done.stderr
     assert page.read_text().startswith("<!doctype html>")
+
+
+def test_times_choose_what_is_looked_at(tmp_path: Path) -> None:
+    """`--from` and `--to` take seconds, durations and times; the report begins with five sentences."""
+    rng = np.random.default_rng(1)
+    for node in "ab":
+        write(tmp_path, node, np.arange(900.0), order=rng.random(900), phase=np.zeros(900), hertz=1.2)
+    few = [str(tmp_path), "--surrogates", "19", "--ksg", "0", "--no-skip-settling"]
+    first = cf.load(tmp_path)["at"].min() / 1000
+    later = datetime.fromtimestamp(first + 600, UTC).isoformat()
+    done = CliRunner().invoke(main, [*few, "--from", "5m", "--to", later])
+    assert done.exit_code == 0, done.stderr
+    assert "only what lies between 300 s and 600 s of mesh time is looked at" in done.stdout
+    assert "the start-up is looked at too" in done.stdout
+    assert done.stdout.splitlines()[2].startswith("2 nodes (a and b)")
+    for wrong in (["--from", "soon"], ["--null-runs", "5"]):
+        refused = CliRunner().invoke(main, [*few, *wrong])
+        assert refused.exit_code == 2, refused.output
+        assert wrong[1] in refused.stderr
+
+
+def test_without_run_folders_null_runs_say_why_not(tmp_path: Path) -> None:
+    """Logs that are no run folders have no inputs to compute from: it is said, and the rest is measured."""
+    rng = np.random.default_rng(1)
+    for node in "ab":
+        write(tmp_path, node, np.arange(300.0), order=rng.random(300), phase=np.zeros(300), hertz=1.2)
+    files = sorted(map(str, tmp_path.glob("*/telemetry.jsonl")))
+    assert files
+    done = CliRunner().invoke(main, [*files, "--surrogates", "19", "--ksg", "0", "--null-runs", "19"])
+    assert done.exit_code == 0, done.stderr
+    assert (
+        "whether the room is no set of strangers: not measured (0 run folders; needed: those of"
+        in done.stdout
+    )
 
 
 @pytest.mark.slow

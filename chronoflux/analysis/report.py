@@ -1,22 +1,29 @@
 """From the logs of a room to an answer: what was measured, as lines to read and as one HTML page.
 
-What a measure refuses is not left out silently: its section says what was not measured and why.
+It begins with five sentences in plain words. What a measure refuses is not left out silently: its section
+says what was not measured and why.
 """
 
 from __future__ import annotations
 
 import base64
 import html
+import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 from chronoflux.analysis.chance import P_VALUE
-from chronoflux.analysis.sections import SECTIONS, Section, Study
+from chronoflux.analysis.folders import Folder
+from chronoflux.analysis.sections import SECTIONS
+from chronoflux.analysis.settling import part_of
+from chronoflux.analysis.strangers import TITLE, judge_room
+from chronoflux.analysis.study import Section, Study
+from chronoflux.analysis.summary import summarise
 from chronoflux.analysis.tables import of_room
 from chronoflux.errors import ChronofluxError
 from chronoflux.version import VERSION
@@ -25,18 +32,25 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from chronoflux.replay.null_runs import NullRuns
+
 
 @dataclass
 class Report:
-    """The sections of one study; `text` for a terminal, `html` for a page that needs no other file."""
+    """The sections of one study; `text` for a terminal, `html` for a page that needs no other file.
+
+    ``summary``: the five sentences it begins with.
+    """
 
     name: str
     sections: list[Section]
     methods: str
+    summary: list[str] = field(default_factory=list)
 
     def text(self) -> str:
         """What was found, without pictures."""
-        parts = [f"{s.title}\n" + "\n".join(f"  {line}" for line in s.lines) for s in self.sections]
+        parts = ["\n".join(self.summary)] if self.summary else []
+        parts += [f"{s.title}\n" + "\n".join(f"  {line}" for line in s.lines) for s in self.sections]
         return "\n\n".join(parts)
 
     def html(self) -> str:
@@ -44,6 +58,7 @@ class Report:
         places = [f'<a href="#s{i}">{html.escape(s.title)}</a>' for i, s in enumerate(self.sections)]
         places.append('<a href="#methods">Methods</a>')
         body = [f"<h1>{html.escape(self.name)}</h1>\n<nav>{' · '.join(places)}</nav>"]
+        body += [f"<p><strong>{html.escape(sentence)}</strong></p>" for sentence in self.summary]
         for i, section in enumerate(self.sections):
             body.append(f'<h2 id="s{i}">{html.escape(section.title)}</h2>')
             body += [f"<p>{html.escape(line)}</p>" for line in section.lines]
@@ -63,6 +78,11 @@ def study_room(
     surrogates: int = 199,
     seed: int = 0,
     ksg: int = 3,
+    skip_settling: bool = True,
+    begin: float = 0.0,
+    end: float = math.inf,
+    folders: Sequence[Folder] = (),
+    null_runs: Callable[[], NullRuns] | None = None,
     progress: Callable[[Iterable[str]], Iterable[str]] = iter,
 ) -> Report:
     """Measure everything there is to measure on the logs of a room.
@@ -77,28 +97,50 @@ def study_room(
         How many, and what they are drawn from.
     ksg
         How many of the strongest directions of information flow are measured by the KSG estimator too.
+    skip_settling
+        Leave out the start-up of each run: see :func:`~chronoflux.analysis.settling.start_up`.
+    begin, end
+        Look only at what lies between these: s of mesh time since the first record of the room.
+    folders
+        The run folders the frame is from, whose manifests name the schedules; see
+        :func:`~chronoflux.analysis.folders.run_folders`.
+    null_runs
+        Gives null runs of the room to compare it with, as
+        ``lambda: analysis.null_runs(["logs/n1", "logs/n2"])``; None: it is not compared.
     progress
         Wraps the sections, to show how far the work has come.
 
     Raises
     ------
     ParameterError
-        When the frame holds several rooms and none was named.
+        When the frame holds several rooms and none was named, or nothing is left of the records.
     """
-    chosen = of_room(frame, room)
-    chosen.attrs = dict(frame.attrs)
-    study = Study(chosen, surrogates, seed, ksg)
+    whole = of_room(frame, room)
+    whole.attrs = dict(frame.attrs)
+
+    def part(records: pd.DataFrame) -> pd.DataFrame:
+        return part_of(records, skip_settling=skip_settling, begin=begin, end=end).frame
+
+    chosen, told = part_of(whole, skip_settling=skip_settling, begin=begin, end=end)
+    swarms = [folder for folder in folders if folder.has_swarm]
+    night = bool(swarms) and all(folder.facts.get("schedule") == NIGHT for folder in swarms)
+    study = Study(chosen, surrogates, seed, ksg, night)
     sections = []
-    for title in progress(SECTIONS):
+    for title in progress([*SECTIONS, *([TITLE] if null_runs is not None else [])]):
         section = Section(title)
         try:
-            SECTIONS[title](study, section)
+            if title == TITLE and null_runs is not None:
+                judge_room(null_runs, section, part=part)
+            else:
+                SECTIONS[title](study, section)
         except ChronofluxError as error:
-            section.lines.append(f"not measured: {error}")
+            section.refuse("", error)
         sections.append(section)
+    sections[0].lines += told
     rooms = chosen["room"].dropna().unique()
     name = rooms[0] if len(rooms) else "a room without a name"
-    return Report(f"ChronoFlux: {name}", sections, _methods(study))
+    summary = summarise(study, sections, null_runs=null_runs is not None)
+    return Report(f"ChronoFlux: {name}", sections, _methods(study), summary)
 
 
 def _methods(study: Study) -> str:
@@ -135,6 +177,8 @@ def _picture(figure: Figure, title: str) -> str:
     return f'<img alt="{html.escape(title)}" src="data:image/png;base64,{data}">'
 
 
+NIGHT = "night"
+"""The schedule whose blocks are compared, as manifests name it."""
 SHORT = 12
 """Rows of a table that is shown without being asked for."""
 _METHODS = (

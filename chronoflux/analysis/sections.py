@@ -6,12 +6,12 @@ It fills a :class:`Section`, and is a line in :data:`SECTIONS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sized
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chronoflux.analysis import plots
+from chronoflux.analysis.blocks import compare_blocks
 from chronoflux.analysis.chance import assess
 from chronoflux.analysis.checks import Floats
 from chronoflux.analysis.criticality import change_points
@@ -20,14 +20,14 @@ from chronoflux.analysis.integration import Emergence, emergence_nats, o_informa
 from chronoflux.analysis.response import Epochs, epoch_response, recovery_time
 from chronoflux.analysis.room_events import event_dose_response, event_epochs, spreads
 from chronoflux.analysis.rooms import information_flow, locked, pair_matrix, pairs
+from chronoflux.analysis.study import Finding, Section, Study
 from chronoflux.analysis.tables import gaps, mesh_time, side_by_side, together
+from chronoflux.analysis.words import in_words
 from chronoflux.errors import ParameterError
-from chronoflux.model.events import EVENTS
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 FORGETS = 120
 """Seconds that a segment between change points of H lasts at least."""
@@ -40,35 +40,6 @@ MOST_GAPS = 100
 """The longest gaps are listed, so many at most."""
 FAULTS = ("torn", "bad", "gaps", "missing", "repeats", "clock_steps", "dropped", "superseded")
 """What of the reader's report is told."""
-
-
-@dataclass(frozen=True)
-class Study:
-    """What is looked at: the records of one room, and how carefully."""
-
-    frame: pd.DataFrame
-    surrogates: int = 199
-    seed: int = 0
-    ksg: int = 3
-    """So many of the directions found are measured once more by the KSG estimator, which is slow."""
-
-    @property
-    def kinds(self) -> list[str]:
-        """The types of own and remote events on record."""
-        present = set(self.frame["type"].unique())
-        return [kind for event in EVENTS for kind in (event.name, f"remote_{event.name}") if kind in present]
-
-
-@dataclass
-class Section:
-    """One part of the report: lines to read, pictures, tables, and the sources of what was used."""
-
-    title: str
-    lines: list[str] = field(default_factory=list)
-    figures: list[Figure] = field(default_factory=list)
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    """By what their rows are."""
-    sources: list[str] = field(default_factory=list)
 
 
 def overview(study: Study, section: Section) -> None:
@@ -191,17 +162,19 @@ def synchrony(study: Study, section: Section) -> None:
 
 
 def responses(study: Study, section: Section) -> None:
-    """The mean course of H round each kind of event, own and remote."""
+    """The mean course of H round each kind of event, own and remote; blocks of a night first."""
+    if study.night:
+        compare_blocks(study.frame, section, seed=study.seed)
     drawn = []
     for kind in study.kinds:
         try:
             drawn.append((kind, event_epochs(study.frame, kind, seed=study.seed)))
         except ParameterError as error:
-            section.lines.append(f"{kind.replace('_', ' ')}: not measured ({error})")
+            section.refuse(kind.replace("_", " "), error)
     axes = _subplots(-(-len(drawn) // 2), min(2, len(drawn)), height=2.8) if drawn else []
     for (kind, found), ax in zip(drawn, axes, strict=False):
         plots.epochs(found, ax=ax).set_title(kind.replace("_", " "), fontsize=9)
-        section.lines.append(f"{kind.replace('_', ' ')}: {_answer(found, study)}")
+        section.lines.append(f"{kind.replace('_', ' ')}: {_answer(kind, found, study, section)}")
     if drawn:
         section.figures.append(axes[0].figure)  # type: ignore[arg-type]
     elif not section.lines:
@@ -210,7 +183,7 @@ def responses(study: Study, section: Section) -> None:
         try:
             slope, rank = event_dose_response(study.frame, kind, dose, seed=study.seed)
         except ParameterError as error:
-            section.lines.append(f"{kind.replace('_', ' ')} by {dose}: not measured ({error})")
+            section.refuse(f"{kind.replace('_', ' ')} by {dose}", error)
         else:
             section.lines += [f"{kind.replace('_', ' ')}: {slope}", f"{kind.replace('_', ' ')}: {rank}"]
             section.sources.append(f"dose and response: {slope.source}; {rank.source}")
@@ -221,13 +194,17 @@ def responses(study: Study, section: Section) -> None:
     ]
 
 
-def _answer(found: Epochs, study: Study) -> str:
+def _answer(kind: str, found: Epochs, study: Study, section: Section) -> str:
     """By how much H changes after an event, whether that may be chance, and how long it lasts."""
     counted = f"{len(found.courses)} events ({found.left_out} left out), "
     try:
         change = epoch_response(found, count=study.surrogates, seed=study.seed)
     except ParameterError as error:
-        return f"{counted}not measured ({error})"
+        section.refused.append(f"{kind.replace('_', ' ')} ({in_words(error)})")
+        return f"{counted}not measured ({in_words(error)})"
+    if change.p is not None and not study.night:  # of a night the blocks are the answer
+        answer = f"H changes by {change.value:+.2g} ± {change.uncertainty:.2g} after {_a(kind)}"
+        section.findings.append(Finding(f"H after {_a(kind)}", answer, change.p))
     words = f"H changes by {change.value:+.2g} ± {change.uncertainty:.2g}, {change.reading}"
     if change.p is not None:
         words += f" (p = {change.p:.3g} by {change.surrogates} changes of sign, over all moments)"
@@ -235,6 +212,11 @@ def _answer(found: Epochs, study: Study) -> str:
         back = recovery_time(found.lag, found.mean)
         words += f"; back to 1/e in {back:.1f} s" if back is not None else "; not back to 1/e within 30 s"
     return counted + words
+
+
+def _a(kind: str) -> str:
+    words = kind.replace("_", " ")
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def levels(study: Study, section: Section) -> None:
@@ -279,6 +261,8 @@ def information(study: Study, section: Section) -> None:
         f"n = {facts['n']:,})"
     )
     section.lines.append(_stretch(facts))
+    told = f"{found['found'].sum()} of {len(found)} directions between nodes carry information about H"
+    section.findings.append(Finding("information flow of H", told, float(found["p"].min())))
     if found["found"].any():
         section.lines.append(
             "two nodes that listen to a third, or a start or step that all went through, may give this too, "
@@ -307,7 +291,7 @@ def _once_more(study: Study, section: Section, few: pd.DataFrame) -> None:
         try:
             judged = assess(transfer_entropy_nats, *arrays, **options)
         except ParameterError as error:
-            section.lines.append(f"{source} → {target} by KSG: not measured ({error})")
+            section.refuse(f"{source} → {target} by KSG", error)
             continue
         section.lines.append(f"{source} → {target} by KSG: {judged}")
         section.sources.append(f"by KSG: {judged.source}")
@@ -325,6 +309,8 @@ def spreading(study: Study, section: Section) -> None:
         f"p ≤ {facts['level']}; n = {facts['n']:,})"
     )
     section.lines.append(_stretch(facts))
+    told = f"{len(sure)} of {len(found)} pairs of nodes follow each other in H"
+    section.findings.append(Finding("who follows whom in H", told, float(found["p"].min())))
     later = sure[sure["delay_s"] > 0]
     if len(sure):
         section.lines.append(f"{len(sure) - len(later)} of them at once (0 s), as under a common event")
@@ -348,6 +334,9 @@ def emergence(study: Study, section: Section) -> None:
     count = min(study.surrogates, 99)
     judged = assess(of_the_mean, orders, together=False, count=count, seed=study.seed)
     section.lines += map(repr, judged)
+    if judged.psi.p is not None and not judged.psi.undecided:
+        told = f"the mean H tells {judged.psi.value:.2g} nats more of its future than the nodes one by one"
+        section.findings.append(Finding("causal emergence of the mean H", told, judged.psi.p))
     section.lines.append(
         "macro: the mean of H over the nodes; surrogates: each node's H turned by its own shift"
     )
@@ -355,6 +344,9 @@ def emergence(study: Study, section: Section) -> None:
     if orders.shape[1] > 2:
         shared = assess(o_information_nats, orders, together=False, count=count, tail="both", seed=study.seed)
         section.lines.append(repr(shared))
+        if shared.p is not None:
+            told = f"the nodes' H have an O-information of {shared.value:.2g} nats"
+            section.findings.append(Finding("O-information of H", told, shared.p))
         section.sources.append(f"O-information: {shared.source}")
     section.lines.append(_stretch(stretch.attrs))
 

@@ -1,0 +1,41 @@
+"""The run folders behind logs: what their manifests say, for what needs more than records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from chronoflux.telemetry.report import Report
+from chronoflux.telemetry.sources import find_runs, read_manifest
+
+
+class Folder(NamedTuple):
+    """A run folder and its ``run.json``."""
+
+    path: Path
+    facts: dict[str, Any]
+
+    @property
+    def has_swarm(self) -> bool:
+        """Whether it is the run of a node, and not the record of a room."""
+        return self.facts.get("kind") != "recorder"
+
+
+def run_folders(logs: str | Path | Sequence[str | Path], room: str | None = None) -> list[Folder]:
+    """The run folders that `logs` names, of one room; files and exports have none and are left out.
+
+    Raises
+    ------
+    LogError
+        When there is nothing at all.
+    """
+    report = Report()
+    found = []
+    for run in find_runs(logs, report):
+        if run.folder is None or not run.whole:
+            continue
+        facts = read_manifest(run, report)
+        if facts and (room is None or facts.get("room") == room):
+            found.append(Folder(run.folder, facts))
+    return found

@@ -1,0 +1,123 @@
+"""Which part of the records is looked at: without the start-up of each run, between two times."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from chronoflux.analysis.checks import Floats
+from chronoflux.analysis.tables import mesh_time
+from chronoflux.errors import ParameterError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WINDOW = 1200.0
+"""s from the beginning in which a start-up is looked for; it is no longer than a third of them."""
+SHORTEST = 60.0
+"""s of a record in which a start-up can be told from the rest."""
+SMOOTH = 10
+"""s over which H is averaged first."""
+MARGIN = 0.01
+"""Added on both sides to the range that H has later."""
+
+
+def start_up(t: Floats, H: Floats) -> float | None:
+    """How long a node takes to settle, s; None when it does not within a third of what is looked at.
+
+    H is averaged over 10 s. The start-up lasts until this first comes into the range (5th to 95th
+    percentile, and 0.01 more on both sides) that it has in the second half of the first 20 minutes.
+
+    Parameters
+    ----------
+    t
+        Times of the records in s, growing, shape (n,).
+    H
+        The order parameter then, shape (n,), without gaps.
+
+    Examples
+    --------
+    >>> t = np.arange(600.0)
+    >>> start_up(t, np.full(600, 0.9))
+    0.0
+    >>> 30 < start_up(t, 1 - np.exp(-t / 10)) < 60
+    True
+    """
+    t = t - t[0]
+    known = (t < WINDOW) & np.isfinite(H)
+    t, H = t[known], H[known]
+    if len(t) < 2 * SMOOTH or t[-1] < SHORTEST:
+        return 0.0
+    smooth = np.convolve(H, np.full(SMOOTH, 1 / SMOOTH), mode="valid")
+    times = t[: len(smooth)]
+    low, high = np.quantile(smooth[times >= times[-1] / 2], [0.05, 0.95])
+    there = np.flatnonzero((smooth >= low - MARGIN) & (smooth <= high + MARGIN))
+    found = float(times[there[0]])
+    return None if found > t[-1] / 3 else found
+
+
+class Part(NamedTuple):
+    """The records that are looked at, and what was left out, in words."""
+
+    frame: pd.DataFrame
+    told: list[str]
+
+
+def part_of(
+    frame: pd.DataFrame, *, skip_settling: bool = True, begin: float = 0.0, end: float = math.inf
+) -> Part:
+    """Leave out the start-up of each run, and what lies before `begin` or after `end`.
+
+    Both in s of mesh time since the first record of the room.
+
+    Raises
+    ------
+    ParameterError
+        When nothing is left.
+    """
+    at = mesh_time(frame)
+    dated = frame["at"].notna().to_numpy() if frame["at"].notna().any() else np.ones(len(frame), np.bool_)
+    seconds = at - at[dated].min()
+    keep = (seconds >= begin) & (seconds <= end)
+    told = []
+    if begin > 0 or end < math.inf:
+        last = "the end" if end == math.inf else f"{end:g} s"
+        told.append(f"only what lies between {begin:g} s and {last} of mesh time is looked at")
+    if skip_settling:
+        lengths: dict[str, float] = {}
+        restless = []
+        telemetry = (frame["type"] == "telemetry").to_numpy() & frame["H"].notna().to_numpy()
+        runs = frame.groupby(["node", "run"], dropna=False).ngroup().to_numpy()
+        for run in np.unique(runs):
+            rows = np.flatnonzero(runs == run)
+            node = str(frame["node"].iloc[rows[0]])
+            own = rows[telemetry[rows]]
+            if not len(own):
+                continue
+            own = own[np.argsort(seconds[own], kind="stable")]
+            length = start_up(seconds[own], frame["H"].to_numpy(np.float64)[own])
+            if length is None:
+                restless.append(node)
+            elif length > 0:
+                lengths[node] = max(length, lengths.get(node, 0.0))
+                keep[rows] &= seconds[rows] >= seconds[own[0]] + length
+        if lengths:
+            each = ", ".join(f"{node} {length:.0f} s" for node, length in sorted(lengths.items()))
+            told.append(f"left out as start-up, until H was where it stays: {each}")
+        if restless:
+            told.append(
+                f"H goes on changing its level in {', '.join(sorted(set(restless)))}: no start-up was told "
+                "from the rest, and none was left out there"
+            )
+        if not lengths and not restless:
+            told.append("no start-up was found that should be left out")
+    else:
+        told.append("the start-up is looked at too")
+    if not (keep & (frame["type"] == "telemetry").to_numpy()).any():
+        span = f"the {seconds[dated].max():.0f} s on record"
+        raise ParameterError("from, to", (begin, end), f"within {span}, with telemetry between them")
+    chosen = frame[keep]
+    chosen.attrs = dict(frame.attrs)
+    return Part(chosen, told)

@@ -1,0 +1,69 @@
+"""The room against null runs, as a section of a report: is it no set of strangers?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from chronoflux.analysis.rooms import pairs
+from chronoflux.analysis.study import Finding, Section
+from chronoflux.analysis.tables import side_by_side, together
+from chronoflux.errors import ChronofluxError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from chronoflux.replay.null_runs import NullRuns
+
+TITLE = "The room against null runs"
+CORRELATION = "correlation of H"
+
+
+def judge_room(
+    compute: Callable[[], NullRuns], section: Section, *, part: Callable[[pd.DataFrame], pd.DataFrame]
+) -> None:
+    """Compare the room with its runs computed again with new draws and without coupling.
+
+    The phase locking of the pairs, and the correlation of their H: each by its maximum over the pairs. The
+    transients, parameters, pauses and events of the room are in the null runs too.
+
+    Parameters
+    ----------
+    compute
+        Gives the null runs.
+    part
+        Which records of a run are looked at: of the room and of each null run alike.
+    """
+    try:
+        null = compute()
+    except ChronofluxError as error:
+        section.refuse("whether the room is no set of strangers", error)
+        return
+    for name, measure in (("phase locking", _locking), (CORRELATION, _correlation)):
+        try:
+            judged = null.judge(lambda frame, of=measure: of(part(frame)))  # type: ignore[misc]
+        except ChronofluxError as error:
+            section.refuse(f"{name} against null runs", error)
+            continue
+        section.lines.append(f"{name}: {judged}")
+        verdict = "is more than strangers have" if judged.p <= 0.05 else "is what strangers may have too"
+        answer = f"the {name} of the room {verdict}"
+        section.findings.append(Finding(f"{name} against null runs", answer, judged.p))
+        section.tables[f"pairs, {name}"] = judged.value.reset_index().round(5)
+    section.lines.append(
+        f"null runs: the same nodes, parameters, moments and events, computed again {null.count} times with "
+        "new draws and without coupling between nodes; events are taken as given from outside"
+    )
+
+
+def _locking(frame: pd.DataFrame) -> pd.Series[float]:
+    return pairs(frame)["plv"]
+
+
+def _correlation(frame: pd.DataFrame) -> pd.Series[float]:
+    import pandas as pd
+
+    table = together(side_by_side(frame, "H")).corr()
+    names = list(table.columns)
+    found = {(a, b): table.loc[a, b] for i, a in enumerate(names) for b in names[i + 1 :]}
+    return pd.Series(found, dtype=float)

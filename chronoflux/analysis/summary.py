@@ -1,0 +1,140 @@
+"""The beginning of a report: five sentences in plain words.
+
+Who was there; what happened; what was found; how sure that is; what could not be asked, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chronoflux.analysis.study import Finding, Section, Study
+from chronoflux.analysis.tables import mesh_time
+from chronoflux.model.events import EVENTS
+from chronoflux.model.stillness import REMEDY, Stillness
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVEL = 0.05
+MOST = 4
+"""Findings, and refusals, that a sentence names; the rest is counted."""
+
+
+def summarise(study: Study, sections: Sequence[Section], *, null_runs: bool) -> list[str]:
+    """The five sentences; `null_runs`: whether the room was compared with null runs."""
+    findings = [finding for section in sections for finding in section.findings]
+    refused = [refused for section in sections for refused in section.refused]
+    if not null_runs:
+        refused.append("whether the room is no set of strangers (ask with --null-runs 99)")
+    return [
+        _who(study.frame),
+        _happened(study),
+        _found(findings),
+        _sure(findings),
+        _not_asked(refused),
+    ]
+
+
+def _who(frame: pd.DataFrame) -> str:
+    import pandas as pd
+
+    telemetry = frame[frame["type"] == "telemetry"]
+    nodes = sorted(map(str, telemetry["node"].unique()))
+    sizes = telemetry.groupby("node")["nodes"].median().dropna()
+    at = mesh_time(telemetry)
+    begin, end = (pd.Timestamp(moment, unit="s") for moment in (at.min(), at.max()))
+    names = _few(nodes, "and")
+    swarm = ""
+    if len(sizes):
+        low, high = int(sizes.min()), int(sizes.max())
+        swarm = f" with {low}{'' if low == high else f' to {high}'} oscillators each"
+    return (
+        f"{len(nodes)} node{'s' * (len(nodes) != 1)} ({names}){swarm} "
+        f"{'were' if len(nodes) != 1 else 'was'} there, from {begin:%Y-%m-%d %H:%M:%S} to "
+        f"{end:%Y-%m-%d %H:%M:%S} UTC ({(end - begin).total_seconds() / 3600:.2f} h of mesh time)."
+    )
+
+
+def _happened(study: Study) -> str:
+    frame = study.frame
+    telemetry = frame[frame["type"] == "telemetry"]
+    H = telemetry["H"].to_numpy(np.float64)
+    low, high = np.nanquantile(H, [0.05, 0.95])
+    words = f"H was {np.nanmean(H):.2f} on average and mostly between {low:.2f} and {high:.2f}"
+    fired = [(int((frame["type"] == event.name).sum()), event.name) for event in EVENTS]
+    events = [f"{count} {name.replace('_', ' ')}{'s' * (count != 1)}" for count, name in fired if count]
+    words += f", and {_few(events, 'and')} happened" if events else ", and no events happened"
+    if study.night:
+        words += " in the blocks of the schedule night"
+    flat = still_nodes(telemetry)
+    if flat:
+        each = ", ".join(f"{node} from {minutes:.1f} min on" for node, minutes in flat.items())
+        words += f"; nothing moves any more in {each}, and a flat line answers no question: "
+        words += f"run again with {REMEDY}"
+    return words + "."
+
+
+def still_nodes(telemetry: pd.DataFrame) -> dict[str, float]:
+    """The nodes in which nothing moves to the end of the record, and from when: minutes of mesh time."""
+    start = float(mesh_time(telemetry).min())
+    names = [
+        name for name in ("H", "H_local", "omega") if telemetry[name].notna().any()
+    ]  # old logs lack some
+    found = {}
+    for node, records in telemetry.groupby("node"):
+        at = mesh_time(records)
+        order = np.argsort(at, kind="stable")
+        columns = [records[name].to_numpy(np.float64)[order] for name in names]
+        columns += [np.zeros(len(order))] * (3 - len(names))
+        rows = zip((at[order] - start).tolist(), *(column.tolist() for column in columns), strict=True)
+        stillness = Stillness.of(rows)
+        if stillness.lasts:
+            found[str(node)] = stillness.since / 60
+    return found
+
+
+def _found(findings: Sequence[Finding]) -> str:
+    told = sorted((f for f in findings if f.p <= LEVEL), key=lambda f: (not f.primary, f.p))
+    if not told:
+        return "Nothing was found that chance may not give as well."
+    return f"Found: {_few([f.answer for f in told], 'and')}."
+
+
+def _sure(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return "How sure: no question could be answered with a p-value."
+    told = [f for f in findings if f.p <= LEVEL]
+    one = len(findings) == 1
+    asked = f"{len(findings)} question{'' if one else 's'} {'was' if one else 'were'} asked"
+    words = (
+        f"How sure: {asked} and {len(told)} answered at p ≤ {LEVEL:g}, where chance alone gives "
+        f"{LEVEL * len(findings):.2g} on average"
+    )
+    primary = [f for f in findings if f.primary]
+    if primary:
+        each = ", ".join(f"{f.question} p = {f.p:.2g}" for f in primary)
+        words += f"; primary, by the randomisation of the schedule and exact: {each}"
+    elif told:
+        best = min(told, key=lambda f: f.p)
+        words += f"; the surest: {best.question}, p = {best.p:.2g}"
+    return words + "."
+
+
+def _not_asked(refused: Iterable[str]) -> str:
+    each = list(dict.fromkeys(refused))
+    if not each:
+        return "Everything could be asked."
+    return f"Not asked, or not answered: {_few(each, 'and', joint='; ')}."
+
+
+def _few(things: Sequence[str], word: str, *, joint: str = ", ") -> str:
+    """The first few in words, the rest counted."""
+    if len(things) > MOST + 1:
+        things = [*things[:MOST], f"{len(things) - MOST} more (below)"]
+    if len(things) < 2:
+        return "".join(things)
+    last = f" {word} " if joint == ", " else joint
+    return joint.join(things[:-1]) + last + things[-1]
