@@ -1,7 +1,7 @@
 """Sweeps: the same experiment at many parameters, many times each; on this machine or on a cluster.
 
-``design.py`` says what is run, ``work.py`` does one run, ``executors.py`` says where, ``folder.py`` keeps
-what came out, ``result.py`` puts it together.
+``design.py`` says what is run, ``carried.py`` what is carried from value to value, ``work.py`` does one run,
+``executors.py`` says where, ``folder.py`` keeps what came out, ``result.py`` puts it together.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from chronoflux.errors import ParameterError
 from chronoflux.model.recording import whole
+from chronoflux.sweeps.carried import CarriedFrame, taken_out, there_and_back
 from chronoflux.sweeps.design import Design, Run, moments_of, runs_of
 from chronoflux.sweeps.executors import needed, outcomes
 from chronoflux.sweeps.folder import Folder
@@ -40,6 +41,7 @@ def sweep(
     executor: Any = None,
     every: float | None = None,
     make: Maker | None = None,
+    carry: str | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> xarray.Dataset:
@@ -60,7 +62,7 @@ def sweep(
     replicates
         Runs at each point, each with a seed of its own, spawned from `seed` and the point.
     duration
-        Simulated seconds of a run.
+        Simulated seconds of a run; with `carry` at each value.
     measure
         Names of metrics (``"H"``, or ``["H", "tau"]``), or a function of the model that returns a number, a
         pair of number and unit, a :class:`~chronoflux.analysis.Result`, or a dict of these. It may advance
@@ -76,6 +78,11 @@ def sweep(
     make
         A function of ``(params, seed)`` that makes what is run, with ``advance(ticks)``; None: a
         :class:`Simulation`. Names in `grid` that ``Params`` does not have are handed to it by name.
+    carry
+        A parameter of the grid that goes through its values and back in one run, the state at the end of one
+        value being the beginning of the next: an adiabatic sweep, which shows hysteresis. The result has a
+        dimension ``branch`` (``"up"``: in the order of the values; ``"down"``: back). What `make` returns
+        needs ``params`` that can be set.
     seed
         Root of all seeds.
     progress
@@ -84,7 +91,8 @@ def sweep(
     Returns
     -------
     Dataset
-        A dimension for each parameter in `grid` (or ``sample``), ``replicate`` and, with `every`, ``t``; a
+        A dimension for each parameter in `grid` (or ``sample``), ``replicate`` and, with `every`, ``t``, with
+        `carry`, ``branch``; a
         variable for each thing measured; NaN for runs that failed, which ``attrs["failures"]`` lists with
         their parameters. The next call tries those again.
 
@@ -100,19 +108,27 @@ def sweep(
     told = _told_measure(measure, make)
     whole("replicates", replicates, 1), whole("seed", seed, 0)
     moments, design = moments_of(duration, every), Design.read(grid)
+    axis, carried = None, None
+    if carry is not None:
+        design, axis = taken_out(design, carry, every)
+        carried = (carry, there_and_back(axis.values))
+        moments = [duration * k for k in range(1, len(carried[1]) + 1)]
     facts = {
         "duration": float(duration),
         "every": every,
         "measure": fingerprint(told) if callable(told) else told,
         "make": fingerprint(make) if make is not None else "Simulation",
     }
-    task_facts = {**facts, "version": VERSION}
+    task_facts = {**facts, "version": VERSION} | ({} if carried is None else {"carried": list(carried)})
     runs = runs_of(design, replicates, seed=seed, task=task_facts, open_names=make is not None)
     coarsest = max(run.params.dt for run in runs)
     if min(moments) < coarsest:
         raise ParameterError("duration, every", (duration, every), f"a tick of {coarsest:g} s or longer")
-    frame = Frame(design, runs, replicates, moments, every, {**_told(facts), "seed": seed})
-    task = Task(make or simulation, measure, moments)
+    told_facts = {**_told(facts), "seed": seed}
+    frame = Frame(design, runs, replicates, moments, every, told_facts)
+    if axis is not None:
+        frame = CarriedFrame(design, runs, replicates, moments, duration, told_facts, axis)
+    task = Task(make or simulation, measure, moments, carried)
     return _carry_out(frame, task, Folder(out), executor, progress)
 
 

@@ -34,11 +34,15 @@ Measure = Callable[[Any], Any] | str | Sequence[str]
 
 @dataclass(frozen=True)
 class Task:
-    """What is done in every run: how the model is made, what is measured at which moments (s)."""
+    """What is done in every run: how the model is made, what is measured at which moments (s).
+
+    ``carried``: a parameter and its values, one for each moment, which hold up to it.
+    """
 
     make: Maker
     measure: Measure
     moments: list[float]
+    carried: tuple[str, list[Any]] | None = None
     version: str = VERSION
     home: int = field(default_factory=os.getpid)
 
@@ -84,12 +88,15 @@ def _measured(run: Run, task: Task) -> tuple[dict[str, list[float]], dict[str, s
     done = 0
     for count, moment in enumerate(task.moments):
         tick = round(moment / run.params.dt)
+        if task.carried is not None:
+            name, path = task.carried
+            model.params = model.params.replace(**{name: path[count]})  # type: ignore[attr-defined]
         model.advance(tick - done)
         done = tick
-        for name, (value, unit) in _read(model, task.measure).items():
-            if len(values.setdefault(name, [])) != count or units.setdefault(name, unit) != unit:
-                raise ParameterError("measure", name, "the same names and units at every moment")
-            values[name].append(value)
+        for what, (value, unit) in _read(model, task.measure).items():
+            if len(values.setdefault(what, [])) != count or units.setdefault(what, unit) != unit:
+                raise ParameterError("measure", what, "the same names and units at every moment")
+            values[what].append(value)
     return values, units
 
 
