@@ -28,11 +28,12 @@ def slope(x: np.ndarray, y: np.ndarray) -> Result:
 def test_p_is_uniform_on_independent_series() -> None:
     """Of independent AR(0.9) series p is uniform by circular shifts, and far from it by shuffled samples."""
     trials = [(ar(0.9, 400, 2 * i), ar(0.9, 400, 2 * i + 1)) for i in range(240)]
-    shifted = [assess(slope, x, y, count=39, seed=i).p for i, (x, y) in enumerate(trials)]
+    shifted = [assess(slope, x, y, count=39, seed=i, stationary=True).p for i, (x, y) in enumerate(trials)]
     # p takes the values 1/40 … 40/40: made continuous within each step
     rng = np.random.default_rng(1)
     assert kstest(np.array(shifted) - rng.random(240) / 40, "uniform").pvalue > 0.01
-    naive = [assess(slope, x, y, count=39, surrogate="block", block=1).p for x, y in trials[:100]]
+    single = {"surrogate": "block", "block": 1, "stationary": True}
+    naive = [assess(slope, x, y, count=39, **single).p for x, y in trials[:100]]
     assert np.mean(np.array(naive) <= 0.05) > 0.12
 
 
@@ -141,7 +142,7 @@ def test_emergence_is_judged_against_parts_turned_apart() -> None:
 
 def test_results_that_belong_together_are_judged_by_the_same_surrogates() -> None:
     """A measure of several results gives them all judged, each as if it had been judged alone."""
-    micro = np.random.default_rng(5).normal(size=(300, 3)).cumsum(axis=0)
+    micro = np.stack([ar(0.7, 300, seed) for seed in (5, 6, 7)], axis=1)
     together = assess(of_the_mean, micro, together=False, count=39)
     for name, found in together._asdict().items():
         alone = assess(lambda m, name=name: getattr(of_the_mean(m), name), micro, together=False, count=39)

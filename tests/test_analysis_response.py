@@ -151,7 +151,7 @@ def test_a_response_is_judged_by_events_at_other_moments() -> None:
     def change(x: np.ndarray, t: np.ndarray, events: np.ndarray) -> Result:
         return epoch_response(superposed_epochs(x, t, events, resamples=100), count=0)
 
-    shuffled = partial(event_shuffles, start=float(t[0]), end=float(t[-1]))
+    shuffled = partial(event_shuffles, start=float(t[0]), end=float(t[-1]), step=1.0)
     options = {"which": 2, "tail": "both", "count": 39, "surrogate": shuffled}
     found = assess(change, kicked, t, events, **options)
     assert (found.p, found.surrogates, found.uncertainty) == (0.05, 39, None)

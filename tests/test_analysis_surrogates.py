@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronoflux.analysis.surrogates import block_shuffles, circular_shifts, event_shuffles, iaaft
+from chronoflux.analysis.surrogates import (
+    block_shuffles,
+    circular_shifts,
+    event_shuffles,
+    iaaft,
+    matched_ends,
+)
 from chronoflux.errors import ParameterError
 from tests.test_analysis_criticality import ar
 
@@ -79,7 +85,7 @@ def test_columns_of_a_block_stay_together() -> None:
 def test_event_shuffles_keep_the_waiting_times(moments: list[int], seed: int) -> None:
     """Shuffled events lie on the record and have, round the circle, the same waiting times."""
     times = np.sort(np.array(moments, dtype=float))
-    (shuffled,) = event_shuffles(times, 1, np.random.default_rng(seed), start=-5, end=1005)
+    (shuffled,) = event_shuffles(times, 1, np.random.default_rng(seed), start=-5, end=1005, step=0)
     assert shuffled.min() >= -5
     assert shuffled.max() < 1005
 
@@ -87,6 +93,45 @@ def test_event_shuffles_keep_the_waiting_times(moments: list[int], seed: int) ->
         return np.sort(np.diff(found, append=found[0] + 1010))
 
     assert waits(shuffled) == pytest.approx(waits(times), abs=1e-6)
+
+
+@given(
+    st.lists(st.integers(0, 500), min_size=4, max_size=30, unique=True), st.floats(0, 1.9), st.integers(0, 99)
+)
+def test_event_shuffles_keep_the_places_between_samples(whole: list[int], place: float, seed: int) -> None:
+    """Named the distance of samples, shuffled events lie where the events lie between samples."""
+    times = 3 + 2.0 * np.sort(np.array(whole, dtype=float))
+    times[0] += place
+    (shuffled,) = event_shuffles(times, 1, np.random.default_rng(seed), start=3, end=1003, step=2)
+    assert len(shuffled) == len(times)
+    assert shuffled.min() >= 3
+    assert shuffled.max() <= 1003
+    places = (shuffled - 3) % 2
+    assert np.count_nonzero(np.minimum(places, 2 - places) > 1e-9) <= 1
+    assert np.isclose(places, place, atol=1e-9).any() or np.isclose(shuffled.max(), 1003)
+
+
+def test_events_on_a_grid_need_its_step() -> None:
+    """Events that lie on a grid are refused until the distance of samples is named; rounding is no grid."""
+    rng = np.random.default_rng(4)
+    on_samples = np.sort(rng.choice(600, 20, replace=False)).astype(float)
+    with pytest.raises(ParameterError, match="on a grid of 1 s"):
+        next(event_shuffles(on_samples, 1, rng, start=0, end=599))
+    for step in (0, 1, 0.5):
+        assert len(next(event_shuffles(on_samples, 1, rng, start=0, end=599, step=step))) == 20
+    with pytest.raises(ParameterError, match="step"):
+        next(event_shuffles(on_samples, 1, rng, start=0, end=599, step=600))
+    in_milliseconds = np.sort(rng.integers(0, 600_000, 20) / 1000)
+    assert len(next(event_shuffles(in_milliseconds, 1, rng, start=0, end=600))) == 20
+
+
+def test_ends_that_meet() -> None:
+    """Of a series that ends elsewhere than it begins, the stretch is found whose ends are nearly alike."""
+    x = ar(0.95, 300, 3)
+    x[:5] += 8
+    part = matched_ends(x)
+    assert part.stop - part.start >= 270
+    assert abs(x[part.start] - x[part.stop - 1]) < 0.2 * x.std()
 
 
 def test_events_beyond_the_record_are_refused() -> None:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         times_to_sync,
     )
     from chronoflux.analysis.spreading import spread
+    from chronoflux.analysis.stationarity import stationary_part
     from chronoflux.analysis.surrogates import block_shuffles, circular_shifts, event_shuffles, iaaft
     from chronoflux.analysis.synchrony import (
         chimera_index,
@@ -80,6 +81,7 @@ _ROOMS = {
     "room_events": ("event_dose_response", "event_epochs", "spreads"),
     "rooms": ("each_node", "information_flow", "locked", "pair_matrix", "pairs", "times_to_sync"),
     "spreading": ("spread",),
+    "stationarity": ("stationary_part",),
     "surrogates": ("block_shuffles", "circular_shifts", "event_shuffles", "iaaft"),
     "synchrony": (
         *("chimera_index", "frequency_difference", "local_order", "locked_intervals", "metastability"),
@@ -156,6 +158,7 @@ __all__ = [
     "side_by_side",
     "spread",
     "spreads",
+    "stationary_part",
     "superposed_epochs",
     "time_to_sync",
     "times_to_sync",

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from chronoflux.analysis.checks import Floats, fraction, numbers, series, whole
 from chronoflux.analysis.result import Result
-from chronoflux.analysis.surrogates import Maker, block_shuffles, circular_shifts, iaaft
+from chronoflux.analysis.stationarity import FEWEST, Look, stationary_part
+from chronoflux.analysis.surrogates import Maker, block_shuffles, circular_shifts, iaaft, matched_ends
 from chronoflux.errors import ParameterError
 from chronoflux.model.metrics import null_order
 
@@ -148,6 +149,7 @@ def assess(
     segments: int = 10,
     level: float = 0.05,
     seed: int = 0,
+    stationary: bool = False,
     **options: Any,
 ) -> Measured:
     """Measure, and say how far to trust it: the result with its uncertainty and its p-value.
@@ -156,6 +158,16 @@ def assess(
     measure over `segments` equal stretches in a row, over the root of their number (batch means; Law and
     Kelton, Simulation Modeling and Analysis, 2000): it holds if the segments are long beside the memory, and
     is None when a segment is too short to be measured, or when the arrays are not of one length.
+
+    All three kinds of surrogates take the array that they replace as stationary. So it is looked at
+    (:func:`~chronoflux.analysis.stationarity.stationary_part`): a start-up is left out of all arrays and told
+    in the reading; what does not serve is refused. IAAFT also takes it as one turn of a circle: the stretch
+    whose ends meet best is measured (Schreiber and Schmitz, Physica D 142, 346, 2000). The null hypotheses:
+
+    - ``"shift"``: that array is stationary and independent of the others (with ``together=False``: its
+      columns of each other); broken by what they have in common, such as events, unless it is measured;
+    - ``"iaaft"``: the series is a stationary linear Gaussian process, seen through a monotone function;
+    - ``"block"``: the series is stationary, and forgets within a block.
 
     Two phases that each turn evenly stay locked however they are shifted: a locking value between them says
     nothing of coupling, and p will say so. Their frequencies must differ when they are left alone.
@@ -175,20 +187,31 @@ def assess(
         The array that is replaced by surrogates: for a transfer entropy the source, 0.
     together
         For ``"shift"``; False turns the columns of that array (its parts) against each other.
+    stationary
+        True: that array is not looked at: it is known to be stationary, or the question is whether it is, as
+        with early warnings. The reading says so.
 
     Raises
     ------
     ParameterError
-        When the measure refuses the arrays, or `count` cannot support `level`.
+        When the array to be replaced is not stationary, has come to rest, or is too short for its memory;
+        when a block is shorter than twice the memory; when the measure refuses the arrays, or `count` cannot
+        support `level`.
     """
     given = [numbers(f"array {i}", array) for i, array in enumerate(arrays)]
     if not 0 <= which < len(given):
         raise ParameterError("which", which, f"one of the {len(given)} arrays, from 0")
     _enough(count, level / (2 if tail == "both" else 1))
+    maker = _maker(surrogate, together, block)
+    told = ""
+    if not callable(surrogate):
+        if np.isfinite(given[which]).sum() < FEWEST:
+            measure(*given, **options)  # says what it needs
+        given, told = _looked_at(given, which, surrogate, block, stationary)
     measured = measure(*given, **options)
     results = _results(measured)
     null = np.empty((count, len(results)))
-    made = _maker(surrogate, together, block)(given[which], count, np.random.default_rng(seed))
+    made = maker(given[which], count, np.random.default_rng(seed))
     for i, replaced in enumerate(made):
         null[i] = _values(measure(*given[:which], replaced, *given[which + 1 :], **options))
     judged = []
@@ -198,7 +221,7 @@ def assess(
         p = p_value(result.value, chance, tail=tail, level=level)
         verdict = "more than chance" if p <= level else "chance may give as much"
         verdict = "" if result.undecided else verdict
-        reading = "; ".join(words for words in (result.reading, verdict) if words)
+        reading = "; ".join(words for words in (result.reading, verdict, told) if words)
         judged.append(result.replace(p=p, surrogates=count, uncertainty=spread, reading=reading))
     answer = judged[0] if isinstance(measured, Result) else getattr(measured, "_make", tuple)(judged)
     return cast("Measured", answer)
@@ -227,6 +250,32 @@ def _maker(surrogate: str | Maker, together: bool, block: int | None) -> Maker:
         return partial(block_shuffles, block=block)
     allowed = "shift, iaaft, block (with the length of a block as `block`), or a function"
     raise ParameterError("surrogate", surrogate, allowed)
+
+
+def _looked_at(
+    given: list[Floats], which: int, surrogate: str, block: int | None, stationary: bool
+) -> tuple[list[Floats], str]:
+    """The arrays without the start-up of the one to be replaced, and a few words on that."""
+    wanted, told = given[which], []
+    alike = len({len(array) for array in given}) == 1
+    if stationary:
+        told.append("taken as stationary, not looked at")
+    else:
+        kept = np.flatnonzero(np.isfinite(wanted).reshape(len(wanted), -1).all(axis=1))
+        look: Look = stationary_part(wanted[kept], name="samples" if len(given) == 1 else f"array {which}")
+        if surrogate == "block" and block is not None and block < 2 * look.memory:
+            raise ParameterError("block", block, f"at least twice the memory of {look.memory:.3g} samples")
+        if look.start and alike:
+            given = [array[kept[look.start] :] for array in given]
+            told.append(look.words())
+        elif look.start:
+            raise ParameterError(f"array {which}", look.words(), "an array without its start-up")
+    if surrogate == "iaaft" and alike:
+        part = matched_ends(given[which])
+        if part.stop - part.start < len(given[which]):
+            told.append(f"{part.stop - part.start} samples whose ends meet")
+        given = [array[part] for array in given]
+    return given, "; ".join(told)
 
 
 def _batch_errors(

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from chronoflux.analysis.checks import Floats, complete, fraction, gappy, growing, same_length, series, whole
 from chronoflux.analysis.result import Result
+from chronoflux.analysis.stationarity import ranks
 from chronoflux.errors import ParameterError
 
 FEWEST = 5
@@ -315,7 +316,7 @@ def dose_response(
         reading=f"{'grows' if correlation > 0 else 'falls'} with the dose; {_verdict(p)}",
         source="least squares; permutation test: Good, Permutation Tests, 2000",
     )
-    rank, p = judged(_ranks(doses), _ranks(responses))
+    rank, p = judged(ranks(doses), ranks(responses))
     return Response(
         slope,
         Result(
@@ -348,11 +349,3 @@ def _slope_error(x: Floats, y: Floats, slope: float, draws: int, rng: np.random.
 
 def _verdict(p: float, level: float = 0.05) -> str:
     return "more than chance" if p <= level else "chance may give as much"
-
-
-def _ranks(values: Floats) -> Floats:
-    """Ranks from 0; equal values share the mean of theirs."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    ranks: Floats = (ends - (counts + 1) / 2)[inverse]
-    return ranks

@@ -19,7 +19,15 @@ from chronoflux.analysis.response import (
 )
 from chronoflux.analysis.rooms import quick_length, turns
 from chronoflux.analysis.spreading import correlation_around
-from chronoflux.analysis.tables import mesh_time, of_room, side_by_side, telemetry_of, together
+from chronoflux.analysis.tables import (
+    PHASE,
+    mesh_time,
+    of_room,
+    settled,
+    side_by_side,
+    telemetry_of,
+    together,
+)
 from chronoflux.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -145,12 +153,14 @@ def spreads(
     step: float = 1.0,
     room: str | None = None,
     seed: int = 0,
+    stationary: bool = False,
 ) -> pd.DataFrame:
     """Who follows whom, and how much later: the delay at which the changes of a metric agree best.
 
-    The greatest cross-correlation of the steps from moment to moment (a common trend drops out), over delays
-    of up to `longest` s either way. Surrogates, and the error over all pairs, as in
-    :func:`~chronoflux.analysis.rooms.information_flow`.
+    The greatest cross-correlation of the steps from moment to moment, over delays of up to `longest` s either
+    way; of ``"phase"``, which consists of steps already, of its values. A straight trend drops out of the
+    steps, a curve does not: so they are looked at first. Surrogates, null hypothesis, what breaks it, and
+    `stationary`, as in :func:`~chronoflux.analysis.rooms.information_flow`.
 
     Returns
     -------
@@ -158,17 +168,27 @@ def spreads(
         A row for each two nodes, index ``source`` (who is ahead), ``target``; ``delay_s``, the
         ``correlation`` there, ``p`` (for all pairs together) and ``found`` (p ≤ `level`). A delay of 0 has
         no direction: both did the same at once, as under a common event.
+
+    Raises
+    ------
+    ParameterError
+        As of :func:`~chronoflux.analysis.rooms.information_flow`.
     """
     import pandas as pd
 
     stretch = together(side_by_side(frame, column, step=step, room=room))
     nodes = list(stretch.columns)
-    n, reach = quick_length(len(stretch) - 1), int(longest / step + 1e-9)
+    if column != PHASE:
+        facts = stretch.attrs | {"column": f"changes of {column}"}
+        stretch = stretch.diff().iloc[1:]
+        stretch.attrs = facts
+    stretch = settled(stretch, stationary=stationary)
+    n, reach = quick_length(len(stretch)), int(longest / step + 1e-9)
     if not 1 <= reach < n // 4:
         raise ParameterError(
             "longest", longest, f"from {step:g} s to a quarter of the {n * step:g} s there are"
         )
-    changes = np.diff(stretch.to_numpy(np.float64), axis=0)[:n].T
+    changes = stretch.to_numpy(np.float64)[:n].T
     turned = turns(n, len(nodes), count, np.random.default_rng(seed))
     lags = np.arange(-reach, reach + 1)
     pairs = list(combinations(range(len(nodes)), 2))
@@ -187,6 +207,7 @@ def spreads(
         {"delay_s": np.abs(delays), "correlation": values, "p": family.p, "found": family.found},
         index=pd.MultiIndex.from_tuples(ahead, names=["source", "target"]),
     )
-    taken: dict[Any, Any] = {name: stretch.attrs[name] for name in ("masked", "bridged", "left_out")}
-    found.attrs = {"n": n, "surrogates": count, "level": level, "longest": longest, **taken}
+    told = ("masked", "bridged", "left_out", "start_up", "memory", "looked_at")
+    taken: dict[Any, Any] = {name: stretch.attrs[name] for name in told}
+    found.attrs = {"n": n, "surrogates": count, "level": level, "longest": longest, "column": column, **taken}
     return found

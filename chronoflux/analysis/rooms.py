@@ -26,7 +26,7 @@ from chronoflux.analysis.synchrony import (
     time_to_sync,
     weighted_phase_lag_index,
 )
-from chronoflux.analysis.tables import side_by_side, together
+from chronoflux.analysis.tables import settled, side_by_side, together
 from chronoflux.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -196,25 +196,50 @@ def information_flow(
     step: float = 1.0,
     room: str | None = None,
     seed: int = 0,
+    stationary: bool = False,
 ) -> pd.DataFrame:
     """Gaussian transfer entropy between every two nodes, both ways, judged together.
 
-    Only the stretch of :func:`~chronoflux.analysis.tables.together` enters, cut to a length that Fourier
-    transforms like. In each of `count` surrogates every node is turned round by its own number of steps; the
-    error over all pairs is held by the maximum statistic
-    (:func:`chronoflux.analysis.chance.maximum_statistic`).
+    Only the stretch of :func:`~chronoflux.analysis.tables.together` enters, after its start-up, cut to a
+    length that Fourier transforms like. In each of `count` surrogates every node is turned round by its own
+    number of steps. The null hypothesis is that the series of all nodes are stationary and independent of
+    each other. If they are, the chance that anything at all is found is `level`, by the maximum statistic
+    (:func:`chronoflux.analysis.chance.maximum_statistic`). What breaks it: a start, trend or step that nodes
+    have in common, which is looked for first, and events that all hear, which are not: where there are such
+    events, a direction that is found may be theirs (see :func:`~chronoflux.analysis.null_runs`). Once a true
+    link is there, the directions beside it are not judged apart from it: that of a common driver, or of a
+    chain, is found too.
+
+    Parameters
+    ----------
+    frame
+        From :func:`chronoflux.load`.
+    column
+        The metric; ``"phase"`` for fluctuations of the frequency, on which coupling acts; see
+        :func:`~chronoflux.analysis.tables.side_by_side`.
+    lag, history
+        As of :func:`~chronoflux.analysis.information.transfer_entropy_nats`.
+    stationary
+        True: the series are known to be stationary, and are not looked at.
 
     Returns
     -------
     DataFrame
         Index ``source``, ``target``; ``te_nats`` (nats a step), ``p`` (for all pairs together) and ``found``
         (p ≤ `level`). ``attrs``: ``n`` samples used, ``start`` and ``end`` of the stretch in s, ``masked``
-        moments that are not in it, ``bridged`` values in it, nodes ``left_out``.
+        moments that are not in it, ``bridged`` values in it, nodes ``left_out``; ``start_up`` left out and
+        longest ``memory`` in s, and whether it was ``looked_at``.
+
+    Raises
+    ------
+    ParameterError
+        When a node's series is not stationary, has come to rest, or is too short for its memory: see
+        :func:`~chronoflux.analysis.stationarity.stationary_part`.
     """
     import pandas as pd
 
     table = side_by_side(frame, column, step=step, room=room)
-    stretch = together(table)
+    stretch = settled(together(table), stationary=stationary)
     facts, nodes = stretch.attrs, list(stretch.columns)
     stretch = stretch.iloc[: max(lag, history) + quick_length(len(stretch) - max(lag, history))]
     index = list(permutations(nodes, 2))
@@ -238,7 +263,8 @@ def information_flow(
         "end": float(stretch.index[-1]),
         "masked": len(table) - len(stretch),
         "bridged": facts["bridged"],
-        "left_out": facts["left_out"],
+        **{fact: facts[fact] for fact in ("left_out", "start_up", "memory", "looked_at")},
+        "column": column,
         "surrogates": count,
         "level": level,
     }

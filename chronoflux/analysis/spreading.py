@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from chronoflux.analysis.checks import Floats, same_length, series, whole
 from chronoflux.analysis.result import Result
+from chronoflux.analysis.stationarity import stationary_part
 from chronoflux.errors import ParameterError
 
 
@@ -20,26 +21,44 @@ class Spread(NamedTuple):
 
 
 def spread(
-    source: ArrayLike, target: ArrayLike, *, step: float, longest: float, count: int = 199, seed: int = 0
+    source: ArrayLike,
+    target: ArrayLike,
+    *,
+    step: float,
+    longest: float,
+    count: int = 199,
+    seed: int = 0,
+    stationary: bool = False,
 ) -> Spread:
     """The delay at which a target follows a source most closely, and whether it follows at all.
 
     The lag, up to ±`longest`, of the greatest cross-correlation (Quian Quiroga and others, Physical Review
     E 65, 041903, 2002); negative when the target is ahead. Its p-value compares that maximum, over all these
-    lags, with the maxima when the source is turned round by `count` numbers of steps.
+    lags, with the maxima when the source is turned round by `count` numbers of steps. The null hypothesis is
+    that the source is stationary and independent of the target, which events that both hear break. A start-up
+    of the source is left out of both, and what does not serve is refused
+    (:func:`~chronoflux.analysis.stationarity.stationary_part`).
 
     Parameters
     ----------
     source, target
         Unbroken series on the same even steps of `step` s, shape (n,).
+    stationary
+        True: the source is known to be stationary, and is not looked at.
     """
     x, y = series("source", source, least=20), series("target", target, least=20)
     same_length(source=x, target=y)
     if not step > 0:
         raise ParameterError("step", step, "above 0 s")
-    n, reach = len(x), int(longest / step + 1e-9)
+    reach, told = int(longest / step + 1e-9), "taken as stationary, not looked at"
+    if not stationary and 1 <= reach < len(x) // 4:
+        look = stationary_part(x, name="source")
+        x, y, told = x[look.start :], y[look.start :], look.words(step)
+    n = len(x)
     if not 1 <= reach < n // 4:
-        raise ParameterError("longest", longest, f"from {step:g} s to a quarter of the record")
+        raise ParameterError(
+            "longest", longest, f"from {step:g} s to a quarter of the {n * step:g} s there are"
+        )
     around = correlation_around(x, y)
     lags = np.arange(-reach, reach + 1)
     value, best = float(around[lags].max()), int(lags[np.argmax(around[lags])])
@@ -56,7 +75,7 @@ def spread(
         n=n,
         p=p,
         surrogates=count,
-        reading=follows,
+        reading="; ".join(words for words in (follows, told) if words),
         source="cross-correlation; Quian Quiroga and others, Physical Review E 65, 041903, 2002",
     )
     return Spread(delay, delay.replace(name="correlation at that delay", value=value, unit="1"))

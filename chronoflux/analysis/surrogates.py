@@ -1,26 +1,36 @@
 """Surrogates: what the same data might have been if the thing in question were not there.
 
 Shuffling single samples destroys the series' own memory as well, and makes everything look significant. A
-surrogate keeps what is not in question:
+surrogate keeps what is not in question, and so stands for a null hypothesis:
 
-- a circular shift keeps each series as it is and loses only how two stand in time to each other;
-- IAAFT keeps the values and the spectrum and loses everything that is not linear;
-- blocks keep the memory within a block;
-- shuffled events keep the waiting times and lose the moments.
+- a circular shift keeps each series as it is and loses only how two stand in time to each other: the shifted
+  series is stationary, and independent of the others;
+- IAAFT keeps the values and the spectrum and loses everything that is not linear: the series is a stationary
+  linear Gaussian process, seen through a monotone function;
+- blocks keep the memory within a block: the series is stationary and forgets within a block;
+- shuffled events keep the waiting times and lose the moments: the series is stationary, and the events come
+  whatever it does.
+
+A start-up, a trend, a step or a change of spread breaks all of them, and so does a memory that is not short
+beside the record. Events that several series hear break the first: they are not independent.
+:func:`chronoflux.analysis.chance.assess` looks before it draws any; the functions here do not.
 
 All draw from a generator that is handed in, so one seed gives the same surrogates again.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chronoflux.analysis.checks import Floats, columns, numbers, series, whole
+from chronoflux.analysis.checks import Floats, columns, fraction, numbers, series, whole
 from chronoflux.errors import ParameterError
 
+SEAMS = 200
+"""Samples that are given up at most, to find ends that meet."""
 Maker = Callable[[Floats, int, np.random.Generator], Iterator[Floats]]
 """Makes so many surrogates of one array whose first axis is time."""
 
@@ -95,6 +105,29 @@ def iaaft(x: ArrayLike, count: int, rng: np.random.Generator, *, iterations: int
         yield surrogate
 
 
+def matched_ends(x: ArrayLike, *, least: float = 0.9) -> slice:
+    """The stretch of a series whose ends meet best, in value and slope; at least a share `least` of it.
+
+    A Fourier transform takes the series as one turn of a circle. A jump at the seam is spread over all
+    frequencies, and makes surrogates rougher than the data (Schreiber and Schmitz, Physica D 142, 346, 2000).
+
+    Parameters
+    ----------
+    x
+        An unbroken series, shape (n,), n ≥ 20.
+    """
+    values = series("x", x, least=20)
+    n = len(values)
+    room = min(n - max(20, math.ceil(fraction("least", least) * n)), SEAMS)
+    first, last = np.meshgrid(np.arange(room + 1), np.arange(n - room - 1, n), indexing="ij")
+    lengths = last - first + 1
+    jump = np.square(values[first] - values[last])
+    slope = np.square(np.diff(values)[first] - np.diff(values)[last - 1])
+    score = np.where(lengths >= n - room, jump + slope, np.inf)
+    best = np.unravel_index(int(np.argmin(score)), score.shape)
+    return slice(int(first[best]), int(last[best]) + 1)
+
+
 def block_shuffles(x: ArrayLike, count: int, rng: np.random.Generator, *, block: int) -> Iterator[Floats]:
     """`count` copies of x cut into blocks of `block` samples and put together in another order.
 
@@ -119,17 +152,35 @@ def block_shuffles(x: ArrayLike, count: int, rng: np.random.Generator, *, block:
 
 
 def event_shuffles(
-    times: ArrayLike, count: int, rng: np.random.Generator, *, start: float, end: float
+    times: ArrayLike,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    start: float,
+    end: float,
+    step: float | None = None,
 ) -> Iterator[Floats]:
     """`count` sets of moments with the same waiting times in another order, from a random moment on.
 
     Grün, Journal of Neurophysiology 101, 1126, 2009, of spikes. The record is taken as a circle, from `start`
-    to `end`, so each set has as many events.
+    to `end`, so each set has as many events. The null hypothesis: the series is stationary, and the moments
+    have nothing to do with it. A trend or a start-up that events avoid breaks it, and so does a person who
+    fires because of what the series does.
 
     Parameters
     ----------
     times
         Moments of the events in s, shape (k,), k ≥ 2, between `start` and `end`.
+    step
+        The distance of the samples in s, the first at `start`: each moment then lies at the same place
+        between two samples as one of the events does. Values between samples are means of two and vary less:
+        events on samples, compared with moments between them, stand out by that alone. 0: the measure does
+        not interpolate. None: the moments may lie anywhere, as those of the events do.
+
+    Raises
+    ------
+    ParameterError
+        Also when the events lie on a grid and no `step` is named.
 
     Examples
     --------
@@ -139,14 +190,50 @@ def event_shuffles(
             return epoch_response(superposed_epochs(x, t, events), count=0)
 
         assess(change, x, t, events, which=2, tail="both",
-               surrogate=partial(event_shuffles, start=t[0], end=t[-1]))
+               surrogate=partial(event_shuffles, start=t[0], end=t[-1], step=t[1] - t[0]))
     """
     found = np.sort(series("times", times, least=2, varies=False))
     whole("count", count, 1)
     if not start <= found[0] <= found[-1] <= end or start == end:
         raise ParameterError("times", (float(found[0]), float(found[-1])), f"between {start} and {end}")
     length = end - start
+    if step is None and (grid := _common_step(found)) is not None:
+        allowed = f"the distance of the samples in s, or 0, as the events lie on a grid of {grid:g} s"
+        raise ParameterError("step", step, allowed)
+    if step:
+        if not 0 < step < length:
+            raise ParameterError("step", step, f"above 0 s and below the {length:g} s of the record")
+        yield from _on_grid(found, count, rng, step, start, end)
+        return
     waits = np.diff(found, append=found[0] + length)
     for _ in range(count):
         moments = rng.uniform(0, length) + np.cumsum(rng.permutation(waits))
         yield start + np.sort(moments % length)
+
+
+def _on_grid(
+    found: Floats, count: int, rng: np.random.Generator, step: float, start: float, end: float
+) -> Iterator[Floats]:
+    """Moments whose waiting times in whole steps are shuffled, and their places between samples as well.
+
+    On a circle of whole steps: the last sample is the first again.
+    """
+    size = math.floor((end - start) / step + 1e-9)
+    index = np.minimum(np.floor((found - start) / step + 1e-9), size)
+    places = np.maximum(found - start - index * step, 0.0)
+    waits = np.diff(index, append=index[0] + size)
+    for _ in range(count):
+        moved = (rng.integers(size) + np.cumsum(rng.permutation(waits))) % size
+        yield np.minimum(np.sort(start + moved * step + rng.permutation(places)), end)
+
+
+def _common_step(times: Floats) -> float | None:
+    """The step of which all distances are multiples, if it is no mere rounding; of four events or more."""
+    left, noise = np.unique(np.diff(times)), 1e-6 * max(1.0, float(np.abs(times).max()) * 1e-6)
+    common, middle = float(left[-1]), float(np.median(np.diff(times)))
+    for wait in left:
+        a, b = common, float(wait)
+        while b > noise:  # Euclid
+            a, b = b, a % b if b - a % b > noise else 0.0
+        common = a
+    return common if len(times) >= 4 and common > 1e-3 * middle else None

@@ -10,9 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from chronoflux.analysis.checks import Floats
+from chronoflux.analysis.stationarity import stationary_part
 from chronoflux.analysis.synchrony import runs
 from chronoflux.errors import ParameterError
 
+PHASE = "phase"
+"""The column of :func:`side_by_side` that is made of another: the fluctuations of ψ from moment to moment."""
+LEAST_CHANGE, REST = 1e-5, {PHASE: 1e-4}
+"""A metric whose range is less has come to rest: what is left is rounding. Of phases in rad a step."""
 REACH = 0.75
 """Steps from a moment to the record that stands for it, at most."""
 
@@ -27,7 +32,9 @@ def side_by_side(
     frame
         From :func:`chronoflux.load`.
     column
-        The metric. ``"psi"`` (rad) is carried to each moment with the record's own ``omega``.
+        The metric. ``"psi"`` (rad) is carried to each moment with the record's own ``omega``. ``"phase"`` is
+        by how much ψ turned since the moment before, less its mean over the record (rad a step, −π to π): the
+        fluctuations of the frequency. Its first moment is missing.
     step
         Distance of the moments in s. Each takes the nearest record, up to three quarters of a step away:
         with half a step, records that come a little unevenly would leave holes where they straddle it.
@@ -41,6 +48,8 @@ def side_by_side(
         nothing is on record. ``attrs``: ``start`` (UTC), ``step``, ``column``, and by node the number of
         moments ``missing``.
     """
+    if column == PHASE:
+        return _increments(side_by_side(frame, "psi", step=step, room=room))
     records = telemetry_of(frame, column, room)
     if not step > 0:
         raise ParameterError("step", step, "above 0 s")
@@ -68,6 +77,16 @@ def side_by_side(
         "column": column,
         "missing": {node: int(np.isnan(course).sum()) for node, course in found.items()},
     }
+    return table
+
+
+def _increments(psi: pd.DataFrame) -> pd.DataFrame:
+    """By how much each phase turned from moment to moment, less the direction of its mean."""
+    turned = np.exp(1j * np.diff(psi.to_numpy(np.float64), axis=0, prepend=np.nan))
+    mean = np.nansum(turned, axis=0)
+    table = pd.DataFrame(np.angle(turned * mean.conj()), index=psi.index, columns=psi.columns)
+    missing = {str(node): int(course.isna().sum()) for node, course in table.items()}
+    table.attrs = psi.attrs | {"column": PHASE, "missing": missing}
     return table
 
 
@@ -152,6 +171,46 @@ def together(table: pd.DataFrame, *, least: int = 2, bridge: float = 5.0) -> pd.
         "masked": len(table) - len(found),
         "bridged": int(holes[part, :][:, keep].sum()),
         "left_out": [str(node) for node in table.columns.delete(keep)],
+    }
+    return found
+
+
+def settled(stretch: pd.DataFrame, *, stationary: bool = False) -> pd.DataFrame:
+    """The part of an unbroken table after its start-up, looked at by
+    :func:`~chronoflux.analysis.stationarity.stationary_part`.
+
+    Parameters
+    ----------
+    stretch
+        From :func:`together`.
+    stationary
+        True: taken as stationary from its first moment on; not looked at.
+
+    Returns
+    -------
+    DataFrame
+        ``attrs`` of the table, and: ``start_up`` in s, ``memory`` in s (NaN when not looked at) and
+        ``looked_at``.
+
+    Raises
+    ------
+    ParameterError
+        When there is no such part.
+    """
+    step = float(stretch.attrs["step"])
+    start, memory = 0, np.nan
+    if not stationary:
+        name = {PHASE: "frequency fluctuations"}.get(str(stretch.attrs.get("column")), "")
+        name = name or f"{stretch.attrs.get('column', 'x')}"
+        names = tuple(f"{name} of {node}" for node in stretch.columns)
+        rest = REST.get(str(stretch.attrs.get("column")), LEAST_CHANGE)
+        look = stationary_part(stretch.to_numpy(np.float64), name=name, names=names, rest=rest)
+        start, memory = look.start, look.memory
+    found = stretch.iloc[start:]
+    found.attrs = dict(stretch.attrs) | {
+        "start_up": start * step,
+        "memory": memory * step,
+        "looked_at": not stationary,
     }
     return found
 
