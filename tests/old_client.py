@@ -1,6 +1,7 @@
 """Clients as the first ChronoFlux's runner and bridges were: a WebSocket and the unmarked messages.
 
-None of them knows WebRTC: signals that come are left unanswered. The metadata are those of the originals.
+They know no WebRTC: signals that come are left unanswered. `OldPage` has links, like the page, and does with
+what it hears what the page does (see ``old_page.html``). The metadata are those of the originals.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+
+from chronoflux.mesh.link import Link
 
 
 class OldClient:
@@ -92,6 +95,84 @@ class P2PNode:
             payload = {name: told.get(name, 0) for name in ("H", "tau", "nodes")}
             links = [thought["cid"] for thought in self.published[-3:]]
             await self.publish("metric:chrono", payload, links)
+
+
+class OldPage:
+    """The page, with real links: it applies each intent that comes over them, and no broadcast."""
+
+    def __init__(self, client: OldClient) -> None:
+        self.client = client
+        self.links: dict[str, Link] = {}
+        self.applied: list[float] = []
+        """The x of each intent that was applied."""
+        self._closed: list[Link] = []
+
+    async def run(self) -> None:
+        """Enter the room, and do what the server says, until cancelled."""
+        await self.client.join(**PAGE)
+        read = 0
+        while True:
+            for message in self.client.heard[read:]:
+                self._take(message)
+                read += 1
+            await asyncio.sleep(0.01)
+
+    def intent(self, x: float) -> None:
+        """Tell all who are linked."""
+        for link in self.links.values():
+            link.send(json.dumps({"type": "intent", "intent": {"x": x, "y": 5, "E": 0.3, "sigma": 80}}))
+
+    async def close(self) -> None:
+        """End all links."""
+        await asyncio.gather(*(link.close() for link in [*self.links.values(), *self._closed]))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        match message:
+            case {"type": "room-peers", "peers": peers}:
+                for peer in peers:
+                    self._link(peer["id"], dials=True)
+            case {"type": "peer-joined-room", "peerId": id_}:
+                self._link(id_, dials=False)
+            case {"type": "peer-left", "peerId": id_} if id_ in self.links:
+                self._closed.append(self.links.pop(id_))
+            case {"type": "signal", "from": id_, "signal": signal}:
+                self._link(id_, dials=False)
+                self.links[id_].feed(signal)
+
+    def _link(self, id_: str, *, dials: bool) -> None:
+        if id_ in self.links:
+            return
+
+        def signal(payload: dict[str, Any]) -> None:
+            text = json.dumps({"type": "signal", "to": id_, "signal": payload})
+            self._sending = asyncio.create_task(self.client.socket.send(text))
+
+        def hear(link: Link, data: str | bytes) -> None:
+            if (message := json.loads(data))["type"] == "intent":
+                self.applied.append(message["intent"]["x"])
+
+        self.links[id_] = link = Link(
+            dials=dials,
+            send_signal=signal,
+            on_open=lambda link: link.send('{"type": "state", "nodes": 220, "portal": false, "t": 0}'),
+            on_message=hear,
+            on_closed=lambda link: None,
+        )
+        link.start()
+
+
+@asynccontextmanager
+async def old_page(url: str) -> AsyncIterator[OldPage]:
+    """A page in room1."""
+    async with old_client(url) as client:
+        page = OldPage(client)
+        running = asyncio.create_task(page.run())
+        try:
+            yield page
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+            await page.close()
 
 
 @asynccontextmanager

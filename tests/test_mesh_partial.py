@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
+import chronoflux as cf
+from chronoflux.mesh import gossip
 from chronoflux.node import Node
 from chronoflux.signal.server import SignalServer
 from chronoflux.signal.topology import Topology
 from tests.conftest import Joiner
-from tests.old_client import old_client
+from tests.old_client import RUNNER, OldClient, old_client, old_page
 from tests.support import until
+
+FEW = cf.Params(oscillators=20)
 
 
 @asynccontextmanager
@@ -61,6 +68,69 @@ async def test_events_go_around_a_ring_once(joined: Joiner) -> None:
         await nodes[3].leave()
         rest = [node for node in nodes if node is not nodes[3]]
         await until(lambda: in_a_ring(rest), 20)
+
+
+async def test_old_pages_hear_each_event_once(joined: Joiner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a partial mesh an old page with links to several nodes applies each event once, whoever fired it: a
+    neighbour, a node that is none, another old page; and what the other page fires is once on record."""
+    monkeypatch.setattr(gossip, "OLD_REPEAT", 60_000.0)  # a busy machine may take a while from one to another
+    # With four neighbours in a ring the nodes reach each other whichever places the two pages have.
+    async with SignalServer(port=0, topology=Topology("ring", 4)) as server, old_page(server.url) as one:
+        nodes = [await joined(server=server.url, params=FEW) for _ in range(5)]
+        async with old_page(server.url) as two:
+            pages = [one, two]
+
+            def settled() -> bool:
+                links = server.lobby._rooms["room1"]._links
+                linked = all(
+                    page.links.keys() == links.get(page.client.id) for page in pages if page.client.heard
+                )
+                opened = all(link.state == "open" for page in pages for link in page.links.values())
+                direct = all({*ways(node).values()} == {"direct"} for node in nodes)
+                return len(links) == 7 and linked and opened and direct
+
+            await until(settled, 60)
+            assert all(len(page.links) == 4 for page in pages)
+            for n, node in enumerate(nodes):
+                node.intent(x=100 + n, y=100)
+            for n, page in enumerate(pages):
+                page.intent(200 + n)
+            await until(lambda: [node.received for node in nodes] == [6] * 5)
+            # Links keep the order: when these came over all of them, all that was sent before has come too.
+            for n, node in enumerate(nodes):
+                node.intent(x=300 + n, y=100)
+            for n, page in enumerate(pages):
+                page.intent(400 + n)
+            others = [{200.0 + 1 - n, 400.0 + 1 - n} for n in range(2)]
+            theirs = {100.0 + n for n in range(5)} | {300.0 + n for n in range(5)}
+            await until(lambda: all(set(page.applied) == theirs | others[n] for n, page in enumerate(pages)))
+            for page in pages:
+                counts = Counter(page.applied)
+                assert {x: counts[x] for x in counts if x < 300} == {x: 1 for x in counts if x < 300}
+
+
+async def test_runners_hear_each_event_once(joined: Joiner) -> None:
+    """Runners, which hear by broadcast only, hear an event of a node once, and one that another runner
+    broadcast only from that one."""
+
+    def heard(runner: OldClient) -> Counter[float]:
+        told = (message["data"] for message in runner.of("broadcast"))
+        return Counter(data["intent"]["x"] for data in told if data["type"] == "intent")
+
+    async with ring() as server, old_client(server.url) as one, old_client(server.url) as two:
+        nodes = [await joined(server=server.url, params=FEW) for _ in range(3)]
+        await one.join("room1", **RUNNER)
+        await two.join("room1", **RUNNER)
+        await until(lambda: all(len(node.peers) == 2 for node in nodes))
+        await until(lambda: {way for node in nodes for way in ways(node).values()} == {"direct", "server"})
+        await one.send(type="broadcast", data={"type": "intent", "intent": {"x": 1, "y": 5, "E": 0.3}})
+        await until(lambda: [node.received for node in nodes] == [1, 1, 1])
+        for n, node in enumerate(nodes):
+            node.intent(x=100 + n, y=100)
+        first, second = server.lobby.counts, {100.0: 1, 101.0: 1, 102.0: 1}
+        await until(lambda: heard(one).keys() >= second.keys() and heard(two).keys() >= second.keys())
+        assert first.received["broadcast"] > 1
+        assert (heard(one), heard(two)) == (second, {1: 1, **second})
 
 
 async def test_telemetry_goes_through_the_server_while_a_recorder_is_there(joined: Joiner) -> None:

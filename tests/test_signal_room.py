@@ -11,6 +11,7 @@ import networkx as nx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from chronoflux.mesh.roster import Roster
 from chronoflux.signal import protocol as p
@@ -33,6 +34,8 @@ class Scene:
         self.dials: dict[str, set[str]] = {}
         self.rosters: dict[str, Roster] = {}
         self.heard: dict[str, list[Any]] = {}
+        self.hears: dict[str, dict[str, Any]] = {}
+        self.said: dict[str, dict[str, Any]] = {}
         self._by_number: dict[int, str] = {}
         self._numbers = itertools.count(1)
 
@@ -40,7 +43,7 @@ class Scene:
         number = next(self._numbers)
         self._by_number[number] = id_
         self.views[id_], self.dials[id_], self.heard[id_] = set(), set(), []
-        self.rosters[id_] = Roster(now=lambda: 0.0)
+        self.rosters[id_], self.hears[id_], self.said[id_] = Roster(now=lambda: 0.0), {}, {}
         member = Member(id_, "room1", number, {"kind": kind}, number, lasting)
         self.take(self.room.enter(member, [], self.now))
 
@@ -68,7 +71,7 @@ class Scene:
         changed = kind is not None and kind != member.kind
         if kind is not None:
             member.metadata = {"kind": kind}
-        self.views[id_], self.dials[id_] = set(), set()
+        self.views[id_], self.dials[id_], self.hears[id_] = set(), set(), {}
         self.take(self.room.back(member, [], self.now, changed=changed))
 
     def take(self, sends: Iterable[Send]) -> None:
@@ -95,12 +98,19 @@ class Scene:
                 new = {peer.id for peer in message.peers}
                 self.views[me] |= new
                 self.dials[me] |= new
+                self.hears[me].update((peer.id, peer.hears) for peer in message.peers)
+                self.said[me].update((peer.id, peer.metadata) for peer in message.peers)
             case p.PeerJoinedRoom():
+                if not self.room.members[me].lasting:
+                    assert self.said[me].get(message.peer_id) != message.metadata
+                self.said[me][message.peer_id] = message.metadata
                 self.views[me].add(message.peer_id)
+                self.hears[me][message.peer_id] = message.hears
             case p.Roster():
                 self.rosters[me].take(message)
             case p.PeerLeft() | p.Unlink():
                 self.views[me].discard(message.peer_id)
+                self.said[me].pop(message.peer_id, None)
                 self.dials[me].discard(message.peer_id)
 
     def of(self, id_: str, kind: type[p.Message]) -> list[Any]:
@@ -143,6 +153,28 @@ class Scene:
                 if self.room.members[other].connection is not None:
                     assert other in self.dials[id_] or id_ in self.dials[other]
             self.check_roster(id_)
+        self.check_tellers()
+
+    def check_tellers(self) -> None:
+        """In a partial mesh each old client with neighbours of ours has one that passes others' events on to
+        it, as everybody knows who has a connection; in a full one nobody is told anything."""
+        members, links = self.room.members, self.room._links
+        for id_, member in members.items():
+            for other in links[id_] if member.connection is not None else ():
+                concerned = member.lasting and member.kind != "probe" and not members[other].lasting
+                if not (concerned and self.room.hops):
+                    assert self.hears[id_][other] is UNSET
+        for old in [member for member in members.values() if not member.lasting and self.room.hops]:
+            around = {id_ for id_ in links[old.id] if members[id_].kind != "probe"}
+            ours = [members[id_] for id_ in around if members[id_].lasting]
+            said = {
+                member.id: self.hears[member.id][old.id] for member in ours if member.connection is not None
+            }
+            tellers = [id_ for id_, told in said.items() if told is not None]
+            assert UNSET not in said.values()
+            assert len(tellers) == 1 or (not tellers and len(said) < len(ours)) or not ours
+            for id_ in tellers:
+                assert set(said[id_]) == around - {id_}
 
     def check_roster(self, id_: str) -> None:
         """Ours know who is in the room, the absent too; of a large room a part; old clients are told none."""
@@ -313,6 +345,36 @@ def test_old_clients_are_linked_like_others_and_told_in_words_they_know() -> Non
         assert bool(scene.of(f"n{n}", p.Unlink)) <= (not old)
 
 
+def test_one_neighbour_passes_events_on_to_an_old_client() -> None:
+    """Of an old client's neighbours one is named, and told whose events the client hears from themselves; it
+    stays the one until it goes, and the client itself hears nothing of that."""
+    scene = Scene(RANDOM)
+    for n in range(12):
+        scene.enter(f"n{n}")
+    scene.enter("old", lasting=False)
+
+    def tellers() -> list[str]:
+        return [id_ for id_ in scene.views["old"] if scene.hears[id_]["old"] is not None]
+
+    [teller] = tellers()
+    assert set(scene.hears[teller]["old"]) == scene.views["old"] - {teller}
+    for n in range(12, 20):
+        scene.enter(f"n{n}")
+        scene.check()
+        if teller in scene.views["old"]:
+            assert tellers() == [teller]
+        [teller] = tellers()
+    heard = len(scene.heard["old"])
+    scene.drop(teller)  # it may still be linked
+    assert len(scene.heard["old"]) == heard
+    scene.back(teller)
+    assert tellers() == [teller]
+    scene.leave(teller)
+    assert len(tellers()) == 1
+    scene.check()
+    assert not any("hears" in p.encode(message) for message in scene.heard["old"])
+
+
 @pytest.mark.parametrize(
     ("data", "once"),
     [
@@ -324,15 +386,36 @@ def test_old_clients_are_linked_like_others_and_told_in_words_they_know() -> Non
 )
 def test_an_event_of_ours_is_broadcast_once(data: dict[str, Any], once: bool) -> None:
     """A second broadcast of the same event is known; whatever else is broadcast may be said again."""
-    room = Room("room1", RANDOM)
-    assert not room.repeats(data)
-    assert room.repeats(data) == once
+    room, sender = Room("room1", RANDOM), Member("a", "room1", 1, {}, 1, True)
+    assert not room.repeats(sender, data)
+    assert room.repeats(sender, data) == once
+
+
+def test_what_a_runner_broadcast_is_not_broadcast_again() -> None:
+    """An old client that broadcasts its events told them to everybody: others' copies of them are repeats, as
+    long as it is there; events of an old page, which broadcasts nothing, are passed on once."""
+    scene = Scene(RANDOM)
+    for id_, lasting in [("node", True), ("runner", False), ("page", False)]:
+        scene.enter(id_, lasting=lasting)
+    node, runner, page = scene.room.members.values()
+    room = scene.room
+
+    def copy(origin: str, key: str) -> dict[str, Any]:
+        return {"type": "intent", "id": key, "origin": origin, "hops": 1, "at": 1.0}
+
+    assert not room.repeats(runner, {"type": "intent", "intent": {"x": 1, "y": 2, "E": 0.3}})
+    for kind in ("thought/v1", ["intent"], {"intent": 1}, None):
+        assert not room.repeats(page, {"type": kind})
+    assert room.repeats(node, copy("runner", "old:runner:1"))
+    assert [room.repeats(node, copy("page", "old:page:1")) for _ in range(2)] == [False, True]
+    scene.leave("runner")
+    assert not room.repeats(node, copy("runner", "old:runner:2"))
 
 
 def test_the_memory_of_broadcasts_is_bounded() -> None:
     """Only the latest events are remembered, however long their ids."""
-    room = Room("room1", RANDOM)
+    room, sender = Room("room1", RANDOM), Member("a", "room1", 1, {}, 1, True)
     for n in range(2000):
-        room.repeats({"id": f"{n}" * 20, "origin": "b", "hops": 0})
+        room.repeats(sender, {"id": f"{n}" * 20, "origin": "b", "hops": 0})
     assert len(room._broadcast) <= 512
     assert max(map(len, room._broadcast)) <= 64

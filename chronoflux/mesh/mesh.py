@@ -142,7 +142,8 @@ class Mesh:
 
     def _pass_on(self, message: dict[str, Any], sender: Peer, origin: str) -> None:
         """Tell what a peer told to the other neighbours: see :class:`Intake`."""
-        self._tell(message, [peer for peer in self._present() if peer is not sender and peer.id != origin])
+        others = (peer for peer in self._present() if peer is not sender and peer.id != origin)
+        self._tell(message, [peer for peer in others if peer.wants(origin)])
 
     def _tell(self, message: dict[str, Any], peers: Sequence[Peer]) -> None:
         text = messages.encode(message)
@@ -325,6 +326,7 @@ class Mesh:
             peer = self.peers[peer_id] = Peer(peer_id, name=peer_id[:8])
         peer.in_room, peer.joined = True, self._since(peer_id, said.joined)
         peer.announced(said.metadata, lasting=said.lasting)
+        peer.hears = None if said.hears is None else frozenset(said.hears or ())
         self._missing.meet(peer_id, self.gossip.count - 1)
         return peer
 

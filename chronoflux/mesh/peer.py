@@ -68,6 +68,9 @@ class Peer:
     """Whether a signal ever came from it: then it has WebRTC."""
     unanswered: bool = False
     """Whether an old client left an offer unanswered: then there is only the server, until it calls."""
+    hears: frozenset[str] | None = frozenset()
+    """Of an old client: who tells it their events themselves, those of others this node passes on to it; None
+    when another neighbour does."""
     features: frozenset[str] | None = None
     joined: int | None = None
     offset: Offset | None = None
@@ -120,6 +123,11 @@ class Peer:
             self.kind, self.ours = kind, True
         elif self.features is None:
             self.kind, self.ours = _old_kind(metadata), False
+
+    def wants(self, origin: str) -> bool:
+        """Whether this node passes events of this origin on to it: to an old client, which would apply one as
+        often as it hears it, only if no other neighbour does."""
+        return self.ours or (self.hears is not None and origin not in self.hears)
 
     def greeted(self, name: str, kind: str, features: Iterable[str]) -> None:
         """Take over its ``hello``: from now on it is one of ours."""

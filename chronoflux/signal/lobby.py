@@ -387,7 +387,7 @@ class Lobby:
 
     def _broadcast(self, member: Member, data: dict[str, Any]) -> list[Action]:
         room = self._rooms[member.room]
-        if room.repeats(data):
+        if room.repeats(member, data):
             self.counts.refused["repeated"] += 1
             return []
         return [*room.tell_others(member, Broadcast(from_=member.id, data=data))]

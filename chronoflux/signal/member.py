@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from msgspec import UNSET, UnsetType
+
 from chronoflux.signal.checks import NAME_LENGTH
 from chronoflux.signal.protocol import PeerJoinedRoom, RoomPeer, RosterMember, ServerMessage
 
@@ -47,14 +49,16 @@ class Member:
             return kind
         return ""
 
-    def introduced(self) -> RoomPeer:
-        """What neighbours are told of it."""
-        return RoomPeer(id=self.id, metadata=self.metadata, joined=self.joined, lasting=self.lasting)
+    def introduced(self, hears: list[str] | UnsetType | None = UNSET) -> RoomPeer:
+        """What a neighbour is told of it; `hears`: see `RoomPeer`."""
+        return RoomPeer(
+            id=self.id, metadata=self.metadata, joined=self.joined, lasting=self.lasting, hears=hears
+        )
 
-    def announced(self) -> PeerJoinedRoom:
-        """What those hear of it who were there before."""
+    def announced(self, hears: list[str] | UnsetType | None = UNSET) -> PeerJoinedRoom:
+        """What a neighbour hears of it that was there before."""
         return PeerJoinedRoom(
-            peer_id=self.id, metadata=self.metadata, joined=self.joined, lasting=self.lasting
+            peer_id=self.id, metadata=self.metadata, joined=self.joined, lasting=self.lasting, hears=hears
         )
 
     def listed(self) -> RosterMember:

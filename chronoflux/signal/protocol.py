@@ -77,6 +77,9 @@ MAX_WHO = 64
 MAX_HOPS = 256
 """How often an event may be passed on at most: around a ring of a full room."""
 
+Heard = Annotated[list[Name], Meta(max_length=256)]
+"""Ids of neighbours of one client."""
+
 # What other peers say of themselves is judged one by one, by `metadata_or_none`: a bad one must not cost
 # the whole message, which is the server's. So any JSON is let through the decoder.
 if TYPE_CHECKING:
@@ -222,12 +225,17 @@ class RoomPeer(msgspec.Struct, frozen=True, rename="camel"):
     """Somebody in the room. Ours: ``joined``, the server's clock in ms, and ``lasting``: it has a secret.
 
     A server of another make says neither; None stands for that.
+
+    Also ours, of a client without a secret in a partial mesh: ``hears``. To the one node that passes the
+    events of others on to this client, it names those whose events the client hears from themselves; null
+    tells the other neighbours that they pass nothing on to it. Unset, the server does not say.
     """
 
     id: Name
     metadata: Metadata = field(default_factory=dict)
     joined: int | None = None
     lasting: bool | None = None
+    hears: Heard | msgspec.UnsetType | None = msgspec.UNSET
 
     def __post_init__(self) -> None:
         if not self.id.isprintable():
@@ -317,13 +325,15 @@ class Who(Message, frozen=True, tag="who"):
 class PeerJoinedRoom(Message, frozen=True, tag="peer-joined-room"):
     """Somebody came, or came back with other metadata; wait to be dialled by this one.
 
-    ``joined`` and ``lasting`` are those of `RoomPeer`.
+    ``joined``, ``lasting`` and ``hears`` are those of `RoomPeer`. A node is told the same again when
+    ``hears`` of a neighbour changes.
     """
 
     peer_id: Name
     metadata: Metadata = field(default_factory=dict)
     joined: int | None = None
     lasting: bool | None = None
+    hears: Heard | msgspec.UnsetType | None = msgspec.UNSET
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "metadata", metadata_or_none(self.metadata))

@@ -25,11 +25,15 @@ from chronoflux.signal.protocol import (
 )
 from chronoflux.signal.recall import WINDOW, Recollections
 from chronoflux.signal.rosters import Rosters
+from chronoflux.signal.tellers import Tellers
 from chronoflux.signal.topology import Links, Topology, hop_limit
 from chronoflux.signal.wiring import Wiring
 
 REMEMBERED = 512
 """Events broadcast in a room that are remembered, so that each is passed on once."""
+
+OLD_EVENTS = ("intent", "portal", "flip")
+"""Types of the first ChronoFlux's events."""
 
 
 class Room:
@@ -45,9 +49,11 @@ class Room:
         self._wiring = Wiring(topology, name)
         self._links: Links = {}
         self._rosters = Rosters(whole_up_to, since)
+        self._tellers = Tellers()
         self._since = since
         self._recollections: Recollections | None = Recollections(since)
         self._broadcast: OrderedDict[str, None] = OrderedDict()
+        self._broadcasters: set[str] = set()
 
     def enter(
         self, member: Member, ice_servers: list[IceServer], now: float, join: JoinRoom | None = None
@@ -60,17 +66,18 @@ class Room:
         self._recall(member, now, join)
         changes = self._rewire(now, but=member)
         welcome = [*self._welcome(member, ice_servers), *self._list(member)]
-        return [*welcome, *self._announce(member), *changes]
+        return [*welcome, *self._announce(member), *changes, *self._name_tellers()]
 
     def back(self, member: Member, ice_servers: list[IceServer], now: float, *, changed: bool) -> list[Send]:
         """Somebody is back whose place was kept: nothing happened, unless its metadata `changed`."""
         changes = self._rewire(now, but=member) if changed else self._recount(now)
         welcome = [*self._welcome(member, ice_servers), *self._list(member)]
-        return [*welcome, *changes, *(self._announce(member) if changed else [])]
+        announced = self._announce(member) if changed else []
+        return [*welcome, *changes, *announced, *self._name_tellers()]
 
     def away(self, now: float) -> list[Send]:
         """The connection of somebody broke, whose place is kept."""
-        return self._recount(now)
+        return [*self._recount(now), *self._name_tellers()]
 
     def leave(self, members: Sequence[Member], now: float) -> list[Send]:
         """These go: their neighbours hear it, and links are made in place of those lost."""
@@ -79,15 +86,16 @@ class Room:
             gone += send(self._neighbours(member), PeerLeft(peer_id=member.id))
         for member in members:
             del self.members[member.id]
+            self._broadcasters.discard(member.id)
             if self._recollections is not None:
                 self._recollections.forget(member.id)
         changes = self._rewire(now)
-        return [*gone, *self._list(), *changes]
+        return [*gone, *self._list(), *changes, *self._name_tellers()]
 
     def tick(self, now: float) -> list[Send]:
         """Change the links that are due for it."""
         self._wiring.tick(now)
-        return [*self._adopt(), *self._list()]
+        return [*self._adopt(), *self._list(), *self._name_tellers()]
 
     def due(self) -> float | None:
         """When :meth:`tick` has something to do next."""
@@ -102,16 +110,19 @@ class Room:
         """A message of one for everybody else, neighbour or not."""
         return send((other for other in self.members.values() if other is not member), message)
 
-    def repeats(self, data: Mapping[str, Any]) -> bool:
+    def repeats(self, sender: Member, data: Mapping[str, Any]) -> bool:
         """Whether this is an event that was broadcast already.
 
-        In a partial mesh every neighbour of a client that can be reached only so broadcasts what it hears;
-        that client could not tell them apart. Only events of ours are judged, which have id and origin.
+        A client that can be reached only so could not tell apart what several of its neighbours broadcast.
+        Only events that carry id and origin are judged. An old client that broadcasts its events has told
+        them to the whole room: what others broadcast of them is old.
         """
-        key = data.get("id")
-        if not (isinstance(key, str) and isinstance(data.get("origin"), str) and "hops" in data):
+        key, origin = data.get("id"), data.get("origin")
+        if not (isinstance(key, str) and isinstance(origin, str) and "hops" in data):
+            if not sender.lasting and data.get("type") in OLD_EVENTS:
+                self._broadcasters.add(sender.id)
             return False
-        if key in self._broadcast:
+        if key in self._broadcast or origin in self._broadcasters:
             return True
         self._broadcast[key[:64]] = None
         if len(self._broadcast) > REMEMBERED:
@@ -171,7 +182,7 @@ class Room:
                     (self.members[id_] for id_ in pair), key=lambda peer: (peer.lasting, peer.joined)
                 )
                 dial.setdefault(dials.id, []).append(waits)
-                sends += send([waits], dials.announced())
+                sends += self._tell_of(dials, waits)
         told = (self.hops, self.recorded) != facts
         for member in self.members.values():
             if member is not but and (member.id in dial or (told and member.lasting)):
@@ -190,6 +201,7 @@ class Room:
                 for other in others:
                     self._links[other].add(id_)
                 self._links[id_] = others
+        self._tellers.set(self.members, self._links, partial=self.hops > 0)
 
     # --- messages -----------------------------------------------------------------------------
 
@@ -198,7 +210,7 @@ class Room:
 
     def _peers(self, member: Member, peers: Sequence[Member], ice_servers: list[IceServer]) -> list[Send]:
         message = RoomPeers(
-            peers=[peer.introduced() for peer in peers],
+            peers=[peer.introduced(self._tellers.word(member, peer)) for peer in peers],
             peer_id=member.id,
             joined=member.joined,
             ice_servers=ice_servers,
@@ -212,7 +224,19 @@ class Room:
         return self._rosters.tell(self.members, self._links, anew)
 
     def _announce(self, member: Member) -> list[Send]:
-        return send(self._neighbours(member), member.announced())
+        neighbours = self._neighbours(member)
+        if member.lasting:
+            return send(neighbours, member.announced())
+        return [each for other in neighbours for each in self._tell_of(member, other)]
+
+    def _tell_of(self, member: Member, other: Member) -> list[Send]:
+        """Tell `other` of its neighbour."""
+        return send([other], member.announced(self._tellers.word(other, member)))
+
+    def _name_tellers(self) -> list[Send]:
+        """Tell who passes events on to old clients, where that is not what was told."""
+        changed = list(self._tellers.changed(self.members))
+        return [each for other, old in changed for each in self._tell_of(old, other)]
 
     def _unlink(self, one: str, other: str) -> list[Send]:
         """Tell `one` that `other` is no neighbour any more; the first ChronoFlux knows only of leaving."""
