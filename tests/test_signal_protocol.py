@@ -107,9 +107,29 @@ FROM_SERVER: list[tuple[p.Message, dict[str, Any]]] = [
     ),
     (
         p.PeerJoinedRoom(peer_id="b", joined=9, lasting=True),
-        p.PeerJoinedRoom(peer_id="b", joined=9, lasting=False, hears=["c"]),
-        p.RoomPeers(peers=[p.RoomPeer(id="b", hears=None), p.RoomPeer(id="c", hears=[]), p.RoomPeer(id="d")]),
         {"type": "peer-joined-room", "peerId": "b", "metadata": {}, "joined": 9, "lasting": True},
+    ),
+    (
+        p.PeerJoinedRoom(peer_id="b", joined=9, lasting=False, hears=["c"]),
+        {
+            "type": "peer-joined-room",
+            "peerId": "b",
+            "metadata": {},
+            "joined": 9,
+            "lasting": False,
+            "hears": ["c"],
+        },
+    ),
+    (
+        p.PeerJoinedRoom(peer_id="b", joined=9, lasting=False, hears=None),
+        {
+            "type": "peer-joined-room",
+            "peerId": "b",
+            "metadata": {},
+            "joined": 9,
+            "lasting": False,
+            "hears": None,
+        },
     ),
     (p.PeerLeft(peer_id="b"), {"type": "peer-left", "peerId": "b"}),
     (p.Signal(from_="b", signal={}), {"type": "signal", "from": "b", "signal": {}}),
