@@ -26,13 +26,14 @@ def frame(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     x = 0.5 + 0.03 * var([[0.5, 0, 0], [0.6, 0.5, 0], [0, 0, 0.5]], 1200, 1)
     seconds = np.arange(1200.0)
     x[600:] += 0.2
+    wander = np.cumsum(0.3 * np.random.default_rng(5).normal(size=(1200, 3)), axis=0)
     for i, node in enumerate(["a", "b<script>", "_c$\\frac$"]):
         write(
             folder,
             node,
             seconds,
             order=np.clip(x[:, i], 0, 1),
-            phase=np.angle(np.exp(2j * np.pi * (1.2 + 0.05 * i) * seconds)),
+            phase=np.angle(np.exp(1j * (2 * np.pi * (1.2 + 0.05 * i) * seconds + wander[:, i]))),
             hertz=1.2 + 0.05 * i,
             events=tuple((e, "intent") for e in np.arange(30.0, 1150, 60)) if node == "a" else (),
             strengths=tuple(0.1 + 0.8 * np.random.default_rng(2).random(19)) if node == "a" else (),
@@ -57,6 +58,7 @@ def test_the_report_answers_every_question(frame: pd.DataFrame) -> None:
     assert re.search(r"1 change points, at (9\.9|10\.0|10\.1) min", text)
     assert "intent: 19 events (0 left out)" in text
     assert "intent: slope of the response over the dose = " in text
+    assert re.search("the primary measure, named before any data was seen: 0 of 6 directions", text)
     assert "1 of 3 pairs beyond chance" in text
     assert "closest: a → b<script> after 1 s" in text
     assert "most: a → b<script>" in text

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         transfer_entropy_nats,
     )
     from chronoflux.analysis.integration import emergence_nats, o_information_nats, phi_r_nats, phi_wms_nats
+    from chronoflux.analysis.pulling import pulls
     from chronoflux.analysis.response import (
         dose_response,
         epoch_response,
@@ -76,6 +77,7 @@ _ROOMS = {
         "transfer_entropy_by_shift_nats",
     ),
     "integration": ("emergence_nats", "o_information_nats", "phi_r_nats", "phi_wms_nats"),
+    "pulling": ("pulls",),
     "response": ("dose_response", "epoch_response", "recovery_time", "superposed_epochs"),
     "result": ("Result",),
     "room_events": ("event_dose_response", "event_epochs", "spreads"),
@@ -154,6 +156,7 @@ __all__ = [
     "phi_wms_nats",
     "plots",
     "power_law_tail",
+    "pulls",
     "recovery_time",
     "side_by_side",
     "spread",

@@ -17,6 +17,7 @@ from chronoflux.analysis.checks import Floats
 from chronoflux.analysis.criticality import change_points
 from chronoflux.analysis.information import transfer_entropy_nats
 from chronoflux.analysis.integration import Emergence, emergence_nats, o_information_nats
+from chronoflux.analysis.pulling import pulls
 from chronoflux.analysis.response import Epochs, epoch_response, recovery_time
 from chronoflux.analysis.room_events import event_dose_response, event_epochs, spreads
 from chronoflux.analysis.rooms import information_flow, locked, pair_matrix, pairs
@@ -246,6 +247,28 @@ def rhythms(study: Study, section: Section) -> None:
     section.sources.append("spectrum: Welch, IEEE Transactions on Audio and Electroacoustics 15, 70, 1967")
 
 
+def pulling(study: Study, section: Section) -> None:
+    """Which nodes' phases turn towards which others': the primary question of the report."""
+    found = pulls(study.frame, count=study.surrogates, seed=study.seed)
+    table = found.reset_index().sort_values("pull", ascending=False).head(40).round(5)
+    section.tables["pulls"] = table.rename(columns={"pull": "pull [1]"})
+    facts = found.attrs
+    section.lines.append(
+        f"the primary measure, named before any data was seen: {found['found'].sum()} of {len(found)} "
+        f"directions beyond chance (correlation of a node's turning with the pull of another, maximum "
+        f"statistic over {facts['surrogates']} circular shifts, p ≤ {facts['level']}; n = {facts['n']:,}; "
+        f"smallest p = {found['p'].min():.3g})"
+    )
+    section.lines.append(_stretch(facts))
+    if found["found"].any():
+        section.lines.append(f"most: {_best(found['pull'], ' → ')}, correlation {found['pull'].max():.3f}")
+    section.sources += [
+        "pulls: Rosenblum and Pikovsky, Physical Review E 64, 045202, 2001",
+        "maximum statistic: Nichols and Holmes, Human Brain Mapping 15, 1, 2002",
+        f"circular shifts: {_CIRCULAR}",
+    ]
+
+
 def information(study: Study, section: Section) -> None:
     """Which nodes' H tells of which others' next one."""
     found = information_flow(study.frame, count=study.surrogates, seed=study.seed)
@@ -358,6 +381,7 @@ SECTIONS: dict[str, Callable[[Study, Section], None]] = {
     "Response to events": responses,
     "Change points of the mean H": levels,
     "Spectrum of the mean H": rhythms,
+    "Do nodes pull each other?": pulling,
     "Spread from node to node": spreading,
     "Information flow between nodes": information,
     "Causal emergence of the mean H": emergence,
@@ -377,6 +401,8 @@ def _stretch(facts: Mapping[Any, Any]) -> str:
     parts = [f"{facts['masked']:,} moments not used", f"{facts['bridged']:,} lost values bridged"]
     if facts["left_out"]:
         parts.append(f"left out for their gaps: {', '.join(facts['left_out'])}")
+    if facts.get("start_up"):
+        parts.append(f"the first {facts['start_up']:g} s of it left out as the start-up")
     if "n" in facts:
         parts.insert(0, f"{facts['n']:,} s in a row")
     return "on record together: " + ", ".join(parts)

@@ -56,9 +56,7 @@ def spread(
         x, y, told = x[look.start :], y[look.start :], look.words(step)
     n = len(x)
     if not 1 <= reach < n // 4:
-        raise ParameterError(
-            "longest", longest, f"from {step:g} s to a quarter of the {n * step:g} s there are"
-        )
+        raise ParameterError("longest", longest, f"from {step:g} s to a quarter of {n * step:g} s")
     around = correlation_around(x, y)
     lags = np.arange(-reach, reach + 1)
     value, best = float(around[lags].max()), int(lags[np.argmax(around[lags])])
