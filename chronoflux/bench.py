@@ -21,7 +21,7 @@ from typing import Any
 import click
 import numpy as np
 
-from chronoflux import bench_mesh
+from chronoflux import bench_calibration, bench_mesh
 from chronoflux.faces import run_command
 from chronoflux.model import threads
 from chronoflux.model.colours import FIELD_COLOURS
@@ -374,14 +374,25 @@ def head() -> str:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("what", default="engine", type=click.Choice(["engine", "mesh", *PARTS]))
+@click.argument("what", default="engine", type=click.Choice(["engine", "mesh", "calibration", *PARTS]))
 @click.option("--quick", is_flag=True, help="Fewer repeats and smaller cases: under a minute.")
 @click.option(
     "--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows here too."
 )
+@click.option("--cells", default="", help="calibration: only cells whose name contains this.")
+@click.option(
+    "--repetitions",
+    default=1000,
+    type=click.IntRange(1),
+    show_default=True,
+    help="calibration: of each cell.",
+)
 @click.option("--scale", default=1.0, type=click.FloatRange(min=0, min_open=True), hidden=True)
-def main(what: str, quick: bool, path: Path | None, scale: float) -> None:
+def main(what: str, quick: bool, path: Path | None, cells: str, repetitions: int, scale: float) -> None:
     """Measure the engine, the mesh and its server, the telemetry, or studies, in medians of repeated runs.
+
+    calibration: how often each p-value is 0.05 or less where nothing is to be found (and where something is),
+    of `--repetitions` draws of each cell; all of it takes many hours, `--cells` chooses.
 
     engine, classic: the defaults, where hardly anything moves. lively: velocities of N(0, 0.5) px a frame
     and no drag. Both with 8 neighbours, three pulses every 150 steps, and a world as dense as the default
@@ -394,6 +405,10 @@ def main(what: str, quick: bool, path: Path | None, scale: float) -> None:
         asyncio.run(bench_mesh.bench(quick, scale, where, path))
         return
     click.echo(", ".join(f"{name} {value}" for name, value in where.items()))
+    if what == "calibration":
+        for text in bench_calibration.measure(cells, min(repetitions, 50) if quick else repetitions):
+            click.echo(text)
+        return
     click.echo(head())
     rows = []
     rows_of = import_module(PARTS[what]).measure if what in PARTS else measure
