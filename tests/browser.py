@@ -191,7 +191,7 @@ async def run_notebook(page: Page, url: str) -> None:
 
 async def open_notebook(page: Page, url: str) -> None:
     """Go to the notebook (again), in either of the two programs that edit it, and wait for its kernel."""
-    await page.goto(f"{url}/test.ipynb?reset")
+    await page.goto(f"{url}/test.ipynb?reset", timeout=120_000)
     await page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=120_000)
     await page.evaluate(READY)
 

@@ -39,7 +39,7 @@ REFUSED = [
     (lambda: state(vx=np.zeros(3, bool)), r"state\.vx.*bool.*real numbers"),
     (lambda: state(vx=np.array([None] * 3)), r"state\.vx.*object.*real numbers"),
     (lambda: state(vy=[[1], [1, 2], [3]]), r"state\.vy.*array of shape \(3,\)"),
-    (lambda: state(x=None), r"state\.x = None.*an array of shape \(n,\)"),
+    (lambda: state(phi=None), r"state\.phi = None.*an array of shape \(n,\)"),
     (lambda: state(x=7.0), r"state\.x = 7\.0.*an array of shape \(n,\)"),
     (lambda: state(x=(float(i) for i in range(3))), r"state\.x = <generator.*an array of shape \(n,\)"),
     (lambda: state(x=np.ma.array([1.0, 2.0, 3.0], mask=[0, 1, 0])), r"state\.x.*masked.*a number everywhere"),

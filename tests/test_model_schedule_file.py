@@ -95,5 +95,5 @@ def test_by_name_or_file(tmp_path: Path) -> None:
     assert (again.start, again.text) == (night.start, night.text)
     assert again.due(1e5, Params().world) == night.due(1e5, Params().world)
     for missing in (tmp_path / "day.toml", tmp_path, "daily"):
-        with pytest.raises(UsageError, match="classic, none or a TOML file"):
+        with pytest.raises(UsageError, match="classic, none, night or a TOML file"):
             open_schedule(missing, 1, Params())

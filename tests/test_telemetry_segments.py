@@ -39,7 +39,7 @@ def lines(draw: st.DrawFn) -> list[bytes]:
     found = []
     for row in range(size):
         there = {name: column[row] for name, column in columns.items() if column[row] is not None}
-        record: dict[str, Any] = {"timestamp": 1000 + row, "type": "telemetry", "seq": row}
+        record: dict[str, Any] = {"timestamp": 1_600_000_000_000 + row, "type": "telemetry", "seq": row}
         record |= {name: value for name, value in there.items() if name in SPARSE}
         record["metrics"] = {"H": row / 8} | {name: there[name] for name in there if name in STEADY}
         record |= {"further": 1} if row in odd else {}
@@ -82,7 +82,7 @@ def test_columns_that_say_one_thing_or_nothing(found: list[bytes]) -> None:
 def test_a_column_of_another_length(tmp_path: Path) -> None:
     """A column that has not a value for each row of its segment is refused, not spread over them."""
     segments.write_segment(
-        tmp_path, TELEMETRY, [[to_json({"timestamp": 1, "type": "telemetry", "seq": 0})]], 0
+        tmp_path, TELEMETRY, [[to_json({"timestamp": 1_600_000_000_000, "type": "telemetry", "seq": 0})]], 0
     )
     segment = segments.Segment.read(tmp_path / "telemetry-0001.parquet", TELEMETRY)
     assert len(segment.column("seq")) == 1

@@ -25,13 +25,15 @@ from chronoflux.model.swarm import Pulse, Swarm
 from chronoflux.model.swarm import World as World
 
 FARTHEST = 1e6
-"""px, as far from the origin as a position may lie that another node, or a client of another world, gives."""
+"""px from the origin, as far as a position beyond this world may lie that another node or client gives."""
+LARGEST = 1e7
+"""px, the longest side that a world may have."""
 
-X = Annotated[float, Meta(ge=-FARTHEST, le=FARTHEST, extra={"px": "x"})]
+X = Annotated[float, Meta(ge=-LARGEST, le=LARGEST, extra={"px": "x"})]
 """A position along the world's width, px; scaled between worlds; drawn when nobody says where."""
-Y = Annotated[float, Meta(ge=-FARTHEST, le=FARTHEST, extra={"px": "y"})]
+Y = Annotated[float, Meta(ge=-LARGEST, le=LARGEST, extra={"px": "y"})]
 """A position along the world's height, px."""
-Length = Annotated[float, Meta(ge=1, le=FARTHEST, extra={"px": "length"})]
+Length = Annotated[float, Meta(ge=1, le=LARGEST, extra={"px": "length"})]
 """A length in px, at least 1 and at most the larger side of the world; scaled between worlds."""
 
 
@@ -121,12 +123,13 @@ class EventKind:
         for name, value in whole.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ParameterError(f"{self.name}.{name}", value, "a finite number")
-        if world is None:
-            return whole
+        sides = (FARTHEST, FARTHEST) if world is None else world
         for name, place in self._places.items():
-            if beyond and place != "length":
+            limit = {"x": sides[0], "y": sides[1], "length": max(sides)}[place]
+            if place != "length" and (beyond or world is None):
+                if abs(whole[name]) > max(FARTHEST, limit):
+                    raise ParameterError(f"{self.name}.{name}", whole[name], f"at most {FARTHEST:g} px away")
                 continue
-            limit = {"x": world[0], "y": world[1], "length": max(world)}[place]
             if whole[name] > limit:
                 raise ParameterError(
                     f"{self.name}.{name}", whole[name], f"at most {limit:g} px in this world"

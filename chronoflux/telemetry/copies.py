@@ -98,9 +98,11 @@ def _places(run: RunFiles) -> set[Path]:
     return {file.resolve() for file in run.files}
 
 
-def _fullness(run: RunFiles) -> tuple[bool, int, int]:
+def _fullness(run: RunFiles) -> tuple[bool, int, int, bool]:
+    """Of equally full ones the folder that still has the run's own name comes first."""
     sizes = []
     for file in run.files:
         with contextlib.suppress(OSError):
             sizes.append(file.stat().st_size)
-    return run.whole, len(sizes), sum(sizes)
+    named = run.folder is not None and run.folder.name == read_manifest(run, Report()).get("run")
+    return run.whole, len(sizes), sum(sizes), named
