@@ -62,10 +62,10 @@ def test_of_a_night_the_blocks_are_the_primary_answer() -> None:
     assert "primary: in blocks with flips H is 0." in text
     assert "(carried over)" in text
     assert report.summary[2].startswith("Found: in blocks with flips H is 0.")
-    assert "primary, by the randomisation of the schedule and exact" in report.summary[3]
+    assert "primary, fixed before the data were seen: blocks with " in report.summary[3]
     assert "in the blocks of the schedule night" in report.summary[1]
     bare = study_room(frame, surrogates=19, ksg=0, skip_settling=False)
-    assert "primary" not in bare.text()
+    assert "primary: in blocks" not in bare.text()
 
 
 def test_one_run_without_the_schedule_is_no_night() -> None:
@@ -73,7 +73,7 @@ def test_one_run_without_the_schedule_is_no_night() -> None:
     frame = complete(night(3, 1))
     mixed = [NIGHT[0], Folder(Path("b"), {"schedule": "classic"})]
     report = study_room(frame, surrogates=19, ksg=0, folders=mixed, skip_settling=False)
-    assert "primary" not in report.text()
+    assert "primary: in blocks" not in report.text()
 
 
 def test_a_linked_room_is_told_from_strangers(tmp_path: Path) -> None:

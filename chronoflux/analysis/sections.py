@@ -259,6 +259,8 @@ def pulling(study: Study, section: Section) -> None:
         f"statistic over {facts['surrogates']} circular shifts, p ≤ {facts['level']}; n = {facts['n']:,}; "
         f"smallest p = {found['p'].min():.3g})"
     )
+    told = f"in {found['found'].sum()} of {len(found)} directions a node is pulled by another"
+    section.findings.append(Finding("pulls between nodes", told, float(found["p"].min()), primary=True))
     section.lines.append(_stretch(facts))
     if found["found"].any():
         section.lines.append(f"most: {_best(found['pull'], ' → ')}, correlation {found['pull'].max():.3f}")

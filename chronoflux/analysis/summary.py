@@ -116,7 +116,7 @@ def _sure(findings: Sequence[Finding]) -> str:
     primary = [f for f in findings if f.primary]
     if primary:
         each = ", ".join(f"{f.question} p = {f.p:.2g}" for f in primary)
-        words += f"; primary, by the randomisation of the schedule and exact: {each}"
+        words += f"; primary, fixed before the data were seen: {each}"
     elif told:
         best = min(told, key=lambda f: f.p)
         words += f"; the surest: {best.question}, p = {best.p:.2g}"
