@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,9 +14,12 @@ from chronoflux import pace
 from chronoflux.mesh import mesh as mesh_module
 from chronoflux.mesh.link import Link
 from chronoflux.node import Node
+from chronoflux.signal.protocol import Roster, RosterMember
 from chronoflux.signal.server import SignalServer
 from tests.conftest import Joiner
 from tests.support import until
+from tests.test_mesh_missing import Node as Bare
+from tests.test_mesh_missing import Time
 from tests.test_node import events, linked
 
 QUICK = cf.Params(oscillators=60)
@@ -69,3 +75,36 @@ async def test_after_a_stall_a_dead_link_is_replaced_and_a_live_one_kept(
     await until(lambda: link(b, a) is not dead, timeout=8, what="the dead link replaced, long before 10 s")
     await linked(a, b, c)
     assert link(c, a) is kept
+
+
+@pytest.mark.parametrize(
+    ("named", "in_roster", "kept"),
+    [(False, True, False), (True, True, True), (False, False, True)],
+)
+async def test_a_link_to_somebody_who_is_no_neighbour_ends(named: bool, in_roster: bool, kept: bool) -> None:
+    """A restarted server may link others: a link to a member that it does not name as a neighbour is closed
+    after a while; one to somebody who is not in the room, whose socket perhaps broke, stays."""
+    clock = Time()
+    a, b = Bare("a", clock), Bare("b", clock)
+    a.meet(b)
+    closed: list[str] = []
+
+    async def close(reason: str) -> None:
+        closed.append(reason)
+
+    mesh, peer = a.mesh, a.peer(b)
+    link: Any = SimpleNamespace(state="open", close=close, send=lambda *_, **__: True, by_turn=False)
+    client: Any = mesh.client
+    peer.link, client.state, client.server = link, "joined", None
+    members = [RosterMember("b", 1, "headless", lasting=True)] if in_roster else []
+    mesh.roster.take(Roster(members, whole=True, size=2))
+    now = time.monotonic()
+    peer.in_room = named
+    for second in range(89):
+        peer.heard_direct = now + second
+        mesh._look(peer, now + second)
+    assert peer.link is link
+    peer.heard_direct = now + 91
+    mesh._look(peer, now + 91)
+    await asyncio.sleep(0)
+    assert (peer.link is link, closed) == (kept, [] if kept else ["no neighbour any more"])

@@ -49,6 +49,7 @@ LATE = 1.0  # s by which the watch itself must be late before what it sees is no
 BETWEEN_TWO = messages.FIXED.keys() - {"telemetry"}  # types that are never told to a whole room
 MOST = 4096  # peers known at once: what a server says beyond is not taken
 PROBES = ("probe", "probe-reply")  # types of messages that members send who are no neighbours
+UNNAMED = 90.0  # s for which a link is kept to a member that the server did not name as a neighbour
 STALL = 5.0  # s late after which links may be dead unnoticed
 
 
@@ -536,6 +537,9 @@ class Mesh:
         if peer.left and now - peer.left_at > BYE_DEADLINE:
             self._drop(peer, peer.reason)
             return
+        if self._unnamed(peer, now):
+            self._drop(peer, "no neighbour any more")
+            return
         self._dialling.look(peer, now, self.id, joined=self.client.state == "joined")
         relaying = not peer.direct(now) and self._relaying(peer, now)
         if relaying and not peer.greeted_relay and self._may_greet:
@@ -550,6 +554,16 @@ class Mesh:
         if peer.backlog and self.clock.settled:
             self._retell(peer)
         self._judge(peer, now)
+
+    def _unnamed(self, peer: Peer, now: float) -> bool:
+        """Whether a peer is in the room and for long was no neighbour by the server's word: a server that was
+        restarted links others. One that is not in the room lost its socket perhaps, and keeps its link."""
+        here = self.client.state == "joined" and peer.id in self.roster.members
+        if peer.in_room or not here:
+            peer.unnamed = None
+        elif peer.unnamed is None:
+            peer.unnamed = now
+        return peer.unnamed is not None and now - peer.unnamed > UNNAMED
 
     def _hello(self, peer: Peer) -> dict[str, Any]:
         """The first word to a peer on a new path, and which of its events arrived so far."""

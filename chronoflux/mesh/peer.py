@@ -97,6 +97,7 @@ class Peer:
     refused: Counter[str] = field(default_factory=Counter)
     dialled: float = -1e9
     left_at: float = -1e9
+    unnamed: float | None = None  # since when it is in the room, but no neighbour by the server's word
     doubted: float | None = None  # when this node woke from a stall, until the link is known to live
     relayed_telemetry: float = -1e9
     offers: Bucket = field(default_factory=lambda: Bucket(*OFFERS, time.monotonic()))
