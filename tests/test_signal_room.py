@@ -71,7 +71,8 @@ class Scene:
         changed = kind is not None and kind != member.kind
         if kind is not None:
             member.metadata = {"kind": kind}
-        self.views[id_], self.dials[id_], self.hears[id_] = set(), set(), {}
+        self.views[id_], self.dials[id_] = set(), set()
+        self.hears[id_], self.said[id_] = {}, {}
         self.take(self.room.back(member, [], self.now, changed=changed))
 
     def take(self, sends: Iterable[Send]) -> None:
