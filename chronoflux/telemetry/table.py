@@ -61,7 +61,8 @@ def _merged(run: RunFiles, report: Report, peerings: bool) -> Table:
         faults = Report()
         table = _read(one, manifest, faults, peerings)
         found.append((one, table, faults))
-    found.sort(key=lambda one: len(one[1]), reverse=True)  # stable: else the order stays
+    # Of equally full ones a whole one comes first; else the order stays.
+    found.sort(key=lambda one: (len(one[1]), not one[2].to_dict()["examples"]), reverse=True)
     first, table, faults = found[0]
     report.take(faults)
     merged = merge([table for _, table, _ in found])
