@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tqdm import tqdm
 
+from chronoflux.text import plain_lines
+
 if TYPE_CHECKING:
-    from chronoflux.text import plain_lines
-from chronoflux.node import Node
+    from chronoflux.node import Node
 
 log = logging.getLogger(__name__)
 

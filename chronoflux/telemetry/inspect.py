@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -97,12 +97,18 @@ def has_swarm(run: RunFiles) -> bool:
 
 
 def check_run(run: RunFiles) -> list[str]:
-    """Everything that is wrong with a run, in lines that name file and place; empty when it is whole."""
-    report = Report()
+    """Everything that is wrong with a run, in lines that name file and place; empty when it is whole.
+
+    The run is judged by its own files, without what its copies could add; where a copy has another record of
+    one seq, that is a fault too.
+    """
+    report, merged = Report(), Report()
     facts = read_manifest(run, report)
     found: list[str] = []
     try:
-        table = read_table(run, report)
+        table = read_table(replace(run, copies=()), report)
+        if run.copies:
+            read_table(run, merged)
         if not len(table):
             found.append(f"{run.folder or run.name}: holds no record")
     except LogError as error:
@@ -113,7 +119,7 @@ def check_run(run: RunFiles) -> list[str]:
     counts = report.to_dict()
     told = counts["examples"]
     # `read_table` has read the manifest once more: what is wrong with it is told once.
-    return list(dict.fromkeys(told)) + found
+    return list(dict.fromkeys([*told, *merged.to_dict()["examples"]])) + found
 
 
 def _check_inputs(run: RunFiles, report: Report) -> list[str]:
