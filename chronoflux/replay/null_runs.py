@@ -182,7 +182,10 @@ def null_runs(
     elif any(script.peers for script in known.scripts):
         root = replace(root, out=Without(fields="all"))
     jobs = [replace(root, seed=seed * 1_000_003 + k + 1) for k in range(count)]
-    share = 1.0 if root.window is None else min(1.0, sum(_lengths(root.window)) / _length(known.scripts))
+    share = 1.0
+    if root.window is not None:
+        begin, end = root.window
+        share = min(1.0, ((end - begin) / 1000 + LEAD) / _length(known.scripts))
     tell_duration(seconds * share * count / workers(count), "count= or window=", executor)
     done = run_all(compute, jobs, executor=executor)
     found = [np.concatenate(rows) for rows in bar(done, count, "null runs", shown=progress)]
@@ -211,10 +214,6 @@ def _window(known: Recorded, window: str | float | None, seed: int) -> tuple[flo
         raise ParameterError("window", window, f"up to the {(last - first) / 1000:.0f} s all are on record")
     begin = np.random.default_rng(seed).uniform(first, last - length)
     return float(begin), float(begin + length)
-
-
-def _lengths(window: tuple[float, float]) -> tuple[float, float]:
-    return (window[1] - window[0]) / 1000, LEAD
 
 
 def _length(scripts: Sequence[Script]) -> float:

@@ -9,6 +9,7 @@ recorded.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -217,6 +218,11 @@ def together(
         )
         for k, script in enumerate(scripts)
     ]
+    return _followed(scripts, followers)
+
+
+def _followed(scripts: Sequence[Script], followers: Sequence[_Follower]) -> Outcome:
+    """Have all go to their ends, each as far as it can without what the others have not sent yet."""
     outcome = Outcome([])
     while not all(follower.done for follower in followers):
         moved = [follower.go(outcome.sent) for follower in followers]
@@ -243,9 +249,10 @@ def checked(scripts: Sequence[Script]) -> tuple[dict[int, dict[int, Source]], Ou
         for step in script.steps
         if isinstance(step.command, Hear)
     }
+    resets = [Counter(step.tick for step in script.steps if _renews(step)) for script in scripts]
     candidates: dict[int, dict[int, list[Source]]] = {
         k: {
-            number: [source._replace(after=n) for n in range(1 + _resets(scripts[source.run], source.tick))]
+            number: [source._replace(after=n) for n in range(1 + resets[source.run][source.tick])]
             for number, source in own.items()
         }
         for k, own in links.items()
@@ -256,13 +263,10 @@ def checked(scripts: Sequence[Script]) -> tuple[dict[int, dict[int, Source]], Ou
         for sources in own.values():
             for source in sources:
                 wanted[source.run].add(source)
-    outcome = Outcome([])
-    for k, script in enumerate(scripts):
-        follower = _Follower(k, script, sorted(wanted[k]), {}, seed=None, nudge=None)
-        follower.go(outcome.sent)
-        outcome.rows.append(np.array(follower.rows, np.float64).reshape(-1, len(METRICS)))
-        outcome.refused += [f"{script.node}: {words}" for words in follower.refused]
-        outcome.simulations.append(follower.simulation)
+    followers = [
+        _Follower(k, script, sorted(wanted[k]), {}, seed=None, nudge=None) for k, script in enumerate(scripts)
+    ]
+    outcome = _followed(scripts, followers)
     agreeing: dict[int, dict[int, Source]] = {k: {} for k in range(len(scripts))}
     for k, own in candidates.items():
         for number, sources in own.items():
@@ -305,10 +309,6 @@ def _with_emissions(steps: Sequence[Step], wanted: Sequence[Source]) -> list[Ste
         resets += _renews(step)
     items += [_Emit(source.tick, source) for source in wanted[place:]]
     return items
-
-
-def _resets(script: Script, tick: int) -> int:
-    return sum(step.tick == tick and _renews(step) for step in script.steps)
 
 
 def _renews(step: Step) -> bool:
