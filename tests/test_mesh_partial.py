@@ -7,10 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
-
 import chronoflux as cf
-from chronoflux.mesh import gossip
 from chronoflux.node import Node
 from chronoflux.signal.server import SignalServer
 from chronoflux.signal.topology import Topology
@@ -70,10 +67,9 @@ async def test_events_go_around_a_ring_once(joined: Joiner) -> None:
         await until(lambda: in_a_ring(rest), 20)
 
 
-async def test_old_pages_hear_each_event_once(joined: Joiner, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_old_pages_hear_each_event_once(joined: Joiner) -> None:
     """In a partial mesh an old page with links to several nodes applies each event once, whoever fired it: a
     neighbour, a node that is none, another old page; and what the other page fires is once on record."""
-    monkeypatch.setattr(gossip, "OLD_REPEAT", 60_000.0)  # a busy machine may take a while from one to another
     # With four neighbours in a ring the nodes reach each other whichever places the two pages have.
     async with SignalServer(port=0, topology=Topology("ring", 4)) as server, old_page(server.url) as one:
         nodes = [await joined(server=server.url, params=FEW) for _ in range(5)]
@@ -109,12 +105,9 @@ async def test_old_pages_hear_each_event_once(joined: Joiner, monkeypatch: pytes
                 assert {x: counts[x] for x in counts if x < 300} == {x: 1 for x in counts if x < 300}
 
 
-@pytest.mark.slow
-async def test_runners_hear_each_event_once(joined: Joiner, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_runners_hear_each_event_once(joined: Joiner) -> None:
     """Runners, which hear by broadcast only, hear an event of a node once, and one that another runner
     broadcast only from that one."""
-    monkeypatch.setattr(gossip, "OLD_REPEAT", 60_000.0)  # what is passed on may come a second later
-
     def heard(runner: OldClient) -> Counter[float]:
         told = (message["data"] for message in runner.of("broadcast"))
         return Counter(data["intent"]["x"] for data in told if data["type"] == "intent")

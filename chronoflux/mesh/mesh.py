@@ -12,6 +12,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -73,11 +74,11 @@ class Mesh:
         self._intake = Intake(node, self.gossip, clock, self._pass_on, origins, self._missing)
         self._asking = Asking(self.roster, self._ask_who, lambda peer, event: self._hear(peer, lambda: event))
         self._intake.hold = self._asking.hold
-        self._strangers = Strangers(self._intake)
+        self._strangers = Strangers(self._intake, lambda peer, message: self._hear(peer, lambda: message))
         self._probing = Probing(
             clock, self.peers, self._send_perishable, self._on_clock, self.roster, self._send_member
         )
-        self._held: deque[tuple[Peer, messages.Message]] = deque(maxlen=HELD)
+        self._held: deque[tuple[Peer, messages.Message, float]] = deque(maxlen=HELD)  # and when it came
         self._untold: deque[str] = deque(maxlen=HELD)
         self._dialling = Dialling(
             self,
@@ -430,7 +431,7 @@ class Mesh:
             peer.refuse(ProtocolError("broadcast", "not for a whole room"))
         elif peer is not None:
             self._on_passed(sender, data)
-        elif self.clock.settled or data.get("type") != "telemetry":
+        else:
             self._strangers.hear(sender, data)
 
     def _hear(self, peer: Peer, decode: Callable[[], messages.Message]) -> None:
@@ -456,7 +457,7 @@ class Mesh:
                 case messages.ProbeReply():
                     self._probing.hear(peer, message)
                 case messages.EventMessage() | messages.Greeting() if not self.clock.settled:
-                    self._held.append((peer, message))
+                    self._held.append((peer, message, monotonic_ms()))
                 case messages.Field() if not self.clock.settled:
                     pass  # the next is good enough
                 case messages.Telemetry() if not self.clock.settled:
@@ -491,8 +492,9 @@ class Mesh:
                     self._tell(event.message(0), self._present())
             self._untold.clear()
             held, self._held = self._held, deque(maxlen=HELD)
-            for peer, message in held:
-                self._hear(peer, partial(_given, message))
+            for peer, message, came in held:
+                at = self.clock.now() - (monotonic_ms() - came)
+                self._hear(peer, partial(_given, _dated(message, at)))
 
     def _shift(self, by: float) -> None:
         """Mesh time was moved by so many ms: what is kept with a time moves along, or is no good any more."""
@@ -629,3 +631,10 @@ class Mesh:
 
 def _given(message: messages.Message) -> messages.Message:
     return message
+
+
+def _dated(message: messages.Message, at: float) -> messages.Message:
+    """A message that came at mesh time `at`: an old client's event, which has no time, was then."""
+    if not isinstance(message, messages.EventMessage) or message.envelope.at is not None:
+        return message
+    return replace(message, envelope=msgspec.structs.replace(message.envelope, at=at))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from chronoflux.errors import ParameterError, ProtocolError
+from chronoflux.errors import ProtocolError
 from chronoflux.mesh import messages
 from chronoflux.mesh.intake import Intake
 from chronoflux.mesh.peer import Peer
@@ -14,14 +14,14 @@ MOST = 256  # that are told apart, as many as a room has
 
 
 class Strangers:
-    """See the module.
+    """See the module; `hear` takes a message that one of them told the room.
 
     Events of old clients, which come in no other way, are heard; ours come from neighbours too. Telemetry is
     for recorders, to whom it matters what everybody says.
     """
 
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
+    def __init__(self, intake: Intake, hear: Callable[[Peer, messages.Message], object]) -> None:
+        self._intake, self._hear = intake, hear
         self._known: dict[str, Peer] = {}
 
     def hear(self, sender: str, data: Mapping[str, Any]) -> None:
@@ -33,8 +33,9 @@ class Strangers:
         stranger = self._known.setdefault(sender, Peer(sender, name=sender[:8], kind="", in_room=False))
         try:
             message = messages.parse(dict(data))
-            old_event = isinstance(message, messages.EventMessage) and not message.envelope.id
-            if old_event or isinstance(message, messages.Telemetry):
-                self._intake.take(stranger, message)
-        except (ProtocolError, ParameterError) as error:
+        except ProtocolError as error:
             stranger.refuse(error)
+            return
+        old_event = isinstance(message, messages.EventMessage) and not message.envelope.id
+        if old_event or isinstance(message, messages.Telemetry):
+            self._hear(stranger, message)
