@@ -28,6 +28,7 @@ def warm_up(params: Params, *, pictures: bool = False) -> None:
     simulation.anchor(0.0)
     simulation.hear("nobody", 0.0, 0.5, 0.0, 1.0)
     simulation.intent(x=0.0, y=0.0)
+    simulation.metrics()  # before a tick, as after a reset: neighbours are found by a kernel of its own then
     simulation.advance(2)
     simulation.metrics()
     simulation.snapshot()

@@ -38,6 +38,8 @@ def use(graph=None, **params):
         pass
     still_png(simulation.snapshot())
     simulation.clone(seed=2).advance(1)
+    simulation.reset()
+    simulation.metrics(), simulation.vortices(), simulation.correlation_length()
 
 use()
 use(coupling="global", integrator="rk4")
