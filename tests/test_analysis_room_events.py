@@ -47,7 +47,7 @@ def test_epochs_round_events_of_a_room(frame: pd.DataFrame) -> None:
     assert len(found.courses) == 28
     assert found.mean[found.lag == 0] == pytest.approx(0.2 * 0.55, abs=0.03)
     assert cf.analysis.recovery_time(found.lag, found.mean) == pytest.approx(5, abs=2)
-    with pytest.raises(ParameterError, match="0 complete samples"):
+    with pytest.raises(ParameterError, match="0 events completely on record"):
         event_epochs(frame, "remote_intent")
 
 

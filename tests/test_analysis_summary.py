@@ -34,7 +34,7 @@ def test_a_driven_node_is_told_in_five_sentences(tmp_path: Path) -> None:
     report = study_room(cf.load(tmp_path), surrogates=39, ksg=0)
     who, happened, found, sure, not_asked = report.summary
     assert who.startswith("2 nodes (a and b)")
-    assert "0.25 h of mesh time" in who
+    assert "15 min of mesh time" in who
     assert "no events happened" in happened
     assert "1 of 2 directions between nodes carry information about H" in found
     assert "questions were asked" in sure
@@ -52,6 +52,27 @@ def test_a_flat_line_is_told_with_what_helps(tmp_path: Path) -> None:
     happened = study_room(cf.load(tmp_path), surrogates=19, ksg=0).summary[1]
     assert "nothing moves any more in a from " in happened
     assert "--preset storm --schedule night" in happened
+
+
+def test_refusals_of_one_reason_stand_together(tmp_path: Path) -> None:
+    """One node alone: five questions need two, and that is said once; no code is on the page."""
+    order = np.random.default_rng(1).random(300)
+    write(tmp_path, "a", np.arange(300.0), order=order, phase=np.zeros(300), hertz=1.2)
+    report = study_room(cf.load(tmp_path), surrogates=19, ksg=0)
+    assert report.summary[4].count("1 node; needed: at least 2 in the room") == 1
+    assert "synchrony between nodes, whether nodes pull each other, " in report.summary[4]
+    assert report.summary[0].startswith("1 node (a) ")
+
+
+def test_a_locked_room_is_told_what_to_ask_instead(tmp_path: Path) -> None:
+    """Of series that do not move the refusal names other questions, and no functions or arguments."""
+    for node in "ab":
+        write(tmp_path, node, np.arange(600.0), order=np.full(600, 0.99), phase=np.zeros(600), hertz=1.2)
+    text = study_room(cf.load(tmp_path), surrogates=19, ksg=0).text()
+    assert "nothing moves any more" in text
+    assert "not measured: H of a: locked" in text
+    for code in ("analysis.", "stationary=", "[:, "):
+        assert code not in text
 
 
 def test_of_a_night_the_blocks_are_the_primary_answer() -> None:

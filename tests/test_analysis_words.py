@@ -18,6 +18,14 @@ from chronoflux.errors import ChronofluxError, LogError, ParameterError
             "constant; needed: a quantity that varies",
         ),
         (ParameterError("a", "rises all the time", "null runs"), "a: rises all the time; needed: null runs"),
+        (
+            ParameterError("samples[:, 0]", "locked", "another measure (analysis.pairs) instead"),
+            "locked; needed: another measure instead",
+        ),
+        (
+            ParameterError("H", "steps", "null runs (analysis.x), or stationary=True for what is known"),
+            "H: steps; needed: null runs",
+        ),
         (ParameterError("x", (3, 2), "a series"), "3 × 2 values; needed: a series"),
         (LogError("logs/r-a-1", "has no inputs"), "r-a-1: has no inputs"),
         (ChronofluxError("something else"), "something else"),

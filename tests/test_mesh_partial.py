@@ -108,6 +108,7 @@ async def test_old_pages_hear_each_event_once(joined: Joiner) -> None:
 async def test_runners_hear_each_event_once(joined: Joiner) -> None:
     """Runners, which hear by broadcast only, hear an event of a node once, and one that another runner
     broadcast only from that one."""
+
     def heard(runner: OldClient) -> Counter[float]:
         told = (message["data"] for message in runner.of("broadcast"))
         return Counter(data["intent"]["x"] for data in told if data["type"] == "intent")

@@ -11,7 +11,7 @@ import pytest
 
 import chronoflux as cf
 from chronoflux.errors import LogError, ParameterError
-from chronoflux.replay.alternatives import Alternative, recorded
+from chronoflux.replay.alternatives import Alternative, _changed, _read, compute, recorded
 from chronoflux.replay.counterfactual import Counterfactual, counterfactual
 from chronoflux.replay.script import METRICS, Script, Without
 from chronoflux.replay.together import checked, together
@@ -228,3 +228,37 @@ def test_an_alternative_is_a_value(room: list[Path]) -> None:
     """Equal alternatives compare equal, so that workers may keep what they read."""
     folders = tuple(map(str, room))
     assert Alternative(folders=folders) == Alternative(folders=folders)
+
+
+def test_a_run_that_goes_on_is_read_again_and_what_was_begun_stays_with_what_it_read(
+    room: list[Path], tmp_path: Path
+) -> None:
+    """Files that have grown are not answered from memory; an alternative keeps to the record that it is of,
+    also in a worker that reads later."""
+    run = tmp_path / room[0].name
+    shutil.copytree(room[0], run)
+    telemetry = run / "telemetry.jsonl"
+    lines = telemetry.read_text().splitlines(keepends=True)
+    telemetry.write_text("".join(lines[: len(lines) // 2]))
+    before = recorded((str(run),))
+    records = len(before.scripts[0].ticks)
+    assert recorded((str(run),)) is before
+    telemetry.write_text("".join(lines))
+    assert len(recorded((str(run),)).scripts[0].ticks) > records
+    later = before.alternative()
+    _read.cache_clear()
+    _changed.cache_clear()
+    assert [len(rows) for rows in compute(later)] == [records]
+
+
+def test_who_hears_nobody_does_not_wait_for_what_others_send(room: list[Path]) -> None:
+    """Without fields nothing is sent, and the metrics are those of runs that stop at each field."""
+    known = recorded(tuple(map(str, room)))
+    silent = known.alternative(out=Without(fields="all"))
+    scripts, _ = silent.changed()
+    quick, slow = silent.outcome(), together(known.scripts, known.links)
+    assert not quick.sent
+    assert slow.sent
+    alone = [together([script], {}).rows[0] for script in scripts]
+    for mine, other in zip(quick.rows, alone, strict=True):
+        np.testing.assert_array_equal(mine, other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chronoflux.analysis.experiment import SOURCE, matched_epochs
-from chronoflux.analysis.study import Finding, Section
+from chronoflux.analysis.study import Finding, Refusal, Section
 from chronoflux.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def compare_blocks(frame: pd.DataFrame, section: Section, *, seed: int = 0) -> N
             f"{rounds} rounds; in the 30 s of rest after them it is {_by(carried)} (carried over)"
         )
         if response.p is None:
-            section.refused.append(f"blocks with {words} ({response.reading})")
+            section.refused.append(Refusal(f"blocks with {words}", response.reading))
         else:
             answer = f"in blocks with {words} H is {_by(response)} than in quiet ones"
             section.findings.append(Finding(f"blocks with {words}", answer, response.p, primary=True))

@@ -93,7 +93,9 @@ def same_length(**arrays: Floats) -> None:
         raise ParameterError("lengths", lengths, "as many samples in each")
 
 
-def complete(name: str, *arrays: Floats, least: int) -> tuple[list[Floats], int]:
+def complete(
+    name: str, *arrays: Floats, least: int, what: str = "complete samples"
+) -> tuple[list[Floats], int]:
     """The rows that are finite in every array (n, …), and how many were left out.
 
     Raises
@@ -106,7 +108,7 @@ def complete(name: str, *arrays: Floats, least: int) -> tuple[list[Floats], int]
         keep &= np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
     kept, masked = int(keep.sum()), int((~keep).sum())
     if kept < least:
-        raise ParameterError(name, f"{kept} complete samples ({masked} left out)", f"at least {least}")
+        raise ParameterError(name, f"{kept} {what}, {masked} left out", f"at least {least}")
     return [array[keep] for array in arrays], masked
 
 

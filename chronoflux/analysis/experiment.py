@@ -90,8 +90,8 @@ def matched_epochs(
     lag = step * np.arange(math.floor(BLOCK / step + 1e-9), dtype=np.float64)
     rounds = _rounds(frame, KINDS[kind], column, lag, step, room)
     if not rounds:
-        allowed = "the records of a night: with rounds that have such a block and a quiet one"
-        raise ParameterError("frame", f"no round with {kind} and a control", allowed)
+        allowed = "records of the schedule night over three rounds of 20 minutes or more"
+        raise ParameterError("frame", "no round with such a block and a quiet one on record", allowed)
     courses = np.array([_difference(one.courses, one.treated) for one in rounds])
     if len(rounds) < 3:  # as many as a mean course needs
         allowed = f"at least 3 rounds of {BLOCK * len(ROUND) / 60:.0f} minutes"

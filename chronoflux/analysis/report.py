@@ -58,7 +58,8 @@ class Report:
         places = [f'<a href="#s{i}">{html.escape(s.title)}</a>' for i, s in enumerate(self.sections)]
         places.append('<a href="#methods">Methods</a>')
         body = [f"<h1>{html.escape(self.name)}</h1>\n<nav>{' · '.join(places)}</nav>"]
-        body += [f"<p><strong>{html.escape(sentence)}</strong></p>" for sentence in self.summary]
+        sentences = [f"<p>{html.escape(sentence)}</p>" for sentence in self.summary]
+        body += ["<section>", *sentences, "</section>"] if sentences else []
         for i, section in enumerate(self.sections):
             body.append(f'<h2 id="s{i}">{html.escape(section.title)}</h2>')
             body += [f"<p>{html.escape(line)}</p>" for line in section.lines]
@@ -196,6 +197,8 @@ body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem aut
 h2 {{ border-top: 1px solid #ccc; margin-top: 2.2rem; padding-top: .8rem; }}
 nav {{ color: #888; }}
 p {{ margin: .35rem 0; }}
+section {{ font-size: 1.1em; border-left: 4px solid #0072b2; padding-left: 1rem; margin: 1.4rem 0; }}
+section p {{ margin: .6rem 0; }}
 img {{ max-width: 100%; margin: .6rem 0; }}
 summary {{ cursor: pointer; color: #555; margin: .4rem 0; }}
 div {{ overflow-x: auto; }}

@@ -134,7 +134,7 @@ def superpose(
         if not (lag < 0).any():
             raise ParameterError("lag", float(lag[0]), "beginning before the event, or baseline=False")
         courses = courses - courses[:, lag < 0].mean(axis=1, keepdims=True)
-    (courses,), left_out = complete("epochs", courses, least=3)
+    (courses,), left_out = complete("epochs", courses, least=3, what="events completely on record")
     low, high = _band(courses, level, resamples, np.random.default_rng(seed))
     return Epochs(lag, courses.mean(axis=0), low, high, courses, left_out, level)
 
@@ -286,7 +286,9 @@ def dose_response(
     """
     doses, responses = gappy("dose", dose), gappy("response", response)
     same_length(dose=doses, response=responses)
-    (doses, responses), masked = complete("events", doses, responses, least=5)
+    (doses, responses), masked = complete(
+        "epochs", doses, responses, least=5, what="complete events with a dose"
+    )
     series("dose", doses), series("response", responses)
     whole("count", count, 199)
     rng = np.random.default_rng(seed)

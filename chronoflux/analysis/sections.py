@@ -21,7 +21,7 @@ from chronoflux.analysis.pulling import pulls
 from chronoflux.analysis.response import Epochs, epoch_response, recovery_time
 from chronoflux.analysis.room_events import event_dose_response, event_epochs, spreads
 from chronoflux.analysis.rooms import information_flow, locked, pair_matrix, pairs
-from chronoflux.analysis.study import Finding, Section, Study
+from chronoflux.analysis.study import Finding, Refusal, Section, Study
 from chronoflux.analysis.tables import gaps, mesh_time, side_by_side, together
 from chronoflux.analysis.words import in_words
 from chronoflux.errors import ParameterError
@@ -201,7 +201,7 @@ def _answer(kind: str, found: Epochs, study: Study, section: Section) -> str:
     try:
         change = epoch_response(found, count=study.surrogates, seed=study.seed)
     except ParameterError as error:
-        section.refused.append(f"{kind.replace('_', ' ')} ({in_words(error)})")
+        section.refused.append(Refusal(kind.replace("_", " "), in_words(error)))
         return f"{counted}not measured ({in_words(error)})"
     if change.p is not None and not study.night:  # of a night the blocks are the answer
         answer = f"H changes by {change.value:+.2g} ± {change.uncertainty:.2g} after {_a(kind)}"

@@ -33,6 +33,13 @@ class Study:
         return [kind for event in EVENTS for kind in (event.name, f"remote_{event.name}") if kind in present]
 
 
+class Refusal(NamedTuple):
+    """What could not be asked, and why not."""
+
+    what: str
+    why: str
+
+
 class Finding(NamedTuple):
     """The answer to one question: what was asked, what came out, and its p.
 
@@ -59,11 +66,17 @@ class Section:
     """By what their rows are."""
     sources: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
 
     def refuse(self, what: str, error: ChronofluxError) -> None:
         """Say what could not be asked, and why."""
-        self.lines.append(
-            f"{what}: not measured ({in_words(error)})" if what else f"not measured: {in_words(error)}"
-        )
-        self.refused.append(f"{what or self.title.lower()} ({in_words(error)})")
+        why = in_words(error)
+        self.lines.append(f"{what}: not measured ({why})" if what else f"not measured: {why}")
+        self.refused.append(Refusal(what or self.question, in_words(error, named=False)))
+
+    @property
+    def question(self) -> str:
+        """The title within a sentence."""
+        if self.title.startswith("Do "):
+            return "whether " + self.title.removeprefix("Do ").removesuffix("?")
+        return self.title[:1].lower() + self.title[1:]

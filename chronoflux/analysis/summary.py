@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chronoflux.analysis.study import Finding, Section, Study
+from chronoflux.analysis.study import Finding, Refusal, Section, Study
 from chronoflux.analysis.tables import mesh_time
 from chronoflux.model.events import EVENTS
 from chronoflux.model.stillness import REMEDY, Stillness
@@ -28,7 +28,7 @@ def summarise(study: Study, sections: Sequence[Section], *, null_runs: bool) -> 
     findings = [finding for section in sections for finding in section.findings]
     refused = [refused for section in sections for refused in section.refused]
     if not null_runs:
-        refused.append("whether the room is no set of strangers (ask with --null-runs 99)")
+        refused.append(Refusal("whether the room is no set of strangers", "ask with --null-runs 99"))
     return [
         _who(study.frame),
         _happened(study),
@@ -46,16 +46,22 @@ def _who(frame: pd.DataFrame) -> str:
     sizes = telemetry.groupby("node")["nodes"].median().dropna()
     at = mesh_time(telemetry)
     begin, end = (pd.Timestamp(moment, unit="s") for moment in (at.min(), at.max()))
-    names = _few(nodes, "and")
+    names = _few(nodes, "and", rest="more")
     swarm = ""
     if len(sizes):
         low, high = int(sizes.min()), int(sizes.max())
-        swarm = f" with {low}{'' if low == high else f' to {high}'} oscillators each"
+        swarm = f" with {low}{'' if low == high else f' to {high}'} oscillators{' each' * (len(nodes) != 1)}"
     return (
         f"{len(nodes)} node{'s' * (len(nodes) != 1)} ({names}){swarm} "
         f"{'were' if len(nodes) != 1 else 'was'} there, from {begin:%Y-%m-%d %H:%M:%S} to "
-        f"{end:%Y-%m-%d %H:%M:%S} UTC ({(end - begin).total_seconds() / 3600:.2f} h of mesh time)."
+        f"{end:%Y-%m-%d %H:%M:%S} UTC ({_length((end - begin).total_seconds())} of mesh time)."
     )
+
+
+def _length(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _happened(study: Study) -> str:
@@ -123,17 +129,21 @@ def _sure(findings: Sequence[Finding]) -> str:
     return words + "."
 
 
-def _not_asked(refused: Iterable[str]) -> str:
-    each = list(dict.fromkeys(refused))
+def _not_asked(refused: Iterable[Refusal]) -> str:
+    """What has the same reason stands together."""
+    whats: dict[str, dict[str, None]] = {}
+    for what, why in refused:
+        whats.setdefault(why, {})[what] = None
+    each = [f"{_few(list(what), 'and')} ({why})" for why, what in whats.items()]
     if not each:
         return "Everything could be asked."
     return f"Not asked, or not answered: {_few(each, 'and', joint='; ')}."
 
 
-def _few(things: Sequence[str], word: str, *, joint: str = ", ") -> str:
+def _few(things: Sequence[str], word: str, *, joint: str = ", ", rest: str = "more below") -> str:
     """The first few in words, the rest counted."""
     if len(things) > MOST + 1:
-        things = [*things[:MOST], f"{len(things) - MOST} more (below)"]
+        things = [*things[:MOST], f"{len(things) - MOST} {rest}"]
     if len(things) < 2:
         return "".join(things)
     last = f" {word} " if joint == ", " else joint

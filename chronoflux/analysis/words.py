@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from numbers import Real
 
 from chronoflux.errors import ChronofluxError, LogError, ParameterError, shorten
 
 ANYTHING = ("x", "y", "frame", "series", "samples", "measure", "value", "epochs", "micro", "target", "source")
 """Names of arguments that say nothing to a reader beside what was found."""
+_CODE = (r" \(analysis\.\w+\)", r",? or stationary=True.*")
+"""What in an error's text is only for somebody who writes a program: not for a page."""
 
 
-def in_words(error: ChronofluxError) -> str:
-    """What was found and what is needed instead.
+def in_words(error: ChronofluxError, *, named: bool = True) -> str:
+    """What was found and what is needed instead; `named`: with the name of the series, if it has one.
 
     Examples
     --------
@@ -19,19 +22,25 @@ def in_words(error: ChronofluxError) -> str:
     '1 node; needed: at least 2 in the room'
     >>> in_words(ParameterError("x", "constant", "a quantity that varies"))
     'constant; needed: a quantity that varies'
+    >>> in_words(ParameterError("H of n1", "rises all the time", "null runs (analysis.null_runs)"))
+    'H of n1: rises all the time; needed: null runs'
     """
     if isinstance(error, LogError):
         return f"{error.path.name}: {error.reason}"
     if not isinstance(error, ParameterError):
         return str(error)
-    return f"{_found(error.name, error.value)}; needed: {error.allowed}"
+    words = f"{_found(error.name, error.value, named)}; needed: {error.allowed}"
+    for code in _CODE:
+        words = re.sub(code, "", words)
+    return words
 
 
-def _found(name: str, value: object) -> str:
+def _found(name: str, value: object, named: bool) -> str:
     if isinstance(value, Real) and not isinstance(value, bool):
         things = name if value != 1 else name.removesuffix("s")
         return f"{float(value):g} {things}"
     if isinstance(value, tuple) and value and all(isinstance(one, int) for one in value):
         return f"{' × '.join(map(str, value))} values"
     text = value if isinstance(value, str) else shorten(value)
-    return text if name in ANYTHING else f"{name}: {text}"
+    name = re.sub(r"\[:, \d+\]$", "", name)
+    return text if name in ANYTHING or not named else f"{name}: {text}"

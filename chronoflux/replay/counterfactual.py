@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -236,33 +235,30 @@ def counterfactual(
     if not folders:
         raise ParameterError("run", run, "a run folder, or several of one room")
     whole("count", count, 0), whole("seeds", seeds, 0)
-    began = time.perf_counter()
     known = recorded(tuple(os.fspath(folder) for folder in folders), until)
-    seconds = time.perf_counter() - began
-    alternative = Alternative(
-        folders=tuple(os.fspath(folder) for folder in folders),
-        until=until,
-        out=Without.read(without),
-        params=tuple((params or {}).items()),
-        since=since,
-    )
+    held = ((k, tuple(v) if isinstance(v, list) else v) for k, v in (params or {}).items())
+    alternative = known.alternative(out=Without.read(without), params=tuple(held), since=since)
     _, firsts = alternative.changed()
     if all(first is None for first in firsts):
         count = 0  # nothing is changed: there is nowhere to nudge
-    jobs = _jobs(alternative, count, seeds, seed, direct=len(folders) > 1)
-    tell_duration(seconds * len(jobs) / workers(len(jobs)), "count=, seeds= or until=", executor)
+    jobs = _jobs(known, alternative, count, seeds, seed, direct=len(folders) > 1)
+    if executor is None:
+        seconds = max(known.alternative().seconds(), alternative.seconds())
+        tell_duration(seconds * len(jobs) / workers(len(jobs)), "count=, seeds= or until=")
     done = run_all(compute, jobs, executor=executor)
     rows = list(bar(done, len(jobs), "runs", shown=progress))
     return _compared(known, rows, alternative, firsts, count, seeds, tolerance)
 
 
-def _jobs(alternative: Alternative, count: int, seeds: int, seed: int, *, direct: bool) -> list[Alternative]:
+def _jobs(
+    known: Recorded, alternative: Alternative, count: int, seeds: int, seed: int, *, direct: bool
+) -> list[Alternative]:
     """The change itself, the same with the others as recorded, the placebos, and pairs of other draws."""
     jobs = [alternative]
     if direct:
         jobs.append(replace(alternative, answering=False))
     jobs += [replace(alternative, nudge=seed * 100_003 + k + 1) for k in range(count)]
-    bare = Alternative(folders=alternative.folders, until=alternative.until)
+    bare = known.alternative()
     for k in range(seeds):
         jobs += [replace(each, seed=seed * 100_003 + k + 1) for each in (bare, alternative)]
     return jobs
@@ -415,9 +411,9 @@ def first_difference(scripts: Sequence[Script], rows: Sequence[Floats]) -> str:
     return ""
 
 
-def tell_duration(seconds: float, shorter: str, executor: Any) -> None:
-    """Say beforehand when a computation may take long."""
-    if executor is None and seconds > LONG:
+def tell_duration(seconds: float, shorter: str) -> None:
+    """Say beforehand when a computation here may take long."""
+    if seconds > LONG:
         message = f"this takes about {seconds / 60:.0f} minutes on this machine; {shorter} make it shorter"
         warnings.warn(message, stacklevel=3)
 

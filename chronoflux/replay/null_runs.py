@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -20,7 +19,7 @@ import numpy as np
 
 from chronoflux.errors import ChronofluxError, ParameterError
 from chronoflux.model.recording import whole
-from chronoflux.replay.alternatives import LEAD, Alternative, Recorded, compute, recorded
+from chronoflux.replay.alternatives import Recorded, compute, recorded
 from chronoflux.replay.counterfactual import Run, bar, first_difference, tell_duration
 from chronoflux.replay.parallel import run_all, workers
 from chronoflux.replay.script import METRICS, Floats, Script, Without
@@ -169,10 +168,8 @@ def null_runs(
     if len(folders) < 2:
         raise ParameterError("runs", list(folders), "two runs of a room or more")
     whole("count", count, 1)
-    began = time.perf_counter()
     known = recorded(folders)
-    seconds = time.perf_counter() - began
-    root = Alternative(folders=folders, window=_window(known, window, seed))
+    root = known.alternative(window=_window(known, window, seed))
     if without:
         root = replace(root, deaf=tuple((_node(known, i), _node(known, j)) for i, j in without))
         for sender, receiver in root.deaf:
@@ -181,17 +178,16 @@ def null_runs(
                 raise ParameterError("without", names, "a direction in which fields are on record")
     elif any(script.peers for script in known.scripts):
         root = replace(root, out=Without(fields="all"))
-    jobs = [replace(root, seed=seed * 1_000_003 + k + 1) for k in range(count)]
-    share = 1.0
-    if root.window is not None:
-        begin, end = root.window
-        share = min(1.0, ((end - begin) / 1000 + LEAD) / _length(known.scripts))
-    tell_duration(seconds * share * count / workers(count), "count= or window=", executor)
+    # the room as it was is computed beside them, each run hearing what it has on record
+    jobs = [known.alternative(answering=False)]
+    jobs += [replace(root, seed=seed * 1_000_003 + k + 1) for k in range(count)]
+    if executor is None:
+        tell_duration(root.seconds() * count / workers(count), "count= or window=")
     done = run_all(compute, jobs, executor=executor)
-    found = [np.concatenate(rows) for rows in bar(done, count, "null runs", shown=progress)]
-    shown = known.scripts if root.window is None else root.scripts_in_window(known.scripts)
-    observed = _frame(known, shown)
-    return NullRuns(observed, np.array(found), tuple(without))
+    was, *found = bar(done, len(jobs), "runs", shown=progress)
+    held = known.held if root.deaf else 0
+    observed = _frame(known.scripts, was, root.changed()[0], held)
+    return NullRuns(observed, np.array([np.concatenate(rows) for rows in found]), tuple(without))
 
 
 def _node(known: Recorded, name: str) -> int:
@@ -216,16 +212,14 @@ def _window(known: Recorded, window: str | float | None, seed: int) -> tuple[flo
     return float(begin), float(begin + length)
 
 
-def _length(scripts: Sequence[Script]) -> float:
-    return max(float(np.ptp(script.at[~np.isnan(script.at)])) / 1000 for script in scripts) or 1.0
-
-
-def _frame(known: Recorded, shown: Sequence[Script]) -> pd.DataFrame:
+def _frame(
+    scripts: Sequence[Script], computed: Sequence[Floats], shown: Sequence[Script], held: int
+) -> pd.DataFrame:
     """The telemetry as computed again, in the form in which it is loaded."""
     import pandas as pd
 
     parts = []
-    for script, part, rows in zip(known.scripts, shown, known.outcome.rows, strict=True):
+    for script, part, rows in zip(scripts, shown, computed, strict=True):
         here = np.isin(script.ticks, part.ticks)
         columns: dict[str, Any] = {
             "time": pd.to_datetime(script.times[here], unit="ms", utc=True),
@@ -240,7 +234,7 @@ def _frame(known: Recorded, shown: Sequence[Script]) -> pd.DataFrame:
         columns |= dict(zip(METRICS, rows[here].T, strict=True))
         parts.append(pd.DataFrame(columns))
     frame = pd.concat(parts, ignore_index=True)
-    frame.attrs = {"held": known.held, "difference": first_difference(known.scripts, known.outcome.rows)}
+    frame.attrs = {"held": held, "difference": first_difference(scripts, computed)}
     return frame
 
 

@@ -50,6 +50,12 @@ class Without:
     ids: Sequence[str] = ()
     events: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("fields", "kinds", "origins", "ids"):
+            given = getattr(self, name)
+            if not isinstance(given, str):
+                object.__setattr__(self, name, tuple(given))  # to be told apart from others by its hash
+
     @classmethod
     def read(cls, value: Without | Mapping[str, Any] | str | None) -> Without:
         """From what a user may give: one of these, a mapping of its fields, ``"fields"`` or ``"events"``.

@@ -204,9 +204,12 @@ def together(
         One a run: the tick at which its phases are nudged, and a seed for that; None: not.
     """
     wanted: list[set[Source]] = [set() for _ in scripts]
-    for own in links.values():
-        for source in own.values():
-            wanted[source.run].add(source)
+    for k, own in links.items():
+        # a field that nobody hears any more is not computed: a run without fields goes in long strides
+        here = {step.input for step in scripts[k].steps} if own else set()
+        for number, source in own.items():
+            if number in here:
+                wanted[source.run].add(source)
     followers = [
         _Follower(
             k,
