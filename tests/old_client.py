@@ -151,12 +151,16 @@ class OldPage:
             if (message := json.loads(data))["type"] == "intent":
                 self.applied.append(message["intent"]["x"])
 
+        def forget(link: Link) -> None:
+            if self.links.get(id_) is link:
+                self._closed.append(self.links.pop(id_))
+
         self.links[id_] = link = Link(
             dials=dials,
             send_signal=signal,
             on_open=lambda link: link.send('{"type": "state", "nodes": 220, "portal": false, "t": 0}'),
             on_message=hear,
-            on_closed=lambda link: None,
+            on_closed=forget,
         )
         link.start()
 

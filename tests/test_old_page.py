@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import http.server
 import shutil
@@ -249,3 +250,40 @@ async def test_a_page_links_again_after_its_link_broke(
     await tab.evaluate("addIntent()")
     page = await tab.evaluate("page.id")
     await until(lambda: recorded(node, page)[0] == 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("away", [0.0, 8.0])
+async def test_a_page_is_one_peer_after_the_server_was_restarted(
+    site: str, browser: Opener, joined: Joiner, unused_tcp_port: int, away: float
+) -> None:
+    """A page comes back under another id when the server was restarted, before the nodes or after them. Then
+    each node has one row and one link for it, and events go both ways once."""
+    async with SignalServer(port=unused_tcp_port) as server:
+        nodes = [await joined(server=server.url, params=QUICK) for _ in range(2)]
+        tab = await opened(browser, site, server)
+        await until(lambda: all(direct(node) == 1 for node in nodes), 60)
+        before = await tab.evaluate("page.id")
+    await asyncio.sleep(away)
+    async with SignalServer(port=unused_tcp_port) as server:
+        await until(lambda: tab.evaluate(f"page.id !== {before!r}"), 60)
+        page = await tab.evaluate("page.id")
+
+        def whole() -> bool:
+            peers = [node.peers for node in nodes]
+            return all(
+                frame.loc[frame["kind"] == "old", "id"].tolist() == [page] and {*frame["via"]} == {"direct"}
+                for frame in peers
+            )
+
+        await until(whole, 90)
+        flips = await tab.evaluate("page.flips")
+        nodes[0].pacemaker_flip()
+        await until(lambda: tab.evaluate(f"page.flips === {flips + 1}"))
+        await tab.evaluate("pacemakerFlip()")
+        await until(lambda: [recorded(node, page)[2] for node in nodes] == [1, 1])
+        await asyncio.sleep(3)
+        assert await tab.evaluate("page.flips") == flips + 2
+        assert [recorded(node, page)[2] for node in nodes] == [1, 1]
+        for node in nodes:
+            await node.leave()

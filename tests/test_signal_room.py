@@ -136,12 +136,16 @@ class Scene:
         assert not links or nx.is_connected(nx.Graph(links))
         assert max(map(len, links.values()), default=0) <= MAX_DEGREE
         assert self.room.hops == hop_limit(links)
+        old = {id_ for id_ in links if not self.room.members[id_].lasting}
+        ours = nx.Graph(links).subgraph(links.keys() - old)
+        assert not ours or nx.is_connected(ours)
+        assert all(links[id_] - old for id_ in old if ours)
         if self.topology.name != "auto":
-            assert links == self.topology.links(list(links), "room1")
+            assert links == self.topology.links(list(links), "room1", old)
         elif len(links) <= 16 and not self.room._wiring.sparse:
             assert links == full(list(links))
         else:
-            required = Topology("random").links(list(links), "room1")
+            required = Topology("random").links(list(links), "room1", old)
             assert all(required[id_] <= links[id_] for id_ in links)
 
     def check(self) -> None:

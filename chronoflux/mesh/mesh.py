@@ -264,7 +264,7 @@ class Mesh:
             case protocol.PeerJoinedRoom():
                 self._announce(message)
             case protocol.PeerLeft():
-                self._on_left(message.peer_id, told=True)
+                self._on_left(message.peer_id)
             case protocol.Roster():
                 self._on_roster(message)
             case protocol.Who():
@@ -353,17 +353,17 @@ class Mesh:
         known, links = self.roster.known(self.id), sum(peer.in_room for peer in self.peers.values())
         return msgspec.structs.replace(join, known=known, hops=self._intake.hops, links=links)
 
-    def _on_left(self, peer_id: str, *, told: bool = False) -> None:
-        """A peer is not in the room any more; `told` when the server saw it go.
+    def _on_left(self, peer_id: str) -> None:
+        """A peer is not in the room any more.
 
         A node of ours keeps its working link: perhaps only its socket broke. An old client that lost its
-        socket comes back under another id.
+        socket comes back under another id, and dials nobody to whom it still has a link.
         """
         peer = self.peers.get(peer_id)
         if peer is None:
             return
         peer.in_room = False
-        if not peer.direct(time.monotonic()) or (told and not peer.ours):
+        if not peer.direct(time.monotonic()) or not peer.ours:
             self._drop(peer, peer.reason or "left the room")
 
     def _take_ice_servers(self, servers: Sequence[protocol.IceServer]) -> None:

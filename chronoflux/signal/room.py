@@ -158,7 +158,8 @@ class Room:
 
     def _rewire(self, now: float, but: Member | None = None) -> list[Send]:
         """Link the room anew, after somebody came or went, and tell everybody what changed for them."""
-        self._wiring.set(*self._nodes(), now)
+        silent = [id_ for id_, member in self.members.items() if not member.lasting]
+        self._wiring.set(*self._nodes(), now, silent)
         return self._adopt(but)
 
     def _recount(self, now: float) -> list[Send]:

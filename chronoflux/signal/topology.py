@@ -6,6 +6,9 @@ connected as long as anybody is there; somebody who comes or goes changes about 
 that was restarted with no memory wires the same graph as soon as the same nodes are back. The union of
 random rings is, for large rooms, as good as a random regular graph (Kim and Wormald, J. Combin. Theory B
 81, 2001): its diameter grows like the logarithm of the room's size.
+
+Clients of the first ChronoFlux pass nothing on. So the members that do are connected by themselves: the
+same rings are laid through them alone as well, which adds a link only where such a client lies between two.
 """
 
 from __future__ import annotations
@@ -59,17 +62,31 @@ class Topology:
                 f"degree {shorten(self.degree)}: give an even number from 2 to {MAX_DEGREE}, 2 for each ring"
             )
 
-    def links(self, ids: Collection[str], seed: str = "") -> Links:
-        """The neighbours of each of `ids`, for one `seed` always the same."""
+    def links(self, ids: Collection[str], seed: str = "", silent: Collection[str] = ()) -> Links:
+        """The neighbours of each of `ids`, for one `seed` always the same.
+
+        Of these, `silent` pass nothing on: the others are connected without them, and each of them is linked
+        with one of the others, as far as these have links left.
+        """
         if self.name == "full" or (self.name == "auto" and len(ids) <= FULL_UP_TO):
             return full(ids)
-        if self.name == "ring":
-            ring = _order(ids, seed, 0)
-            return _linked(
-                pair for step in range(1, (self.degree or 2) // 2 + 1) for pair in _around(ring, step)
-            )
-        rings = (_order(ids, seed, ring) for ring in range((self.degree or 6) // 2))
-        return _linked(pair for ring in rings for pair in _around(ring))
+        through = sorted({*ids} - {*silent})
+        if not silent or not through:
+            return _linked(ids, self._pairs(ids, seed, self._rings))
+        rings = min(self._rings, MAX_DEGREE // 2 - 1)  # leaves links for the rings through some
+        pairs = [*self._pairs(ids, seed, rings), *self._pairs(through, seed, MAX_DEGREE // 2 - rings)]
+        return _heard(_linked(ids, pairs), _order(ids, seed, 0), {*silent})
+
+    @property
+    def _rings(self) -> int:
+        """Half the degree."""
+        return (self.degree or (2 if self.name == "ring" else 6)) // 2
+
+    def _pairs(self, ids: Collection[str], seed: str, rings: int) -> Iterator[tuple[str, str]]:
+        """Who is linked in so many rings at most."""
+        for n in range(min(self._rings, rings)):
+            ring, step = (0, n + 1) if self.name == "ring" else (n, 1)
+            yield from _around(_order(ids, seed, ring), step)
 
 
 def full(ids: Collection[str]) -> Links:
@@ -127,12 +144,25 @@ def _around(ring: Sequence[str], step: int = 1) -> Iterator[tuple[str, str]]:
     return zip(ring, islice(cycle(ring), step, None), strict=False)
 
 
-def _linked(pairs: Iterable[tuple[str, str]]) -> Links:
-    """The links of these pairs, both ways; nobody is linked with themselves."""
-    links: Links = {}
+def _heard(links: Links, ring: Sequence[str], silent: Set[str]) -> Links:
+    """The links, with one more for each of the `silent` that has none with the others: with the next in the
+    ring that has links left."""
+    for place, one in enumerate(ring):
+        if one not in silent or links[one] - silent:
+            continue
+        after = [*ring[place + 1 :], *ring[:place]]
+        free = (other for other in after if other not in silent and len(links[other]) < MAX_DEGREE)
+        if (other := next(free, None)) is not None:
+            links[one].add(other)
+            links[other].add(one)
+    return links
+
+
+def _linked(ids: Iterable[str], pairs: Iterable[tuple[str, str]]) -> Links:
+    """The links of `ids` by these pairs, both ways; nobody is linked with themselves."""
+    links: Links = {id_: set() for id_ in ids}
     for one, other in pairs:
-        mine, theirs = links.setdefault(one, set()), links.setdefault(other, set())
         if one != other:
-            mine.add(other)
-            theirs.add(one)
+            links[one].add(other)
+            links[other].add(one)
     return links

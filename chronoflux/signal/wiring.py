@@ -45,6 +45,7 @@ class Wiring:
         self._random = Topology("random", topology.degree) if topology.name == "auto" else None
         self._degree = topology.degree or 6
         self._present = 0
+        self._silent: frozenset[str] = frozenset()
         self._crossed: float | None = None  # since when the room has the other size
         self._switched = False
         self._settled = -math.inf  # until when a room of before is put together again
@@ -52,10 +53,11 @@ class Wiring:
         self._next_step = -math.inf
         self._surplus: dict[Pair, float] = {}  # since when
 
-    def set(self, nodes: Collection[str], present: int, now: float) -> None:
-        """These are in the room now, `present` of them connected."""
+    def set(self, nodes: Collection[str], present: int, now: float, silent: Collection[str] = ()) -> None:
+        """These are in the room now, `present` of them connected; `silent` are those that pass nothing on."""
+        self._silent = frozenset(silent)
         if self._random is None:
-            self.links = self._topology.links(nodes, self._seed)
+            self.links = self._topology.links(nodes, self._seed, self._silent)
             self.version += 1
             return
         self._switch(now)
@@ -126,7 +128,7 @@ class Wiring:
         if first_wiring and len(nodes) <= FULL_UP_TO:
             required = full(nodes)
         else:
-            required = random.links(nodes, self._seed)
+            required = random.links(nodes, self._seed, self._silent)
         before, self.links = self.links, required
         surplus, self._surplus = self._surplus, {}
         for pair in [] if self.sparse and now < self._settled else _pairs(before):
