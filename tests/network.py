@@ -36,7 +36,9 @@ from typing import Self
 
 import pytest
 
+from chronoflux.signal.addresses import best
 from tests.conftest import need, unavailable
+from tests.processes import free_port
 from tests.support import until
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000  # linux/if_tun.h
@@ -281,19 +283,22 @@ def network() -> Iterator[Network]:
 # -- a TURN server ---------------------------------------------------------------------------------
 
 
+def own_address() -> str:
+    """An IPv4 address of this machine that is not loopback's, which no link tells or tries."""
+    return next(iter(best(use_ipv6=False)), None) or unavailable("this machine has no address but loopback")
+
+
 @contextlib.asynccontextmanager
 async def coturn(secret: str, folder: Path, host: Host | None = None) -> AsyncIterator[str]:
-    """Debian's coturn with our kind of credentials, on a host or this machine's loopback; yields its URL."""
+    """Debian's coturn with our kind of credentials, on a host or this machine; yields its URL."""
     need(shutil.which("turnserver"), "turnserver (Debian: coturn)")
-    address = "127.0.0.1" if host is None else host.address
+    address, port = (own_address(), free_port()) if host is None else (host.address, TURN_PORT)
     options = [
         *("-n", "--use-auth-secret", f"--static-auth-secret={secret}", "--realm=test.local"),
-        *(f"--listening-ip={address}", f"--relay-ip={address}", f"--listening-port={TURN_PORT}"),
+        *(f"--listening-ip={address}", f"--relay-ip={address}", f"--listening-port={port}"),
         *("--min-port=50000", "--max-port=50100", "--no-tls", "--no-dtls", "--no-cli", "--no-tcp-relay"),
         *("--fingerprint", "--log-file=stdout", "--simple-log", f"--pidfile={folder / 'turn.pid'}"),
     ]
-    if host is None:
-        options.append("--allow-loopback-peers")
     process = await asyncio.create_subprocess_exec(
         *(*(host.prefix if host else ()), "turnserver", *options),
         stdout=asyncio.subprocess.PIPE,
@@ -310,7 +315,7 @@ async def coturn(secret: str, folder: Path, host: Host | None = None) -> AsyncIt
     listening = asyncio.create_task(listen(), name="what coturn says")
     try:
         await until(lambda: any("auth thread" in line for line in said), 20, "coturn is ready")
-        yield f"turn:{address}:{TURN_PORT}"
+        yield f"turn:{address}:{port}"
     finally:
         if process.returncode is None:
             process.terminate()

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import shutil
-import socket
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,49 +18,17 @@ from chronoflux.headless import main
 from chronoflux.mesh.ice import Ice
 from chronoflux.signal.server import SignalServer
 from chronoflux.signal.turn import Turn
-from tests.conftest import Joiner, need
+from tests.conftest import Joiner
+from tests.network import coturn
 from tests.support import until
-from tests.test_node import linked
 
 QUICK = cf.Params(oscillators=60)
 SECRET = "a secret of the tests"
 
 
-def answers(port: int) -> bool:
-    """Whether a STUN server on loopback answers a binding request."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        asking.settimeout(0.2)
-        try:
-            asking.connect(("127.0.0.1", port))
-            asking.send(bytes.fromhex("000100002112a442") + os.urandom(12))
-            return bool(asking.recv(1500))
-        except OSError:
-            return False
-
-
-@asynccontextmanager
-async def coturn(folder: Path) -> AsyncIterator[str]:
-    """A TURN server on loopback that knows `SECRET`; its URL."""
-    need(shutil.which("turnserver"), "coturn")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    options = (
-        *("-n", "--use-auth-secret", f"--static-auth-secret={SECRET}", "--realm=test.local"),
-        *("--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", f"--listening-port={port}"),
-        *("--min-port=50000", "--max-port=50100", "--no-tls", "--no-dtls", "--no-cli", "--fingerprint"),
-        *("--allow-loopback-peers", "--log-file=stdout", "--simple-log", f"--pidfile={folder / 'pid'}"),
-        f"--userdb={folder / 'db'}",
-    )
-    log = (folder / "turn.log").open("wb")
-    process = await asyncio.create_subprocess_exec("turnserver", *options, stdout=log, stderr=log)
-    try:
-        await until(lambda: asyncio.to_thread(answers, port), what=f"coturn listens, see {folder}/turn.log")
-        yield f"turn:127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        await process.wait()
-        log.close()
+async def by_turn(*nodes: cf.Node) -> None:
+    """Wait until every node says that it reaches the other by TURN."""
+    await until(lambda: all(set(node.peers["via"]) == {"turn"} for node in nodes), 40)
 
 
 def pairs(node: cf.Node) -> set[str]:
@@ -82,11 +44,11 @@ def pairs(node: cf.Node) -> set[str]:
 @pytest.mark.slow
 async def test_relay_only_links_through_turn_alone(joined: Joiner, tmp_path: Path) -> None:
     """With the policy "relay" and the server's credentials two nodes link, and only by TURN."""
-    async with coturn(tmp_path) as url, SignalServer(port=0, turn=Turn([url], SECRET)) as server:
+    async with coturn(SECRET, tmp_path) as url, SignalServer(port=0, turn=Turn([url], SECRET)) as server:
         nodes = [
             await joined(server=server.url, params=QUICK, ice_transport_policy="relay") for _ in range(2)
         ]
-        await linked(*nodes)
+        await by_turn(*nodes)
         assert pairs(nodes[0]) == pairs(nodes[1]) == {"relay"}
 
 
@@ -95,7 +57,7 @@ async def test_expired_credentials_are_named_and_renewed(joined: Joiner, tmp_pat
     """Credentials that coturn refuses leave no link, and the table says that it is they; when the signaling
     server has sent fresh ones, the pair links."""
     behind = [1000.0]
-    async with coturn(tmp_path) as url:
+    async with coturn(SECRET, tmp_path) as url:
         turn = Turn([url], SECRET, lifetime=6.0, clock=lambda: time.time() - behind[0])
         async with SignalServer(port=0, turn=turn) as server:
             a, b = [
@@ -104,7 +66,7 @@ async def test_expired_credentials_are_named_and_renewed(joined: Joiner, tmp_pat
             await until(lambda: "credentials are wrong or expired" in " ".join(b.peers["reason"]))
             assert set(b.peers["via"]) <= {"", "relay"}
             behind[0] = 0.0
-            await linked(a, b, timeout=40)
+            await by_turn(a, b)
             assert pairs(a) == pairs(b) == {"relay"}
 
 
