@@ -127,8 +127,8 @@ class Pair:
                 if one.suspended:
                     continue
                 if one.peer(other).backlog and one.peer(other).linked:
-                    one.mesh._retell(one.peer(other))
-                one.mesh._tell_missed()
+                    one.mesh._retelling.tell_next(one.peer(other))
+                one.mesh._retelling.report()
 
 
 @pytest.fixture

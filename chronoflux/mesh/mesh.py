@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -22,17 +21,18 @@ from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import Followed, Judged, MeshClock, monotonic_ms
 from chronoflux.mesh.dialling import Dialling
-from chronoflux.mesh.gossip import PAST, Event, Gossip
+from chronoflux.mesh.gossip import Event, Gossip
 from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.intake import Intake
 from chronoflux.mesh.link import Link
 from chronoflux.mesh.messages import RT_CHANNEL, Field
 from chronoflux.mesh.missing import Missing
 from chronoflux.mesh.origins import Asking, Origins
+from chronoflux.mesh.outgoing import Outgoing
 from chronoflux.mesh.participant import Participant
-from chronoflux.mesh.peer import RELAY_AFTER, Peer
+from chronoflux.mesh.peer import Peer
 from chronoflux.mesh.probing import Probing
-from chronoflux.mesh.room_telemetry import RoomTelemetry
+from chronoflux.mesh.retelling import Retelling
 from chronoflux.mesh.roster import Roster
 from chronoflux.mesh.strangers import Strangers
 from chronoflux.signal import protocol
@@ -40,10 +40,7 @@ from chronoflux.signal.client import SignalClient
 
 log = logging.getLogger(__name__)
 
-MANY = 300  # events waiting to be told again, above which two are told at once
 WATCH = 0.1  # s between looks at the peers; also the pace at which old events are told again
-RELAY_FIELD = 0.5  # s between fields over the relay
-RELAY_FIELDS, RELAY_TELEMETRIES = 20.0, 10.0  # messages/s over the relay at most, of the server's 60
 BYE_DEADLINE = 1.0  # s
 HELD = 128  # messages with a time kept until this node knows the room's
 LATE = 1.0  # s by which the watch itself must be late before what it sees is not held against peers
@@ -69,14 +66,16 @@ class Mesh:
         self.gossip = Gossip()
         self.roster = Roster()
         self._node = node
-        self._missing, self._session = Missing(), os.urandom(4).hex()
+        self._missing = Missing()
+        self._outgoing = out = Outgoing(client, self.peers, self.roster)
+        self._retelling = Retelling(self.gossip, clock, self._missing, out.send, node.on_missed)
         origins = Origins(self.roster, self.peers)
         self._intake = Intake(node, self.gossip, clock, self._pass_on, origins, self._missing)
         self._asking = Asking(self.roster, self._ask_who, lambda peer, event: self._hear(peer, lambda: event))
         self._intake.hold = self._asking.hold
         self._strangers = Strangers(self._intake, lambda peer, message: self._hear(peer, lambda: message))
         self._probing = Probing(
-            clock, self.peers, self._send_perishable, self._on_clock, self.roster, self._send_member
+            clock, self.peers, out.send_perishable, self._on_clock, self.roster, out.send_member
         )
         self._held: deque[tuple[Peer, messages.Message, float]] = deque(maxlen=HELD)  # and when it came
         self._untold: deque[str] = deque(maxlen=HELD)
@@ -89,8 +88,6 @@ class Mesh:
         self._leaving = False
         self._may_greet = True
         self._joins = 0
-        self._recorded = False
-        self._room_telemetry = RoomTelemetry()
 
     @property
     def id(self) -> str:
@@ -120,10 +117,10 @@ class Mesh:
         now = time.monotonic()
         text = messages.encode(messages.Bye(reason[:64]))
         for peer in self.peers.values():
-            if peer.linked and peer.ours and self._send_direct(peer, text):
+            if peer.linked and peer.ours and self._outgoing.send_direct(peer, text):
                 self._acks[peer.id] = asyncio.Event()
             elif peer.ours and peer.via(now) == "relay":
-                self._send_relay(peer, messages.Bye(reason[:64]))
+                self._outgoing.send_relay(peer, messages.Bye(reason[:64]))
         if self._acks:
             waits = [asyncio.create_task(ack.wait()) for ack in self._acks.values()]
             _, late = await asyncio.wait(waits, timeout=BYE_DEADLINE)
@@ -138,119 +135,30 @@ class Mesh:
         """Tell the room of an event fired here; a newcomer does when it knows the room's time."""
         event = self.gossip.own(event)
         if self.clock.settled:
-            self._tell(event.message(0), self._present())
+            self._outgoing.tell(event.message(0), self._outgoing.present())
         else:
             self._untold.append(event.id)
 
-    def _pass_on(self, message: dict[str, Any], sender: Peer, origin: str) -> None:
-        """Tell what a peer told to the other neighbours: see :class:`Intake`."""
-        others = (peer for peer in self._present() if peer is not sender and peer.id != origin)
-        self._tell(message, [peer for peer in others if peer.wants(origin)])
-
-    def _tell(self, message: dict[str, Any], peers: Sequence[Peer]) -> None:
-        text = messages.encode(message)
-        unreached = [peer for peer in peers if not self._send(peer, message, text)]
-        if unreached:
-            # The first ChronoFlux's runner, and anybody on a server without relay, hears events only so.
-            self.client.send(protocol.SendBroadcast(data=message))
-
     def send_field(self, field: Field) -> None:
-        """Tell our mean field; dropped where it would come late."""
-        if not self.clock.settled:
-            return
-        now, text = time.monotonic(), messages.encode(field)
-        period = max(RELAY_FIELD, self._relayed(now) / RELAY_FIELDS)
-        for peer in self._present():
-            if not peer.ours:
-                continue
-            if peer.direct(now):
-                self._send_direct(peer, text, perishable=True)
-            elif now - peer.relayed_field >= period and self._relaying(peer, now):
-                peer.relayed_field = now
-                self._send_relay(peer, field)
+        """Tell our mean field, once the room's time is known."""
+        if self.clock.settled:
+            self._outgoing.send_field(field)
 
     def send_telemetry(self, message: messages.Telemetry, whole: Mapping[str, Any] | None = None) -> None:
-        """Tell the second's telemetry; through the server too, for recorders and old clients.
-
-        `whole` is what recorders are told in place of it.
-        """
+        """Tell the second's telemetry; `whole` is what recorders are told in place of it."""
         latest = self.gossip.count - 1
-        message = msgspec.structs.replace(message, n=latest)
-        to_recorders = message if whole is None else messages.Telemetry({**whole, "n": latest})
-        now, present = time.monotonic(), self._present()
-        period = self._relayed(now) / RELAY_TELEMETRIES
-        for peer in present:
-            told = to_recorders if peer.kind == "recorder" else message
-            self._tell_telemetry(peer, told, now, period)
-        if (self._recorded or self._old_ears()) and self._room_telemetry.due(self._size(), now):
-            told = to_recorders if self._recorded else message
-            self.client.send(protocol.SendTelemetry(telemetry=told.telemetry))
-
-    def _old_ears(self) -> bool:
-        """Whether a client of the first ChronoFlux is here: it hears telemetry from the server only."""
-        members = self.roster.members.values()
-        return any(not peer.ours for peer in self._present()) or any(not member.lasting for member in members)
-
-    def _size(self) -> int:
-        """How many are in the room, this node included, as far as it is known."""
-        return max(self.roster.size, len(self._present()) + 1)
+        numbered = msgspec.structs.replace(message, n=latest)
+        to_recorders = numbered if whole is None else messages.Telemetry({**whole, "n": latest})
+        self._outgoing.send_telemetry(numbered, to_recorders)
 
     def keep_alive(self) -> None:
         """Be heard, as a participant without a swarm, which has nothing to tell; by peers of ours only."""
-        now = time.monotonic()
-        period = self._relayed(now) / RELAY_TELEMETRIES
-        for peer in self._present():
-            if peer.ours:
-                self._tell_telemetry(peer, messages.Telemetry({}), now, period)
+        self._outgoing.keep_alive()
 
-    def _tell_telemetry(self, peer: Peer, message: messages.Telemetry, now: float, period: float) -> None:
-        if peer.linked:
-            self._send_direct(peer, messages.encode(message), droppable=True)
-        late = now - peer.relayed_telemetry >= period
-        if late and peer.ours and not peer.direct(now) and self._relaying(peer, now):
-            peer.relayed_telemetry = now
-            self._send_relay(peer, message)
-
-    def _relayed(self, now: float) -> int:
-        """How many peers hear us through the server only; they share what it takes from one connection."""
-        return sum(peer.ours and not peer.direct(now) for peer in self._present())
-
-    def _present(self) -> list[Peer]:
-        return [peer for peer in self.peers.values() if (peer.in_room or peer.linked) and not peer.left]
-
-    def _relaying(self, peer: Peer, now: float) -> bool:
-        """Whether fields and telemetry go through the relay: no link since a while, or a silent one."""
-        return self._can_relay(peer) and now - max(peer.since, peer.heard_direct) > RELAY_AFTER
-
-    def _can_relay(self, peer: Peer) -> bool:
-        return peer.ours and peer.in_room and self.client.state == "joined" and self.client.server is not None
-
-    def _send(self, peer: Peer, message: messages.Outgoing, text: str = "") -> bool:
-        """Send over every way that may work; True when one took it. `text`: the message encoded, if it is."""
-        taken = peer.linked and self._send_direct(peer, text or messages.encode(message))
-        if not peer.direct(time.monotonic()) and self._can_relay(peer):
-            taken |= self._send_relay(peer, message)
-        return taken
-
-    def _send_perishable(self, peer: Peer, message: messages.Outgoing) -> bool:
-        """Send what is worthless when late, over the one way that works."""
-        if peer.direct(now := time.monotonic()):
-            return self._send_direct(peer, messages.encode(message), perishable=True)
-        return self._relaying(peer, now) and self._send_relay(peer, message)
-
-    def _send_direct(
-        self, peer: Peer, text: str, *, perishable: bool = False, droppable: bool = False
-    ) -> bool:
-        return peer.link is not None and peer.link.send(text, perishable=perishable, droppable=droppable)
-
-    def _send_member(self, to: str, message: messages.Outgoing) -> bool:
-        """Send through the server to a member that need not be a neighbour."""
-        if self.client.state != "joined" or self.client.server is None:
-            return False
-        return self.client.send(protocol.SendRelay(to=to, data=messages.to_object(message)))
-
-    def _send_relay(self, peer: Peer, message: messages.Outgoing) -> bool:
-        return self.client.send(protocol.SendRelay(to=peer.id, data=messages.to_object(message)))
+    def _pass_on(self, message: dict[str, Any], sender: Peer, origin: str) -> None:
+        """Tell what a peer told to the other neighbours: see :class:`Intake`."""
+        others = (peer for peer in self._outgoing.present() if peer is not sender and peer.id != origin)
+        self._outgoing.tell(message, [peer for peer in others if peer.wants(origin)])
 
     # -- what the server says --------------------------------------------------------------------------
 
@@ -287,7 +195,7 @@ class Mesh:
 
     def _on_room(self, message: protocol.RoomPeers) -> None:
         mine = message.peer_id or self.client.peer_id or ""
-        self._intake.hops, self._recorded = message.hops, message.recorded is True
+        self._intake.hops, self._outgoing.recorded = message.hops, message.recorded is True
         anew, self._joins = self.client.joins != self._joins, self.client.joins
         if anew:
             self.roster.joined(told=self.client.server is not None and self.client.server.rosters)
@@ -384,9 +292,9 @@ class Mesh:
     def on_open(self, peer: Peer, link: Link) -> None:
         """See :class:`~chronoflux.mesh.dialling.Listener`: greet."""
         peer.opened, peer.reason = time.monotonic(), ""
-        self._send_direct(peer, messages.encode(self._hello(peer)))
-        self._send_direct(peer, messages.encode({"type": "state", **self._node.greeting()}))
-        self._tell_again(peer)
+        self._outgoing.send_direct(peer, messages.encode(self._hello(peer)))
+        self._outgoing.send_direct(peer, messages.encode({"type": "state", **self._node.greeting()}))
+        self._retelling.begin(peer)
         self._node.on_peer(peer, "linked", "")
 
     def on_closed(self, peer: Peer, link: Link) -> None:
@@ -406,8 +314,8 @@ class Mesh:
 
     def on_full(self, peer: Peer, reason: str) -> None:
         """See :class:`~chronoflux.mesh.dialling.Listener`: so it need not wait for its deadline."""
-        if self._can_relay(peer):
-            self._send_relay(peer, messages.Refused(reason))
+        if self._outgoing.can_relay(peer):
+            self._outgoing.send_relay(peer, messages.Refused(reason))
 
     def on_message(self, peer: Peer, data: str | bytes) -> None:
         """See :class:`~chronoflux.mesh.dialling.Listener`: hear it."""
@@ -442,7 +350,7 @@ class Mesh:
                 return
             match message:
                 case messages.Bye():
-                    self._send(peer, messages.ByeAck())
+                    self._outgoing.send(peer, messages.ByeAck())
                     peer.left, peer.in_room, peer.left_at = True, False, time.monotonic()
                     peer.reason = f"left: {message.reason}" if message.reason else "left"
                     if not peer.linked:
@@ -464,7 +372,7 @@ class Mesh:
                     pass  # so is this; the gate it tells of may wait here as an event
                 case messages.Hello():
                     self._intake.take(peer, message)
-                    self._catch_up(peer, message)
+                    self._retelling.catch_up(peer, message)
                     self._probing.begin(peer)
                     if peer.link is not None and RT_CHANNEL in message.features:
                         peer.link.open_rt()
@@ -489,7 +397,7 @@ class Mesh:
         if self.clock.settled and (self._untold or self._held):
             for event in self.gossip.recent(self.clock.now()):
                 if event.id in self._untold:
-                    self._tell(event.message(0), self._present())
+                    self._outgoing.tell(event.message(0), self._outgoing.present())
             self._untold.clear()
             held, self._held = self._held, deque(maxlen=HELD)
             for peer, message, came in held:
@@ -501,8 +409,7 @@ class Mesh:
         self.gossip.shift(by)
         for peer in self.peers.values():
             peer.field_ = None
-            if peer.backlog:
-                peer.backlog = deque(self.gossip.recent(self.clock.now()))
+        self._retelling.on_step(self.peers.values())
 
     # -- the watch -------------------------------------------------------------------------------------
 
@@ -520,7 +427,7 @@ class Mesh:
             for peer in list(self.peers.values()):
                 self._look(peer, now)
             self._asking.look()
-            self._tell_missed()
+            self._retelling.report()
             await asyncio.sleep(WATCH)
 
     def _excuse(self, now: float, *, stalled: bool) -> None:
@@ -543,18 +450,18 @@ class Mesh:
             self._drop(peer, "no neighbour any more")
             return
         self._dialling.look(peer, now, self.id, joined=self.client.state == "joined")
-        relaying = not peer.direct(now) and self._relaying(peer, now)
+        relaying = not peer.direct(now) and self._outgoing.relaying(peer, now)
         if relaying and not peer.greeted_relay and self._may_greet:
             self._may_greet = False  # one at a time: greetings are long, and the server counts bytes
-            self._send_relay(peer, self._hello(peer))
-            self._send_relay(peer, {"type": "state", **self._node.greeting()})
-            self._tell_again(peer)
+            self._outgoing.send_relay(peer, self._hello(peer))
+            self._outgoing.send_relay(peer, {"type": "state", **self._node.greeting()})
+            self._retelling.begin(peer)
             self._node.on_peer(peer, "relayed", peer.reason or "no link yet")
             peer.greeted_relay = True
         elif not relaying:
             peer.greeted_relay = False
         if peer.backlog and self.clock.settled:
-            self._retell(peer)
+            self._retelling.tell_next(peer)
         self._judge(peer, now)
 
     def _unnamed(self, peer: Peer, now: float) -> bool:
@@ -569,38 +476,9 @@ class Mesh:
 
     def _hello(self, peer: Peer) -> dict[str, Any]:
         """The first word to a peer on a new path, and which of its events arrived so far."""
-        numbers = {"n": self.gossip.count - 1, "session": self._session, **self._missing.word(peer.id)}
-        return {"type": "hello", **self._node.hello(), "tick_ms": self.clock.tick, **numbers}
-
-    def _tell_again(self, peer: Peer) -> None:
-        """Have our events of the last minute told again on a new path. Old clients, which keep no ids, would
-        apply them twice."""
-        peer.backlog = deque(self.gossip.recent(self.clock.now()) if peer.ours else ())
-
-    def _catch_up(self, peer: Peer, hello: messages.Hello) -> None:
-        """A peer said hello on a new path: it is told again what it lacks; what is too old is missed."""
-        self._tell_again(peer)
-        if hello.heard is None:
-            return
-        arrived = [range(low, high + 1) for low, high in [(hello.since + 1, hello.heard), *hello.also]]
-        peer.backlog = deque(event for event in peer.backlog if not any(event.n in some for some in arrived))
-        waiting = [event.n for event in peer.backlog if event.n is not None and event.n > hello.heard]
-        lost = self._missing.lost(peer.id, hello.heard, hello.also, waiting, self.gossip.count - 1)
-        if lost is not None:
-            self._node.on_missed(lost.facts(peer=peer.id))
-
-    def _retell(self, peer: Peer) -> None:
-        """Tell the next of the events that wait; two, when they are so many that they would grow too old."""
-        for _ in range(1 if len(peer.backlog) <= MANY else 2):
-            event = peer.backlog[0]
-            if self.clock.now() - event.at <= PAST and not self._send(peer, event.message(0)):
-                return
-            peer.backlog.popleft()  # one that is too old for the peer is counted when it says hello again
-
-    def _tell_missed(self) -> None:
-        """Say which events of others this node will not get any more."""
-        for origin, missed in self._missing.due():
-            self._node.on_missed(missed.facts(origin=origin))
+        return {
+            "type": "hello", **self._node.hello(), "tick_ms": self.clock.tick, **self._retelling.numbers(peer)
+        }  # fmt: skip
 
     def _ask_who(self, ids: list[str]) -> None:
         """Ask the server who of these is in the room."""
