@@ -112,7 +112,8 @@ async def test_when_the_reference_leaves_the_swarm_goes_on(server: SignalServer,
         await first.leave()
         await until(lambda: second.clock.stratum == 0 and third.clock.reference == second.peer_id)
         assert abs(second.clock.now() - utc_ms() - HOUR) < 1000
-        assert abs(apart(second, third)) < 25  # ms, where it would be an hour
+        assert abs(apart(second, third)) < STEP  # on one time; how near it is depends on the machine
+        assert beyond(third, second) <= 0.1
 
         def whys() -> list[str]:
             frame = third.telemetry()
