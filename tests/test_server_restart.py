@@ -82,7 +82,7 @@ async def test_links_survive_a_stranger_who_comes_and_goes(
         links = [{id_: peer.link for id_, peer in mesh.peers.items()} for mesh in meshes]
         for _ in range(10):
             stranger = await joined(server=server.url, params=QUICK)
-            await until(partial(_knows, stranger, 6))
+            await until(partial(_knows, stranger, 6), what="the stranger knows six")
             await stranger.leave()
             await until(lambda: len(server.lobby.rooms["room1"]) == 16)
         await until(lambda: all(len(mesh.peers) == 15 for mesh in meshes), 60)
