@@ -114,7 +114,7 @@ async def test_when_the_reference_leaves_the_swarm_goes_on(server: SignalServer,
         first, second, third = [await start(server.url, wrong) for wrong in (HOUR, 0.0, -HOUR)]
         await linked(first, second, third)
         await until(lambda: second.clock.stratum == third.clock.stratum == 1)
-        # Whose last word is that it is not on the room's time yet does not lead: the third would for a moment.
+        # Whose last word is that it is not on the room's time yet does not lead; the third would at first.
         await until(lambda: on_time(second, third), what="the third's word from the second")
         await first.leave()
         await until(lambda: second.clock.stratum == 0 and third.clock.reference == second.peer_id)
