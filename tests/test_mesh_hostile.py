@@ -176,8 +176,7 @@ async def test_mutated_and_random_messages(
         await until(lambda: refused(a, enemy) > count / 4, 60)
 
         async def taken() -> bool:
-            # Again and again: a field that is read 2 s late, behind what still waits, is refused, and one that
-            # is older than a mutant was is passed over.
+            # Again and again: a field that is read 2 s late, behind what still waits, is refused.
             await enemy.say(a, good(a)[6] | {"R": 0.123})
             await asyncio.sleep(0.1)
             return 0.123 in set(a.peers["H"])
