@@ -262,3 +262,11 @@ def test_who_hears_nobody_does_not_wait_for_what_others_send(room: list[Path]) -
     alone = [together([script], {}).rows[0] for script in scripts]
     for mine, other in zip(quick.rows, alone, strict=True):
         np.testing.assert_array_equal(mine, other)
+
+
+def test_nodes_of_a_rehearsal_have_one_step(tmp_path: Path) -> None:
+    """They are advanced together, tick by tick."""
+    nodes = {"a": NODES["a"], "b": NODES["b"].replace(dt=0.02)}
+    with pytest.raises(ParameterError, match="the same in all nodes"):
+        make_room(tmp_path, nodes)
+    assert not list(tmp_path.iterdir())

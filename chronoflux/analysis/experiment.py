@@ -33,6 +33,7 @@ KINDS: dict[str, tuple[BlockKind, ...]] = {
     **{kind: (kind,) for kind in dict.fromkeys(ROUND) if kind != "quiet"},
 }
 """Blocks that are compared with quiet ones, by the type of event or their own name."""
+DIMENSIONLESS = ("H", "H_local", "H_mesh")
 LEAST = 0.8
 """Share of a block's moments that must be on record."""
 SOURCE = (
@@ -99,9 +100,10 @@ def matched_epochs(
     found = superpose(lag, courses, baseline=False, level=level, resamples=resamples, seed=seed)
     active, rest = lag < ACTIVE, lag >= ACTIVE
     rng = np.random.default_rng(seed)
+    unit = "1" if column in DIMENSIONLESS else f"unit of {column}"
     response = _judged(f"{column} in blocks with {kind}", rounds, active, count, rng)
     carry_over = _judged(f"{column} in the rest after them", rounds, rest, count, rng)
-    return found._replace(response=response, carry_over=carry_over)
+    return found._replace(response=response.replace(unit=unit), carry_over=carry_over.replace(unit=unit))
 
 
 def _rounds(
