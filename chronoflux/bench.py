@@ -22,6 +22,8 @@ import click
 import numpy as np
 
 from chronoflux import bench_calibration, bench_mesh
+from chronoflux.bench_calibration import pages
+from chronoflux.errors import UsageError
 from chronoflux.faces import run_command
 from chronoflux.model import threads
 from chronoflux.model.colours import FIELD_COLOURS
@@ -387,12 +389,34 @@ def head() -> str:
     show_default=True,
     help="calibration: of each cell.",
 )
+@click.option(
+    "--results",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="calibration: keep cells that are done in this file, and go on where it ends.",
+)
+@click.option("--jobs", type=click.IntRange(1), help="calibration: so many processes; else one a processor.")
+@click.option(
+    "--write",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="calibration: write the table of all that is in --results here, as Markdown.",
+)
 @click.option("--scale", default=1.0, type=click.FloatRange(min=0, min_open=True), hidden=True)
-def main(what: str, quick: bool, path: Path | None, cells: str, repetitions: int, scale: float) -> None:
+def main(
+    what: str,
+    quick: bool,
+    path: Path | None,
+    cells: str,
+    repetitions: int,
+    results: Path | None,
+    jobs: int | None,
+    write: Path | None,
+    scale: float,
+) -> None:
     """Measure the engine, the mesh and its server, the telemetry, or studies, in medians of repeated runs.
 
     calibration: how often each p-value is 0.05 or less where nothing is to be found (and where something is),
-    of `--repetitions` draws of each cell; all of it takes many hours, `--cells` chooses.
+    of `--repetitions` draws of each cell; all of it takes many hours: `--cells` chooses, and with `--results`
+    a run that was interrupted goes on. `--write` makes docs/calibration.md of what was kept.
 
     engine, classic: the defaults, where hardly anything moves. lively: velocities of N(0, 0.5) px a frame
     and no drag. Both with 8 neighbours, three pulses every 150 steps, and a world as dense as the default
@@ -401,13 +425,19 @@ def main(what: str, quick: bool, path: Path | None, cells: str, repetitions: int
     bandwidth, sines alone), and which part of it is reached; how many processors there were for it.
     """
     where = machine()
+    if write is not None and results is None:
+        raise UsageError("--write without --results: the table is made of what was kept there")
     if what == "mesh":
         asyncio.run(bench_mesh.bench(quick, scale, where, path))
         return
     click.echo(", ".join(f"{name} {value}" for name, value in where.items()))
     if what == "calibration":
-        for text in bench_calibration.measure(cells, min(repetitions, 50) if quick else repetitions):
+        repetitions = min(repetitions, 50) if quick else repetitions
+        for text in bench_calibration.measure(cells, repetitions, results=results, jobs=jobs):
             click.echo(text)
+        if write is not None:
+            write.parent.mkdir(parents=True, exist_ok=True)
+            write.write_text(pages.document(results, where), encoding="utf-8")
         return
     click.echo(head())
     rows = []

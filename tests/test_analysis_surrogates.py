@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronoflux.analysis.surrogates import (
+    autoregressions,
     block_shuffles,
     circular_shifts,
     event_shuffles,
@@ -138,3 +139,24 @@ def test_events_beyond_the_record_are_refused() -> None:
     """Events outside the record they are shuffled in are refused by name."""
     with pytest.raises(ParameterError, match="between 0 and 10"):
         next(event_shuffles([1, 11], 1, np.random.default_rng(1), start=0, end=10))
+
+
+def test_autoregressions_keep_values_and_memory() -> None:
+    """New draws have exactly the values of the series, nearly its correlations, and differ."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=2000)
+    for t in range(2, len(x)):
+        x[t] += 0.6 * x[t - 1] + 0.3 * x[t - 2]
+    x = np.exp(x / 4)
+    made = np.array(list(autoregressions(x, 20, np.random.default_rng(1))))
+    assert made.shape == (20, 2000)
+    assert np.array_equal(np.sort(made, axis=1), np.tile(np.sort(x), (20, 1)))
+    for lag in (1, 2, 5):
+        own = np.corrcoef(x[lag:], x[:-lag])[0, 1]
+        drawn = [np.corrcoef(one[lag:], one[:-lag])[0, 1] for one in made]
+        assert abs(np.mean(drawn) - own) < 0.08
+    assert abs(np.corrcoef(made)[0, 1:]).max() < 0.5
+    again = np.array(list(autoregressions(x, 20, np.random.default_rng(1))))
+    assert np.array_equal(again, made)
+    with pytest.raises(ParameterError, match="constant"):
+        next(autoregressions(np.ones(50), 1, rng))

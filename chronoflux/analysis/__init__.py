@@ -51,7 +51,13 @@ if TYPE_CHECKING:
     )
     from chronoflux.analysis.spreading import spread
     from chronoflux.analysis.stationarity import stationary_part
-    from chronoflux.analysis.surrogates import block_shuffles, circular_shifts, event_shuffles, iaaft
+    from chronoflux.analysis.surrogates import (
+        autoregressions,
+        block_shuffles,
+        circular_shifts,
+        event_shuffles,
+        iaaft,
+    )
     from chronoflux.analysis.synchrony import (
         chimera_index,
         frequency_difference,
@@ -84,7 +90,7 @@ _ROOMS = {
     "rooms": ("each_node", "information_flow", "locked", "pair_matrix", "pairs", "times_to_sync"),
     "spreading": ("spread",),
     "stationarity": ("stationary_part",),
-    "surrogates": ("block_shuffles", "circular_shifts", "event_shuffles", "iaaft"),
+    "surrogates": ("autoregressions", "block_shuffles", "circular_shifts", "event_shuffles", "iaaft"),
     "synchrony": (
         *("chimera_index", "frequency_difference", "local_order", "locked_intervals", "metastability"),
         *("order_parameter", "phase_lag_index", "phase_locking", "phase_locking_value", "time_to_sync"),
@@ -115,6 +121,7 @@ __all__ = [
     "Result",
     "active_storage_nats",
     "assess",
+    "autoregressions",
     "avalanches",
     "block_shuffles",
     "change_points",

@@ -13,7 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from chronoflux.analysis.checks import Floats, fraction, numbers, series, whole
 from chronoflux.analysis.result import Result
 from chronoflux.analysis.stationarity import FEWEST, Look, stationary_part
-from chronoflux.analysis.surrogates import Maker, block_shuffles, circular_shifts, iaaft, matched_ends
+from chronoflux.analysis.surrogates import (
+    Maker,
+    autoregressions,
+    block_shuffles,
+    circular_shifts,
+    iaaft,
+    matched_ends,
+)
 from chronoflux.errors import ParameterError
 from chronoflux.model.metrics import null_order
 
@@ -140,7 +147,7 @@ def false_discovery(p: ArrayLike, *, surrogates: int | None = None, level: float
 def assess(
     measure: Callable[..., Measured],
     *arrays: ArrayLike,
-    surrogate: Literal["shift", "iaaft", "block"] | Maker = "shift",
+    surrogate: Literal["shift", "iaaft", "ar", "block"] | Maker = "shift",
     count: int = 199,
     tail: Tail = "greater",
     which: int = 0,
@@ -159,7 +166,7 @@ def assess(
     Kelton, Simulation Modeling and Analysis, 2000): it holds if the segments are long beside the memory, and
     is None when a segment is too short to be measured, or when the arrays are not of one length.
 
-    All three kinds of surrogates take the array that they replace as stationary. So it is looked at
+    All kinds of surrogates take the array that they replace as stationary. So it is looked at
     (:func:`~chronoflux.analysis.stationarity.stationary_part`): a start-up is left out of all arrays and told
     in the reading; what does not serve is refused. IAAFT also takes it as one turn of a circle: the stretch
     whose ends meet best is measured (Schreiber and Schmitz, Physica D 142, 346, 2000). The null hypotheses:
@@ -167,6 +174,7 @@ def assess(
     - ``"shift"``: that array is stationary and independent of the others (with ``together=False``: its
       columns of each other); broken by what they have in common, such as events, unless it is measured;
     - ``"iaaft"``: the series is a stationary linear Gaussian process, seen through a monotone function;
+    - ``"ar"``: the same, and it forgets within a few steps: :func:`autoregressions`;
     - ``"block"``: the series is stationary, and forgets within a block.
 
     Two phases that each turn evenly stay locked however they are shifted: a locking value between them says
@@ -180,9 +188,9 @@ def assess(
     arrays
         Series whose first axis is time.
     surrogate
-        ``"shift"``: :func:`circular_shifts`, for how two stand to each other; ``"iaaft"``, for what is not
-        linear in one; ``"block"``: :func:`block_shuffles` with `block`; or a function of an array, a count
-        and a generator that yields surrogates.
+        ``"shift"``: :func:`circular_shifts`, for how two stand to each other; ``"iaaft"`` or ``"ar"``, for
+        what is not linear in one; ``"block"``: :func:`block_shuffles` with `block`; or a function of an
+        array, a count and a generator that yields surrogates.
     which
         The array that is replaced by surrogates: for a transfer entropy the source, 0.
     together
@@ -246,9 +254,11 @@ def _maker(surrogate: str | Maker, together: bool, block: int | None) -> Maker:
         return partial(circular_shifts, together=together)
     if surrogate == "iaaft":
         return iaaft
+    if surrogate == "ar":
+        return autoregressions
     if surrogate == "block" and block is not None:
         return partial(block_shuffles, block=block)
-    allowed = "shift, iaaft, block (with the length of a block as `block`), or a function"
+    allowed = "shift, iaaft, ar, block (with the length of a block as `block`), or a function"
     raise ParameterError("surrogate", surrogate, allowed)
 
 

@@ -64,6 +64,9 @@ def permutation_entropy(x: ArrayLike, *, order: int = 3, delay: int = 1) -> Resu
     Bandt and Pompe, Physical Review Letters 88, 174102, 2002. White noise has 1, a growing series 0. Equal
     values count as standing in the order they came.
 
+    Compare it with ``assess(…, surrogate="ar", tail="both")``, not with IAAFT: of AR(1) series with the
+    coefficient 0.9, 0.08 to 0.11 have p ≤ 0.05 with IAAFT.
+
     Parameters
     ----------
     x

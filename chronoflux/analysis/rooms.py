@@ -82,7 +82,7 @@ def each_node(
     Each node brings the longest stretch in which it is on record
     (:func:`~chronoflux.analysis.tables.together` for it alone). The measure is
     :func:`~chronoflux.analysis.complexity.lempel_ziv`, say, or ``partial(assess, lempel_ziv,
-    surrogate="iaaft")``; `options` go to it.
+    surrogate="ar")``; `options` go to it.
 
     Returns
     -------
@@ -272,15 +272,14 @@ def information_flow(
 
 
 def turns(steps: int, nodes: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Steps by which each node is turned in each surrogate (count, nodes), no two nearly by the same.
+    """Steps by which each node is turned in each surrogate, (count, nodes): any, each by itself.
 
-    Any two are apart by a tenth of the circle's share of each at least, drawn evenly under that condition.
+    Two that are turned by nearly the same are not left out: that would make p too small, as explained for
+    :func:`~chronoflux.analysis.surrogates.circular_shifts`.
     """
     if steps < nodes:
         raise ParameterError("samples", steps, f"at least {nodes} in a row with all nodes on record")
-    apart = steps // (10 * nodes)
-    free = np.sort(rng.integers(0, steps - nodes * apart, (count, nodes)), axis=1)
-    return rng.permuted(free + apart * np.arange(nodes), axis=1)
+    return rng.integers(0, steps, (count, nodes))
 
 
 def quick_length(n: int) -> int:

@@ -10,7 +10,11 @@ from numpy.typing import ArrayLike
 from chronoflux.analysis.checks import Floats, same_length, series, whole
 from chronoflux.analysis.result import Result
 from chronoflux.analysis.stationarity import stationary_part
+from chronoflux.analysis.surrogates import autoregressions
 from chronoflux.errors import ParameterError
+
+TURNS = 80
+"""How many times as many samples as lags there must be for turns; with 20 the least p would be 0.05."""
 
 
 class Spread(NamedTuple):
@@ -34,8 +38,12 @@ def spread(
 
     The lag, up to ±`longest`, of the greatest cross-correlation (Quian Quiroga and others, Physical Review
     E 65, 041903, 2002); negative when the target is ahead. Its p-value compares that maximum, over all these
-    lags, with the maxima when the source is turned round by `count` numbers of steps. The null hypothesis is
-    that the source is stationary and independent of the target, which events that both hear break. A start-up
+    lags, with `count` maxima in which the source is another one. The null hypothesis is that the source is
+    stationary and independent of the target, which events that both hear break. From 80 times as many samples
+    as lags on it is turned round by another number of steps; of fewer, so many turns meet the same maximum
+    that no small p could be right, and it is drawn anew
+    (:func:`~chronoflux.analysis.surrogates.autoregressions`): then the source is also taken as a linear
+    Gaussian process, seen through a monotone function, that forgets within a few steps. A start-up
     of the source is left out of both, and what does not serve is refused
     (:func:`~chronoflux.analysis.stationarity.stationary_part`).
 
@@ -60,10 +68,16 @@ def spread(
     around = correlation_around(x, y)
     lags = np.arange(-reach, reach + 1)
     value, best = float(around[lags].max()), int(lags[np.argmax(around[lags])])
-    shifts = np.arange(2 * reach + 1, n - 2 * reach)
-    whole("count", count, 19, len(shifts))
-    chosen = np.random.default_rng(seed).permutation(shifts)[:count]
-    null = around[(lags + chosen[:, None]) % n].max(axis=1)
+    rng = np.random.default_rng(seed)
+    if long_enough(n, reach):
+        whole("count", count, 19, n - 1)
+        chosen = rng.permutation(np.arange(1, n))[:count]
+        null = around[(lags + chosen[:, None]) % n].max(axis=1)
+    else:
+        whole("count", count, 19)
+        null = np.array(
+            [correlation_around(drawn, y)[lags].max() for drawn in autoregressions(x, count, rng)]
+        )
     p = (1 + int(np.count_nonzero(null >= value))) / (count + 1)
     follows = f"the target follows after {best * step:g} s" if p <= 0.05 else "it may be chance"
     delay = Result(
@@ -77,6 +91,11 @@ def spread(
         source="cross-correlation; Quian Quiroga and others, Physical Review E 65, 041903, 2002",
     )
     return Spread(delay, delay.replace(name="correlation at that delay", value=value, unit="1"))
+
+
+def long_enough(n: int, reach: int) -> bool:
+    """Whether turns serve to judge the greatest of ``2 · reach + 1`` lags: p is that share of n at least."""
+    return n >= TURNS * (2 * reach + 1)
 
 
 def correlation_around(x: ArrayLike, y: ArrayLike) -> Floats:

@@ -190,27 +190,40 @@ def _at_rest(x: Floats, rest: float) -> bool:
 def memory_of(x: Floats) -> tuple[float, float]:
     """The integrated autocorrelation time in samples (1 at least), and the long-run variance.
 
-    Of an autoregression of order 0 to 4 by the Yule–Walker equations, the order by Schwarz's criterion.
+    Of the autoregression that :func:`autoregression` fits.
+    """
+    n, variance = len(x), float(x.var())
+    fitted = autoregression(x)
+    if fitted is None:
+        return float(n), variance * n
+    weights, left = fitted
+    time = left / max(1 - float(weights.sum()), 1 / n) ** 2
+    return max(time, 1.0), variance * time
+
+
+def autoregression(x: Floats) -> tuple[Floats, float] | None:
+    """The weights of the past values, the latest first, and the share of the variance left over; or None.
+
+    Of order 0 to 4 by the Yule–Walker equations, the order by Schwarz's criterion. None: x is constant, or
+    wholly told by its past.
     """
     n = len(x)
     moved = x - x.mean()
     variance = float(moved @ moved) / n
     if variance <= 0:
-        return float(n), 0.0
+        return None
     rho = np.array([1.0, *(float(moved[k:] @ moved[:-k]) / n / variance for k in range(1, ORDERS + 1))])
     weights, left = np.empty(0), 1.0
-    best, chosen = 0.0, (left, weights)
+    best, chosen = 0.0, (weights, left)
     for order in range(1, ORDERS + 1):  # Levinson and Durbin
         reflected = (rho[order] - float(weights @ rho[order - 1 : 0 : -1])) / left
         weights = np.append(weights - reflected * weights[::-1], reflected)
         left *= 1 - reflected**2
         if left <= 1e-12:
-            return float(n), variance * n
+            return None
         if (score := n * math.log(left) + order * math.log(n)) < best:
-            best, chosen = score, (left, weights)
-    left, weights = chosen
-    time = left / max(1 - float(weights.sum()), 1 / n) ** 2
-    return max(time, 1.0), variance * time
+            best, chosen = score, (weights, left)
+    return chosen
 
 
 def ranks(values: Floats) -> Floats:
