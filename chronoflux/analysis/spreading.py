@@ -44,15 +44,16 @@ def spread(
     that no small p could be right, and it is drawn anew
     (:func:`~chronoflux.analysis.surrogates.autoregressions`): then the source is also taken as a linear
     Gaussian process, seen through a monotone function, that forgets within a few steps. A start-up
-    of the source is left out of both, and what does not serve is refused
-    (:func:`~chronoflux.analysis.stationarity.stationary_part`).
+    of either is left out of both, and what does not serve is refused
+    (:func:`~chronoflux.analysis.stationarity.stationary_part`): the target is looked at too, since steps in
+    both, too small to be seen in each, make p too small.
 
     Parameters
     ----------
     source, target
         Unbroken series on the same even steps of `step` s, shape (n,).
     stationary
-        True: the source is known to be stationary, and is not looked at.
+        True: both are known to be stationary, and are not looked at.
     """
     x, y = series("source", source, least=20), series("target", target, least=20)
     same_length(source=x, target=y)
@@ -60,7 +61,7 @@ def spread(
         raise ParameterError("step", step, "above 0 s")
     reach, told = int(longest / step + 1e-9), "taken as stationary, not looked at"
     if not stationary and 1 <= reach < len(x) // 4:
-        look = stationary_part(x, name="source")
+        look = stationary_part(np.column_stack([x, y]), names=("source", "target"))
         x, y, told = x[look.start :], y[look.start :], look.words(step)
     n = len(x)
     if not 1 <= reach < n // 4:

@@ -16,7 +16,9 @@ How often p ≤ 0.05 comes out, of each measure with its surrogates, where the a
 
     python -m chronoflux.bench calibration --results calibration.jsonl --write docs/calibration.md
 
-which computes what is not yet in `calibration.jsonl`; `--repetitions` and `--cells` choose how much.
+which computes what is not yet in `calibration.jsonl`, 1,000 repetitions of each cell if not told otherwise;
+`--repetitions` and `--cells` choose how much. What stands here comes from as many repetitions as the column
+*of* says. Cells that are empty or missing were not measured.
 
 - **size**: nothing is to be found; p ≤ 0.05 should come in a share of 0.05. A cell **FAILS** when the lower
   Clopper–Pearson bound at 1 − 0.05/cells, over the {sizes} such cells there are, lies above 0.05.
@@ -25,8 +27,8 @@ which computes what is not yet in `calibration.jsonl`; `--repetitions` and `--ce
 
 Each entry: the share of p ≤ 0.05 among what was not refused, its 95 % interval, and in brackets the share
 that was refused in words. Samples are a second apart where that matters. Repetition k draws its data from the
-seed (k, samples), k = 0, 1, …; {surrogates} surrogates each, for events 199. With few repetitions (column
-*of*) a small excess can't be seen. Rooms of swarms are drawn from 48 swarms of a preset (with events: 6
+seed (k, samples), k = 0, 1, …; {surrogates} surrogates each, for events 199. With few repetitions
+a small excess can't be seen. Rooms of swarms are drawn from 48 swarms of a preset (with events: 6
 groups of 8 that hear the same; coupled: 16 rooms), so they are not independent, and their intervals are too
 narrow.
 
