@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import math
 
@@ -152,3 +153,26 @@ def test_shown():
     lines = str(Params()).splitlines()
     assert len(lines) == len(SPECS)
     assert any("kappa" in line and "0.7" in line and "rad/s" in line for line in lines)
+
+
+def test_the_signature_names_every_parameter():
+    """An editor sees each parameter with its default and type, and one line of help with unit and range."""
+    found = inspect.signature(Params).parameters
+    assert list(found) == list(SPECS)
+    assert found["kappa"].default == 0.7
+    assert found["kappa"].annotation == "float"
+    assert {p.kind for p in found.values()} == {inspect.Parameter.KEYWORD_ONLY}
+    lines = (inspect.getdoc(Params) or "").splitlines()
+    for name, spec in SPECS.items():
+        place = next(n for n, line in enumerate(lines) if line.startswith(f"{name} : "))
+        said = " ".join(line.strip() for line in lines[place + 1 : place + 4])
+        assert " ".join(spec.doc.split()[:3]) in said
+        assert spec.unit in said
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest():
+    """Who writes `kapa` is told of `kappa`."""
+    with pytest.raises(ParameterError, match=r"did you mean kappa\?"):
+        Params(kapa=1.0)
+    with pytest.raises(ParameterError, match=r"did you mean oscillators\?"):
+        Params().replace(ocsillators=10)

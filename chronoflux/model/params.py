@@ -1,16 +1,21 @@
 """`Params`: every number the model has, each with its unit, its range and its meaning.
 
-The one table of parameters: command-line options, sliders and the README's table are made from it.
+This is the one table of parameters: the signature, its docstring, command-line options, sliders and the
+README's table are made from it.
 """
 
 from __future__ import annotations
 
+import difflib
+import functools
+import inspect
 import json
 import math
+import textwrap
 from collections.abc import Mapping, Set
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import Field, asdict, dataclass, field, fields, replace
 from numbers import Integral, Real
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 
 from chronoflux.errors import ParameterError
 from chronoflux.model.swarm import finite
@@ -19,6 +24,7 @@ Coupling = Literal["knn", "global"]
 Boundary = Literal["torus", "plane"]
 Integrator = Literal["euler", "rk4"]
 Distribution = Literal["normal", "lorentz", "uniform"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,32 @@ def _choice(default: str, kind: Any, doc: str, *, reset: bool = False) -> Any:
     return field(default=default, metadata={"spec": Spec("", doc, choices=get_args(kind), reset=reset)})
 
 
+def _documented(cls: type[T]) -> type[T]:
+    """Add a line for each parameter to the docstring, and have unknown names refused in our words."""
+    init = cls.__init__
+
+    @functools.wraps(init)
+    def checked(self: T, *values: Any, **named: Any) -> None:
+        _refuse_unknown(named)
+        init(self, *values, **named)
+
+    cls.__init__ = checked  # type: ignore[assignment]
+    lines = "\n".join(_numpydoc(entry) for entry in fields(cls))  # type: ignore[arg-type]
+    before, raises, after = (inspect.getdoc(cls) or "").partition("Raises\n------\n")
+    cls.__doc__ = f"{before}Parameters\n----------\n{lines}\n\n{raises}{after}"
+    return cls
+
+
+def _numpydoc(entry: Field[Any]) -> str:
+    """Name, type, unit, default and meaning of a parameter, as a docstring says them."""
+    spec: Spec = entry.metadata["spec"]
+    kind = spec.allowed if spec.choices else str(entry.type)
+    doc = spec.doc if spec.choices else f"{spec.doc}: {spec.allowed}"
+    text = textwrap.fill(f"{doc}.", 90, initial_indent="    ", subsequent_indent="    ")
+    return f"{entry.name} : {kind}, default {entry.default!r}\n{text}"
+
+
+@_documented
 @dataclass(frozen=True, kw_only=True)
 class Params:
     """The parameters of one swarm. Frozen; checked when made; use :meth:`replace` to vary one.
@@ -71,6 +103,13 @@ class Params:
     ------
     ParameterError
         Naming the parameter, the value and what is allowed.
+
+    Examples
+    --------
+    >>> from chronoflux import Params
+    >>> params = Params(oscillators=60, kappa=1.5)
+    >>> params.replace(noise=0.1).changes(params)
+    {'noise': 0.0}
     """
 
     oscillators: int = _number(
@@ -110,10 +149,6 @@ class Params:
         "how phases are stepped: euler as in the classic swarm, or rk4, which also keeps what is conserved",
         reset=True,
     )
-
-    def __new__(cls, **values: Any) -> Self:
-        _refuse_unknown(values)
-        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for name, spec in SPECS.items():
@@ -190,7 +225,10 @@ def _real(name: str, value: Any, spec: Spec) -> float:
 def _refuse_unknown(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if name not in SPECS:
-            raise ParameterError(name, value, "no parameter has this name; there are " + ", ".join(SPECS))
+            near = difflib.get_close_matches(name, SPECS, 1, 0.5)
+            meant = f" (did you mean {near[0]}?)" if near else ""
+            known = ", ".join(SPECS)
+            raise ParameterError(name, value, f"no parameter has this name{meant}; there are {known}")
 
 
 SPECS: dict[str, Spec] = {entry.name: entry.metadata["spec"] for entry in fields(Params)}
