@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 WATCH = 0.1  # s between looks at the peers; also the pace at which old events are told again
 BYE_DEADLINE = 1.0  # s
+CROSSING = 3.0  # s after a greeting in which a peer may say hello that has not heard it yet
 HELD = 128  # messages with a time kept until this node knows the room's
 LATE = 1.0  # s by which the watch itself must be late before what it sees is not held against peers
 BETWEEN_TWO = messages.FIXED.keys() - {"telemetry"}  # types that are never told to a whole room
@@ -372,6 +373,7 @@ class Mesh:
                     pass  # so is this; the gate it tells of may wait here as an event
                 case messages.Hello():
                     self._intake.take(peer, message)
+                    self._greet_again(peer, message)
                     self._retelling.catch_up(peer, message)
                     self._probing.begin(peer)
                     if peer.link is not None and RT_CHANNEL in message.features:
@@ -394,15 +396,20 @@ class Mesh:
             if change.step is not None:
                 self._shift(change.step)
             self._node.on_clock(change)
-        if self.clock.settled and (self._untold or self._held):
-            for event in self.gossip.recent(self.clock.now()):
-                if event.id in self._untold:
-                    self._outgoing.tell(event.message(0), self._outgoing.present())
-            self._untold.clear()
-            held, self._held = self._held, deque(maxlen=HELD)
-            for peer, message, came in held:
-                at = self.clock.now() - (monotonic_ms() - came)
-                self._hear(peer, partial(_given, _dated(message, at)))
+        self._make_up()
+
+    def _make_up(self) -> None:
+        """Tell and hear what waited until this node knew the room's time."""
+        if not self.clock.settled or not (self._untold or self._held):
+            return
+        for event in self.gossip.recent(self.clock.now()):
+            if event.id in self._untold:
+                self._outgoing.tell(event.message(0), self._outgoing.present())
+        self._untold.clear()
+        held, self._held = self._held, deque(maxlen=HELD)
+        for peer, message, came in held:
+            at = self.clock.now() - (monotonic_ms() - came)
+            self._hear(peer, partial(_given, _dated(message, at)))
 
     def _shift(self, by: float) -> None:
         """Mesh time was moved by so many ms: what is kept with a time moves along, or is no good any more."""
@@ -427,6 +434,7 @@ class Mesh:
             for peer in list(self.peers.values()):
                 self._look(peer, now)
             self._asking.look()
+            self._make_up()  # a node that finds nobody to follow settles by itself
             self._retelling.report()
             await asyncio.sleep(WATCH)
 
@@ -457,7 +465,7 @@ class Mesh:
             self._outgoing.send_relay(peer, {"type": "state", **self._node.greeting()})
             self._retelling.begin(peer)
             self._node.on_peer(peer, "relayed", peer.reason or "no link yet")
-            peer.greeted_relay = True
+            peer.greeted_relay, peer.greeted_at = True, now
         elif not relaying:
             peer.greeted_relay = False
         if peer.backlog and self.clock.settled:
@@ -479,6 +487,14 @@ class Mesh:
         return {
             "type": "hello", **self._node.hello(), "tick_ms": self.clock.tick, **self._retelling.numbers(peer)
         }  # fmt: skip
+
+    def _greet_again(self, peer: Peer, hello: messages.Hello) -> None:
+        """A peer said hello: it is greeted again if it lost our greeting, as one does that was away from the
+        server when that was relayed. Greetings that cross are no reason."""
+        lost = peer.said_hello or time.monotonic() - peer.greeted_at > CROSSING
+        if hello.heard is None and peer.greeted_relay and lost:
+            peer.greeted_relay = False
+        peer.said_hello = True
 
     def _ask_who(self, ids: list[str]) -> None:
         """Ask the server who of these is in the room."""

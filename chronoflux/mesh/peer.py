@@ -84,6 +84,8 @@ class Peer:
     heard_direct: float = -1e9
     heard_relay: float = -1e9
     greeted_relay: bool = False
+    greeted_at: float = -1e9  # over the relay
+    said_hello: bool = False
     opened: float = -1e9
     left: bool = False
     state: PeerState = "connecting"
