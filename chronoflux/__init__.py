@@ -13,13 +13,13 @@ from chronoflux.version import VERSION as __version__
 if TYPE_CHECKING:
     from chronoflux import analysis as analysis
     from chronoflux.errors import ChronofluxError
-    from chronoflux.joining import join
     from chronoflux.model.params import Params
+    from chronoflux.model.presets import PRESETS as presets
     from chronoflux.model.simulation import Simulation, Snapshot
-    from chronoflux.model.swarm import Pulse, State
-    from chronoflux.node import Node
-    from chronoflux.preset import PRESETS as presets
-    from chronoflux.recorder import Recorder
+    from chronoflux.model.state import Pulse, State
+    from chronoflux.node.join import join
+    from chronoflux.node.node import Node
+    from chronoflux.node.recorder import Recorder
     from chronoflux.replay import Replay
     from chronoflux.replay.counterfactual import Counterfactual, counterfactual
     from chronoflux.replay.script import Without
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "ChronofluxError": "errors",
     "Params": "model.params",
-    "Pulse": "model.swarm",
-    "State": "model.swarm",
+    "Pulse": "model.state",
+    "State": "model.state",
     "Simulation": "model.simulation",
     "Snapshot": "model.simulation",
-    "Node": "node",
-    "Recorder": "recorder",
-    "presets": "preset",
-    "join": "joining",
+    "Node": "node.node",
+    "Recorder": "node.recorder",
+    "presets": "model.presets",
+    "join": "node.join",
     "Counterfactual": "replay.counterfactual",
     "Replay": "replay",
     "Without": "replay.script",
@@ -66,7 +66,7 @@ def __getattr__(name: str) -> Any:
     module = import_module(f"chronoflux.{_HOMES[name]}")
     value = globals()[name] = module.PRESETS if name == "presets" else getattr(module, name)
     if name in ("Node", "join"):
-        _show(import_module("chronoflux.node").Node)
+        _show(import_module("chronoflux.node.node").Node)
     elif name == "Replay":
         _show(value, "replay_")
     return value

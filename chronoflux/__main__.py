@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from chronoflux.faces import run_command
+from chronoflux.cli import run_command
 from chronoflux.version import VERSION
 
 FACES = {

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
+from chronoflux.cli import run_command, run_face
 from chronoflux.errors import ParameterError, UsageError
-from chronoflux.faces import run_command, run_face
-from chronoflux.text import plain, plain_lines
+from chronoflux.util.text import plain, plain_lines
 
 if TYPE_CHECKING:
     import pandas as pd

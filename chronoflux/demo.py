@@ -21,11 +21,11 @@ import click
 from tqdm import tqdm
 
 from chronoflux.analysis.synchrony import phase_locking
+from chronoflux.cli import run_command, run_face
 from chronoflux.errors import ChronofluxError, UsageError
-from chronoflux.faces import run_command, run_face
-from chronoflux.kernels import warm_up
 from chronoflux.model.metrics import null_order
 from chronoflux.model.params import Params
+from chronoflux.node.warm_up import warm_up
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chronoflux.text import plain
+from chronoflux.util.text import plain
 
 
 class ChronofluxError(Exception):

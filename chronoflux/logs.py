@@ -12,12 +12,12 @@ from typing import Any, BinaryIO
 
 import click
 
+from chronoflux.cli import run_command, run_face
 from chronoflux.errors import LogError, UsageError
-from chronoflux.faces import run_command, run_face
-from chronoflux.telemetry.causes import cause
-from chronoflux.telemetry.copies import distinct_runs
-from chronoflux.telemetry.folder import KEYFRAMES, LOG, segments_of
-from chronoflux.telemetry.inspect import (
+from chronoflux.telemetry.format.faults import Report
+from chronoflux.telemetry.format.layout import KEYFRAMES, LOG, segments_of
+from chronoflux.telemetry.format.records import REFUSALS, Record, parse, seq_of
+from chronoflux.telemetry.maintain.inspect import (
     by_text,
     check_run,
     has_swarm,
@@ -27,12 +27,12 @@ from chronoflux.telemetry.inspect import (
     types,
     unprotected,
 )
-from chronoflux.telemetry.parts import read_entries
-from chronoflux.telemetry.records import REFUSALS, Record, parse, seq_of
-from chronoflux.telemetry.report import Report
-from chronoflux.telemetry.sources import RunFiles, read_manifest
-from chronoflux.telemetry.table import read_table
-from chronoflux.text import cell, plain
+from chronoflux.telemetry.read.causes import cause
+from chronoflux.telemetry.read.copies import distinct_runs
+from chronoflux.telemetry.read.discovery import RunFiles, read_manifest
+from chronoflux.telemetry.read.parts import read_entries
+from chronoflux.telemetry.read.table import read_table
+from chronoflux.util.text import cell, plain
 
 PAUSE = 0.2  # s between looks at a log that is followed
 COLUMNS = ("run", "room", "node", "start", "length", "records", "gaps", "status")
@@ -133,7 +133,7 @@ def check(runs: tuple[Path, ...], recompute: bool) -> None:
     for run in [run for one in distinct_runs(runs, entries) for run in (one, *_elsewhere(one))]:
         faults = check_run(run)
         if recompute and run.folder is not None and has_swarm(run):
-            from chronoflux.past import Past
+            from chronoflux.replay.past_run import Past
 
             found = Past(run.folder).recompute()
             _say(f"{run.name}: {found}")
@@ -180,7 +180,7 @@ def _csv(run: Path, path: Path) -> None:
 
 
 def _parquet(run: Path, path: Path) -> None:
-    from chronoflux.telemetry.exported import write_export
+    from chronoflux.telemetry.read.parquet_export import write_export
 
     write_export(_frame(run), path)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from chronoflux.mesh import distant
 from chronoflux.mesh.clock import BURST, Followed, Judged, MeshClock
+from chronoflux.mesh.clock_sync import LOOK, PACE, PERIOD
 from chronoflux.mesh.messages import ProbeReply
-from chronoflux.mesh.probing import LOOK, PACE, PERIOD
 
 EPOCH = 1.8e12
 Delay = Callable[[str, str], float]

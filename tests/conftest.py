@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 import pytest
 from hypothesis import HealthCheck, settings
 
-from chronoflux.joining import join
-from chronoflux.node import Node
+from chronoflux.node.join import join
+from chronoflux.node.node import Node
 from chronoflux.signal.client import SignalClient
 from chronoflux.signal.protocol import SendSignal
 from chronoflux.signal.server import SignalServer

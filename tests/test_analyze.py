@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 import chronoflux as cf
 from chronoflux.analyze import main
-from tests.test_analysis_information import var
-from tests.test_analysis_rooms import write
+from tests.analysis.test_information import var
+from tests.analysis.test_rooms import write
 
 
 def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

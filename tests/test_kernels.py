@@ -25,7 +25,7 @@ class Compiling(event.Listener):
 
 event.register("numba:compile", Compiling())
 import chronoflux as cf
-from chronoflux.widget.still import still_png
+from chronoflux.widget.static_png import still_png
 
 def use(graph=None, **params):
     simulation = cf.Simulation(cf.Params(**{"oscillators": 30, **params}), seed=1, graph=graph)

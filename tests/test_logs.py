@@ -20,14 +20,14 @@ from chronoflux import logs
 from chronoflux.errors import LogError
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
-from chronoflux.past import Past
-from chronoflux.recompute import _unequal
+from chronoflux.replay.past_run import Past
+from chronoflux.replay.recompute import _unequal
 from chronoflux.telemetry import RunLog, load, load_simulation
-from chronoflux.telemetry.inspect import check_run
-from chronoflux.telemetry.rotation import publish, trim_log
-from chronoflux.telemetry.saved import pack_simulation
-from chronoflux.telemetry.segments import KINDS
-from chronoflux.telemetry.sources import find_runs
+from chronoflux.telemetry.format.saved_state import pack_simulation
+from chronoflux.telemetry.format.segments import KINDS
+from chronoflux.telemetry.maintain.inspect import check_run
+from chronoflux.telemetry.read.discovery import find_runs
+from chronoflux.telemetry.write.rotation import publish, trim_log
 
 PARAMS = Params(oscillators=20)
 
@@ -232,10 +232,10 @@ def test_damage_is_found_at_a_thousand_places(form: str, request: pytest.Fixture
 
 KILLED = """
 import asyncio, sys
-import chronoflux.runner as runner
-import chronoflux.telemetry.rotation as rotation
+import chronoflux.node.runner as runner
+import chronoflux.telemetry.write.rotation as rotation
 from chronoflux.model.params import Params
-from chronoflux.node import Node
+from chronoflux.node.node import Node
 runner.KEYFRAME_PERIOD, runner.CHECKPOINT_PERIOD = 10, 0.01
 rotation.AGE, rotation.TRIM_AFTER = 0.05, 0.02
 async def main():

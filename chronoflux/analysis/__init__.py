@@ -10,13 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chronoflux.analysis.chance import (
-        assess,
-        false_discovery,
-        maximum_statistic,
-        null_band,
-        p_value,
-    )
     from chronoflux.analysis.complexity import detrended_fluctuation, lempel_ziv, permutation_entropy
     from chronoflux.analysis.criticality import (
         avalanches,
@@ -32,13 +25,9 @@ if TYPE_CHECKING:
         transfer_entropy_nats,
     )
     from chronoflux.analysis.integration import emergence_nats, o_information_nats, phi_r_nats, phi_wms_nats
+    from chronoflux.analysis.lead_lag import spread
     from chronoflux.analysis.pulling import pulls
-    from chronoflux.analysis.response import (
-        dose_response,
-        epoch_response,
-        recovery_time,
-        superposed_epochs,
-    )
+    from chronoflux.analysis.response import dose_response, epoch_response, recovery_time, superposed_epochs
     from chronoflux.analysis.result import Result
     from chronoflux.analysis.room_events import event_dose_response, event_epochs, spreads
     from chronoflux.analysis.rooms import (
@@ -49,7 +38,13 @@ if TYPE_CHECKING:
         pairs,
         times_to_sync,
     )
-    from chronoflux.analysis.spreading import spread
+    from chronoflux.analysis.significance import (
+        assess,
+        false_discovery,
+        maximum_statistic,
+        null_band,
+        p_value,
+    )
     from chronoflux.analysis.stationarity import stationary_part
     from chronoflux.analysis.surrogates import (
         autoregressions,
@@ -75,7 +70,7 @@ if TYPE_CHECKING:
     from chronoflux.replay.null_runs import null_runs
 
 _ROOMS = {
-    "chance": ("assess", "false_discovery", "maximum_statistic", "null_band", "p_value"),
+    "significance": ("assess", "false_discovery", "maximum_statistic", "null_band", "p_value"),
     "complexity": ("detrended_fluctuation", "lempel_ziv", "permutation_entropy"),
     "criticality": ("avalanches", "change_points", "early_warnings", "power_law_tail", "variance_and_lag1"),
     "information": (
@@ -88,7 +83,7 @@ _ROOMS = {
     "result": ("Result",),
     "room_events": ("event_dose_response", "event_epochs", "spreads"),
     "rooms": ("each_node", "information_flow", "locked", "pair_matrix", "pairs", "times_to_sync"),
-    "spreading": ("spread",),
+    "lead_lag": ("spread",),
     "stationarity": ("stationary_part",),
     "surrogates": ("autoregressions", "block_shuffles", "circular_shifts", "event_shuffles", "iaaft"),
     "synchrony": (

@@ -10,8 +10,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chronoflux.analysis.checks import series, whole
 from chronoflux.analysis.result import Result
+from chronoflux.analysis.validation import series, whole
 from chronoflux.errors import ParameterError
 
 

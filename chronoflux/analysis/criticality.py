@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chronoflux.analysis.checks import Floats, fraction, library, series, whole
 from chronoflux.analysis.result import Result
 from chronoflux.analysis.synchrony import runs
+from chronoflux.analysis.validation import Floats, fraction, library, series, whole
 from chronoflux.errors import ParameterError
 
 MOST_POINTS = 4000
@@ -90,7 +90,7 @@ def early_warnings(x: ArrayLike, *, window: int, detrend: float | None = None, s
     """Variance and lag-1 correlation in sliding windows, and whether they grow (Kendall's τ, −1 to 1).
 
     Dakos and others, PNAS 105, 14308, 2008; PLOS ONE 7, e41010, 2012. Windows overlap, so τ's usual p-value
-    means nothing here: judge τ by surrogates (:func:`chronoflux.analysis.chance.assess` on
+    means nothing here: judge τ by surrogates (:func:`chronoflux.analysis.significance.assess` on
     ``early_warnings(…).lag1_trend``, with surrogates that keep the spectrum).
 
     Parameters

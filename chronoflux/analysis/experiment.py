@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.analysis.checks import Floats, fraction, whole
 from chronoflux.analysis.response import Epochs, superpose
 from chronoflux.analysis.result import Result
 from chronoflux.analysis.tables import of_room, side_by_side
+from chronoflux.analysis.validation import Floats, fraction, whole
 from chronoflux.errors import ParameterError
 from chronoflux.model.night import ACTIVE, BLOCK, ROUND, BlockKind, blocks_between
 

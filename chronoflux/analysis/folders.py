@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chronoflux.telemetry.report import Report
-from chronoflux.telemetry.sources import find_runs, read_manifest
+from chronoflux.telemetry.format.faults import Report
+from chronoflux.telemetry.read.discovery import find_runs, read_manifest
 
 
 class Folder(NamedTuple):

@@ -25,8 +25,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chronoflux.analysis.checks import Floats, columns, complete, library, same_length, series, varying, whole
 from chronoflux.analysis.result import Result
+from chronoflux.analysis.validation import (
+    Floats,
+    columns,
+    complete,
+    library,
+    same_length,
+    series,
+    varying,
+    whole,
+)
 from chronoflux.errors import ParameterError
 
 Method = Literal["gaussian", "ksg", "discrete"]

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chronoflux.analysis.checks import Floats, columns, complete, numbers, same_length, varying, whole
 from chronoflux.analysis.information import SINGULAR, Method, gaussian_information, information
 from chronoflux.analysis.result import Result
+from chronoflux.analysis.validation import Floats, columns, complete, numbers, same_length, varying, whole
 from chronoflux.errors import ParameterError
 
 Parts = Sequence[Sequence[int]]

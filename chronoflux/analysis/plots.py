@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chronoflux.analysis.chance import null_band
-from chronoflux.analysis.checks import Floats, library, series, whole
 from chronoflux.analysis.response import Epochs
+from chronoflux.analysis.significance import null_band
 from chronoflux.analysis.synchrony import runs
 from chronoflux.analysis.tables import side_by_side
+from chronoflux.analysis.validation import Floats, library, series, whole
 from chronoflux.errors import ParameterError
 
 if TYPE_CHECKING:

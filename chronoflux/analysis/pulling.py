@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.analysis.chance import maximum_statistic
-from chronoflux.analysis.checks import Floats
 from chronoflux.analysis.rooms import quick_length, turns
+from chronoflux.analysis.significance import maximum_statistic
 from chronoflux.analysis.tables import PHASE, settled, side_by_side, together
+from chronoflux.analysis.validation import Floats
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,11 +17,11 @@ from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from chronoflux.analysis.chance import P_VALUE
 from chronoflux.analysis.folders import Folder
+from chronoflux.analysis.null_comparison import TITLE, judge_room
 from chronoflux.analysis.sections import SECTIONS
 from chronoflux.analysis.settling import part_of
-from chronoflux.analysis.strangers import TITLE, judge_room
+from chronoflux.analysis.significance import P_VALUE
 from chronoflux.analysis.study import Section, Study
 from chronoflux.analysis.summary import summarise
 from chronoflux.analysis.tables import of_room

@@ -9,9 +9,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chronoflux.analysis.checks import Floats, complete, fraction, gappy, growing, same_length, series, whole
 from chronoflux.analysis.result import Result
 from chronoflux.analysis.stationarity import ranks
+from chronoflux.analysis.validation import (
+    Floats,
+    complete,
+    fraction,
+    gappy,
+    growing,
+    same_length,
+    series,
+    whole,
+)
 from chronoflux.errors import ParameterError
 
 FEWEST = 5
@@ -173,8 +182,9 @@ def epoch_response(found: Epochs, *, count: int = 199, level: float = 0.05, seed
     found
         From :func:`superposed_epochs` with a baseline, so that no response is 0.
     count
-        How many times signs are drawn; 0: no p-value, as when :func:`~chronoflux.analysis.chance.assess`
-        judges by :func:`~chronoflux.analysis.surrogates.event_shuffles` instead.
+        How many times signs are drawn; 0: no p-value, as when
+        :func:`~chronoflux.analysis.significance.assess` judges by
+        :func:`~chronoflux.analysis.surrogates.event_shuffles` instead.
     """
     fraction("level", level)
     if count:

@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.analysis.chance import maximum_statistic
-from chronoflux.analysis.checks import Floats
-from chronoflux.analysis.response import (
-    Epochs,
-    Response,
-    dose_response,
-    epoch_courses,
-    epoch_lags,
-    superpose,
-)
+from chronoflux.analysis.lead_lag import correlation_around, long_enough
+from chronoflux.analysis.response import Epochs, Response, dose_response, epoch_courses, epoch_lags, superpose
 from chronoflux.analysis.rooms import quick_length, turns
-from chronoflux.analysis.spreading import correlation_around, long_enough
+from chronoflux.analysis.significance import maximum_statistic
 from chronoflux.analysis.surrogates import autoregressions
 from chronoflux.analysis.tables import (
     PHASE,
@@ -30,6 +22,7 @@ from chronoflux.analysis.tables import (
     telemetry_of,
     together,
 )
+from chronoflux.analysis.validation import Floats
 from chronoflux.errors import ParameterError
 
 if TYPE_CHECKING:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.analysis.chance import maximum_statistic
-from chronoflux.analysis.checks import whole
 from chronoflux.analysis.information import ShiftSide
 from chronoflux.analysis.result import Result
+from chronoflux.analysis.significance import maximum_statistic
 from chronoflux.analysis.synchrony import (
     frequency_difference,
     locked_intervals,
@@ -27,6 +26,7 @@ from chronoflux.analysis.synchrony import (
     weighted_phase_lag_index,
 )
 from chronoflux.analysis.tables import settled, side_by_side, together
+from chronoflux.analysis.validation import whole
 from chronoflux.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -204,11 +204,11 @@ def information_flow(
     length that Fourier transforms like. In each of `count` surrogates every node is turned round by its own
     number of steps. The null hypothesis is that the series of all nodes are stationary and independent of
     each other. If they are, the chance that anything at all is found is `level`, by the maximum statistic
-    (:func:`chronoflux.analysis.chance.maximum_statistic`). What breaks it: a start, trend or step that nodes
-    have in common, which is looked for first, and events that all hear, which are not: where there are such
-    events, a direction that is found may be theirs (see :func:`~chronoflux.analysis.null_runs`). Once a true
-    link is there, the directions beside it are not judged apart from it: that of a common driver, or of a
-    chain, is found too.
+    (:func:`chronoflux.analysis.significance.maximum_statistic`). What breaks it: a start, trend or step that
+    nodes have in common, which is looked for first, and events that all hear, which are not: where there are
+    such events, a direction that is found may be theirs (see :func:`~chronoflux.analysis.null_runs`). Once a
+    true link is there, the directions beside it are not judged apart from it: that of a common driver, or of
+    a chain, is found too.
 
     Parameters
     ----------

@@ -12,8 +12,6 @@ import numpy as np
 
 from chronoflux.analysis import plots
 from chronoflux.analysis.blocks import compare_blocks
-from chronoflux.analysis.chance import assess
-from chronoflux.analysis.checks import Floats
 from chronoflux.analysis.criticality import change_points
 from chronoflux.analysis.information import transfer_entropy_nats
 from chronoflux.analysis.integration import Emergence, emergence_nats, o_information_nats
@@ -21,8 +19,10 @@ from chronoflux.analysis.pulling import pulls
 from chronoflux.analysis.response import Epochs, epoch_response, recovery_time
 from chronoflux.analysis.room_events import event_dose_response, event_epochs, spreads
 from chronoflux.analysis.rooms import information_flow, locked, pair_matrix, pairs
+from chronoflux.analysis.significance import assess
 from chronoflux.analysis.study import Finding, Refusal, Section, Study
 from chronoflux.analysis.tables import gaps, mesh_time, side_by_side, together
+from chronoflux.analysis.validation import Floats
 from chronoflux.analysis.words import in_words
 from chronoflux.errors import ParameterError
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from chronoflux.analysis.checks import Floats
 from chronoflux.analysis.tables import mesh_time
+from chronoflux.analysis.validation import Floats
 from chronoflux.errors import ParameterError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chronoflux.analysis.checks import Floats, columns
+from chronoflux.analysis.validation import Floats, columns
 from chronoflux.errors import ParameterError
 
 FEWEST = 20

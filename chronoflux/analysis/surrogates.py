@@ -15,7 +15,7 @@ surrogate keeps what is not in question, and so stands for a null hypothesis:
 
 A start-up, a trend, a step or a change of spread breaks all of them, and so does a memory that is not short
 beside the record. Events that several series hear break the first: they are not independent.
-:func:`chronoflux.analysis.chance.assess` looks before it draws any; the functions here do not.
+:func:`chronoflux.analysis.significance.assess` looks before it draws any; the functions here do not.
 
 All draw from a generator that is handed in, so one seed gives the same surrogates again.
 """
@@ -29,8 +29,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chronoflux.analysis.checks import Floats, columns, fraction, numbers, series, whole
 from chronoflux.analysis.stationarity import autoregression, ranks
+from chronoflux.analysis.validation import Floats, columns, fraction, numbers, series, whole
 from chronoflux.errors import ParameterError
 
 AT_ONCE = 1000

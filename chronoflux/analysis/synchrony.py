@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chronoflux.analysis.checks import (
+from chronoflux.analysis.result import Result
+from chronoflux.analysis.validation import (
     Floats,
     complete,
     fraction,
@@ -19,7 +20,6 @@ from chronoflux.analysis.checks import (
     same_length,
     whole,
 )
-from chronoflux.analysis.result import Result
 from chronoflux.errors import ParameterError
 from chronoflux.model.metrics import local_orders
 

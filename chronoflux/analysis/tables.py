@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from chronoflux.analysis.checks import Floats
 from chronoflux.analysis.stationarity import stationary_part
 from chronoflux.analysis.synchrony import runs
+from chronoflux.analysis.validation import Floats
 from chronoflux.errors import ParameterError
 
 PHASE = "phase"

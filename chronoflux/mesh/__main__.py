@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chronoflux.cli import on_stop_signals, read_token, run_command, run_face
 from chronoflux.errors import ChronofluxError
-from chronoflux.faces import on_stop_signals, read_token, run_command, run_face
-from chronoflux.signal.checks import room_name, server_url
-from chronoflux.text import plain
+from chronoflux.signal.validation import room_name, server_url
+from chronoflux.util.text import plain
 
 if TYPE_CHECKING:
     from chronoflux.mesh.peer import Peer
-    from chronoflux.mesh.room import Room
+    from chronoflux.mesh.room_session import Room
 
 SERVER = "ws://localhost:8089"
 PATIENCE = 25.0
@@ -78,7 +78,7 @@ def check(debug: bool, **options: Any) -> None:
 
 
 async def _check(room: str, server: str, seconds: float, token_file: Path | None) -> None:
-    from chronoflux.mesh.probe import Spectator, visit  # aiortc takes half a second
+    from chronoflux.mesh.spectator import Spectator, visit  # aiortc takes half a second
 
     room, server = room_name(room), server_url(server)
     name = f"probe-{socket.gethostname()[:32]}-{os.urandom(2).hex()}"

@@ -17,7 +17,7 @@ from chronoflux.errors import ProtocolError
 from chronoflux.mesh import claims
 from chronoflux.mesh.course import BURST, PATIENCE, STEP, Course, Offset, View
 from chronoflux.mesh.messages import ProbeReply
-from chronoflux.mesh.samples import FAR_WINDOW, ROUNDING, SLEW, UNSYNCED, WINDOW, PeerClock, Sample
+from chronoflux.mesh.offset_filter import FAR_WINDOW, ROUNDING, SLEW, UNSYNCED, WINDOW, PeerClock, Sample
 from chronoflux.mesh.succession import Succession
 
 __all__ = [

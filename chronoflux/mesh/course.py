@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from chronoflux.mesh.samples import PeerClock
+from chronoflux.mesh.offset_filter import PeerClock
 
 STEP = 128.0  # ms apart from which two clocks are on different times, which no slewing joins (RFC 5905)
 SHARP = 2.0  # ms of uncertainty with which a first fix is good at once; slewing works off as much in 4 s

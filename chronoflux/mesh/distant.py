@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from chronoflux.errors import ProtocolError
 from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.messages import Outgoing, Probe, ProbeReply
-from chronoflux.signal.limits import Bucket
+from chronoflux.util.token_bucket import Bucket
 
 log = logging.getLogger(__name__)
 

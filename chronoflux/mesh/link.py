@@ -1,4 +1,5 @@
-"""`Link`: one WebRTC connection to one peer. Only this file, `reassembly.py` and `candidates.py` know aiortc.
+"""`Link`: one WebRTC connection to one peer. Only this file, `sctp_limits.py` and `candidates.py` know
+aiortc.
 
 aiortc has no ICE restart and no rollback, so a link lives once: whoever dials offers, the other side
 answers, and a link that broke is replaced by a new one. It gathers all its candidates before it offers
@@ -26,13 +27,13 @@ from aiortc import (
 )
 
 from chronoflux.errors import LinkError
-from chronoflux.mesh import candidates, reassembly
+from chronoflux.mesh import candidates, sctp_limits
 from chronoflux.mesh.candidates import Allowance
 from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.messages import RT_CHANNEL
 from chronoflux.mesh.strays import keep_quiet
 from chronoflux.signal import addresses
-from chronoflux.signal.limits import Bucket
+from chronoflux.util.token_bucket import Bucket
 
 log = logging.getLogger(__name__)
 
@@ -317,7 +318,7 @@ class Link:
 
     def _bound(self, connection: RTCPeerConnection) -> None:
         assert connection.sctp is not None
-        reassembly.bound(connection.sctp, self._end)
+        sctp_limits.bound(connection.sctp, self._end)
         candidates.limit_pairs(connection.sctp.transport.transport._connection)
 
     def _say(self, connection: RTCPeerConnection) -> None:

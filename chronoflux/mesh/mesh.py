@@ -20,21 +20,21 @@ import msgspec
 from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import Followed, Judged, MeshClock, monotonic_ms
-from chronoflux.mesh.dialling import Dialling
+from chronoflux.mesh.clock_sync import Probing
 from chronoflux.mesh.gossip import Event, Gossip
 from chronoflux.mesh.ice import Ice
-from chronoflux.mesh.intake import Intake
+from chronoflux.mesh.inbound import Intake
 from chronoflux.mesh.link import Link
 from chronoflux.mesh.messages import RT_CHANNEL, Field
 from chronoflux.mesh.missing import Missing
+from chronoflux.mesh.negotiation import Dialling
+from chronoflux.mesh.non_neighbours import Strangers
 from chronoflux.mesh.origins import Asking, Origins
 from chronoflux.mesh.outgoing import Outgoing
 from chronoflux.mesh.participant import Participant
 from chronoflux.mesh.peer import Peer
-from chronoflux.mesh.probing import Probing
 from chronoflux.mesh.retelling import Retelling
 from chronoflux.mesh.roster import Roster
-from chronoflux.mesh.strangers import Strangers
 from chronoflux.signal import protocol
 from chronoflux.signal.client import SignalClient
 
@@ -291,7 +291,7 @@ class Mesh:
     # -- what a link says ------------------------------------------------------------------------------
 
     def on_open(self, peer: Peer, link: Link) -> None:
-        """See :class:`~chronoflux.mesh.dialling.Listener`: greet."""
+        """See :class:`~chronoflux.mesh.negotiation.Listener`: greet."""
         peer.opened, peer.reason = time.monotonic(), ""
         self._outgoing.send_direct(peer, messages.encode(self._hello(peer)))
         self._outgoing.send_direct(peer, messages.encode({"type": "state", **self._node.greeting()}))
@@ -299,7 +299,7 @@ class Mesh:
         self._node.on_peer(peer, "linked", "")
 
     def on_closed(self, peer: Peer, link: Link) -> None:
-        """See :class:`~chronoflux.mesh.dialling.Listener`: plan the next one."""
+        """See :class:`~chronoflux.mesh.negotiation.Listener`: plan the next one."""
         now = time.monotonic()
         if peer.in_room and not peer.left and peer.gives_no_answer(now):
             peer.unanswered, peer.reason = True, ""
@@ -314,12 +314,12 @@ class Mesh:
             peer.plan_redial(now)
 
     def on_full(self, peer: Peer, reason: str) -> None:
-        """See :class:`~chronoflux.mesh.dialling.Listener`: so it need not wait for its deadline."""
+        """See :class:`~chronoflux.mesh.negotiation.Listener`: so it need not wait for its deadline."""
         if self._outgoing.can_relay(peer):
             self._outgoing.send_relay(peer, messages.Refused(reason))
 
     def on_message(self, peer: Peer, data: str | bytes) -> None:
-        """See :class:`~chronoflux.mesh.dialling.Listener`: hear it."""
+        """See :class:`~chronoflux.mesh.negotiation.Listener`: hear it."""
         peer.heard_direct = time.monotonic()
         self._hear(peer, lambda: messages.decode(data))
 

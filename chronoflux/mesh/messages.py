@@ -16,8 +16,8 @@ from msgspec import Meta, Struct
 from chronoflux.errors import ProtocolError
 from chronoflux.model.events import EVENTS, EventKind
 from chronoflux.model.params import Params
-from chronoflux.signal.checks import is_plain
 from chronoflux.signal.protocol import MAX_HOPS
+from chronoflux.signal.validation import is_plain
 
 Short = Annotated[str, Meta(max_length=64)]
 Time = Annotated[float, Meta(ge=0, le=1e14)]

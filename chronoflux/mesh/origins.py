@@ -11,8 +11,8 @@ from chronoflux.errors import ProtocolError
 from chronoflux.mesh.messages import EventMessage, UnknownEvent
 from chronoflux.mesh.peer import OURS, Peer
 from chronoflux.mesh.roster import Roster
-from chronoflux.signal.limits import Bucket
 from chronoflux.signal.protocol import MAX_WHO
+from chronoflux.util.token_bucket import Bucket
 
 UNTOLD = 256  # origins taken at once where no roster is told; each counts for …
 KEPT = 95.0  # … so many s after its last event

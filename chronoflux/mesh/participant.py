@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from chronoflux.mesh.clock import Followed
-from chronoflux.mesh.intake import Listener
+from chronoflux.mesh.inbound import Listener
 from chronoflux.mesh.peer import Peer
 
 

@@ -15,7 +15,7 @@ from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh.clock import Offset
 from chronoflux.mesh.gossip import FUTURE, PAST, Event
 from chronoflux.mesh.messages import HASHED, Field
-from chronoflux.signal.limits import Bucket
+from chronoflux.util.token_bucket import Bucket
 
 if TYPE_CHECKING:
     from chronoflux.mesh.link import Link

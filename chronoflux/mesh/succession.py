@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from chronoflux.mesh.course import PATIENCE, STEP, Course, Key, Offset, View, intersection
-from chronoflux.mesh.samples import UNSYNCED
+from chronoflux.mesh.offset_filter import UNSYNCED
 
 TOLERANCE = 50.0  # ms that an honest clock may still have to slew after a first fix on a busy machine
 CARRIED = 5.0  # ms at most by which a neighbour's word moves us off what the reference itself says

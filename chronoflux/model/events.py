@@ -1,7 +1,7 @@
 """The events a swarm knows, each one function and one line in the registry `EVENTS`.
 
 An effect is a function ``effect(swarm, age, *, field: type = default, …)``. `swarm` is the
-:class:`~chronoflux.model.swarm.Swarm` to act on, `age` the simulated seconds since it was fired. Its
+:class:`~chronoflux.model.state.Swarm` to act on, `age` the simulated seconds since it was fired. Its
 keyword parameters are the event's data: their types and :class:`msgspec.Meta` bounds are what is
 accepted from a remote, and a button, a wire message, a log record and ``Simulation.fire`` follow
 from its line in the registry.
@@ -21,8 +21,8 @@ import numpy as np
 from msgspec import Meta
 
 from chronoflux.errors import ParameterError
-from chronoflux.model.swarm import Pulse, Swarm
-from chronoflux.model.swarm import World as World
+from chronoflux.model.engine.arrays import World as World
+from chronoflux.model.state import Pulse, Swarm
 
 FARTHEST = 1e6
 """px from the origin, as far as a position beyond this world may lie that another node or client gives."""

@@ -9,8 +9,9 @@ from typing import Any, Self
 import numpy as np
 
 from chronoflux.errors import ParameterError
+from chronoflux.model.engine.arrays import Floats
 from chronoflux.model.params import Params
-from chronoflux.model.swarm import Floats, column
+from chronoflux.model.state import column
 
 HIGHEST = 1e12
 """Largest frequency accepted when given, Hz: beyond, a phase has no digits left."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chronoflux.errors import ParameterError
-from chronoflux.model.phases import Graph
+from chronoflux.model.engine.phases import Graph
 
 HEAVIEST = 1e12
 """Largest weight accepted: beyond, a phase has no digits left."""

@@ -7,11 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.model.field import pressure
-from chronoflux.model.jit import kernel
-from chronoflux.model.neighbours import Indices
-from chronoflux.model.phases import circle
-from chronoflux.model.swarm import Floats, World
+from chronoflux.model.engine.arrays import Floats, World
+from chronoflux.model.engine.cell_list import Indices
+from chronoflux.model.engine.field import pressure
+from chronoflux.model.engine.jit import kernel
+from chronoflux.model.engine.phases import circle
 
 
 def order(phi: Floats) -> tuple[float, float]:
@@ -63,7 +63,7 @@ def turbulence(world: World, plane: bool, t: float, portal: bool, pulses: Floats
     """Mean of ``|(p(x+1, y) − p(x−1, y)) − (p(x, y+1) − p(x, y−1))|`` over 22 × 22 points of the world.
 
     The points are the inner ones of the grid ``x = iW/24, y = jH/24``; arguments as in
-    :mod:`chronoflux.model.field`.
+    :mod:`chronoflux.model.engine.field`.
     """
     m = 22 * 22
     x, y, total = np.empty(4 * m), np.empty(4 * m), 0.0

@@ -18,7 +18,7 @@ from numbers import Integral, Real
 from typing import Any, Literal, Self, TypeVar, get_args
 
 from chronoflux.errors import ParameterError
-from chronoflux.model.swarm import finite
+from chronoflux.model.state import finite
 
 Coupling = Literal["knn", "global"]
 Boundary = Literal["torus", "plane"]

@@ -1,7 +1,7 @@
 """Patterns of the phases in space: how far they agree, and the vortices between.
 
 Oscillators sit anywhere; both measures first add their ``e^{iφ}`` up on the grid of the field picture.
-World, ``plane`` and units as in :mod:`chronoflux.model.field`. Each takes some
+World, ``plane`` and units as in :mod:`chronoflux.model.engine.field`. Each takes some
 milliseconds up to 10⁵ oscillators.
 """
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.model.swarm import Floats, World
+from chronoflux.model.engine.arrays import Floats, World
 
 PICTURE, GRAIN = (800, 600), 4
 """The picture of any world fits into this box of screen pixels; so many of them, across and down, show

@@ -4,34 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chronoflux.errors import ParameterError
-from chronoflux.model.swarm import Floats, Longs
+from chronoflux.model.engine.arrays import Floats
+from chronoflux.model.engine.film import ARRAYS, Film
+from chronoflux.util.validate import whole
 
-ARRAYS = ("x", "y", "vx", "vy", "phi")
-"""What there is of each oscillator that changes, and can be recorded; units as in a ``State``."""
-
-
-class Film(NamedTuple):
-    """Where a recording goes: a row after every ``every`` ticks, 0: none; ``begun`` were before this run.
-
-    ``rows``: float64 (kinds, rows, m), to be written; ``kinds``: int64, the place in `ARRAYS` of each kind.
-    ``columns``: int32 (n,), the column of each oscillator, or −1, by names.
-    """
-
-    every: int
-    begun: int
-    rows: Floats
-    kinds: Longs
-    columns: NDArray[np.int32]
-
-
-NO_FILM = Film(0, 0, np.empty((0, 0, 0)), np.empty(0, np.int64), np.empty(0, np.int32))
 MOST_VALUES = 1 << 17
 """Values of one kind in a block, 1 MiB, unless a single row has more."""
 LATEST = 1 << 53
@@ -109,15 +91,6 @@ class Plan:
         """Refuse a swarm that is not of as many as when the recording began."""
         if n != self.n:
             raise ParameterError("oscillators", n, f"{self.n}, as when the recording began")
-
-
-def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """`value` as an int; ParameterError unless it is a whole number, at least `least` and at most `most`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ParameterError(name, value, f"a whole number >= {least}")
-    if most is not None and int(value) > most:
-        raise ParameterError(name, value, f"at most {most}")
-    return int(value)
 
 
 def _chosen(of: Any, n: int) -> NDArray[np.int64]:

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chronoflux.errors import ParameterError
+from chronoflux.model.engine.arrays import World
 from chronoflux.model.events import EVENTS
 from chronoflux.model.params import SPECS, Params
-from chronoflux.model.swarm import World
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 RAMP_STEP = 1.0

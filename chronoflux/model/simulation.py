@@ -9,20 +9,23 @@ from typing import Any, Self
 import numpy as np
 
 from chronoflux.errors import ParameterError
-from chronoflux.model.engine import Law, Others
+from chronoflux.model.engine.arrays import Floats
+from chronoflux.model.engine.field import FAINT, strength
+from chronoflux.model.engine.film import ARRAYS, NO_FILM, Film
+from chronoflux.model.engine.particles import Flock, in_range
+from chronoflux.model.engine.phases import GLOBAL, GRAPH, KNN, TAU, Coupling, Graph
+from chronoflux.model.engine.step import Law, Others
+from chronoflux.model.engine.thread_pool import uninterrupted
 from chronoflux.model.events import EVENTS, EventKind
-from chronoflux.model.field import FAINT, strength
-from chronoflux.model.flock import Flock, in_range
 from chronoflux.model.frequencies import Frequencies
 from chronoflux.model.graph import NO_GRAPH, checked_graph, read_graph
-from chronoflux.model.measured import Measured
+from chronoflux.model.observables import Measured
 from chronoflux.model.params import Params
-from chronoflux.model.peers import Field, Peers
-from chronoflux.model.phases import GLOBAL, GRAPH, KNN, TAU, Coupling, Graph
-from chronoflux.model.recording import ARRAYS, LATEST, NO_FILM, Block, Film, Plan, whole
+from chronoflux.model.peer_fields import Field, Peers
+from chronoflux.model.recording import LATEST, Block, Plan
 from chronoflux.model.snapshot import Snapshot as Snapshot
-from chronoflux.model.swarm import Floats, Pulse, State, Swarm, column, finite, length
-from chronoflux.model.threads import uninterrupted
+from chronoflux.model.state import Pulse, State, Swarm, column, finite, length
+from chronoflux.util.validate import whole
 
 OMEGA_WINDOW = 0.5
 """Simulated seconds over which the mean-field frequency is taken."""

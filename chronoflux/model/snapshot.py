@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chronoflux.model.engine.arrays import Floats
 from chronoflux.model.params import Params
-from chronoflux.model.swarm import Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

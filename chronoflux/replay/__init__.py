@@ -4,7 +4,7 @@ It knows no widget: a position in time, whether it moves and how fast, and for e
 there. Moments are made on a thread of their own, as long as somebody looks.
 """
 
-from chronoflux.replay.exact import Agreement
+from chronoflux.replay.recomputed import Agreement
 from chronoflux.replay.replay import SPEEDS, Happening, Replay
 from chronoflux.replay.track import MODES, RECOMPUTED, RECORDED, Shown, Track, clock
 

@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chronoflux.errors import ParameterError, UsageError
-from chronoflux.model.recording import whole
 from chronoflux.replay.alternatives import Alternative, Recorded, compute, recorded
 from chronoflux.replay.parallel import run_all, workers
 from chronoflux.replay.script import METRICS, Floats, Script, Without
-from chronoflux.telemetry.records import DECIMALS
+from chronoflux.telemetry.format.records import DECIMALS
+from chronoflux.util.validate import whole
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from chronoflux.errors import ChronofluxError, ParameterError
-from chronoflux.model.recording import whole
 from chronoflux.replay.alternatives import Recorded, compute, recorded
 from chronoflux.replay.counterfactual import Run, bar, first_difference, tell_duration
 from chronoflux.replay.parallel import run_all, workers
 from chronoflux.replay.script import METRICS, Floats, Script, Without
+from chronoflux.util.validate import whole
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from chronoflux.errors import ParameterError
-from chronoflux.model import threads
+from chronoflux.model.engine import thread_pool
 
 Job = TypeVar("Job")
 Found = TypeVar("Found")
@@ -35,7 +35,7 @@ def run_all(work: Callable[[Job], Found], jobs: Sequence[Job], *, executor: Any 
 
 def workers(jobs: int) -> int:
     """How many processes so many jobs are spread over on this machine."""
-    return max(1, min(threads.available(), jobs))
+    return max(1, min(thread_pool.available(), jobs))
 
 
 def _here(work: Callable[[Job], Found], jobs: Sequence[Job]) -> Iterator[Found]:
@@ -55,7 +55,7 @@ def _here(work: Callable[[Job], Found], jobs: Sequence[Job]) -> Iterator[Found]:
 
 def _alone(work: Callable[[Job], Found], home: int, job: Job) -> Found:
     if os.getpid() != home:
-        threads.count = 1  # there are as many workers as processors
+        thread_pool.count = 1  # there are as many workers as processors
     return work(job)
 
 

@@ -19,7 +19,7 @@ from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.replay.together import emitted
 from chronoflux.telemetry import RunLog
-from chronoflux.telemetry.inputs import single, widened
+from chronoflux.telemetry.format.float32 import single, widened
 
 BEGAN = 1.79e12
 """Mesh time (ms) at which a rehearsal begins."""

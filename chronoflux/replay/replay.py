@@ -12,16 +12,16 @@ import numpy as np
 
 from chronoflux.errors import LogError, ParameterError, UsageError
 from chronoflux.model.simulation import Snapshot
-from chronoflux.recompute import Recomputed
-from chronoflux.replay.exact import Agreement
-from chronoflux.replay.projector import Projector
-from chronoflux.replay.record import Mark
+from chronoflux.replay.player import Projector
+from chronoflux.replay.recompute import Recomputed
+from chronoflux.replay.recomputed import Agreement
+from chronoflux.replay.recorded import Mark
 from chronoflux.replay.track import MODES, RECOMPUTED, RECORDED, Track
-from chronoflux.telemetry.copies import distinct_runs
-from chronoflux.telemetry.inspect import has_swarm
-from chronoflux.telemetry.report import Report
-from chronoflux.telemetry.snapshots import picture
-from chronoflux.telemetry.sources import RunFiles, Source, read_manifest
+from chronoflux.telemetry.format.faults import Report
+from chronoflux.telemetry.format.snapshots import picture
+from chronoflux.telemetry.maintain.inspect import has_swarm
+from chronoflux.telemetry.read.copies import distinct_runs
+from chronoflux.telemetry.read.discovery import RunFiles, Source, read_manifest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,10 +20,10 @@ from chronoflux.model.commands import Anchor, Change, Command, Fire, Forget, Hea
 from chronoflux.model.events import EVENTS
 from chronoflux.model.params import SPECS, Params
 from chronoflux.model.simulation import Simulation
-from chronoflux.past import Past
-from chronoflux.recompute import command_of, command_of_input, speed_of
-from chronoflux.telemetry.journal import facts_of
-from chronoflux.telemetry.story import START
+from chronoflux.replay.past_run import Past
+from chronoflux.replay.recompute import command_of, command_of_input, speed_of
+from chronoflux.telemetry.read.history import START
+from chronoflux.telemetry.read.journal import facts_of
 
 METRICS = ("H", "psi", "omega", "tau", "H_local")
 """What is measured along a path, in the order of its columns."""

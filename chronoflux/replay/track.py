@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from chronoflux.errors import UsageError
-from chronoflux.model.field import pressure
+from chronoflux.model.engine.field import pressure
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation, Snapshot
-from chronoflux.past import Past
-from chronoflux.replay.exact import Exact
-from chronoflux.replay.record import RunRecord
-from chronoflux.replay.swarms import Swarm, Swarms
-from chronoflux.telemetry.export import export_json
-from chronoflux.telemetry.folder import MANIFEST, is_running
-from chronoflux.telemetry.journal import Void, read_void
-from chronoflux.telemetry.sources import RunFiles
+from chronoflux.replay.past_run import Past
+from chronoflux.replay.recomputed import Exact
+from chronoflux.replay.recorded import RunRecord
+from chronoflux.replay.recorded_states import Swarm, Swarms
+from chronoflux.telemetry.format.layout import MANIFEST, is_running
+from chronoflux.telemetry.maintain.export_json import export_json
+from chronoflux.telemetry.read.discovery import RunFiles
+from chronoflux.telemetry.read.journal import Void, read_void
 
 if TYPE_CHECKING:
     import pandas as pd

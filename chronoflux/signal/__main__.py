@@ -13,8 +13,8 @@ from typing import Any, get_args
 
 import click
 
+from chronoflux.cli import on_stop_signals, raise_open_files, run_command, run_face
 from chronoflux.errors import UsageError
-from chronoflux.faces import on_stop_signals, raise_open_files, run_command, run_face
 from chronoflux.signal import network
 from chronoflux.signal.limits import Limits
 from chronoflux.signal.server import DEFAULT_PORT, SignalServer, library_log

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from chronoflux.errors import UsageError, shorten
-from chronoflux.signal.checks import clean
+from chronoflux.signal.validation import clean
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 DEFAULT_PORTS = {"http": "80", "https": "443"}

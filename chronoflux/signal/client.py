@@ -16,8 +16,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from chronoflux.errors import ProtocolError, SignalingError, UsageError, shorten
-from chronoflux.signal.checks import server_url
 from chronoflux.signal.failures import in_words, stranger
+from chronoflux.signal.outbox import CLOSING, STALLED, Outbox
 from chronoflux.signal.protocol import (
     ErrorMessage,
     JoinRoom,
@@ -36,7 +36,7 @@ from chronoflux.signal.protocol import (
     room_name,
 )
 from chronoflux.signal.proxy import proxy_for
-from chronoflux.signal.session import CLOSING, STALLED, Outbox
+from chronoflux.signal.validation import server_url
 from chronoflux.version import VERSION
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from msgspec import UNSET, UnsetType
 
-from chronoflux.signal.checks import NAME_LENGTH
 from chronoflux.signal.protocol import PeerJoinedRoom, RoomPeer, RosterMember, ServerMessage
+from chronoflux.signal.validation import NAME_LENGTH
 
 WITH_CLOCK = frozenset({"notebook", "headless", "page"})
 """Kinds of member that keep the room's time; recorders and probes only follow it."""

@@ -12,7 +12,8 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
 
-from chronoflux.signal.limits import Bucket, Limits
+from chronoflux.signal.limits import Limits
+from chronoflux.util.token_bucket import Bucket
 
 HELD = 60.0
 """Seconds after leaving in which an id that comes back is not counted as a new one."""

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, field
 
 from chronoflux.errors import ProtocolError
-from chronoflux.signal.checks import (
+from chronoflux.signal.validation import (
     NAME_LENGTH,
     clean,
     is_plain,

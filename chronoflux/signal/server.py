@@ -24,13 +24,13 @@ from websockets.http11 import Request, Response
 from chronoflux.errors import SignalingError, UsageError
 from chronoflux.signal import addresses, network
 from chronoflux.signal.access import Access
-from chronoflux.signal.door import Door
+from chronoflux.signal.connection import Socket
+from chronoflux.signal.handshake_limits import Door
 from chronoflux.signal.limits import Limits
 from chronoflux.signal.lobby import Action, Lobby
 from chronoflux.signal.member import Send
+from chronoflux.signal.outbox import CLOSING, Outbox, Session, text_frame
 from chronoflux.signal.protocol import Telemetry, encode_bytes, kind_of
-from chronoflux.signal.session import CLOSING, Outbox, Session, text_frame
-from chronoflux.signal.socket import Socket
 from chronoflux.signal.topology import Topology
 from chronoflux.signal.turn import Turn
 from chronoflux.version import VERSION

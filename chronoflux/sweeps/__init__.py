@@ -1,7 +1,7 @@
 """Sweeps: the same experiment at many parameters, many times each; on this machine or on a cluster.
 
-``design.py`` says what is run, ``carried.py`` what is carried from value to value, ``work.py`` does one run,
-``executors.py`` says where, ``folder.py`` keeps what came out, ``result.py`` puts it together.
+``design.py`` says what is run, ``carried.py`` what is carried from value to value, ``task.py`` does one run,
+``executors.py`` says where, ``store.py`` keeps what came out, ``result.py`` puts it together.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from chronoflux.errors import ParameterError
-from chronoflux.model.recording import whole
 from chronoflux.sweeps.carried import CarriedFrame, taken_out, there_and_back
 from chronoflux.sweeps.design import Design, Run, moments_of, runs_of
 from chronoflux.sweeps.executors import needed, outcomes
-from chronoflux.sweeps.folder import Folder
 from chronoflux.sweeps.identity import fingerprint
 from chronoflux.sweeps.result import Frame
-from chronoflux.sweeps.work import UNITS, Maker, Measure, Outcome, Task, simulation
+from chronoflux.sweeps.store import Folder
+from chronoflux.sweeps.task import UNITS, Maker, Measure, Outcome, Task, simulation
+from chronoflux.util.validate import whole
 from chronoflux.version import VERSION
 
 if TYPE_CHECKING:

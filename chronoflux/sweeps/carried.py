@@ -15,7 +15,7 @@ from chronoflux.errors import ParameterError
 from chronoflux.model.params import SPECS, Params
 from chronoflux.sweeps.design import Axis, Design
 from chronoflux.sweeps.result import Frame
-from chronoflux.sweeps.work import Outcome
+from chronoflux.sweeps.task import Outcome
 
 if TYPE_CHECKING:
     import xarray

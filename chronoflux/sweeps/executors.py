@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from chronoflux.errors import ChronofluxError, ParameterError, UsageError
 from chronoflux.sweeps.design import Run
-from chronoflux.sweeps.work import Outcome, Task, perform
+from chronoflux.sweeps.task import Outcome, Task, perform
 
 WINDOW = 4096
 """Runs that a cluster is told of at once; more make its scheduler slow."""

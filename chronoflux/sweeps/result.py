@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chronoflux.sweeps.design import Design, Run
-from chronoflux.sweeps.work import Outcome
+from chronoflux.sweeps.task import Outcome
 from chronoflux.version import VERSION
 
 if TYPE_CHECKING:

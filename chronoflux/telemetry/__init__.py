@@ -3,11 +3,11 @@
 pandas, Zarr and xarray are loaded on first use.
 """
 
-from chronoflux.telemetry.export import export_json
-from chronoflux.telemetry.phases import PhaseStore, load_phases, record_phases
-from chronoflux.telemetry.reader import load, load_peerings
-from chronoflux.telemetry.saved import load_simulation, save_simulation
-from chronoflux.telemetry.writer import RunLog
+from chronoflux.telemetry.format.phase_store import PhaseStore, load_phases, record_phases
+from chronoflux.telemetry.format.saved_state import load_simulation, save_simulation
+from chronoflux.telemetry.maintain.export_json import export_json
+from chronoflux.telemetry.read.load import load, load_peerings
+from chronoflux.telemetry.write.writer import RunLog
 
 __all__ = [
     "PhaseStore",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ipycanvas import Canvas
 
-from chronoflux.widget.picture import Bytes, Hand
+from chronoflux.widget.frame import Bytes, Hand
 
 MOST_HANDS = 12
 RADIUS = 46.0

@@ -15,7 +15,7 @@ from chronoflux.replay import Replay
 from chronoflux.widget.replay_view import ReplayView
 from chronoflux.widget.source import Source
 from chronoflux.widget.space import Space
-from chronoflux.widget.still import still_png
+from chronoflux.widget.static_png import still_png
 from chronoflux.widget.view import NodeView
 
 _VIEWS: WeakKeyDictionary[Any, ipywidgets.Widget] = WeakKeyDictionary()

@@ -12,7 +12,7 @@ from PIL import Image
 
 from chronoflux.model.snapshot import Snapshot
 from chronoflux.widget.source import Source
-from chronoflux.widget.still import still_image, still_png
+from chronoflux.widget.static_png import still_image, still_png
 
 CLIP_RATE, CLIP_SECONDS = 10, 3.0
 """Pictures a second of a clip (GIF counts hundredths of a second), and how long it is."""

@@ -24,7 +24,7 @@ from ipywidgets import widget_serialization
 from numpy.typing import NDArray
 from traitlets import Instance, Unicode
 
-from chronoflux.widget.live import page_code
+from chronoflux.widget.live_view import page_code
 
 Bytes = NDArray[np.uint8]
 

@@ -6,10 +6,10 @@ import math
 
 import ipywidgets
 
-from chronoflux.replay.record import describe
-from chronoflux.widget.company import peers_html
+from chronoflux.replay.recorded import describe
+from chronoflux.widget.peer_table import peers_html
 from chronoflux.widget.source import Source
-from chronoflux.widget.trace import Trace
+from chronoflux.widget.sparkline import Trace
 
 PERIOD = 1.0
 """Seconds from one point of the sparkline, and look at the peers' table, to the next."""

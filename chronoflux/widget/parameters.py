@@ -14,7 +14,7 @@ import ipywidgets
 
 from chronoflux.errors import ChronofluxError
 from chronoflux.model.params import SPECS, Params, Spec
-from chronoflux.preset import PRESETS
+from chronoflux.model.presets import PRESETS
 from chronoflux.widget.source import Source
 
 OWN = "–"

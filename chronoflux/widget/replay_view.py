@@ -13,7 +13,7 @@ import ipywidgets
 from chronoflux.errors import ChronofluxError
 from chronoflux.replay import MODES, RECOMPUTED, SPEEDS, Replay, Track, clock
 from chronoflux.widget.controls import close_all, speed_label
-from chronoflux.widget.picture import Hand
+from chronoflux.widget.frame import Hand
 from chronoflux.widget.timeline import Timeline
 from chronoflux.widget.view import NodeView
 

@@ -11,8 +11,9 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.model import field, raster
+from chronoflux.model.engine import field
 from chronoflux.model.simulation import Snapshot
+from chronoflux.render import rasterize
 
 Bytes = NDArray[np.uint8]
 Points = NDArray[np.float32]
@@ -78,7 +79,7 @@ def sheet(snapshot: Snapshot) -> tuple[Points, Bytes, float]:
     x = (2 * np.arange(columns) + 1) / columns - 1
     y = (1 - (2 * np.arange(rows) + 1) / rows) * H / W
     places = _stacked(np.tile(x, rows), np.repeat(y, columns), RISE * (p.ravel() - field.AMBIENT))
-    return places, raster.field_levels(p).ravel(), max(2 / columns, 2 * H / W / rows)
+    return places, rasterize.field_levels(p).ravel(), max(2 / columns, 2 * H / W / rows)
 
 
 class Helix:

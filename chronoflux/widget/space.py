@@ -16,12 +16,12 @@ import numpy as np
 from traitlets import Unicode
 
 from chronoflux.errors import ParameterError, UsageError
-from chronoflux.model import raster
-from chronoflux.model.colours import PALETTES, Palette
+from chronoflux.render import rasterize
+from chronoflux.render.palettes import PALETTES, Palette
 from chronoflux.widget import shapes
 from chronoflux.widget.controls import close_all
-from chronoflux.widget.live import Live, page_code
-from chronoflux.widget.looks import palette_choice
+from chronoflux.widget.display_options import palette_choice
+from chronoflux.widget.live_view import Live, page_code
 from chronoflux.widget.source import Source
 
 log = logging.getLogger(__name__)
@@ -158,12 +158,12 @@ class Space(Live):
             places, phi, wide = shapes.height(snapshot)[some], snapshot.phi[some], 1.2 * apart
         else:
             back, key = shapes.ring(1.0 if layout == "helix" else 0.0)
-            ground, wide = raster.phase_colours(key, palette.phases), 0.02
+            ground, wide = rasterize.phase_colours(key, palette.phases), 0.02
             if layout == "helix":
                 places, phi = self._helix.points(snapshot)
             else:
                 places, phi = shapes.torus(snapshot)[some], snapshot.phi[some]
-        colours = shapes.packed(np.concatenate([ground, raster.phase_colours(phi, palette.phases)]))
+        colours = shapes.packed(np.concatenate([ground, rasterize.phase_colours(phi, palette.phases)]))
         size = min(max(1.2 / max(len(places), 1) ** 0.5, 0.016), 0.06)
         sizes = np.concatenate([np.full(len(back), wide), np.full(len(places), size)]).astype(np.float32)
         return np.concatenate([back, places]), colours, sizes

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from chronoflux.model.metrics import null_order
-from chronoflux.widget.flow import Pace
+from chronoflux.widget.frame_flow import Pace
 
 LIGHTS = {
     "linked": "linked to peers directly",

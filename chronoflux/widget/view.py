@@ -15,16 +15,16 @@ import ipywidgets
 
 from chronoflux.errors import ChronofluxError
 from chronoflux.model.snapshot import Snapshot
-from chronoflux.signal.limits import Bucket
+from chronoflux.util.token_bucket import Bucket
+from chronoflux.widget.canvas import Stage
 from chronoflux.widget.controls import Toolbar, close_all
+from chronoflux.widget.display_options import Looks
 from chronoflux.widget.export import CLIP_RATE, CLIP_SECONDS, clip_file, log_file, picture_file
+from chronoflux.widget.frame import Hand, compose, own_hand, picture_size, sampled
 from chronoflux.widget.history import History
-from chronoflux.widget.live import Live
-from chronoflux.widget.looks import Looks
+from chronoflux.widget.live_view import Live
 from chronoflux.widget.parameters import Parameters
-from chronoflux.widget.picture import Hand, compose, own_hand, picture_size, sampled
 from chronoflux.widget.source import Source
-from chronoflux.widget.stage import Stage
 from chronoflux.widget.status import status_html
 
 log = logging.getLogger(__name__)

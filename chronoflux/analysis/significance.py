@@ -1,0 +1,311 @@
+"""Could it be chance? p-values, many tests at once, and the whole judgement of a measure in one call."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypeVar, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chronoflux.analysis.result import Result
+from chronoflux.analysis.stationarity import FEWEST, Look, stationary_part
+from chronoflux.analysis.surrogates import (
+    Maker,
+    autoregressions,
+    block_shuffles,
+    circular_shifts,
+    iaaft,
+    matched_ends,
+)
+from chronoflux.analysis.validation import Floats, fraction, numbers, series, whole
+from chronoflux.errors import ParameterError
+from chronoflux.model.metrics import null_order
+
+Tail = Literal["greater", "less", "both"]
+Measured = TypeVar("Measured", bound=Result | tuple[Result, ...])
+"""What a measure gives: one result, or several that are judged by the same surrogates."""
+
+P_VALUE = "Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9, 39, 2010"
+"""Where p-values by surrogates are from."""
+
+
+class NullBand(NamedTuple):
+    """Mean of the order parameter of unrelated phases, and the point below which it stays."""
+
+    mean: float
+    high: float
+
+
+class Family(NamedTuple):
+    """p-values of several tests, adjusted so that they hold for all together, and which ones are found."""
+
+    p: Floats
+    found: NDArray[np.bool_]
+
+
+def null_band(n: int, *, level: float = 0.95) -> NullBand:
+    """What `H` is for n unrelated phases: its mean ``√(π/4n)`` and the point ``√(−ln(1 − level) / n)``.
+
+    Rayleigh's law, good from n = 10 or so (Mardia and Jupp, Directional Statistics, 2000); cut to 1 below.
+    """
+    whole("n", n, 1)
+    return NullBand(null_order(n)[0], min(math.sqrt(-math.log1p(-fraction("level", level)) / n), 1.0))
+
+
+def p_value(value: float, null: ArrayLike, *, tail: Tail = "greater", level: float = 0.05) -> float:
+    """``(b + 1) / (m + 1)``, b of m surrogates being at least as extreme: never 0.
+
+    Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9, 39, 2010.
+
+    Parameters
+    ----------
+    value, null
+        The measured value, and those of the surrogates, shape (m,).
+    tail
+        Which values count as extreme; ``"both"`` doubles the smaller side.
+    level
+        The p below which something would be called found.
+
+    Raises
+    ------
+    ParameterError
+        When m surrogates could not give a p of `level` or less, whatever the value.
+    """
+    found = series("null", null, least=1, varies=False)
+    if not math.isfinite(value):
+        raise ParameterError("value", value, "a finite number")
+    sides = 2 if tail == "both" else 1
+    _enough(len(found), level / sides)
+    above = (1 + int(np.count_nonzero(found >= value))) / (len(found) + 1)
+    below = (1 + int(np.count_nonzero(found <= value))) / (len(found) + 1)
+    if tail not in ("greater", "less", "both"):
+        raise ParameterError("tail", tail, "greater, less or both")
+    return {"greater": above, "less": below, "both": min(1.0, 2 * min(above, below))}[tail]
+
+
+def maximum_statistic(values: ArrayLike, null: ArrayLike, *, level: float = 0.05) -> Family:
+    """p-values against the largest value of each surrogate: one error in k tests at most with chance `level`.
+
+    Westfall and Young, Resampling-Based Multiple Testing, 1993; Nichols and Holmes, Human Brain Mapping 15,
+    1, 2002. Needs no more surrogates than a single test, and holds however the tests hang together, if each
+    surrogate was made for all of them at once. Values of different spread should be standardised first.
+
+    Parameters
+    ----------
+    values
+        One value for each test, shape (k,); greater means more.
+    null
+        The same of m surrogates, shape (m, k).
+    """
+    found = series("values", values, least=1, varies=False)
+    surrogates = numbers("null", null)
+    if surrogates.ndim != 2 or surrogates.shape[1] != len(found) or not np.isfinite(surrogates).all():
+        raise ParameterError("null", surrogates.shape, f"finite, of shape (surrogates, {len(found)})")
+    _enough(len(surrogates), level)
+    largest = np.sort(surrogates.max(axis=1))
+    above = len(largest) - np.searchsorted(largest, found, side="left")
+    p = (1 + above) / (len(largest) + 1)
+    return Family(p, p <= level)
+
+
+def false_discovery(p: ArrayLike, *, surrogates: int | None = None, level: float = 0.05) -> Family:
+    """p-values adjusted so that, of what is found, a share of `level` is false on average.
+
+    Benjamini and Hochberg, Journal of the Royal Statistical Society B 57, 289, 1995; holds for tests that
+    are independent or rise and fall together.
+
+    Parameters
+    ----------
+    p
+        p-values of k tests, shape (k,).
+    surrogates
+        How many surrogates each p-value comes from; None: from a formula.
+
+    Raises
+    ------
+    ParameterError
+        When so few surrogates could not show one true effect among the k: the smallest p they give,
+        ``1 / (surrogates + 1)``, is above ``level / k``. Then take :func:`maximum_statistic`.
+    """
+    values = series("p", p, least=1, varies=False)
+    if values.min() < 0 or values.max() > 1:
+        raise ParameterError("p", (float(values.min()), float(values.max())), "from 0 to 1")
+    k = len(values)
+    if surrogates is not None:
+        _enough(surrogates, level / k, f" for {k} tests, or the maximum statistic, which needs fewer")
+    fraction("level", level)
+    order = np.argsort(values)
+    scaled = values[order] * k / np.arange(1, k + 1)
+    adjusted = np.empty(k)
+    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    return Family(adjusted, adjusted <= level)
+
+
+def assess(
+    measure: Callable[..., Measured],
+    *arrays: ArrayLike,
+    surrogate: Literal["shift", "iaaft", "ar", "block"] | Maker = "shift",
+    count: int = 199,
+    tail: Tail = "greater",
+    which: int = 0,
+    together: bool = True,
+    block: int | None = None,
+    segments: int = 10,
+    level: float = 0.05,
+    seed: int = 0,
+    stationary: bool = False,
+    **options: Any,
+) -> Measured:
+    """Measure, and say how far to trust it: the result with its uncertainty and its p-value.
+
+    The p-value compares with `count` surrogates of one of the arrays. The uncertainty is the spread of the
+    measure over `segments` equal stretches in a row, over the root of their number (batch means; Law and
+    Kelton, Simulation Modeling and Analysis, 2000): it holds if the segments are long beside the memory, and
+    is None when a segment is too short to be measured, or when the arrays are not of one length.
+
+    All kinds of surrogates take the array that they replace as stationary. So it is looked at
+    (:func:`~chronoflux.analysis.stationarity.stationary_part`): a start-up is left out of all arrays and told
+    in the reading; what does not serve is refused. IAAFT also takes it as one turn of a circle: the stretch
+    whose ends meet best is measured (Schreiber and Schmitz, Physica D 142, 346, 2000). The null hypotheses:
+
+    - ``"shift"``: that array is stationary and independent of the others (with ``together=False``: its
+      columns of each other); broken by what they have in common, such as events, unless it is measured;
+    - ``"iaaft"``: the series is a stationary linear Gaussian process, seen through a monotone function;
+    - ``"ar"``: the same, and it forgets within a few steps: :func:`autoregressions`;
+    - ``"block"``: the series is stationary, and forgets within a block.
+
+    Two phases that each turn evenly stay locked however they are shifted: a locking value between them says
+    nothing of coupling, and p will say so. Their frequencies must differ when they are left alone.
+
+    Parameters
+    ----------
+    measure
+        A function of the arrays that gives a :class:`Result`, or a tuple of them, such as
+        :func:`~chronoflux.analysis.integration.emergence_nats`; `options` are handed to it.
+    arrays
+        Series whose first axis is time.
+    surrogate
+        ``"shift"``: :func:`circular_shifts`, for how two stand to each other; ``"iaaft"`` or ``"ar"``, for
+        what is not linear in one; ``"block"``: :func:`block_shuffles` with `block`; or a function of an
+        array, a count and a generator that yields surrogates.
+    which
+        The array that is replaced by surrogates: for a transfer entropy the source, 0.
+    together
+        For ``"shift"``; False turns the columns of that array (its parts) against each other.
+    stationary
+        True: that array is not looked at: it is known to be stationary, or the question is whether it is, as
+        with early warnings. The reading says so.
+
+    Raises
+    ------
+    ParameterError
+        When the array to be replaced is not stationary, has come to rest, or is too short for its memory;
+        when a block is shorter than twice the memory; when the measure refuses the arrays, or `count` cannot
+        support `level`.
+    """
+    given = [numbers(f"array {i}", array) for i, array in enumerate(arrays)]
+    if not 0 <= which < len(given):
+        raise ParameterError("which", which, f"one of the {len(given)} arrays, from 0")
+    _enough(count, level / (2 if tail == "both" else 1))
+    maker = _maker(surrogate, together, block)
+    told = ""
+    if not callable(surrogate):
+        if np.isfinite(given[which]).sum() < FEWEST:
+            measure(*given, **options)  # says what it needs
+        given, told = _looked_at(given, which, surrogate, block, stationary)
+    measured = measure(*given, **options)
+    results = _results(measured)
+    null = np.empty((count, len(results)))
+    made = maker(given[which], count, np.random.default_rng(seed))
+    for i, replaced in enumerate(made):
+        null[i] = _values(measure(*given[:which], replaced, *given[which + 1 :], **options))
+    judged = []
+    for result, chance, spread in zip(
+        results, null.T, _batch_errors(measure, given, segments, options, len(results)), strict=True
+    ):
+        p = p_value(result.value, chance, tail=tail, level=level)
+        verdict = "more than chance" if p <= level else "chance may give as much"
+        verdict = "" if result.undecided else verdict
+        reading = "; ".join(words for words in (result.reading, verdict, told) if words)
+        judged.append(result.replace(p=p, surrogates=count, uncertainty=spread, reading=reading))
+    answer = judged[0] if isinstance(measured, Result) else getattr(measured, "_make", tuple)(judged)
+    return cast("Measured", answer)
+
+
+def _results(measured: Any) -> tuple[Result, ...]:
+    found = measured if isinstance(measured, tuple) else (measured,)
+    if not found or not all(isinstance(one, Result) for one in found):
+        allowed = "a function that gives a Result, or a tuple of them"
+        raise ParameterError("measure", type(measured).__name__, allowed)
+    return found
+
+
+def _values(measured: Any) -> list[float]:
+    return [one.value for one in _results(measured)]
+
+
+def _maker(surrogate: str | Maker, together: bool, block: int | None) -> Maker:
+    if callable(surrogate):
+        return surrogate
+    if surrogate == "shift":
+        return partial(circular_shifts, together=together)
+    if surrogate == "iaaft":
+        return iaaft
+    if surrogate == "ar":
+        return autoregressions
+    if surrogate == "block" and block is not None:
+        return partial(block_shuffles, block=block)
+    allowed = "shift, iaaft, ar, block (with the length of a block as `block`), or a function"
+    raise ParameterError("surrogate", surrogate, allowed)
+
+
+def _looked_at(
+    given: list[Floats], which: int, surrogate: str, block: int | None, stationary: bool
+) -> tuple[list[Floats], str]:
+    """The arrays without the start-up of the one to be replaced, and a few words on that."""
+    wanted, told = given[which], []
+    alike = len({len(array) for array in given}) == 1
+    if stationary:
+        told.append("taken as stationary, not looked at")
+    else:
+        kept = np.flatnonzero(np.isfinite(wanted).reshape(len(wanted), -1).all(axis=1))
+        look: Look = stationary_part(wanted[kept], name="samples" if len(given) == 1 else f"array {which}")
+        if surrogate == "block" and block is not None and block < 2 * look.memory:
+            raise ParameterError("block", block, f"at least twice the memory of {look.memory:.3g} samples")
+        if look.start and alike:
+            given = [array[kept[look.start] :] for array in given]
+            told.append(look.words())
+        elif look.start:
+            raise ParameterError(f"array {which}", look.words(), "an array without its start-up")
+    if surrogate == "iaaft" and alike:
+        part = matched_ends(given[which])
+        if part.stop - part.start < len(given[which]):
+            told.append(f"{part.stop - part.start} samples whose ends meet")
+        given = [array[part] for array in given]
+    return given, "; ".join(told)
+
+
+def _batch_errors(
+    measure: Callable[..., Any], arrays: list[Floats], segments: int, options: dict[str, Any], count: int
+) -> list[float] | list[None]:
+    whole("segments", segments, 2)
+    if len({len(array) for array in arrays}) > 1:  # such as a series and the moments of its events
+        return [None] * count
+    length = len(arrays[0]) // segments
+    stretches = [slice(i * length, (i + 1) * length) for i in range(segments)]
+    try:
+        found = [_values(measure(*(array[part] for array in arrays), **options)) for part in stretches]
+    except ParameterError:
+        return [None] * count
+    return [float(np.std(values, ddof=1)) / math.sqrt(segments) for values in zip(*found, strict=True)]
+
+
+def _enough(surrogates: int, level: float, more: str = "") -> None:
+    """Refuse so few surrogates that no p of `level` or less could come out."""
+    fraction("level", level)
+    needed = math.ceil(1 / level - 1e-9) - 1
+    if surrogates < needed:
+        raise ParameterError("surrogates", surrogates, f"at least {needed} to reach p ≤ {level:.3g}{more}")

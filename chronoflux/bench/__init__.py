@@ -1,0 +1,1 @@
+"""Benchmarks of the engine, telemetry, studies, mesh and server."""

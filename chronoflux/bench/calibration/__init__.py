@@ -1,0 +1,195 @@
+"""``python -m chronoflux.bench calibration``: how often p is 0.05 or less where nothing is to be found.
+
+Each measure with its surrogates (:mod:`~chronoflux.bench.calibration.measures`) is put to data of which the
+answer is known (:mod:`~chronoflux.bench.calibration.data`), many times. A cell where nothing is to be found
+fails when the share of p ≤ 0.05, among those not refused, is beyond doubt above: the lower bound of Clopper
+and Pearson at 1 − 0.05/cells. Power, and what each finds in rooms with a common driver or
+a chain, stands beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from chronoflux.analysis.validation import library
+from chronoflux.bench.calibration.data import DATA, LENGTHS, LINKED
+from chronoflux.bench.calibration.measures import MEASURES
+from chronoflux.errors import ParameterError
+from chronoflux.replay.parallel import run_all
+
+Kind = Literal["size", "power", "told"]
+LEVEL = 0.05
+BATCH = 25
+"""Repetitions that a processor does in one go."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One question: a measure, data by name, and how many samples."""
+
+    measure: str
+    data: str
+    n: int
+    kind: Kind
+
+    @property
+    def name(self) -> str:
+        """As it is listed and chosen."""
+        return f"{self.measure} / {self.data} / {self.n}"
+
+
+@dataclass
+class Count:
+    """What a cell gave: repetitions, how many of them were refused, and in how many p was 0.05 or less."""
+
+    repetitions: int = 0
+    refused: int = 0
+    found: int = 0
+
+    def add(self, more: Count) -> None:
+        """Count more repetitions of the same cell."""
+        self.repetitions += more.repetitions
+        self.refused += more.refused
+        self.found += more.found
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Clopper and Pearson's, of the share found among those not refused, each side at (1 − level)/2."""
+        beta = library("scipy.stats", "calibration").beta
+        n, k, tail = self.repetitions - self.refused, self.found, (1 - level) / 2
+        low = float(beta.ppf(tail, k, n - k + 1)) if k else 0.0
+        high = float(beta.ppf(1 - tail, k + 1, n - k)) if k < n else 1.0
+        return low, high
+
+
+TOLD = ("common driver", "chain")
+
+
+def cells(wanted: str = "") -> list[Cell]:
+    """All cells whose name contains `wanted`."""
+    found = []
+    for measure, (_, nothing, something) in MEASURES.items():
+        for data in (*nothing, *something):
+            kind: Kind = "size" if data in DATA else "told" if data in TOLD else "power"
+            found += [Cell(measure, data, n, kind) for n in LENGTHS]
+    return [cell for cell in found if wanted in cell.name]
+
+
+def batch(job: tuple[Cell, int, int]) -> Count:
+    """So many repetitions of a cell, from a number on."""
+    cell, first, repetitions = job
+    work, make = MEASURES[cell.measure][0], (DATA | LINKED)[cell.data]
+    count = Count(repetitions)
+    for seed in range(first, first + repetitions):
+        room = make(cell.n, np.random.default_rng([seed, cell.n]))
+        try:
+            count.found += work(room, seed) <= LEVEL + 1e-12
+        except ParameterError:
+            count.refused += 1
+    return count
+
+
+def beyond_doubt(cell: Cell, count: Count, cells_in_all: int) -> bool:
+    """Whether p ≤ 0.05 comes more often than that, where nothing is to be found."""
+    left = count.repetitions - count.refused
+    return cell.kind == "size" and left > 0 and count.interval(1 - 2 * LEVEL / cells_in_all)[0] > LEVEL
+
+
+def line(cell: Cell, count: Count, cells_in_all: int) -> str:
+    """A row of the table."""
+    left = count.repetitions - count.refused
+    share = "    –" if not left else f"{count.found / left:5.3f}"
+    low, high = count.interval(0.95) if left else (0.0, 1.0)
+    refused = count.refused / count.repetitions
+    fails = beyond_doubt(cell, count, cells_in_all)
+    verdict = {"size": "FAILS" if fails else "", "power": "power", "told": "told"}[cell.kind]
+    columns = (
+        f"{cell.measure:32} {cell.data:28} {cell.n:4} {left:6} {share} {low:5.3f}–{high:5.3f} {refused:7.3f}"
+    )
+    return f"{columns}  {verdict}".rstrip()
+
+
+HEAD = f"{'measure × surrogate':32} {'data':28} {'n':>4} {'asked':>6} p≤.05 {'95 %':^11} refused"
+
+
+class Kept:
+    """What was measured, in a file of lines of JSON: one for each cell and number of repetitions.
+
+    Without a file nothing is kept.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path, self._found = path, dict[tuple[str, int], Count]()
+        for text in path.read_text("utf-8").splitlines() if path is not None and path.exists() else ():
+            try:
+                row = json.loads(text)
+                counts = Count(*(row[name] for name in ("repetitions", "refused", "found")))
+                self._found[row["cell"], row["asked"]] = counts
+            except (ValueError, KeyError, TypeError) as error:
+                raise ParameterError("results", text[:80], "a file that bench calibration wrote") from error
+
+    def get(self, cell: Cell, repetitions: int) -> Count | None:
+        """What is known of a cell from so many repetitions."""
+        return self._found.get((cell.name, repetitions))
+
+    def add(self, cell: Cell, count: Count) -> None:
+        """Keep a cell that is done."""
+        self._found[cell.name, count.repetitions] = count
+        if self._path is not None:
+            row = {"cell": cell.name, "asked": count.repetitions, **asdict(count)}
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def most(self, cell: Cell) -> Count | None:
+        """What is known of a cell from the most repetitions."""
+        known = [count for (name, _), count in self._found.items() if name == cell.name]
+        return max(known, key=lambda count: count.repetitions, default=None)
+
+
+def measure(
+    wanted: str, repetitions: int, *, results: Path | None = None, jobs: int | None = None
+) -> Iterator[str]:
+    """The table, line by line, as it comes.
+
+    Parameters
+    ----------
+    results
+        Where cells that are done are kept, and read again: an interrupted run goes on where it was.
+    jobs
+        How many processes; None: one for each processor.
+    """
+    chosen = cells(wanted)
+    if not chosen:
+        raise ParameterError("cells", wanted, "part of the name of one, such as 'TE × shift / AR(.9) / 300'")
+    sizes = max(1, sum(cell.kind == "size" for cell in chosen))
+    kept = Kept(results)
+    yield HEAD
+    to_do: list[tuple[Cell, int, int]] = []
+    for cell in chosen:
+        if (known := kept.get(cell, repetitions)) is not None:
+            yield line(cell, known, sizes)
+            continue
+        to_do += [(cell, i, min(BATCH, repetitions - i)) for i in range(0, repetitions, BATCH)]
+    total: dict[Cell, Count] = {}
+    found = map(batch, to_do) if jobs == 1 else _spread_out(to_do, jobs)
+    for (cell, _, _), more in zip(to_do, found, strict=True):
+        so_far = total.setdefault(cell, Count())
+        so_far.add(more)
+        if so_far.repetitions == repetitions:
+            kept.add(cell, so_far)
+            yield line(cell, so_far, sizes)
+
+
+def _spread_out(to_do: list[tuple[Cell, int, int]], jobs: int | None) -> Iterator[Count]:
+    if jobs is None:
+        yield from run_all(batch, to_do)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as executor:
+        yield from run_all(batch, to_do, executor=executor)

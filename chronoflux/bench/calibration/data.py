@@ -1,0 +1,277 @@
+"""Data of which the answer is known: series and rooms with nothing to be found in them, or something."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chronoflux.model.presets import PRESETS
+from chronoflux.model.simulation import Simulation
+from chronoflux.version import VERSION
+
+Floats = NDArray[np.float64]
+PoolKind = Literal["alone", "events", "coupled"]
+KINDS: tuple[PoolKind, PoolKind] = ("alone", "events")
+LENGTHS = (150, 300, 600)
+START_UP = 60
+"""Seconds left out of a swarm without its start-up."""
+LONGEST = max(LENGTHS) + START_UP
+SWARMS, GROUP = 48, 8
+"""Different swarms of which rooms of strangers are drawn, and how many of them hear the same events; rooms of
+the same swarms are not independent."""
+ROOMS = 16
+"""Different coupled rooms."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """Series that a measure is put to: `H` and, of swarms, `psi` (n, nodes).
+
+    The first `linked` nodes have to do with each other; where it is not 0, only pairs with others count.
+    `events` in s and their `doses`, where the first node answers to some.
+    """
+
+    H: Floats
+    psi: Floats | None = None
+    linked: int = 0
+    events: Floats | None = None
+    doses: Floats | None = None
+
+    def frame(self) -> Any:
+        """As logs are loaded: a record a second."""
+        import pandas as pd
+
+        n, k = self.H.shape
+        t = np.repeat(np.arange(n), k) + 1.7e9
+        names = np.tile([f"n{j}" for j in range(k)], n)
+        facts = {"time": pd.to_datetime(t, unit="s", utc=True), "node": names, "run": names, "at": t * 1e3}
+        psi = 0.0 if self.psi is None else np.angle(np.exp(1j * self.psi)).ravel()
+        return pd.DataFrame(
+            {**facts, "room": "r", "type": "telemetry", "omega": 0.0, "H": self.H.ravel(), "psi": psi}
+        )
+
+
+def autoregressive(a: float, n: int, columns: int, rng: np.random.Generator) -> Floats:
+    """Independent AR(1) series of unit noise that have forgotten their start, (n, columns)."""
+    noise = rng.normal(size=(n + 400, columns))
+    for t in range(1, len(noise)):
+        noise[t] += a * noise[t - 1]
+    return noise[400:]
+
+
+def _ar(a: float, n: int, rng: np.random.Generator) -> Room:
+    return Room(autoregressive(a, n, 3, rng))
+
+
+def _trends(n: int, rng: np.random.Generator) -> Room:
+    slope = rng.uniform(1, 4, 3) * rng.choice([-1, 1], 3)
+    return Room(autoregressive(0.5, n, 3, rng) + slope * np.arange(n)[:, None] / n)
+
+
+def _steps(n: int, rng: np.random.Generator) -> Room:
+    at, size = rng.uniform(0.2, 0.8, 3) * n, rng.uniform(1, 4, 3)
+    return Room(autoregressive(0.5, n, 3, rng) + size * (np.arange(n)[:, None] > at))
+
+
+def _driven(n: int, rng: np.random.Generator) -> Room:
+    x = autoregressive(0.5, n, 3, rng)
+    for t in range(1, n):
+        x[t, 1] += 0.4 * x[t - 1, 0]
+    return Room(x)
+
+
+def _correlated(n: int, rng: np.random.Generator) -> Room:
+    x = autoregressive(0.5, n, 3, rng)
+    return Room(x + autoregressive(0.5, n, 1, rng) * 0.8)
+
+
+def _followed(n: int, rng: np.random.Generator) -> Room:
+    x = autoregressive(0.5, n + 3, 3, rng)
+    x[3:, 1] += 0.7 * x[:-3, 0]
+    return Room(x[3:])
+
+
+def _common_driver(n: int, rng: np.random.Generator) -> Room:
+    x = autoregressive(0.5, n + 1, 3, rng)
+    x[1:, 1:] += 0.5 * x[:-1, :1]
+    return Room(x[1:])
+
+
+def _chain(n: int, rng: np.random.Generator) -> Room:
+    x = autoregressive(0.5, n + 2, 3, rng)
+    x[1:, 1] += 0.5 * x[:-1, 0]
+    x[1:, 2] += 0.5 * x[:-1, 1]
+    return Room(x[2:])
+
+
+def _nonlinear(n: int, rng: np.random.Generator) -> Room:
+    x = rng.normal(size=(n, 3))
+    x[1:, 1] = x[:-1, 0] ** 2 + 0.5 * rng.normal(size=n - 1)
+    return Room(x)
+
+
+def _logistic(rate: float, n: int, rng: np.random.Generator) -> Room:
+    x, found = rng.uniform(0.1, 0.9, 3), np.empty((n, 3))
+    for t in range(n + 100):
+        x = rate * x * (1 - x) * (1 - 1e-12)
+        if t >= 100:
+            found[t - 100] = x
+    return Room(found)
+
+
+def _slowing(n: int, rng: np.random.Generator) -> Room:
+    x, a = rng.normal(size=(n, 3)), np.linspace(0.0, 0.97, n)
+    for t in range(1, n):
+        x[t] += a[t] * x[t - 1]
+    return Room(x)
+
+
+def coupled(job: tuple[str, int]) -> Floats:
+    """H and psi, once a second, of three swarms that hear each other's fields: (seconds, 2, 3)."""
+    preset, seed = job
+    sims = []
+    for k, hertz in enumerate((1.1, 1.2, 1.3)):
+        params = PRESETS[preset].replace(oscillators=100, frequency=hertz, mesh_coupling=0.35)
+        sims.append(Simulation(params, seed=3 * seed + k))
+        sims[-1].anchor(0.0)
+    course = np.empty((LONGEST, 2, len(sims)))
+    for second in range(LONGEST):
+        found = []
+        for sim in sims:
+            sim.advance(62 + second % 2)
+            found.append((sim.mesh_time(), sim.metrics()))
+        for k, (at, own) in enumerate(found):
+            course[second, :, k] = own["H"], own["psi"] + own["omega"] * (second + 1 - at / 1000)
+            for other, sim in enumerate(sims):
+                if other != k:
+                    sim.hear(f"n{k}", at, own["H"], own["psi"], own["omega"])
+    return course
+
+
+def events_in(n: int, rng: np.random.Generator) -> Floats:
+    """Moments of events in s, whole ones and at random, with room for an epoch round each."""
+    return np.sort(rng.choice(np.arange(12.0, n - 32), max(6, n // 40), replace=False))
+
+
+def _answers(n: int, rng: np.random.Generator) -> Room:
+    """The first series answers to events, the more the greater the dose, and forgets within 5 s."""
+    x, events = autoregressive(0.5, n, 3, rng), events_in(n, rng)
+    doses = rng.random(len(events))
+    for at, dose in zip(events.astype(int), doses, strict=True):
+        x[at + 1 :, 0] += 10 * (0.2 + dose) * np.exp(-np.arange(n - at - 1) / 5)
+    return Room(x, events=events, doses=doses)
+
+
+def _whole(n: int, rng: np.random.Generator) -> Room:
+    """The mean of three goes on as it was, each of them by itself is noise."""
+    apart = rng.normal(size=(n, 3)) * 3
+    return Room(autoregressive(0.9, n, 1, rng) + apart - apart.mean(axis=1, keepdims=True))
+
+
+def swarm(job: tuple[str, int, bool]) -> Floats:
+    """H and psi, once a second, of one swarm of 100 oscillators of a preset: (seconds, 2).
+
+    With events: every 20 s on average an intent, every 150 s a flip, at the same moments and places in all
+    swarms of a group.
+    """
+    preset, seed, events = job
+    sim = Simulation(PRESETS[preset].replace(oscillators=100), seed=seed)
+    rng, world = np.random.default_rng(seed // GROUP), sim.params.world
+    intents, flips = rng.random(LONGEST) < 1 / 20, rng.random(LONGEST) < 1 / 150
+    places = rng.random((LONGEST, 2)) * world
+    course = np.empty((LONGEST, 2))
+    for second in range(LONGEST):
+        if events and intents[second]:
+            sim.intent(x=places[second, 0], y=places[second, 1])
+        if events and flips[second]:
+            sim.pacemaker_flip()
+        sim.advance(62 + second % 2)
+        found = sim.metrics()
+        course[second] = found["H"], found["psi"] + found["omega"] * (second + 1 - sim.t)
+    return course
+
+
+@cache
+def _pool(preset: str, kind: PoolKind) -> Floats:
+    """Swarms that rooms are drawn of: (seconds, 2, swarms) or, coupled, (seconds, 2, rooms, nodes).
+
+    They are computed once and kept in a folder, as many processes need them.
+    """
+    path = Path(tempfile.gettempdir()) / f"chronoflux-calibration-{VERSION}-{preset}-{kind}-{SWARMS}.npy"
+    if path.exists():
+        kept: Floats = np.load(path)
+        return kept
+    if kind == "coupled":
+        made = np.stack([coupled((preset, 1000 + k)) for k in range(ROOMS)], axis=2)
+    else:
+        first = GROUP * 100
+        made = np.stack([swarm((preset, first + k, kind == "events")) for k in range(SWARMS)], axis=2)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npy", delete=False) as file:
+        np.save(file, made)
+    Path(file.name).replace(path)
+    return made
+
+
+def _strangers(preset: str, kind: PoolKind, skip: int, n: int, rng: np.random.Generator) -> Room:
+    """Three swarms that never met; with events they have heard the same ones."""
+    group = rng.integers(SWARMS // GROUP) * GROUP if kind == "events" else 0
+    among = GROUP if kind == "events" else SWARMS
+    pool = _pool(preset, kind)[skip : skip + n][..., group + rng.permutation(among)[:3]]
+    apart = 2 * np.pi * np.linspace(-0.1, 0.1, 3) * np.arange(n)[:, None]
+    return Room(pool[:, 0], pool[:, 1] + apart)
+
+
+def _coupled(preset: str, n: int, rng: np.random.Generator) -> Room:
+    """Three swarms that hear each other, in a room drawn of some, without the start-up."""
+    pool = _pool(preset, "coupled")[START_UP : START_UP + n, :, rng.integers(ROOMS)]
+    return Room(pool[:, 0], pool[:, 1])
+
+
+def _three_and_three(n: int, rng: np.random.Generator) -> Room:
+    """Three series that drive each other in a ring, and three that nobody drives."""
+    x = autoregressive(0.5, n, 6, rng)
+    for t in range(1, n):
+        x[t, :3] += 0.3 * x[t - 1, [2, 0, 1]]
+    return Room(x, linked=3)
+
+
+DATA: dict[str, Callable[[int, np.random.Generator], Room]] = {
+    "white noise": partial(_ar, 0.0),
+    "AR(.5)": partial(_ar, 0.5),
+    "AR(.9)": partial(_ar, 0.9),
+    "AR(.98)": partial(_ar, 0.98),
+    "trends": _trends,
+    "steps": _steps,
+    "three linked, three not": _three_and_three,
+    **{
+        f"strangers, {name}{f', {kind}' if kind == 'events' else ''}{', settled' if skip else ''}": partial(
+            _strangers, name, kind, skip
+        )
+        for name in PRESETS
+        for kind in KINDS
+        for skip in (0, START_UP)
+    },
+}
+"""Where series have nothing to do with each other."""
+LINKED: dict[str, Callable[[int, np.random.Generator], Room]] = {
+    "driven": _driven,
+    "correlated": _correlated,
+    "followed": _followed,
+    "nonlinear": _nonlinear,
+    "logistic map": partial(_logistic, 4.0),
+    "logistic map, 3.8": partial(_logistic, 3.8),
+    "slowing down": _slowing,
+    "answers": _answers,
+    "whole": _whole,
+    "common driver": _common_driver,
+    "chain": _chain,
+    **{f"coupled, {name}": partial(_coupled, name) for name in ("storm", "spread")},
+}
+"""Where there is something to be found."""

@@ -1,0 +1,1 @@
+"""Nodes and recorders without a notebook: ``python -m chronoflux.headless``."""

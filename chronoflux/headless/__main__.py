@@ -1,0 +1,382 @@
+"""``python -m chronoflux.headless``: a node without a notebook."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import random
+import socket
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from chronoflux.cli import read_token, run_command, run_face
+from chronoflux.errors import ParameterError, UsageError
+from chronoflux.headless.fleet import run_crew
+from chronoflux.headless.progress import set_up_logging
+from chronoflux.model.params import SPECS, Params
+from chronoflux.model.presets import PRESETS
+from chronoflux.model.schedule import duration
+from chronoflux.node.pacing import Speed, checked_speed
+from chronoflux.util.text import plain_lines
+
+if TYPE_CHECKING:
+    from chronoflux.mesh.ice import Policy
+
+log = logging.getLogger("chronoflux.headless")  # also where this file is `__main__`
+
+OSCILLATORS = 100
+COMING = 3600.0  # s of the schedule that a dry run shows when it is not told
+SERVER = "ws://localhost:8089"
+
+
+class Duration(click.ParamType[float]):
+    """``90``, ``90s``, ``5m``, ``2h30m``, ``1d``: seconds as a float."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """See :meth:`click.ParamType.convert`."""
+        if isinstance(value, int | float):
+            return float(value)
+        try:
+            seconds = duration(value)
+        except ParameterError as error:
+            self.fail(f"{value!r}: give {error.allowed}", param, ctx)
+        if seconds <= 0:
+            self.fail(f"{value!r}: give more than 0 s", param, ctx)
+        return seconds
+
+
+class SpeedType(click.ParamType[Speed]):
+    """``max``, or how many simulated seconds pass in a second."""
+
+    name = "speed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Speed:
+        """See :meth:`click.ParamType.convert`."""
+        try:
+            return checked_speed(value if value == "max" else float(value), alone=True)
+        except (UsageError, ValueError):
+            self.fail(f"{value!r}: give simulated seconds per second, more than 0, or max", param, ctx)
+
+
+def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add an option for every parameter of the model (the number of oscillators is an argument)."""
+    defaults = Params(oscillators=OSCILLATORS)
+    for entry in reversed(fields(Params)):
+        spec, default = SPECS[entry.name], getattr(defaults, entry.name)
+        kind: Any = click.Choice(spec.choices) if spec.choices else type(default)
+        if entry.name == "oscillators":
+            continue
+        more: dict[str, Any] = {"nargs": 2, "type": float} if entry.name == "world" else {"type": kind}
+        shown = " ".join(f"{side:g}" for side in default) if entry.name == "world" else default
+        unit = f" [{spec.unit}]" if spec.unit else ""
+        text = f"{spec.doc}{unit}  (default {shown})"
+        command = click.option(
+            "--" + entry.name.replace("_", "-"), entry.name, default=None, help=text, **more
+        )(command)
+    return command
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("room", default="chrono-default")
+@click.argument("oscillators", required=False, type=int)
+@click.argument("node_id", required=False)
+@click.option(
+    "--server",
+    envvar="CHRONOFLUX_SERVER",
+    show_envvar=True,
+    help="signaling server, ws:// or wss://  (default ws://localhost:8089)",
+)
+@click.option("--offline", is_flag=True, help="no server, no peers: this swarm alone")
+@click.option(
+    "--duration",
+    type=Duration(),
+    help="end after this long: 90s, 5m, 8h; offline in simulated time, to the tick  "
+    "(default: when interrupted)",
+)
+@click.option(
+    "--speed",
+    type=SpeedType(),
+    metavar="1|max",
+    default=1.0,
+    show_default=True,
+    help="simulated seconds per second; max, only with --offline: as fast as this machine goes",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), help="the run's seed  (default: a fresh one, kept in the log)"
+)
+@click.option(
+    "--schedule",
+    default="classic",
+    show_default=True,
+    metavar="classic|night|none|FILE",
+    help="what the node does by itself: classic is an intent with probability 0.3 every 5 s, the lion gate "
+    "at 30 s, a flip at 60 s; night is a randomised block experiment, alike on every node of the room; "
+    "FILE is TOML, see the README",
+)
+@click.option(
+    "--at",
+    "schedule_start",
+    metavar="TIME",
+    help="mesh time at which the schedule begins, as 2026-11-23T22:00:00Z: in step on every node that has it",
+)
+@click.option("--dry-run", is_flag=True, help="print what the schedule is going to do, and end")
+@click.option(
+    "--log-dir",
+    type=click.Path(path_type=Path),
+    default=Path("logs"),
+    show_default=True,
+    help="where the run's folder is made",
+)
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
+              help="go on where the run of this folder ended, also after a crash: its room, name, seed, "
+                   "parameters and schedule hold")  # fmt: skip
+@click.option("--phases", type=Duration(), metavar="SECONDS",
+              help="phases into the run's phases.zarr every so many simulated seconds: 1s, 0.1s")  # fmt: skip
+@click.option("--phases-of", type=click.IntRange(1), metavar="N", help="only of the first N oscillators")
+@click.option("--record-room", is_flag=True,
+              help="no swarm: write down the telemetry, events and clock offsets of everybody in ROOM, into "
+                   "one run folder")  # fmt: skip
+@click.option(
+    "--token-file", type=click.Path(path_type=Path, dir_okay=False), help="file with the room's token"
+)
+@click.option(
+    "--ice-servers",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help='file with STUN and TURN servers in place of the signaling server\'s: [{"urls": "turn:…", …}]',
+)
+@click.option(
+    "--ice-transport-policy",
+    type=click.Choice(["all", "relay"]),
+    default="all",
+    show_default=True,
+    help="relay: links only by way of a TURN server",
+)
+@click.option("--token", envvar="CHRONOFLUX_TOKEN", hidden=True, help="only by its environment variable")
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    help="parameters by name; options given besides come before them",
+)
+@click.option(
+    "--params",
+    "params_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="TOML file with parameters of the model; options given besides come before it",
+)
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="so many nodes in this process, NODE_ID-1, -2, …, with seeds one after the other",
+)
+@click.option("--quiet", is_flag=True, help="say nothing but warnings and errors")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="what is said on stderr  (default: info; with --quiet warning)",
+)
+@click.option("--log-json", is_flag=True, help="say it all on stderr, as a JSON object a line")
+@click.option("--debug", is_flag=True, help="show tracebacks and all log messages")
+@parameter_options
+def main(debug: bool, quiet: bool, log_level: str | None, log_json: bool, **options: Any) -> None:
+    """Run a node without a notebook: OSCILLATORS oscillators in ROOM, known as NODE_ID.
+
+    Without arguments: 100 oscillators in chrono-default, under a name made from the machine's.
+
+    It joins the room, links to everybody there, writes its log, and ends in order at Ctrl-C; at a second
+    Ctrl-C at once.
+    """
+    usual = "debug" if debug else "warning" if quiet else "info"
+    set_up_logging(log_level or usual, as_json=log_json)
+
+    def say(line: str) -> None:
+        if log_json:
+            log.info(line)
+        elif not quiet:
+            click.echo(plain_lines(line))
+
+    run_face(lambda: _run(**options, bar=not (quiet or log_json), say=say), debug=debug)
+
+
+async def _run(
+    room: str,
+    oscillators: int | None,
+    node_id: str | None,
+    server: str | None,
+    offline: bool,
+    duration: float | None,
+    speed: Speed,
+    seed: int | None,
+    schedule: str,
+    schedule_start: str | None,
+    dry_run: bool,
+    preset: str | None,
+    params_file: Path | None,
+    log_dir: Path,
+    resume: Path | None,
+    phases: float | None,
+    phases_of: int | None,
+    record_room: bool,
+    token_file: Path | None,
+    token: str | None,
+    ice_servers: Path | None,
+    ice_transport_policy: Policy,
+    nodes: int,
+    bar: bool,
+    say: Callable[[str], None],
+    **parameters: Any,
+) -> None:
+    if offline and server:
+        raise UsageError("--offline means no server: leave out one of --offline and --server")
+    checked_speed(speed, alone=offline)
+    if resume is not None and nodes > 1:
+        raise UsageError("--resume goes on with one run: leave out --nodes, or start a process for each run")
+    given = {name: value for name, value in parameters.items() if value is not None}
+    if record_room:
+        if nodes > 1 or speed != 1.0 or params_file or preset or phases is not None:
+            raise UsageError(
+                "a recorder has no swarm: leave out --nodes, --speed, --params, --preset and --phases"
+            )
+        from chronoflux.headless.record_room import record_room as record
+
+        await record(
+            room,
+            duration,
+            say,
+            server=None if offline else server or SERVER,
+            node_id=node_id,
+            token=token or read_token(token_file),
+            log_dir=log_dir,
+            ice_servers=_ice_servers(ice_servers),
+            ice_transport_policy=ice_transport_policy,
+            params=given or None,
+            seed=seed,
+            resume=resume,
+        )
+        return
+    params = _params(preset, params_file, oscillators, given)
+    identities = _identities(node_id, seed, nodes)
+    if dry_run:
+        for identity in identities:
+            coming = {"room": room, "until": duration or COMING, "seed": identity["seed"]}
+            _show_coming(schedule, schedule_start, params, **coming)
+        return
+    common = {
+        "room": room,
+        "server": None if offline else server or SERVER,
+        "params": params if resume is None or given else None,
+        "token": token or read_token(token_file),
+        "schedule": schedule if resume is None else None,
+        "schedule_start": schedule_start,
+        "log_dir": log_dir,
+        "resume": resume,
+        "phases": phases,
+        "phases_of": phases_of,
+        "kind": "headless",
+        "speed": speed,
+        "duration": duration if offline and duration is not None else math.inf,
+        "ice_servers": _ice_servers(ice_servers),
+        "ice_transport_policy": ice_transport_policy,
+    }
+    await run_crew(
+        [common | identity for identity in identities],
+        deadline=None if duration is None or offline else duration / float(speed),
+        duration=duration,
+        bar=bar,
+        say=say,
+    )
+
+
+def _identities(node_id: str | None, seed: int | None, nodes: int) -> list[dict[str, Any]]:
+    """Name and seed of each node of this process; None where the node makes its own."""
+    if nodes == 1:
+        return [{"node_id": node_id, "seed": seed}]
+    name = node_id or f"headless-{socket.gethostname()[:32]}-{os.getpid()}"
+    return [
+        {"node_id": f"{name}-{number + 1}", "seed": None if seed is None else seed + number}
+        for number in range(nodes)
+    ]
+
+
+def _params(
+    preset: str | None, file: Path | None, oscillators: int | None, given: Mapping[str, Any]
+) -> Params:
+    """Those of a preset or a file, with what was given besides."""
+    if preset is not None and file is not None:
+        raise UsageError("--preset and --params both give parameters: leave one out")
+    if preset is not None:
+        base = PRESETS[preset]
+    else:
+        base = Params(oscillators=OSCILLATORS)
+        if file is not None:
+            base = _read_params(file).replace(oscillators=OSCILLATORS)
+    return base.replace(**({} if oscillators is None else {"oscillators": oscillators}), **given)
+
+
+def _read_params(path: Path) -> Params:
+    try:
+        with path.open("rb") as file:
+            return Params.from_dict(tomllib.load(file))
+    except OSError as error:
+        raise UsageError(f"parameters {path}: {error.strerror}; give a readable file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"parameters {path}: not TOML: {error}") from None
+    except ParameterError as error:
+        raise UsageError(f"parameters {path}: {error}") from None
+
+
+def _show_coming(
+    given: str, start: str | None, params: Params, *, room: str, until: float, seed: int | None
+) -> None:
+    """Print what a schedule does up to second `until`, drawn as a run with this seed would."""
+    from chronoflux.node.schedule_loader import open_schedule
+
+    if seed is None:
+        seed = random.SystemRandom().getrandbits(63)
+    schedule = open_schedule(given, seed, params, room=room, start=start)
+    origin = "the start of the run"
+    if schedule.start is not None:
+        origin = datetime.fromtimestamp(schedule.start / 1000, UTC).isoformat()
+    actions = schedule.due(until, params.world)
+    click.echo(f"{schedule.name}, seed {seed}: {len(actions)} in {until:g} s from {origin}")
+    for action in actions:
+        facts = ", ".join(
+            f"{name} = {value:.6g}" if isinstance(value, float) else f"{name} = {value}"
+            for name, value in action.data.items()
+        )
+        click.echo(f"{action.t:12.3f} s  {action.event or 'params':16} {facts}")
+
+
+def _ice_servers(path: Path | None) -> list[dict[str, Any]] | None:
+    if path is None:
+        return None
+    try:
+        servers = json.loads(_read(path, "file of ICE servers"))
+    except ValueError as error:
+        raise UsageError(f"file of ICE servers {path}: not JSON ({error})") from None
+    if not isinstance(servers, list):
+        raise UsageError(f'file of ICE servers {path}: give a list, like [{{"urls": "turn:host:3478", …}}]')
+    return servers
+
+
+def _read(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise UsageError(f"{what} {path}: {why}; give a readable file") from None
+
+
+if __name__ == "__main__":
+    run_command(main)

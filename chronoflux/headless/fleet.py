@@ -1,0 +1,144 @@
+"""The nodes of one headless process: they begin, are watched and end together."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from chronoflux.cli import on_hangup, on_stop_signals
+from chronoflux.errors import ChronofluxError
+from chronoflux.headless.progress import Progress
+from chronoflux.headless.systemd import notify, watchdog_period
+
+if TYPE_CHECKING:
+    from chronoflux.node.node import Node
+
+T = TypeVar("T")
+LOOK_EVERY = 1.0  # s
+LAST_WORDS = 0.3  # s that the logs may take when everything has to end at once
+Say = Callable[[str], None]
+
+
+async def run_crew(
+    members: Sequence[Mapping[str, Any]],
+    *,
+    deadline: float | None,
+    duration: float | None,
+    bar: bool,
+    say: Say,
+) -> None:
+    """Run nodes until all have ended, a time is over, or somebody interrupts; again: they end at once.
+
+    Parameters
+    ----------
+    members
+        What :func:`chronoflux.join` is given for each.
+    deadline
+        Seconds after which they leave; None: they leave by themselves, or not at all.
+    duration
+        Simulated seconds they are going to take, for the time left.
+    bar
+        Whether a terminal may have a line that is renewed.
+    say
+        Is told what begins, and how it was.
+
+    Raises
+    ------
+    ChronofluxError
+        At the end, when a node had trouble.
+    """
+    from chronoflux.node.join import join
+    from chronoflux.telemetry.write.writer import rotate_all
+
+    stop = asyncio.Event()
+    nodes: list[Node] = []
+    on_stop_signals(stop.set, lambda: _last_words(nodes))
+    on_hangup(rotate_all)
+    began = math.nan
+    try:
+        for options in members:
+            nodes.append(node := await _unless(stop, join(**options)))
+            size = node.params.oscillators
+            say(f"{node.node_id} in {node.room}: {size} oscillators, seed {node.seed}, log {node.path}")
+        notify("READY=1")
+        began = time.monotonic()
+        with Progress(nodes, duration, bar=bar) as progress:
+            await _watch(nodes, stop, None if deadline is None else began + deadline, progress)
+    finally:
+        notify("STOPPING=1")
+        await asyncio.gather(*(node.leave("ended") for node in nodes))
+    for node in nodes:
+        _summary(node, time.monotonic() - began, say)
+    if problems := [node.status.problem for node in nodes if node.status.problem]:
+        raise ChronofluxError("; ".join(problems))
+
+
+def _last_words(nodes: Sequence[Node]) -> None:
+    for node in nodes:
+        node.flush(LAST_WORDS / len(nodes))
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
+    """Await `work`; cancelled when somebody interrupts."""
+    task, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+        return await task
+    finally:
+        stopped.cancel()
+        await asyncio.wait({stopped})
+
+
+async def _watch(nodes: Sequence[Node], stop: asyncio.Event, end: float | None, progress: Progress) -> None:
+    """Look at the nodes every second until the time is over, somebody interrupts, or all have ended."""
+    waits: list[asyncio.Task[Any]] = [
+        asyncio.create_task(_all_closed(nodes)),
+        asyncio.create_task(stop.wait()),
+    ]
+    period = watchdog_period()
+    every = LOOK_EVERY if period is None else min(LOOK_EVERY, period / 3)
+    seen: list[float] = []
+    try:
+        while end is None or time.monotonic() < end:
+            left = every if end is None else min(every, max(0.0, end - time.monotonic()))
+            if (await asyncio.wait(waits, timeout=left, return_when=asyncio.FIRST_COMPLETED))[0]:
+                break
+            progress.show()
+            now = [node.t for node in nodes]
+            if period is not None and (not seen or all(map(_sound, nodes, seen, now))):
+                notify("WATCHDOG=1")
+                seen = now
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)
+
+
+async def _all_closed(nodes: Sequence[Node]) -> None:
+    for node in nodes:
+        await node.wait_closed()
+
+
+def _sound(node: Node, before: float, now: float) -> bool:
+    """Whether a node's swarm moves, or there is a reason for it not to that a new start would not help."""
+    return now > before or node.closed or not node.playing or node.status.problem is not None
+
+
+def _summary(node: Node, seconds: float, say: Say) -> None:
+    """What a run was, in a few lines."""
+    from chronoflux.model.metrics import null_order
+
+    frame = node.telemetry()
+    records = frame[frame["type"] == "telemetry"]
+    say(f"{node.node_id}: {seconds:.0f} s, {len(frame)} records in {node.path}")
+    if len(records):
+        means = {name: records[name].mean() for name in ("H", "H_local", "H_mesh", "tau")}
+        mean, high = null_order(node.params.oscillators)
+        say("  mean " + ", ".join(f"{name} {value:.3f}" for name, value in means.items()))
+        say(f"  unrelated phases: H {mean:.3f} on average, 19 of 20 times below {high:.3f}")
+        say(f"  events sent {node.sent}, received {node.received}; peers {records['peers'].max():.0f}")

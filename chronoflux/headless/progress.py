@@ -1,0 +1,151 @@
+"""How headless nodes say how they are doing: one line for all of them, and the log of ``logging``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from tqdm import tqdm
+
+from chronoflux.util.text import plain_lines
+
+if TYPE_CHECKING:
+    from chronoflux.node.node import Node
+
+log = logging.getLogger(__name__)
+
+SPEAK_EVERY = 60.0  # s between two log lines where there is no terminal
+SMOOTH = 10.0  # s over which the rate is taken
+NOISY = ("aioice", "aiortc", "websockets", "numba")
+SHOWN = ("H", "H_mesh", "tau")
+
+
+class _Handler(logging.StreamHandler[Any]):
+    """Writes above the line in a terminal instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See :meth:`logging.Handler.emit`."""
+        try:
+            tqdm.write(self.format(record), file=sys.stderr)
+        except Exception:  # noqa: BLE001 - what logging itself does
+            self.handleError(record)
+
+
+class LineFormatter(logging.Formatter):
+    """A message as it is, but for control characters in names of others."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See :meth:`logging.Formatter.format`."""
+        return plain_lines(super().format(record))
+
+
+class JsonFormatter(logging.Formatter):
+    """A JSON object a line: ``time``, ``level``, ``logger``, ``message``, and the record's ``facts``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See :meth:`logging.Formatter.format`."""
+        found: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            found["exception"] = self.formatException(record.exc_info)
+        return json.dumps(found | getattr(record, "facts", {}), ensure_ascii=False)
+
+
+def set_up_logging(level: str, *, as_json: bool) -> None:
+    """Have what is logged written to stderr, as plain lines or as JSON."""
+    handler, root = _Handler(), logging.getLogger()
+    handler.setFormatter(JsonFormatter() if as_json else LineFormatter("%(message)s"))
+    for earlier in [held for held in root.handlers if isinstance(held, _Handler)]:
+        root.removeHandler(earlier)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class Progress:
+    """One line on all nodes: in a terminal renewed at every `show`, elsewhere one of the log every minute.
+
+    `duration`: simulated seconds that are wanted, None: no end; `bar`: whether a terminal may have its line.
+    """
+
+    def __init__(self, nodes: Sequence[Node], duration: float | None, *, bar: bool) -> None:
+        from chronoflux.model.metrics import null_order
+
+        self._nodes, self._duration = nodes, duration
+        self._begun = self._since = min(node.t for node in nodes)
+        self._at, self._spoken, self._rate = time.monotonic(), -SPEAK_EVERY, 1.0
+        self._chance = null_order(nodes[0].params.oscillators)[0]
+        self._bar = tqdm(
+            total=duration,
+            disable=not (bar and sys.stderr.isatty()),
+            leave=False,
+            bar_format="{elapsed} {desc}" if duration is None else "{percentage:3.0f}%|{bar:12}| {desc}",
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    def show(self) -> None:
+        """Say how things are, if it is time to."""
+        speaks = time.monotonic() - self._spoken >= SPEAK_EVERY and all(node.metrics for node in self._nodes)
+        if self._bar.disable and not speaks:
+            return
+        facts = self._facts()
+        if not self._bar.disable:
+            self._bar.n = min(facts["t"] - self._begun, self._bar.total or facts["t"])
+            self._bar.set_description_str(self._line(facts))
+        elif speaks:
+            self._spoken = time.monotonic()
+            log.info("%s: %s", self._who(), self._line(facts), extra={"facts": facts})
+
+    def _who(self) -> str:
+        names = [node.node_id for node in self._nodes]
+        return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+    def _facts(self) -> dict[str, Any]:
+        """Means over the nodes; ``t`` of the slowest, ``rate`` in simulated seconds per second."""
+        t, now = min(node.t for node in self._nodes), time.monotonic()
+        if (passed := now - self._at) >= 0.5:
+            self._rate = (t - self._since) / passed
+        if passed >= SMOOTH:
+            self._at, self._since = now, t
+        facts: dict[str, Any] = {"t": round(t, 3)}
+        all_metrics = [node.metrics for node in self._nodes]
+        for name in (*SHOWN, "peers"):
+            found = [value for m in all_metrics if (value := m.get(name)) is not None and value == value]
+            if found:
+                facts[name] = round(sum(found) / len(found), 6)
+        facts["rate"] = round(self._rate, 3)
+        if self._duration is not None and self._rate > 0:
+            facts["left_s"] = round(max(0.0, self._begun + self._duration - t) / self._rate, 1)
+        return facts
+
+    def _line(self, facts: dict[str, Any]) -> str:
+        numbers = " ".join(f"{name} {facts[name]:.3f}" for name in SHOWN if name in facts)
+        words = [f"t {_clock(facts['t'])}", f"{numbers} (H by chance {self._chance:.3f})"]
+        words += [f"{facts.get('peers', 0):g} peers", f"rate {facts['rate']:.3g}"]
+        if "left_s" in facts:
+            words.append(f"{_clock(facts['left_s'])} left")
+        going = next((node for node in self._nodes if not node.closed), self._nodes[0])
+        return ", ".join(words) + f" · {going.status.text}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

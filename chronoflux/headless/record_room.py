@@ -1,0 +1,65 @@
+"""``python -m chronoflux.headless ROOM --record-room``: a recorder at work in a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from chronoflux.cli import on_hangup, on_stop_signals
+from chronoflux.errors import ChronofluxError
+from chronoflux.headless.systemd import notify, watchdog_period
+from chronoflux.node.join import RECORDER, join
+from chronoflux.node.recorder import Recorder
+from chronoflux.telemetry.write.writer import rotate_all
+
+log = logging.getLogger(__name__)
+SAY_EVERY = 60.0  # s
+
+
+async def record_room(room: str, duration: float | None, say: Callable[[str], None], **options: Any) -> None:
+    """Write down what happens in a room, for `duration` s or until Ctrl-C; see :func:`chronoflux.join`."""
+    stop = asyncio.Event()
+    on_stop_signals(stop.set)
+    on_hangup(rotate_all)
+    recorder: Recorder = await join(room, kind=RECORDER, **options)
+    say(f"{recorder.node_id} records {recorder.room}, log {recorder.path}")
+    notify("READY=1")
+    began = time.monotonic()
+    try:
+        await _watch(recorder, stop, None if duration is None else began + duration)
+    finally:
+        notify("STOPPING=1")
+        await recorder.leave("ended")
+    seconds, heard = time.monotonic() - began, recorder.heard
+    say(f"{recorder.node_id}: {seconds:.0f} s, {len(heard)} nodes, in {recorder.path}")
+    for row in heard.itertuples():
+        counts = f"{row.records:,} records, {row.events:,} events, {row.missed} missed, {row.refused} refused"
+        say(f"  {row.name}: {counts}")
+    if recorder.status.problem:
+        raise ChronofluxError(recorder.status.problem)
+
+
+async def _watch(recorder: Recorder, stop: asyncio.Event, end: float | None) -> None:
+    """Say once a minute how it goes, until the time is over, somebody interrupts, or it ends by itself."""
+    period, said = watchdog_period(), time.monotonic()
+    every = SAY_EVERY if period is None else min(SAY_EVERY, period / 3)
+    waits = [asyncio.create_task(recorder.wait_closed()), asyncio.create_task(stop.wait())]
+    try:
+        while not any(wait.done() for wait in waits):
+            left = every if end is None else min(every, end - time.monotonic())
+            if left <= 0:
+                return
+            await asyncio.wait(waits, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            notify("WATCHDOG=1")
+            if time.monotonic() - said < SAY_EVERY:
+                continue
+            said, heard = time.monotonic(), recorder.heard
+            counts = f"{len(heard)} nodes, {heard['records'].sum():,} records"
+            log.info("%s: %s; %s", recorder.node_id, counts, recorder.status.text)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)

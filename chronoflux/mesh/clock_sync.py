@@ -1,0 +1,207 @@
+"""`Probing`: asks for the time and tells it, and has the clock draw its conclusions.
+
+Neighbours are asked here, other members by `Distant`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from chronoflux.errors import ProtocolError
+from chronoflux.mesh.clock import BURST, Followed, Judged, MeshClock
+from chronoflux.mesh.distant import Distant
+from chronoflux.mesh.messages import CLOCK, Message, Outgoing, Probe, ProbeReply
+from chronoflux.mesh.peer import Peer
+from chronoflux.mesh.roster import Roster
+from chronoflux.util.token_bucket import Bucket
+
+PACE, PERIOD = 0.064, 10.0  # s between the probes of a burst, s from burst to burst
+ASIDE = 1.0  # s between single probes of a peer that has not found the room's time yet
+JITTER = 0.5  # s by which a period is longer or shorter, so that not all bursts fall together
+LOOK = (0.25, 1.0)  # s between looks at the clock, at least and at most
+ANSWERS = (4.0, 8.0)  # probes answered a second for each peer, and how many seconds' worth at once
+RELAYED = (6.0, 2.0)  # probes, and as many replies, a second through the server, which counts them
+WAITING = 16  # probes of a peer whose reply may still come
+
+
+@dataclass(eq=False)
+class _Round:
+    """Where the probing of one peer stands; times in s of the monotonic clock."""
+
+    due: float
+    left: int = BURST
+    aside: bool = False
+    """Whether the peer was found on a time of its own, and is asked now and then."""
+    asked: dict[float, float] = field(default_factory=dict)
+    """By the probe's `t0`: when it was sent, ms of the clock's monotonic time."""
+    answers: Bucket = field(default_factory=lambda: Bucket(*ANSWERS, time.monotonic()))
+
+
+class Probing:
+    """See the module.
+
+    `send` sends a message that is worthless when late, `relay` one through the server to a member that need
+    not be a neighbour; `on_clock` is told what changed, at every look. The `roster` says who leads.
+    """
+
+    def __init__(
+        self,
+        clock: MeshClock,
+        peers: Mapping[str, Peer],
+        send: Callable[[Peer, Outgoing], bool],
+        on_clock: Callable[[Sequence[Followed | Judged]], None],
+        roster: Roster | None = None,
+        relay: Callable[[str, Outgoing], bool] = lambda to, message: False,
+    ) -> None:
+        self._clock, self._peers, self._send, self._on_clock = clock, peers, send, on_clock
+        self._roster = roster or Roster()
+        self.distant = Distant(clock, relay)
+        """Probes to and from members who are no neighbours."""
+        self._own: tuple[str, int | None] = ("", None)
+        self._rounds: dict[str, _Round] = {}
+        self._wake = asyncio.Event()
+        now = time.monotonic()
+        self._relayed_probes, self._relayed_answers = Bucket(*RELAYED, now), Bucket(*RELAYED, now)
+
+    def enter(self, own: str, joined: int | None) -> None:
+        """The server told this node's id, and when it joined, if it says so."""
+        self._own = (own, joined)
+        self._look()
+
+    def begin(self, peer: Peer) -> None:
+        """A burst at once: a peer that knows of clocks said hello."""
+        if CLOCK in (peer.features or ()):
+            now = time.monotonic()
+            known = self._rounds.setdefault(peer.id, _Round(now))
+            if known.left == BURST:
+                known.due = now
+            self._wake.set()
+
+    def answer(self, peer: Peer, probe: Probe) -> None:
+        """Tell a peer the time.
+
+        Raises
+        ------
+        ProtocolError
+            When it asks too often.
+        """
+        heard, now = self._clock.now(), time.monotonic()
+        if not self._rounds.setdefault(peer.id, _Round(now)).answers.take(1, now):
+            raise ProtocolError("probe", f"more than {ANSWERS[0]:g} a second")
+        if not peer.direct(now) and not self._relayed_answers.take(1, now):
+            return
+        reference, stratum, joined = self._clock.standing()
+        self._send(peer, ProbeReply(probe.t0, heard, self._clock.now(), reference, stratum, joined))
+
+    def hear(self, peer: Peer, reply: ProbeReply) -> None:
+        """Take a peer's reply.
+
+        Raises
+        ------
+        ProtocolError
+            When nobody asked, or it cannot be true.
+        """
+        received = self._clock.mono()
+        known, unsettled = self._rounds.get(peer.id), not self._clock.settled
+        sent = known.asked.pop(reply.t0, None) if known else None
+        if sent is None:
+            self.distant.hear(peer.id, reply)
+        else:
+            self._clock.take(peer.id, sent, reply, received)
+        if unsettled:
+            self._look()
+
+    def hear_distant(self, sender: str, message: Message) -> None:
+        """Take what a member who is no neighbour says through the server; what is no probe is not for us.
+
+        Raises
+        ------
+        ProtocolError
+            When it is a reply to no probe, or cannot be true.
+        """
+        match message:
+            case Probe():
+                self.distant.answer(sender, message)
+            case ProbeReply():
+                unsettled = not self._clock.settled
+                self.distant.hear(sender, message)
+                if unsettled:
+                    self._look()
+
+    async def run(self) -> None:
+        """Probe the neighbours until cancelled."""
+        looked = -math.inf
+        while True:
+            now = time.monotonic()
+            for gone in self._rounds.keys() - self._peers.keys():
+                del self._rounds[gone]
+            waits = [self._probe(peer, now) for peer in tuple(self._peers.values())]
+            waits.append(self.distant.ask([id_ for id_ in self._clock.asked if not self._probed(id_)], now))
+            if now - looked >= LOOK[0]:
+                self._look()
+                looked = now
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(waits, default=LOOK[1])):
+                    await self._wake.wait()
+
+    def _probe(self, peer: Peer, now: float) -> float:
+        """Ask a peer if it is time to; seconds until the next look at it."""
+        if CLOCK not in (peer.features or ()) or peer.left:
+            return LOOK[1]
+        known = self._rounds.setdefault(peer.id, _Round(now))
+        if now < known.due:
+            return min(LOOK[1], known.due - now)
+        if peer.direct(now) or self._relayed_probes.take(1, now):
+            t0, sent = self._clock.now(), self._clock.mono()
+            if self._send(peer, Probe(t0)):
+                self._clock.ask(peer.id)
+                known.asked[t0] = sent
+                if len(known.asked) > WAITING:
+                    del known.asked[next(iter(known.asked))]
+            known.left -= 1
+        if known.left > 0:
+            known.due = now + PACE
+            return PACE
+        if self._own[1] is not None and self._clock.unsynced(peer.id):  # what is known of it will be moved
+            known.left, known.due, known.aside = 1, now + ASIDE, True
+        elif known.aside:
+            known.left, known.due, known.aside = BURST, now + PACE, False
+        else:
+            known.left, known.due = BURST, now + PERIOD + random.uniform(-JITTER, JITTER)
+        return min(LOOK[1], known.due - now)
+
+    def _probed(self, id_: str) -> bool:
+        """Whether a member is asked as a neighbour; one that never says that it has a clock is not."""
+        peer = self._peers.get(id_)
+        return peer is not None and not peer.left and CLOCK in (peer.features or ())
+
+    def _look(self) -> None:
+        """Say who is here, look at the clock, and tell what changed."""
+        present = {peer.id: peer for peer in self._peers.values() if not peer.left and peer.state != "gone"}
+        here = {
+            peer.id: peer.joined
+            for peer in present.values()
+            if peer.ours and (peer.features is None or CLOCK in peer.features)
+        }
+        ranked = [
+            (member.id, member.joined)
+            for member in self._roster.ranked()
+            if member.id in present or member.id not in self._peers
+        ]
+        self._clock.roster(
+            self._own,
+            here,
+            ranked=ranked if self._roster.told else None,
+            ticks={peer.id: peer.tick_ms for peer in present.values()},
+        )
+        changes = self._clock.look()
+        for peer in self._peers.values():
+            peer.offset = self._clock.offset(peer.id)
+        self._on_clock(changes)

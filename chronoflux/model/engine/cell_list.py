@@ -1,0 +1,339 @@
+"""The k nearest oscillators of each, exactly, with a cell grid.
+
+Oscillators are sorted into the cells of a grid; round each one, ring after ring of cells is searched
+until nothing outside can be nearer than the k-th found. Distances are compared as
+``dx·dx + dy·dy`` with ``dx = |xᵢ − xⱼ|``, on the torus ``min(dx, W − dx)``; ties go to the lower index.
+A row lists its neighbours by ascending index: the set alone decides the order of sums over it, so that
+sums come out the same however the set was found.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chronoflux.model.engine.arrays import Floats, World
+from chronoflux.model.engine.jit import inner, kernel, maker, part
+from chronoflux.model.engine.simd import LANES, all_of, pick, put, take
+
+Indices = NDArray[np.int32]
+
+CROWD, SHARE = 3.0, 0.2
+"""Oscillators a cell on average, and how many more for each neighbour wanted; measured to be quick."""
+ENOUGH = 0.85
+"""Part of the most candidates there is room for to aim at."""
+SLACK = 1e-12
+"""Allowance for rounding in the distance to a cell's edge, in parts of the world."""
+
+
+class Grid(NamedTuple):
+    """Oscillators by cells: cell c holds ``members[first[c]:first[c + 1]]``.
+
+    ``first``: int64 (cells + 1,). ``members``: int32 (n,). ``shape``: columns and rows.
+    """
+
+    first: NDArray[np.int64]
+    members: Indices
+    shape: tuple[int, int]
+
+
+class Room(NamedTuple):
+    """Room to search, as :func:`room_for` makes it.
+
+    ``slots``: int32, ``squares``: float64, of what is found and its distances squared. ``picked``, ``keys``:
+    the same before they are in order; ``ranks``: float64, their places in it.
+    """
+
+    slots: Indices
+    squares: Floats
+    picked: Indices
+    keys: Floats
+    ranks: Floats
+
+
+@kernel
+def nearest(x: Floats, y: Floats, world: World, plane: bool, found: Indices) -> None:
+    """Fill row i of `found` with the indices of the k oscillators nearest to i, ascending.
+
+    `x, y`: float64 (n,), within ``[0, W) × [0, H)``. `found`: int32 (n, k), ``k <= n − 1``. `plane`: plain
+    distances, otherwise minimum image.
+    """
+    n, k = found.shape
+    if k == 0:
+        return
+    columns, rows = shape_of(n, k, world)
+    grid = Grid(np.empty(columns * rows + 1, np.int64), np.empty(n, np.int32), (columns, rows))
+    sort_into_cells(x, y, world, grid)
+    names, room = np.arange(n).astype(np.int32), room_for(k)
+    for i in range(n):
+        search(i, k, k, x, y, names, world, plane, grid, 0.0, room)
+        put_ascending(k, names, room, found[i])
+
+
+@inner
+def rank(count: int, keys: Floats, ranks: Floats) -> bool:
+    """Fill `ranks` with how many of the first `count` keys are less than each. Returns whether all differ.
+
+    There is room for whole rows of LANES. All are compared with all: of a few dozen that is quicker than to
+    sort them, as no comparison waits for another.
+    """
+    rows = -(-count // LANES)
+    for e in range(count, rows * LANES):
+        keys[e] = math.inf
+    for row in range(rows):
+        mine, less = take(keys, row), all_of(0.0)
+        for e in range(count):
+            less = less + pick(keys[e], mine, 1.0, 0.0)
+        put(ranks, row, less)
+    total = 0.0
+    for e in range(count):
+        total += ranks[e]
+    return 2 * total == count * (count - 1)
+
+
+@inner
+def put_ascending(k: int, names: Indices, room: Room, row: Indices) -> None:
+    """Copy the first `k` slots found into `row`, ascending by `names`."""
+    for e in range(k):
+        room.keys[e] = names[np.uint32(room.slots[e])]
+    rank(k, room.keys, room.ranks)
+    for e in range(k):
+        row[int(room.ranks[e])] = room.slots[e]
+
+
+@inner
+def sort(count: int, names: Indices, room: Room) -> None:
+    """Put what was picked in order, the nearest first, into ``slots`` and ``squares``; ties go to the lower
+    name."""
+    slots, squares, picked, keys, ranks = room
+    if not rank(count, keys, ranks):
+        for e in range(count):
+            less, name = 0, names[picked[e]]
+            for f in range(count):
+                tied = (keys[f] == keys[e]) & (names[picked[f]] < name)
+                less += (keys[f] < keys[e]) | tied
+            ranks[e] = less
+    for e in range(count):
+        place = np.uint32(ranks[e])
+        slots[place], squares[place] = picked[e], keys[e]
+
+
+@kernel
+def shape_of(n: int, k: int, world: World) -> tuple[int, int]:
+    """Columns and rows of nearly square cells for n oscillators of which k are mostly looked for.
+
+    So large that all the nearest are mostly found in a cell and the eight around it.
+    """
+    cells = max(1, int(n / (CROWD + SHARE * k)))
+    columns = min(cells, max(1, int(math.sqrt(cells * world[0] / world[1]))))
+    return columns, max(1, cells // columns)
+
+
+@part
+def _place(at: float, side: float, count: int) -> int:
+    """The column of `at` of `count` along `side`, or the row."""
+    return min(int(at * count / side), count - 1)
+
+
+@kernel
+def sort_into_cells(x: Floats, y: Floats, world: World, grid: Grid) -> None:
+    """Fill `grid`, whose shape is given; the members of a cell are ascending."""
+    first, members, (columns, rows) = grid
+    first[:] = 0
+    for i in range(len(x)):
+        first[_place(y[i], world[1], rows) * columns + _place(x[i], world[0], columns) + 1] += 1
+    for cell in range(1, len(first)):
+        first[cell] += first[cell - 1]
+    for i in range(len(x) - 1, -1, -1):  # from the ends of cells down, so that `first` becomes their starts
+        cell = _place(y[i], world[1], rows) * columns + _place(x[i], world[0], columns)
+        first[cell + 1] -= 1
+        members[first[cell + 1]] = i
+    for cell in range(len(first) - 1):
+        first[cell] = first[cell + 1]
+    first[-1] = len(x)
+
+
+@part
+def _reach(place: int, count: int, plane: bool) -> tuple[int, int]:
+    """How many cells there are to go backward and forward from `place` so that each is met once."""
+    if plane:
+        return place, count - 1 - place
+    return (count - 1) // 2, count // 2
+
+
+@part
+def _gap(at: float, place: int, ring: int, count: int, side: float, plane: bool) -> float:
+    """Lower bound on the distance along one axis to whatever lies more than `ring` cells off."""
+    size = side / count
+    ahead, behind = (place + ring + 1) * size - at, at - (place - ring) * size
+    if plane:
+        ahead = ahead if place + ring + 1 < count else math.inf
+        behind = behind if place - ring > 0 else math.inf
+    elif 2 * ring + 1 >= count:
+        return math.inf
+    return min(ahead, behind) - SLACK * side
+
+
+@maker
+def room_for(most: int) -> Room:
+    """Room for :func:`search` to come up with that many."""
+    places = -(-(2 * most + 32) // LANES) * LANES
+    return Room(
+        np.zeros(places, np.int32),
+        np.zeros(places),
+        np.zeros(places, np.int32),
+        np.zeros(places),
+        np.zeros(places),
+    )
+
+
+@inner
+def search(
+    i: int,
+    least: int,
+    most: int,
+    x: Floats,
+    y: Floats,
+    names: Indices,
+    world: World,
+    plane: bool,
+    grid: Grid,
+    stale: float,
+    room: Room,
+) -> tuple[int, float]:
+    """Find the oscillators nearest to the i-th, at least `least`: `room` gets them, the nearest first.
+
+    At most `most`, of which then none but those is nearer; ties go to the lower of `names` (int32 (n,)).
+    Nobody has moved further than `stale` px since `grid` was filled. Returns how many they are, and the
+    distance that nobody else is nearer than.
+    """
+    slots, squares = room.slots, room.squares
+    columns, rows = grid.shape
+    first, members, xi, yi = grid.first, grid.members, x[i], y[i]
+    around_x, around_y = (math.inf, math.inf) if plane else world
+    column, row = _place(xi, world[0], columns), _place(yi, world[1], rows)
+    left, right = _reach(column, columns, plane)
+    up, down = _reach(row, rows, plane)
+    count, limit, ring, done = int(np.int64(0)), math.inf, 1, -1  # not a literal: that is another type
+    while True:
+        for dr in range(-min(ring, up), min(ring, down) + 1):
+            start = _around(row + dr, rows) * columns
+            for half in range(2):
+                a, b = _columns(half, column, ring, -done <= dr <= done, left, right, columns)
+                a, b = first[start + a], first[start + b]
+                if limit == math.inf and count + b - a < len(slots):
+                    for e in range(b - a):  # all of them: quicker than to look which are needed
+                        j = np.uint32(members[np.uint64(a) + np.uint64(e)])
+                        dx, dy = abs(xi - x[j]), abs(yi - y[j])
+                        ex, ey = around_x - dx, around_y - dy
+                        dx, dy = dx if dx < ex else ex, dy if dy < ey else ey
+                        place = np.uint64(count) + np.uint64(e)
+                        squares[place] = dx * dx + dy * dy if j != i else math.inf
+                        slots[place] = j
+                    count += b - a
+                    continue
+                for e in range(a, b):
+                    j = np.uint32(members[e])
+                    dx, dy = abs(xi - x[j]), abs(yi - y[j])
+                    ex, ey = around_x - dx, around_y - dy
+                    dx, dy = dx if dx < ex else ex, dy if dy < ey else ey
+                    square = dx * dx + dy * dy
+                    squares[count], slots[count] = square, j
+                    count += (square <= limit) & (j != i)
+                    if count == len(slots):
+                        select(most, count, names, squares, slots)
+                        count, limit = most, squares[most - 1]
+        sure = math.inf
+        if ring < max(max(left, right), max(up, down)):
+            sure = min(
+                _gap(xi, column, ring, columns, world[0], plane),
+                _gap(yi, row, ring, rows, world[1], plane),
+            )
+            sure -= stale
+        ring, done = ring + 1, ring
+        within = _within(sure * sure, count, squares)
+        if sure > 0.0 and within >= least:
+            break
+    near = sure * sure
+    if within > most:  # try a circle that about as many as wanted should lie in: quicker than to select them
+        fewer = near * ENOUGH * most / within
+        if near < math.inf and least <= _within(fewer, count, squares) <= most:
+            near = fewer
+    front = int(np.int64(0))
+    for e in range(count):
+        room.keys[front], room.picked[front] = squares[e], slots[e]
+        front += squares[e] < near
+    sort(front, names, room)
+    if front > most:
+        return most, math.sqrt(squares[most - 1])
+    return front, math.sqrt(min(near, limit))
+
+
+@part
+def _columns(
+    half: int, column: int, ring: int, inside: bool, left: int, right: int, columns: int
+) -> tuple[int, int]:
+    """From and up to which column to look in a row, for the first or second half of what is to be seen there.
+
+    That is as far as `ring` cells off to both sides; `inside` of what was seen, the outermost cells alone.
+    """
+    if inside:
+        if ring > (right if half else left):
+            return 0, 0
+        cell = _around(column + ring if half else column - ring, columns)
+        return cell, cell + 1
+    low, high = column - min(ring, left), column + min(ring, right) + 1
+    if low < 0:
+        return (0, high) if half else (low + columns, columns)
+    if high > columns:
+        return (0, high - columns) if half else (low, columns)
+    return (0, 0) if half else (low, high)
+
+
+@part
+def _within(square: float, count: int, squares: Floats) -> int:
+    """How many of the first `count` are less than that."""
+    within = 0
+    for e in range(count):
+        within += squares[e] < square
+    return within
+
+
+@part
+def select(most: int, count: int, names: Indices, squares: Floats, slots: Indices) -> None:
+    """Bring the `most` nearest of the first `count` to the front, the last of them last.
+
+    C. A. R. Hoare, Algorithm 65: Find (1961).
+    """
+    low, high = 0, count - 1
+    while low < high:
+        middle = (low + high) // 2
+        square, name = squares[middle], names[np.uint32(slots[middle])]
+        i, j = low, high
+        while i <= j:
+            while squares[i] < square or (squares[i] == square and names[np.uint32(slots[i])] < name):
+                i += 1
+            while squares[j] > square or (squares[j] == square and names[np.uint32(slots[j])] > name):
+                j -= 1
+            if i <= j:
+                squares[i], squares[j] = squares[j], squares[i]
+                slots[i], slots[j] = slots[j], slots[i]
+                i += 1
+                j -= 1
+        if most - 1 <= j:
+            high = j
+        elif most - 1 >= i:
+            low = i
+        else:
+            break
+
+
+@part
+def _around(place: int, count: int) -> int:
+    """`place` modulo `count`, for a place at most one round off."""
+    if place < 0:
+        return place + count
+    return place - count if place >= count else place

@@ -1,0 +1,101 @@
+"""Motion of the oscillators: down the pressure gradient, against drag."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chronoflux.model.engine.arrays import Floats, World
+from chronoflux.model.engine.field import evaluate
+from chronoflux.model.engine.jit import part
+from chronoflux.model.engine.periodic import wrap
+
+FRAMES = 60.0
+"""Frames a second; velocities are in px per frame."""
+FASTEST = 1e9
+"""Bound on each velocity component, px per frame. An explicit step with η dt > 2 grows without end; this
+keeps it finite, far above anything physical."""
+SPARE = 6
+"""Rows of numbers that a step of the motion needs room for."""
+SLOWEST = 1e-150
+"""Below, a velocity component is 0: drag alone would otherwise wear it down to numbers that are slow to
+compute with."""
+
+
+@part
+def move(
+    x: Floats,
+    y: Floats,
+    vx: Floats,
+    vy: Floats,
+    world: World,
+    plane: bool,
+    t: float,
+    portal: bool,
+    pulses: Floats,
+    gamma: float,
+    eta: float,
+    dt: float,
+    spare: Floats,
+) -> tuple[float, bool]:
+    """Move all oscillators by one step of `dt` s, in place: ``v += (−γ ∇p − η v) dt``, ``r += 60 v dt``.
+
+    `x, y, vx, vy`: float64 (n,), px and px per frame; positions end in ``[0, W) × [0, H)``. `world` to
+    `pulses` as in :mod:`chronoflux.model.engine.field`, taken before the move. `gamma` in px²/(frame·s),
+    `eta` in 1/s. `spare`: float64 (SPARE, n or more), overwritten. Returns the largest speed squared,
+    and whether anybody went across the seam.
+    """
+    rests = not (_any(vx) or _any(vy))
+    if rests and gamma == 0.0:
+        return 0.0, False
+    n = len(x)
+    p, gx, gy = spare[0][:n], spare[1][:n], spare[2][:n]
+    across, down, exponent = spare[3][:n], spare[4][:n], spare[5][:n]
+    felt = False
+    if gamma != 0.0:
+        felt = evaluate(x, y, world, plane, t, portal, pulses, p, gx, gy, across, down, exponent)
+    else:
+        for i in range(n):
+            gx[i], gy[i] = 0.0, 0.0
+    if rests and not felt:
+        return 0.0, False
+    _accelerate(vx, gx, gamma, eta, dt)
+    _accelerate(vy, gy, gamma, eta, dt)
+    crossed = _shift(x, vx, world[0], dt) | _shift(y, vy, world[1], dt)
+    return _fastest(vx, vy, p), crossed
+
+
+@part
+def _any(v: Floats) -> bool:
+    moving = 0
+    for i in range(len(v)):
+        moving |= v[i] != 0.0
+    return moving != 0
+
+
+@part
+def _accelerate(v: Floats, slope: Floats, gamma: float, eta: float, dt: float) -> None:
+    for i in range(len(v)):
+        u = min(max(v[i] + (-gamma * slope[i] - eta * v[i]) * dt, -FASTEST), FASTEST)
+        v[i] = u if abs(u) > SLOWEST else 0.0
+
+
+@part
+def _shift(x: Floats, v: Floats, side: float, dt: float) -> bool:
+    crossed = 0
+    for i in range(len(x)):
+        moved = x[i] + FRAMES * v[i] * dt
+        x[i] = wrap(moved, side)
+        crossed |= x[i] != moved
+    return crossed != 0
+
+
+@part
+def _fastest(vx: Floats, vy: Floats, squares: Floats) -> float:
+    """The largest speed squared; `squares` (n,) is overwritten."""
+    for i in range(len(vx)):
+        squares[i] = vx[i] * vx[i] + vy[i] * vy[i]
+    bits, largest = squares.view(np.int64), 0
+    for i in range(len(bits)):  # in order as the squares are; a maximum of floats would not be vectorised
+        largest = max(largest, bits[i])
+    bits[0] = largest
+    return float(squares[0])

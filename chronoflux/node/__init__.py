@@ -1,0 +1,1 @@
+"""Nodes and recorders: a simulation, its part in a room, and its log."""

@@ -1,0 +1,245 @@
+"""`Orders`: what a run is told to do, carried out between two ticks in the order of arrival, and on record.
+
+Everything that moves a swarm comes this way, with the tick it took effect at: so a run can be computed again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from chronoflux.mesh.clock import Followed, MeshClock
+from chronoflux.mesh.gossip import Event
+from chronoflux.mesh.messages import Field
+from chronoflux.model.params import Params
+from chronoflux.model.simulation import Simulation
+from chronoflux.node.checkpointing import Keeping
+from chronoflux.node.metrics_cache import Measuring
+from chronoflux.node.pacing import Pace
+from chronoflux.telemetry import RunLog
+from chronoflux.telemetry.format.float32 import single, widened
+
+log = logging.getLogger(__name__)
+
+WAITING = 1_000  # events kept while the swarm is paused
+RECENT = 100  # things that happened, kept for whoever shows them
+QUIET = frozenset({"telemetry", "clock", "end"})  # types of records that tell of nothing that happened
+
+Input = Callable[[Simulation], None]
+
+
+class Orders:
+    """See the module. What is public may be called from any thread; the rest is the worker's."""
+
+    def __init__(
+        self, simulation: Simulation, log: RunLog, clock: MeshClock, *, pace: Pace, keeping: Keeping
+    ) -> None:
+        self.playing = self._moving = True  # as asked for; as it is between two ticks
+        self._simulation, self._log, self._clock = simulation, log, clock
+        self._pace, self._keeping, self._measuring = pace, keeping, Measuring(simulation)
+        self._inputs: deque[Input] = deque()
+        self._events: deque[tuple[Event, bool]] = deque(maxlen=WAITING)
+        self._steps = self._stepped = 0  # ticks to compute while held; and done of them
+        self.recent: deque[tuple[int, str, Mapping[str, Any]]] = deque(maxlen=RECENT)
+        """What was put on record last: a number that only grows, the record's type, and its data."""
+        self._numbers = itertools.count(1)
+        self._told_field = -math.inf  # when the mean field was told; long ago: tell it now
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """The latest metrics on record."""
+        return self._measuring.last
+
+    @property
+    def params(self) -> Params:
+        """The parameters in force, or about to be."""
+        return self._simulation.params
+
+    @property
+    def tick(self) -> int:
+        """The current tick."""
+        return self._simulation.tick
+
+    @property
+    def t(self) -> float:
+        """Simulated time of the current tick, s."""
+        return self._simulation.t
+
+    @property
+    def mesh_time(self) -> float:
+        """Mesh time of the current tick, ms; NaN before :meth:`begin`."""
+        return self._simulation.mesh_time()
+
+    def put(self, change: Input) -> None:
+        """Have a change made to the simulation between two ticks; from any thread."""
+        self._inputs.append(change)
+
+    def fire(self, event: Event, *, own: bool) -> None:
+        """Apply an event at the next tick, which while paused is the first after; from any thread."""
+        self._events.append((event, own))
+
+    def _apply(self, event: Event, own: bool) -> None:
+        """On the worker: hand an event to the swarm, as old as it is, and put it on record."""
+        late = 0.0 if own else max(0.0, self._simulation.mesh_time() - event.at)
+        self._simulation.fire(event.kind.name, age=late / 1000 * self._pace.speed, **event.data)
+        self._note_event(event, own)
+        if event.kind.significant:
+            self._keeping.snapshot(event.kind.name if own else f"remote_{event.kind.name}", remote=not own)
+        if event.kind.name == "pacemaker_flip":
+            self._told_field = -math.inf
+
+    def _note_event(self, event: Event, own: bool) -> None:
+        kind = event.kind.name if own else f"remote_{event.kind.name}"
+        self.note(kind, data=dict(event.data), id=event.id, origin=event.origin, at=event.at)
+
+    def hear(self, peer: str, field: Field) -> None:
+        """A peer's mean field, rounded to what is put on record: float32, and its time to a µs."""
+        values = {"R": min(field.R, 1.0), "psi": field.psi, "omega": field.omega}
+        short = {name: single(value) for name, value in values.items()}
+        at = round(field.at, 3)
+
+        def apply(simulation: Simulation) -> None:
+            simulation.hear(peer, at, **{name: widened(value) for name, value in short.items()})
+            self._log.write_input(simulation.tick, peer=peer, at=at, **short)
+
+        self.put(apply)
+
+    def forget(self, peer: str) -> None:
+        """A peer is gone: its field pulls no more."""
+
+        def apply(simulation: Simulation) -> None:
+            simulation.forget(peer)
+            self._log.write_input(simulation.tick, peer=peer)
+
+        self.put(apply)
+
+    def take_snapshot(self) -> None:
+        """Keep the swarm and its picture in the run's folder, on request; from any thread."""
+
+        def apply(simulation: Simulation) -> None:
+            if not self._keeping.snapshot("request", remote=False):
+                log.warning("no snapshot was kept: this run has as many as it may have")
+
+        self.put(apply)
+
+    def play(self, playing: bool) -> None:
+        """Go on, or hold the swarm; from any thread."""
+        if playing == self.playing:
+            return
+        self.playing = playing
+
+        def apply(simulation: Simulation) -> None:
+            self._tell_steps()
+            self._moving = playing
+            if playing:
+                self._anchor("play")
+            self.note("play" if playing else "pause")
+
+        self.put(apply)
+
+    def step(self, ticks: int) -> None:
+        """Hold the swarm, if it is not held, and compute so many ticks; from any thread."""
+        self.play(False)
+
+        def apply(simulation: Simulation) -> None:
+            if not self._moving:
+                self._anchor("step")
+                self._steps += ticks
+
+        self.put(apply)
+
+    def reset(self, seed: int | None) -> None:
+        """Draw a new swarm, at the tick and in the mesh time of the old one; from any thread."""
+
+        def apply(simulation: Simulation) -> None:
+            simulation.reset(seed, tick=simulation.tick)
+            self._renewed({"seed": seed})
+
+        self.put(apply)
+
+    def _renewed(self, data: Mapping[str, Any]) -> None:
+        """The swarm is a new one: on record, and in the run's folder, as nothing before leads to it."""
+        self._measuring.renewed()
+        self.note("reset", data=data)
+        self._keeping.snapshot("reset", remote=False)
+        self._told_field = -math.inf
+
+    def go_at(self, speed: float) -> None:
+        """Let the swarm run at another speed, from the tick and the mesh time of then; from any thread."""
+
+        def apply(simulation: Simulation) -> None:
+            self._pace.speed = speed
+            self._anchor("speed")
+            self._told_field = -math.inf
+
+        self.put(apply)
+
+    def change(self, params: Params) -> None:
+        """Set the parameters between two ticks; from any thread."""
+
+        def apply(simulation: Simulation) -> None:
+            before = simulation.params
+            changes = before.changes(params)
+            if not changes:
+                return
+            simulation.params = params
+            if before.needs_reset(params):
+                self._renewed(changes)
+            else:
+                self.note("params", data=changes)
+
+        self.put(apply)
+
+    def follow(self, change: Followed) -> None:
+        """Mesh time has another reference, or was moved: on record, and tied to it again if it was.
+
+        Otherwise the swarm goes on in the time it has, to the last bit, though the record is an anchor.
+        """
+        if change.step is not None:
+            self._anchor("moved", step_ms=change.step)
+        else:
+            self._anchor("reference", at=self._simulation.mesh_time() if self._moving else None)
+
+    # -- on record --------------------------------------------------------------------------------------
+
+    def note(
+        self,
+        kind: str,
+        *,
+        metrics: Mapping[str, Any] | None = None,
+        at: float | None = None,
+        data: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
+        """Write a record of this moment; `at` only when it is about another one."""
+        if data is not None:
+            more["data"] = data
+        if kind not in QUIET:
+            self.recent.append((next(self._numbers), kind, data or {}))
+        simulation = self._simulation
+        if metrics is None:
+            metrics = self._measuring.quick()
+        if at is None:
+            at = simulation.mesh_time() if self._moving else self._clock.now()
+        self._log.write(kind, tick=simulation.tick, t=round(simulation.t, 9), at=at, metrics=metrics, **more)
+
+    def _anchor(self, why: str, *, at: float | None = None, **more: Any) -> None:
+        """Tie the current tick to mesh time: to `at`, or to now."""
+        self._pace.tied()
+        self._simulation.anchor(self._clock.now() if at is None else at, self._pace.speed)
+        reference, stratum, _ = self._clock.standing()
+        self.note(
+            "clock",
+            at=self._simulation.mesh_time(),
+            data={"why": why, "speed": self._pace.speed, "reference": reference, "stratum": stratum, **more},
+        )
+
+    def _tell_steps(self) -> None:
+        """Put on record how many ticks were computed while the swarm was held."""
+        if self._stepped:
+            self.note("step", data={"ticks": self._stepped})
+        self._steps = self._stepped = 0

@@ -1,0 +1,19 @@
+"""Who a node is: what kind of process it runs in, and what it is called."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from chronoflux.errors import UsageError, shorten
+
+_OWN_SUFFIX = os.urandom(2).hex()
+
+
+def node_name(given: str | None, kind: str) -> str:
+    """A name checked, or one that stays the same within this process, so that a cell can be run again."""
+    if given is None:
+        return f"{kind}-{socket.gethostname()[:32]}-{_OWN_SUFFIX}"
+    if not isinstance(given, str) or not 0 < len(given) <= 64 or not given.isprintable():
+        raise UsageError(f"node_id = {shorten(given)}: give 1 to 64 printable characters")
+    return given

@@ -1,0 +1,132 @@
+"""`Recorder`: joins a room without a swarm and writes down what everybody in it says, into one folder."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chronoflux.errors import UsageError
+from chronoflux.mesh.ice import Ice, Policy
+from chronoflux.mesh.peer import PEER_COLUMNS, Peer
+from chronoflux.mesh.spectator import visit
+from chronoflux.node.identity import node_name
+from chronoflux.node.lifecycle import Member
+from chronoflux.node.room_log import Minutes
+from chronoflux.signal.validation import room_name, server_url
+from chronoflux.telemetry import RunLog
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KIND = "recorder"
+HEARD = ["name", "kind", "records", "events", "missed", "refused", "silent"]
+
+
+class Recorder(Member):
+    """A participant without a swarm: it hears everybody, says nothing, and is not coupled to.
+
+    Made by :func:`chronoflux.join` with ``kind="recorder"``, which documents the arguments; or
+    ``async with Recorder("room1", server=…) as recorder``. Its run folder holds the telemetry, the events and
+    the clocks' offsets of all nodes: the column ``node`` of :func:`chronoflux.load` says whose a record is.
+    """
+
+    WHO = "recorder"
+
+    def __init__(
+        self,
+        room: str = "chrono-default",
+        *,
+        server: str | None = "auto",
+        node_id: str | None = None,
+        token: str | None = None,
+        log_dir: str | Path = "logs",
+        ice_servers: Sequence[Mapping[str, Any]] | None = None,
+        ice_transport_policy: Policy = "all",
+    ) -> None:
+        super().__init__()
+        if server is None:
+            raise UsageError("a recorder hears a room's nodes through its server: give one, or server='auto'")
+        self.kind, self.room, self.node_id = KIND, room_name(room), node_name(node_id, KIND)
+        self.server = server if server == "auto" else server_url(server)
+        self.token, self.log_dir = token, Path(log_dir)
+        self._ice = Ice.wanted(ice_servers, ice_transport_policy)
+        self._minutes: Minutes | None = None
+        self._opening: asyncio.Future[RunLog] | None = None
+
+    async def _begin(self) -> None:
+        self._opening = asyncio.get_running_loop().run_in_executor(None, self._open_log)
+        self._log = await asyncio.shield(self._opening)
+        self._minutes = Minutes(self.node_id, self._log, self.clock, self._present, self._keep_alive)
+        self._joined = visit(
+            self.room, self.server, self._minutes, clock=self.clock, token=self.token, ice=self._ice
+        )
+        await self._joined.enter()
+
+    def _open_log(self) -> RunLog:
+        """Off the event loop, as is loading pandas for `peers` and `heard`, which are asked for on it."""
+        importlib.import_module("pandas")
+        return RunLog(
+            self.log_dir,
+            room=self.room,
+            node=self.node_id,
+            kind=self.kind,
+            params=None,
+            seed=None,
+            schedule="none",
+        )
+
+    def _work(self) -> tuple[str, Coroutine[Any, Any, None]]:
+        assert self._minutes is not None
+        return "minutes", self._minutes.run()
+
+    async def _end(self, reason: str) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        if self._joined is not None:
+            await self._joined.close()
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
+            if self._opening.exception() is None:
+                self._log = self._opening.result()
+        if self._log is not None:
+            if self._minutes is not None:
+                self._minutes.end(reason)
+            await asyncio.to_thread(self._log.close)
+        self._tell_closed()
+
+    def note(self, text: str) -> None:
+        """Put a remark of yours into the log; from any thread."""
+        if self._minutes is None:
+            raise UsageError(self.NOT_STARTED)
+        self._minutes.note(str(text))
+
+    @property
+    def peers(self) -> pd.DataFrame:
+        """Who is linked or about to be: see :attr:`chronoflux.node.node.Node.peers`."""
+        import pandas as pd
+
+        rows = [peer.row(None, self.clock.now()) for peer in self._present().values()]
+        return pd.DataFrame(rows, columns=list(PEER_COLUMNS))
+
+    @property
+    def heard(self) -> pd.DataFrame:
+        """Whom it took down: ``name``, ``kind``, how many ``records`` and ``events``, how many records were
+        ``missed``, how much was ``refused``, and ``silent``, the seconds since the last record."""
+        import pandas as pd
+
+        speakers = self._minutes.speakers() if self._minutes else []
+        now = time.monotonic()
+        rows = [speaker.facts() | {"silent": now - speaker.heard} for speaker in speakers]
+        return pd.DataFrame(rows, columns=HEARD)
+
+    def _present(self) -> Mapping[str, Peer]:
+        return self._joined.mesh.peers if self._joined is not None else {}
+
+    def _keep_alive(self) -> None:
+        if self._joined is not None:
+            self._joined.mesh.keep_alive()

@@ -1,0 +1,1 @@
+"""What a Jupyter kernel needs: a progress bar, a shutdown hook, the page of a visitor."""

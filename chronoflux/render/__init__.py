@@ -1,0 +1,1 @@
+"""A swarm and its field as arrays of RGB and levels."""

@@ -1,0 +1,254 @@
+"""`RunRecord`: what is on record of a run, as arrays that can be asked about any moment.
+
+Nothing is computed here but the pressure field, which the events on record give for every moment.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chronoflux.errors import ChronofluxError, LogError
+from chronoflux.model.engine.arrays import Floats
+from chronoflux.model.engine.field import decay
+from chronoflux.model.params import SPECS, Params
+from chronoflux.telemetry.format.faults import Report
+from chronoflux.telemetry.format.records import FLOATS, REFUSALS, Peering, parse_peerings
+from chronoflux.telemetry.read.columns import Table
+from chronoflux.telemetry.read.discovery import RunFiles
+from chronoflux.telemetry.read.table import current_rows, read_table
+
+REMOTE = "remote_"
+UNSEEN = frozenset({"telemetry", "clock", "end"})
+"""Types of records that are no events on the scrub bar."""
+OLDEST = 30.0
+"""Seconds after which no pulse is left, however strong."""
+Longs = NDArray[np.int64]
+
+
+class Mark(NamedTuple):
+    """An event on record: simulated second `t`, tick, type, whether it is of this node, and in words."""
+
+    t: float
+    tick: int
+    type: str
+    own: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What was measured at the last record before a moment.
+
+    ``metrics`` as on record, at second ``t``; ``R, psi`` the mean field, carried on to the moment asked for
+    with its frequency on record.
+    """
+
+    t: float
+    metrics: dict[str, Any]
+    R: float
+    psi: float
+
+
+class RunRecord:
+    """A run's records as arrays in simulated time.
+
+    Parameters
+    ----------
+    run
+        Its files.
+    params
+        What it began with.
+
+    Raises
+    ------
+    LogError
+        When its files cannot be read or hold no record.
+    """
+
+    def __init__(self, run: RunFiles, params: Params) -> None:
+        self.report = Report()
+        table = read_table(run, self.report, peerings=True)
+        if not len(table):
+            raise LogError(run.folder or run.name, "holds no record: there is nothing to show")
+        rows = np.arange(len(table))[current_rows(table, run)]
+        self._table = table
+        self.room, self.node = (_common(table, name) for name in ("room", "node"))
+        stamp = table.whole["timestamp"].values[rows]
+        t = _ascending(_filled(table.floats["t"][rows], stamp.astype(np.float64)))
+        told = table.whole["tick"]
+        ticks = np.where(told.missing[rows], np.round(t / params.dt).astype(np.int64), told.values[rows])
+        self._t, self._ticks, self._rows = t, _ascending(ticks), rows
+        self.times = t
+        """Simulated time (s) of each record, ascending."""
+        types = table.texts["type"]
+        at = table.floats["at"][rows]
+        said = ~np.isnan(at) & ~np.isin(types.codes[rows], _remote(types.texts))
+        self.at = _ascending(np.interp(t, t[said], at[said]) if said.any() else stamp)
+        """Mesh time (ms) at each record; where none is on record, its machine's time."""
+        self._telemetry = np.flatnonzero(types.codes[rows] == _code(types.texts, "telemetry"))
+        self.end = float(t[-1])
+        """Simulated time of the last record, s."""
+        self.marks: list[Mark] = []
+        self.names: dict[str, str] = {}
+        """What peers are called, by their ids, as far as that is on record."""
+        self._params: list[tuple[float, Params]] = [(-math.inf, params)]
+        self._portal: list[tuple[float, bool]] = [(-math.inf, False)]
+        self._fired: list[tuple[float, float, float, float, float]] = []
+        self._renewed: list[float] = []
+        self._speed = 1.0
+        for i in np.flatnonzero(types.codes[rows] != _code(types.texts, "telemetry")).tolist():
+            name, data = types.texts[types.codes[rows[i]]], table.data.get(int(rows[i])) or {}
+            if name == "clock" and isinstance(data.get("speed"), int | float):
+                self._speed = data["speed"]
+            match data if name == "peer" else None:
+                case {"id": str(peer), "name": str(called)}:
+                    self.names[peer] = called
+            if name not in UNSEEN or data.get("why") == "speed":
+                late = 0.0 if np.isnan(at[i]) else max(0.0, self.at[i] - at[i]) / 1000 * self._speed
+                self._take(name, data, float(t[i]), int(ticks[i]), late)
+        self._pulses = np.array(self._fired, np.float64).reshape(-1, 5)
+
+    @property
+    def H(self) -> tuple[Floats, Floats]:
+        """Second and `H` of each telemetry record."""
+        return self._t[self._telemetry], self._table.floats["H"][self._rows[self._telemetry]]
+
+    def moment(self, t: float) -> Moment | None:
+        """What the last telemetry record up to second `t` says; None before the first."""
+        place = self._place(t)
+        if place is None:
+            return None
+        row, then = int(self._rows[place]), float(self._t[place])
+        table = self._table
+        metrics: dict[str, Any] = {name: float(table.floats[name][row]) for name in FLOATS[2:]}
+        for name in ("nodes", "intents", "peers"):
+            column = table.whole[name]
+            metrics[name] = None if column.missing[row] else int(column.values[row])
+        R, psi, omega = (metrics[name] for name in ("H", "psi", "omega"))
+        turned = omega * (t - then) if math.isfinite(omega) else 0.0
+        return Moment(then, metrics, R, psi + turned)
+
+    def peerings(self, t: float) -> list[Peering]:
+        """How the peers stood to this node, by the last telemetry record up to second `t`."""
+        place = self._place(t)
+        raw = None if place is None else self._table.peerings.get(int(self._rows[place]))
+        if raw is None:
+            return []
+        try:
+            return parse_peerings(raw)
+        except REFUSALS:
+            return []
+
+    def _place(self, t: float) -> int | None:
+        before = int(np.searchsorted(self._t[self._telemetry], t + 1e-9, side="right"))
+        return int(self._telemetry[before - 1]) if before else None
+
+    def tick(self, t: float) -> int:
+        """The tick of second `t`, within the run."""
+        return round(float(np.interp(t, self._t, self._ticks)))
+
+    def params(self, t: float) -> Params:
+        """The parameters in force at second `t`."""
+        return next(params for since, params in reversed(self._params) if since <= t)
+
+    def portal(self, t: float) -> bool:
+        """Whether portal mode was on at second `t`."""
+        return next(on for since, on in reversed(self._portal) if since <= t)
+
+    def pulses(self, t: float) -> Floats:
+        """The pulses alive at second `t`, float64 (P, 4) of ``x, y, E(t), sigma``, by the events."""
+        fired = self._pulses
+        since = max([t - OLDEST, *(when for when in self._renewed if when <= t)])
+        fired = np.ascontiguousarray(fired[(fired[:, 4] >= since) & (fired[:, 4] <= t)])
+        alive = np.empty((len(fired), 4))
+        return alive[: decay(fired, t, alive)].copy()
+
+    def began(self, t: float) -> float:
+        """When the swarm of second `t` began: at 0, or at the last reset."""
+        return max((when for when in self._renewed if when <= t), default=0.0)
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def _take(self, name: str, data: Mapping[str, Any], t: float, tick: int, late: float) -> None:
+        kind, own = name.removeprefix(REMOTE), not name.startswith(REMOTE)
+        self.marks.append(Mark(t, tick, name, own, describe(name, data)))
+        if kind == "intent":
+            self._pulse(data, t if own else t - late)
+        elif kind == "lion_gate":
+            self._portal.append((t, bool(data.get("on", True))))
+        elif name in ("params", "reset"):
+            if name == "reset":
+                self._renewed.append(t)
+            try:
+                changed = self._params[-1][1].replace(**{k: v for k, v in data.items() if k in SPECS})
+            except ChronofluxError:
+                return
+            self._params.append((t, changed))
+
+    def _pulse(self, data: Mapping[str, Any], t: float) -> None:
+        values = [data.get("x"), data.get("y"), data.get("E", 0.35), data.get("sigma", 80.0)]
+        numbers = [float(v) for v in values if isinstance(v, int | float) and math.isfinite(v)]
+        if len(numbers) == 4 and numbers[3] > 0:
+            x, y, E, sigma = numbers
+            self._fired.append((x, y, E, sigma, t))
+
+
+def describe(name: str, data: Mapping[str, Any]) -> str:
+    """An event in a few words, for people; what is in it may come from anywhere."""
+    words = [name.replace("_", " ")]
+    if name == "note":
+        words.append(str(data.get("text", "")))
+    elif name.startswith(REMOTE) and data.get("origin"):
+        words.append(f"of {data['origin']}")
+    elif name == "peer":
+        words += [str(data.get(key)) for key in ("name", "peer", "state", "reason") if data.get(key)]
+    elif name in ("params", "reset"):
+        words += [f"{key} = {value}" for key, value in data.items() if key in SPECS]
+    elif name == "clock":
+        words = [f"speed × {str(data.get('speed')).removesuffix('.0')}"]
+    elif name.endswith("lion_gate"):
+        words.append("on" if data.get("on", True) else "off")
+    return " ".join(words)[:120]
+
+
+def stamp_text(ms: float) -> str:
+    """Mesh time in ms as a UTC date and time."""
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _code(texts: list[str], name: str) -> int:
+    return texts.index(name) if name in texts else -2
+
+
+def _remote(texts: list[str]) -> list[int]:
+    """The codes of events of others, whose ``at`` is when they were fired, not when they arrived."""
+    return [code for code, text in enumerate(texts) if text.startswith(REMOTE)]
+
+
+def _common(table: Table, name: str) -> str:
+    column = table.texts[name]
+    return column.texts[0] if column.texts else ""
+
+
+def _filled(t: Floats, stamp: Floats) -> Floats:
+    """Simulated seconds, by the machine's clock (ms) where a record has none."""
+    known = ~np.isnan(t)
+    if known.all():
+        return t
+    if not known.any():
+        filled: Floats = (stamp - stamp[0]) / 1000
+        return filled
+    first = int(np.flatnonzero(known)[0])
+    return np.where(known, t, t[first] + (stamp - stamp[first]) / 1000)
+
+
+def _ascending(values: Floats) -> Floats:
+    ascending: Floats = np.maximum.accumulate(values.astype(np.float64))
+    return ascending

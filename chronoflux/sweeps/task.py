@@ -1,0 +1,125 @@
+"""What a worker does: one run from its seed to its measured values. Knows no file and no executor."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from chronoflux.errors import ParameterError
+from chronoflux.model.engine import thread_pool
+from chronoflux.model.params import Params
+from chronoflux.model.simulation import Simulation
+from chronoflux.sweeps.design import Run
+from chronoflux.version import VERSION
+
+UNITS = {"H": "1", "H_local": "1", "tau": "1", "psi": "rad", "omega": "rad/s"}
+"""Units of a simulation's metrics."""
+
+
+class Model(Protocol):
+    """What can be swept: a :class:`Simulation`, or anything else that goes on by ticks."""
+
+    def advance(self, ticks: int = 1) -> None:
+        """Go on by so many ticks of ``Params.dt``."""
+
+
+Maker = Callable[..., Model]
+Measure = Callable[[Any], Any] | str | Sequence[str]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is done in every run: how the model is made, what is measured at which moments (s).
+
+    ``carried``: a parameter and its values, one for each moment, which hold up to it.
+    """
+
+    make: Maker
+    measure: Measure
+    moments: list[float]
+    carried: tuple[str, list[Any]] | None = None
+    version: str = VERSION
+    home: int = field(default_factory=os.getpid)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: its values at each moment and their units by name, or else an error with its trace."""
+
+    id: str
+    values: dict[str, list[float]] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+    error: str = ""
+    trace: str = ""
+    seconds: float = 0.0
+    host: str = ""
+
+
+def simulation(params: Params, seed: int) -> Simulation:
+    """The model that is swept unless another is given."""
+    return Simulation(params, seed=seed)
+
+
+def perform(run: Run, task: Task) -> Outcome:
+    """Do one run. Whatever goes wrong in it is its outcome; only an interrupt passes."""
+    began, host = time.perf_counter(), socket.gethostname()
+    if os.getpid() != task.home:
+        thread_pool.count = 1  # as many workers as processors: threads of theirs would only be in the way
+    try:
+        if task.version != VERSION:
+            raise ParameterError("chronoflux on the worker", VERSION, f"{task.version}, as here")
+        values, units = _measured(run, task)
+    except Exception as error:  # noqa: BLE001 - a user's function may fail in any way; the sweep goes on
+        return Outcome(
+            run.id, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc(), host=host
+        )
+    return Outcome(run.id, values, units, seconds=time.perf_counter() - began, host=host)
+
+
+def _measured(run: Run, task: Task) -> tuple[dict[str, list[float]], dict[str, str]]:
+    model = task.make(run.params, run.seed, **run.extras)
+    values: dict[str, list[float]] = {}
+    units: dict[str, str] = {}
+    done = 0
+    for count, moment in enumerate(task.moments):
+        tick = round(moment / run.params.dt)
+        if task.carried is not None:
+            name, path = task.carried
+            model.params = model.params.replace(**{name: path[count]})  # type: ignore[attr-defined]
+        model.advance(tick - done)
+        done = tick
+        for what, (value, unit) in _read(model, task.measure).items():
+            if len(values.setdefault(what, [])) != count or units.setdefault(what, unit) != unit:
+                raise ParameterError("measure", what, "the same names and units at every moment")
+            values[what].append(value)
+    return values, units
+
+
+def _read(model: Any, measure: Measure) -> dict[str, tuple[float, str]]:
+    """What is measured now, by name, with units."""
+    if isinstance(measure, str):
+        measure = [measure]
+    if not callable(measure):
+        metrics = model.metrics()
+        return {name: (float(metrics[name]), UNITS.get(name, "1")) for name in measure}
+    found = measure(model)
+    name = getattr(measure, "__name__", "value").strip("<>")
+    named = found if isinstance(found, Mapping) else {name: found}
+    return {str(name): _quantity(str(name), value) for name, value in named.items()}
+
+
+def _quantity(name: str, value: Any) -> tuple[float, str]:
+    """A number with its unit: a plain one is dimensionless; a pair or a ``Result`` says its unit."""
+    unit = getattr(value, "unit", "1")
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], str):
+        value, unit = value
+    try:
+        return float(value), str(unit)
+    except (TypeError, ValueError):
+        allowed = "numbers, pairs of number and unit, Results, or a dict of these"
+        raise ParameterError(f"what is measured as {name}", value, allowed) from None

@@ -1,0 +1,1 @@
+"""What the files of a run say: records, segments, manifest, saved states, phases."""

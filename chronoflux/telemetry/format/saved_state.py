@@ -1,0 +1,143 @@
+"""A simulation in a file: one ``.npz``, enough to go on bit for bit.
+
+Its arrays are those of :meth:`Simulation.save`; the entry ``simulation`` holds the rest as JSON in UTF-8,
+with the format's version. Nothing is pickled, and no pickle is read.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from chronoflux.errors import LogError
+from chronoflux.telemetry.format.layout import open_regular, replace_file
+from chronoflux.version import VERSION
+
+if TYPE_CHECKING:
+    from chronoflux.model.simulation import Simulation
+
+ENTRY = "simulation"
+POSITION = "log"
+_DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError)
+"""What zipfile and NumPy raise where bytes are not what they should be."""
+
+
+def save_simulation(simulation: Simulation, path: str | os.PathLike[str]) -> Path:
+    """Save a simulation as it stands, and return the file's path; ``.npz`` is the usual ending.
+
+    A file that is there already is replaced in one step: whoever reads, or whatever is left after a power
+    loss, has the old one or the new one whole.
+
+    Raises
+    ------
+    LogError
+        When it cannot be written.
+    """
+    target = Path(path)
+    try:
+        replace_file(target, pack_simulation(simulation))
+    except OSError as error:
+        raise LogError(target, f"cannot be written ({error.strerror or error})") from error
+    return target
+
+
+def pack_simulation(simulation: Simulation, position: dict[str, int] | None = None) -> memoryview:
+    """What is in such a file; `position`: how far a run's log is at this moment, see :class:`RunLog`."""
+    saved = simulation.save()
+    arrays = {name: value for name, value in saved.items() if isinstance(value, np.ndarray)}
+    rest = {name: value for name, value in saved.items() if name not in arrays}
+    if position is not None:
+        rest[POSITION] = position
+    text = json.dumps({"chronoflux": VERSION} | rest, allow_nan=False).encode()
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **arrays, **{ENTRY: np.frombuffer(text, np.uint8)})
+    return content.getbuffer()
+
+
+def load_simulation(path: str | os.PathLike[str]) -> Simulation:
+    """The simulation saved by :func:`save_simulation`: it goes on as the one that was saved, bit for bit.
+
+    Raises
+    ------
+    LogError
+        When the file cannot be read, is none of these, is damaged, or comes from a newer ChronoFlux.
+    """
+    return load_moment(path)[0]
+
+
+def load_moment(path: str | os.PathLike[str]) -> tuple[Simulation, dict[str, int] | None]:
+    """The simulation, and how far its run was, where that was noted; raises as the above.
+
+    That is the ``seq`` of the next record, the number of the next of its ``inputs``, how often it was
+    ``resumed`` (-1 when not noted), and the ``tick``.
+    """
+    from chronoflux.model.simulation import FORMAT, Simulation  # loads numba: not for those who read logs
+
+    source = Path(path)
+    entries = _read(source)
+    try:
+        saved = json.loads(entries.pop(ENTRY).tobytes())
+        version, made_by, position = saved["format"], saved.pop("chronoflux"), saved.pop(POSITION, None)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise LogError(source, "is no simulation saved by ChronoFlux") from error
+    if isinstance(version, int) and version > FORMAT:
+        raise LogError(
+            source,
+            f"was saved by a newer ChronoFlux, {made_by} (format {version}; this one reads up to {FORMAT}): "
+            "update ChronoFlux to load it",
+        )
+    try:
+        simulation = Simulation.load(saved | entries)
+        return simulation, None if position is None else _position(position, simulation.tick)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise LogError(source, f"holds no sound simulation ({type(error).__name__}: {error})") from error
+
+
+def _position(noted: Any, tick: int) -> dict[str, int]:
+    numbers = {name: int(noted[name]) for name in ("seq", "inputs")}
+    return numbers | {"resumed": int(noted.get("resumed", -1)), "tick": tick}
+
+
+def _read(source: Path) -> dict[str, Any]:
+    """The entries of an ``.npz`` file, each checked against its checksum."""
+    try:
+        with open_regular(source) as file:
+            if file.read(4) != b"PK\x03\x04":
+                raise LogError(source, "is no simulation saved by ChronoFlux (not an .npz file)")
+            file.seek(0)
+            with zipfile.ZipFile(file) as archive:
+                found = {name.removesuffix(".npy"): _entry(archive, name) for name in archive.namelist()}
+            if len(found) != _entries(file):
+                raise ValueError("its directory does not name all of its entries")
+            return found
+    except OSError as error:
+        raise LogError(source, f"cannot be read ({error.strerror or error})") from error
+    except (*_DAMAGE, MemoryError) as error:
+        raise LogError(source, f"is damaged ({error}): use an earlier copy") from error
+
+
+_END = struct.Struct("<4s4H2LH")  # of a zip file without a comment, such as NumPy writes
+
+
+def _entries(file: BinaryIO) -> int:
+    """How many entries a zip file says it has: a damaged length in its directory may hide some of them."""
+    file.seek(-_END.size, os.SEEK_END)
+    mark, _, _, _, total, *_ = _END.unpack(file.read(_END.size))
+    return total if mark == b"PK\5\6" else -1
+
+
+def _entry(archive: zipfile.ZipFile, name: str) -> Any:
+    """An array, read to its end, where its checksum is compared; NumPy stops where its header says."""
+    content = io.BytesIO(archive.read(name))
+    array = np.lib.format.read_array(content, allow_pickle=False)
+    if content.read(1):
+        raise ValueError(f"{name} holds more than its header says")
+    return array

@@ -1,0 +1,1 @@
+"""Inspection, repair and export of run folders."""

@@ -1,0 +1,217 @@
+"""What is in a run's folder, whether it is whole, and how what is torn is mended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chronoflux.errors import LogError
+from chronoflux.telemetry.format.faults import Report
+from chronoflux.telemetry.format.layout import (
+    CHECKPOINT,
+    INPUTS,
+    KEYFRAMES,
+    LOG,
+    cut_torn,
+    is_running,
+    open_regular,
+    write_manifest,
+)
+from chronoflux.telemetry.format.phase_store import STORE, faults_of_phases, has_checksums
+from chronoflux.telemetry.format.records import to_json
+from chronoflux.telemetry.format.saved_state import load_moment
+from chronoflux.telemetry.format.snapshots import SNAPSHOTS
+from chronoflux.telemetry.read.columns import Table
+from chronoflux.telemetry.read.discovery import RunFiles, read_manifest
+from chronoflux.telemetry.read.inputs import read_inputs
+from chronoflux.telemetry.read.table import read_table
+from chronoflux.telemetry.write.rotation import trim_log
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run in a line: ``start`` in UTC, ``seconds`` from its first record to its last by the clock."""
+
+    run: str
+    room: str
+    node: str
+    start: datetime | None
+    seconds: float
+    records: int
+    gaps: int
+    status: str
+
+
+def summary(run: RunFiles, others: Report) -> Summary:
+    """A run in a line; its copies are noted in `others`."""
+    report = Report()
+    facts = read_manifest(run, report)
+    table = read_table(run, report)
+    times = table.whole["timestamp"].values
+    begun = datetime.fromtimestamp(times[0] / 1000, UTC) if len(times) else None
+    counts = report.to_dict()
+    others.copies += report.copies
+    return Summary(
+        run=run.name,
+        room=_text(facts.get("room")),
+        node=_text(facts.get("node")),
+        start=begun,
+        seconds=float(times[-1] - times[0]) / 1000 if len(times) else 0.0,
+        records=len(table),
+        gaps=counts["gaps"],
+        status=status(facts),
+    )
+
+
+def status(facts: dict[str, Any]) -> str:
+    """``running``, ``ended`` or ``interrupted``; a run whose process is gone was interrupted."""
+    said = facts.get("status")
+    if said == "running" and facts.get("host") == socket.gethostname():
+        alive = facts.get("pid") == os.getpid() or is_running(facts.get("pid"))
+        return "running" if alive else "interrupted"
+    return said if isinstance(said, str) else "unknown"
+
+
+def types(table: Table) -> dict[str, int]:
+    """How many records there are of each type."""
+    return by_text(table, "type")
+
+
+def by_text(table: Table, name: str) -> dict[str, int]:
+    """How many records there are by the text in a column, such as ``node``."""
+    column = table.texts[name]
+    counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.texts))
+    return dict(zip(column.texts, counts.tolist(), strict=True))
+
+
+def has_swarm(run: RunFiles) -> bool:
+    """Whether it is a run of a swarm, which can be computed again, and not the record of a room."""
+    return read_manifest(run, Report()).get("kind") != "recorder"
+
+
+def check_run(run: RunFiles) -> list[str]:
+    """Everything that is wrong with a run, in lines that name file and place; empty when it is whole.
+
+    The run is judged by its own files, without what its copies could add; where a copy has another record of
+    one seq, that is a fault too.
+    """
+    report, merged = Report(), Report()
+    facts = read_manifest(run, report)
+    found: list[str] = []
+    try:
+        table = read_table(replace(run, copies=()), report)
+        if run.copies:
+            read_table(run, merged)
+        if not len(table):
+            found.append(f"{run.folder or run.name}: holds no record")
+    except LogError as error:
+        found.append(str(error))
+    found += _check_inputs(run, report) + _check_states(run)
+    if status(facts) == "interrupted" and facts.get("status") == "running":
+        found.append(f"{run.folder}: its process is gone without an end: repair notes it, resume goes on")
+    counts = report.to_dict()
+    told = counts["examples"]
+    # `read_table` has read the manifest once more: what is wrong with it is told once.
+    return list(dict.fromkeys([*told, *merged.to_dict()["examples"]])) + found
+
+
+def _check_inputs(run: RunFiles, report: Report) -> list[str]:
+    found, due = [], 0
+    for path, given in read_inputs(run, report):
+        if given.seq > due:
+            found.append(f"{path}: inputs {due} to {given.seq - 1} are missing")
+        elif given.seq < due:
+            found.append(f"{path}: input {given.seq} is there twice")
+        due = max(due, given.seq + 1)
+    return found
+
+
+def _check_states(run: RunFiles) -> list[str]:
+    if run.folder is None:
+        return []
+    found = []
+    states = [path for name in (KEYFRAMES, SNAPSHOTS) for path in sorted((run.folder / name).glob("*.npz"))]
+    for path in [run.folder / CHECKPOINT, *states]:
+        if path.exists():
+            try:
+                load_moment(path)
+            except LogError as error:
+                found.append(str(error))
+    for path in sorted((run.folder / SNAPSHOTS).glob("*.png")):
+        if fault := _fault_of_picture(path):
+            found.append(f"{path}: is damaged ({fault})")
+    if (store := run.folder / STORE).exists():
+        found += faults_of_phases(store)
+    return found
+
+
+def _fault_of_picture(path: Path) -> str | None:
+    from PIL import Image
+
+    try:
+        with open_regular(path) as file, Image.open(file, formats=("PNG",)) as image:
+            image.verify()  # the checksum of each part
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return str(error)
+    return None
+
+
+def unprotected(run: RunFiles) -> list[str]:
+    """What of a run has no checksums though it could have, in lines; no fault."""
+    if run.folder is None or not (run.folder / STORE).exists():
+        return []
+    try:
+        if has_checksums(run.folder / STORE):
+            return []
+    except LogError:
+        return []  # `check_run` says it
+    return [f"{run.folder / STORE}: has no checksums, as an older ChronoFlux recorded it"]
+
+
+def repair_run(run: RunFiles) -> list[str]:
+    """Cut torn tails and what is in segments as well, clear away what is half written, note an interruption.
+
+    What is missing stays missing. What was done, in lines; empty when there was nothing to do.
+
+    Raises
+    ------
+    LogError
+        When the run is still being written, or a file cannot be changed.
+    """
+    if run.folder is None:
+        raise LogError(run.files[0], "is no run folder: only these are repaired")
+    report = Report()
+    facts = read_manifest(run, report)
+    if status(facts) == "running":
+        raise LogError(run.folder, f"is being written by process {facts.get('pid')}: end that first")
+    done = []
+    try:
+        for name in (INPUTS, LOG):
+            if torn := cut_torn(run.folder / name):
+                done.append(f"{run.folder / name}: {torn} bytes of a torn last line cut off")
+            with contextlib.suppress(LogError):  # `check` names it; the lines are safe where they are
+                if lines := trim_log(run.folder, name):
+                    done.append(f"{run.folder / name}: {lines} lines that closed segments hold taken out")
+        for path in sorted(run.folder.rglob(".*.new")):
+            path.unlink()
+            done.append(f"{path}: half written, removed")
+        if facts.get("status") == "running":
+            table = read_table(run, Report())
+            ticks = table.whole["tick"]
+            last = int(ticks.values[~ticks.missing][-1]) if (~ticks.missing).any() else None
+            write_manifest(run.folder, to_json(facts | {"status": "interrupted", "last_tick": last}))
+            done.append(f"{run.folder}: noted as interrupted at tick {last}")
+    except OSError as error:
+        raise LogError(run.folder, f"cannot be repaired ({error.strerror or error})") from error
+    return done
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else "–"

@@ -1,0 +1,1 @@
+"""Reading of logs, whole or damaged, into columns."""

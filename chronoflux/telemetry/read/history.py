@@ -1,0 +1,96 @@
+"""A run's story, what moved it in the order it did: read from its files as it is told, or kept in memory."""
+
+from __future__ import annotations
+
+import itertools
+from array import array
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from chronoflux.telemetry.format.faults import Report
+from chronoflux.telemetry.format.records import Input, Record
+from chronoflux.telemetry.read.discovery import RunFiles
+from chronoflux.telemetry.read.journal import Void, read_records, read_run_inputs, read_void
+
+START = {"seq": 0, "inputs": 0}
+"""The position of a story's beginning: the seqs of its next record and of its next input."""
+TOGETHER = 4096
+"""Inputs put into columns at once."""
+
+
+class Story:
+    """The records and inputs of a run that count, read from its files each time they are asked for.
+
+    ``void``: what was taken back; ``report``: what is wrong with the lines, noted as they are read.
+    """
+
+    def __init__(self, run: RunFiles, void: Void | None = None) -> None:
+        self.void = read_void(run) if void is None else void
+        self.report = Report()
+        self._run = run
+
+    def records(self, position: dict[str, int]) -> Iterator[Record]:
+        """The records; those before `position` may be left out but for the last ``clock``."""
+        return read_records(self._run, self.void, self.report)
+
+    def inputs(self, position: dict[str, int]) -> Iterator[Input]:
+        """The inputs; those before `position` may be left out."""
+        return read_run_inputs(self._run, self.void, self.report)
+
+
+class StoryInMemory(Story):
+    """The same, read once: for those who begin at many places. An input takes 44 bytes."""
+
+    def __init__(self, run: RunFiles) -> None:
+        super().__init__(run)
+        self._records = [_lean(record) for record in super().records(START)]
+        seqs = np.array([record.seq for record in self._records], np.int64)
+        self._seqs = np.maximum.accumulate(seqs) if len(seqs) else seqs
+        self._clocks = [i for i, record in enumerate(self._records) if record.type == "clock"]
+        self.end = max((record.tick or 0 for record in self._records), default=0)
+        """The last tick on record."""
+        self._peers: list[str] = []
+        self._columns = self._read_inputs()
+
+    def records(self, position: dict[str, int]) -> Iterator[Record]:
+        """See :meth:`Story.records`."""
+        first = int(np.searchsorted(self._seqs, position["seq"]))
+        clock = int(np.searchsorted(self._clocks, first)) - 1
+        if clock >= 0:
+            yield self._records[self._clocks[clock]]
+        for i in range(first, len(self._records)):
+            yield self._records[i]
+
+    def inputs(self, position: dict[str, int]) -> Iterator[Input]:
+        """See :meth:`Story.inputs`."""
+        seq, tick, peer, at, R, psi, omega = self._columns
+        for i in range(int(np.searchsorted(seq, position["inputs"])), len(seq)):
+            when = None if np.isnan(at[i]) else at[i]
+            yield Input(seq[i], tick[i], self._peers[peer[i]], when, R[i], psi[i], omega[i])
+
+    def _read_inputs(self) -> tuple[array[Any], ...]:
+        columns: tuple[array[Any], ...] = tuple(array(kind) for kind in "qqidfff")
+        codes: dict[str, int] = {}
+        given = super().inputs(START)
+        while some := list(itertools.islice(given, TOGETHER)):
+            rows: tuple[list[Any], ...] = (
+                [one.seq for one in some],
+                [one.tick for one in some],
+                [codes.setdefault(one.peer, len(codes)) for one in some],
+                [np.nan if one.at is None else one.at for one in some],
+                [one.R for one in some],
+                [one.psi for one in some],
+                [one.omega for one in some],
+            )
+            for column, values in zip(columns, rows, strict=True):
+                column.extend(values)
+        self._peers = list(codes)
+        return columns
+
+
+def _lean(record: Record) -> Record:
+    """Without what nobody computes with."""
+    record.peerings = None
+    return record

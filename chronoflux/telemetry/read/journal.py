@@ -1,0 +1,101 @@
+"""A run's records one after another, as they happened: for recomputing it, and for going on with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeAlias
+
+from chronoflux.telemetry.format.faults import Report
+from chronoflux.telemetry.format.layout import LOG
+from chronoflux.telemetry.format.records import REFUSALS, Input, Record, parse, parse_exact
+from chronoflux.telemetry.read.discovery import RunFiles
+from chronoflux.telemetry.read.inputs import read_inputs
+from chronoflux.telemetry.read.parts import read_entries
+
+_RESUMES = frozenset(["resume"])
+
+Range: TypeAlias = tuple[int, int]
+
+
+class Void(NamedTuple):
+    """What each ``resume`` took back: records ``first ≤ seq < end``, and inputs likewise.
+
+    ``ticks``: where it went on; ``numbers``: which resume of the run it was, from 1 on; 0 if not on record.
+    """
+
+    records: list[Range]
+    inputs: list[Range]
+    ticks: list[int]
+    numbers: list[int]
+
+    def covers(self, position: dict[str, int]) -> bool:
+        """Whether a state saved at this place of the log was taken back as well.
+
+        That is one saved before a resume, of a moment after the one where it went on. A state may be ahead of
+        all records: after a power loss, or when none came between it and a kill.
+        """
+        place = position["seq"], position["tick"], position["inputs"]
+        resumed = position["resumed"]  # how often the run that saved it was, -1 if that is not noted
+        for records, inputs, tick, number in zip(*self, strict=True):
+            before = place[0] <= records[1] if resumed < 0 or not number else resumed < number
+            if before and place > (records[0], tick, inputs[0]):
+                return True
+        return False
+
+
+def read_void(run: RunFiles) -> Void:
+    """What the resumes of a run took back."""
+    void = Void([], [], [], [])
+    for record in _records(run, Report(), _RESUMES):
+        if record.type != "resume" or record.tick is None:
+            continue
+        match facts_of(record.data):
+            case {"records": [int(a), int(b)], "inputs": [int(c), int(d)], **more}:
+                number = more.get("number")
+                void.records.append((a, b))
+                void.inputs.append((c, d))
+                void.ticks.append(record.tick)
+                void.numbers.append(number if isinstance(number, int) else 0)
+    return void
+
+
+def read_records(run: RunFiles, void: Void, report: Report) -> Iterator[Record]:
+    """The records that count, with a seq and a tick; bad lines are noted in `report`."""
+    for record in _records(run, report):
+        if record.seq is not None and record.tick is not None and not _within(record.seq, void.records):
+            yield record
+
+
+def read_run_inputs(run: RunFiles, void: Void, report: Report) -> Iterator[Input]:
+    """The inputs that count."""
+    for _, given in read_inputs(run, report):
+        if not _within(given.seq, void.inputs):
+            yield given
+
+
+def _records(run: RunFiles, report: Report, kinds: frozenset[str] | None = None) -> Iterator[Record]:
+    """All records; those not of `kinds` may be left out."""
+    for entry in read_entries(run, LOG, report, kinds):
+        if isinstance(entry.found, Record):
+            yield entry.found
+        else:
+            try:
+                yield _record(entry.line)
+            except REFUSALS as error:
+                entry.refuse(report, "record", error)
+
+
+def _record(line: bytes) -> Record:
+    try:
+        return parse_exact(line)
+    except REFUSALS:
+        return parse(line).record
+
+
+def _within(seq: int, ranges: list[Range]) -> bool:
+    return bool(ranges) and any(first <= seq < end for first, end in ranges)  # mostly there are none
+
+
+def facts_of(value: Any) -> dict[str, Any]:
+    """A record's data, if it is an object."""
+    return value if isinstance(value, dict) else {}

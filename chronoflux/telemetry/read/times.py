@@ -1,0 +1,66 @@
+"""Whether the times of records are milliseconds: some programs write seconds, or microseconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from chronoflux.telemetry.format.faults import Report
+from chronoflux.telemetry.read.columns import Ints, Table
+from chronoflux.telemetry.read.merging import rows_of
+
+EARLIEST, LATEST = (round(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000) for year in (2000, 2100))
+"""Milliseconds between which a time is believed."""
+LAST = 253_402_300_799_999
+"""Milliseconds of the last moment that is a date."""
+NEAR = 86_400_000
+"""Milliseconds that mesh time and a machine's clock may differ by, to tell the unit of the latter."""
+UNITS = {"seconds": 1e3, "microseconds": 1e-3, "nanoseconds": 1e-6}
+"""Other units, in ms."""
+
+
+def check_times(table: Table, report: Report) -> Table:
+    """Times before 2000 or after 2100, which are noted.
+
+    Where they are near the mesh time of their record in another unit, they are taken in that unit; where
+    they only seem to have another unit, or are no dates at all, the records are left out; all others, such as
+    those of a machine whose clock was never set, are kept.
+    """
+    times = table.whole["timestamp"].values
+    odd = np.flatnonzero((times < EARLIEST) | (times > LATEST))
+    if not len(odd):
+        return table
+    told, at = times[odd], table.floats["at"][odd]
+    right, seems = np.zeros(len(odd), np.bool_), np.full(len(odd), "", dtype=object)
+    for unit, factor in UNITS.items():
+        scaled = np.rint(told * factor)
+        possible = (scaled >= EARLIEST) & (scaled <= LATEST)
+        near = possible & (np.abs(scaled - at) <= NEAR)
+        if near.any():
+            _tell(table, report, odd[near], f"timestamp in {unit}, as `at` shows: taken as that")
+            times[odd[near]] = scaled[near].astype(np.int64)
+        right |= near
+        seems[possible & ~near] = unit
+    refused = ~right & ((seems != "") | (told > LAST) | (told < 0))
+    kept = ~right & ~refused
+    if kept.any():
+        _tell(table, report, odd[kept], "a date before 2000 or after 2100: was the clock set?")
+    if not refused.any():
+        return table
+    for unit in dict.fromkeys(seems[refused]):
+        which = odd[refused & (seems == unit)]
+        what = f"it seems to be in {unit}, and ms are wanted" if unit else "it is no date in ms"
+        path, line = table.place(int(which[0]))
+        value = int(times[which[0]])
+        report.fault("bad", path, line, f"no record (timestamp {value}: {what})", len(which))
+    keep = np.ones(len(table), np.bool_)
+    keep[odd[refused]] = False
+    return rows_of([table], np.flatnonzero(keep))
+
+
+def _tell(table: Table, report: Report, rows: Ints, message: str) -> None:
+    path: Path
+    path, line = table.place(int(rows[0]))
+    report.fault("times", path, line, message, len(rows))

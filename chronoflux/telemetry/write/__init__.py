@@ -1,0 +1,1 @@
+"""Writing of a run folder while the run goes on."""

@@ -1,0 +1,203 @@
+"""`PhaseLog`: carries the phases of a live swarm into its run's ``phases.zarr``, on a thread of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import math
+import shutil
+import threading
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, Self, TypeAlias
+
+import numpy as np
+
+from chronoflux.errors import LogError, ParameterError, UsageError, shorten
+from chronoflux.model.engine.arrays import Floats
+from chronoflux.model.params import Params
+from chronoflux.model.recording import MOST_ROWS, MOST_VALUES, Block
+from chronoflux.telemetry.format.phase_store import INSTALL, STORE, PhaseStore, is_bare
+
+WRITE_EVERY = 2.0
+"""Real seconds that a row waits for others: so much is lost when the process is killed, or just ends."""
+RETRY_EVERY = 1.0
+"""Real seconds between two attempts while writing fails."""
+WAITING = 64 << 20
+"""Bytes of rows that may wait for the disk, and at least two rows; beyond that rows are left out."""
+
+Row: TypeAlias = tuple[int, float, Floats]
+logger = logging.getLogger(__name__)
+
+
+class Wanted(NamedTuple):
+    """What is to be recorded: phases every `seconds` simulated s, of the first `of` oscillators or of all."""
+
+    seconds: float
+    of: int | None = None
+
+    @classmethod
+    def checked(cls, seconds: Any, of: Any) -> Self | None:
+        """As a user gave it; None: nothing.
+
+        Raises
+        ------
+        UsageError
+            When it is not what is allowed, or what writes the store is not installed.
+        """
+        if seconds is None:
+            if of is not None:
+                raise UsageError(f"phases_of = {shorten(of)}: say how often, as with phases=1.0")
+            return None
+        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not number or not 0 < seconds < math.inf:
+            raise UsageError(f"phases = {shorten(seconds)}: give simulated seconds, > 0")
+        if of is not None and (isinstance(of, bool) or not isinstance(of, int) or of < 1):
+            raise UsageError(f"phases_of = {shorten(of)}: give a whole number of oscillators, > 0")
+        return cls(float(seconds), of)
+
+    @classmethod
+    def recall(cls, facts: Any) -> Self | None:
+        """As it stands in a manifest."""
+        return cls.checked(facts.get("seconds"), facts.get("of")) if isinstance(facts, dict) else None
+
+    def check(self, params: Params) -> None:
+        """UsageError or ParameterError unless a swarm with these parameters can be recorded so, here."""
+        if not all(importlib.util.find_spec(name) for name in ("zarr", "xarray")):
+            raise UsageError(f"phases = {self.seconds:g} {INSTALL}")
+        if self.of is not None and self.of > params.oscillators:
+            raise ParameterError("phases_of", self.of, f"at most {params.oscillators}, all oscillators")
+
+
+class PhaseLog:
+    """Rows of phases on their way to the disk. `add` and `keeps_up` are for the swarm's thread.
+
+    Parameters
+    ----------
+    folder
+        Of the run. A store that is there is gone on with: rows after `tick` are taken out of it.
+    settle
+        Called before rows are written: the log must be as far as they are.
+
+    Raises
+    ------
+    LogError
+        When the store cannot be made or gone on with.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        wanted: Wanted,
+        params: Params,
+        seed: int,
+        tick: int,
+        settle: Callable[[], bool],
+    ) -> None:
+        self.period = wanted.seconds
+        self.problem: str | None = None
+        """What keeps rows from being written just now, or leaves them out."""
+        self.left_out = 0
+        """Rows that were left out, for want of time or room on the disk, or of as many oscillators."""
+        self._settle = settle
+        self._columns = wanted.of or params.oscillators
+        self._all = wanted.of is None
+        self._most = min(MOST_ROWS, max(1, MOST_VALUES // self._columns))
+        self._store = self._opened(folder / STORE, wanted, params, seed, tick)
+        self._columns = self._store.columns or self._columns
+        self._rows: deque[Row] = deque()
+        self._room = max(2, WAITING // (8 * self._columns))
+        self._wake = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=f"phases {folder.name}", daemon=True)
+        self._thread.start()
+
+    def _opened(self, path: Path, wanted: Wanted, params: Params, seed: int, tick: int) -> PhaseStore:
+        try:
+            return PhaseStore.reopen(path, tick)
+        except LogError:
+            if path.exists() and not is_bare(path):
+                raise
+        shutil.rmtree(path, ignore_errors=True)  # begun, and killed before its first rows
+        facts = {"params": params.to_dict(), "seed": seed, "seconds": wanted.seconds}
+        return PhaseStore(path, attributes=facts, chunk_rows=self._most)
+
+    def add(self, tick: int, t: float, phi: Floats) -> None:
+        """Have a row written: the phases (n,) in rad at `tick` and simulated second `t`. Never blocks."""
+        n = len(phi)
+        if n < self._columns or (self._all and n > self._columns):
+            self._leave_out(f"there are {n} oscillators now, phases are recorded of {self._columns}")
+            return
+        with self._wake:
+            full = self._closing or len(self._rows) >= self._room
+            if not full:
+                self._rows.append((tick, t, phi[: self._columns].copy()))
+                if len(self._rows) >= self._most:
+                    self._wake.notify_all()
+        if full:
+            self._leave_out("the disk is too slow, or does not take them")
+
+    def _leave_out(self, why: str) -> None:
+        self.left_out += 1
+        if self.problem is None:
+            self._tell(f"{self._store.path}: phases are left out: {why}")
+
+    def _tell(self, problem: str) -> None:
+        if problem != self.problem:
+            self.problem = problem
+            logger.warning(problem)
+
+    def keeps_up(self, timeout: float) -> bool:
+        """Whether there is room for many more rows; waits for it, at most `timeout` seconds."""
+        with self._wake:
+            return self._wake.wait_for(lambda: len(self._rows) <= self._room // 2, timeout)
+
+    def close(self, timeout: float) -> bool:
+        """Write what waits, within `timeout` seconds; whether that was enough."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify_all()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                with self._wake:
+                    self._wake.wait_for(lambda: self._closing or len(self._rows) >= self._most, WRITE_EVERY)
+                    closing = self._closing
+                    rows = list(islice(self._rows, self._most))
+                if not rows and closing:
+                    return
+                if rows and not self._write(rows):
+                    if closing:
+                        return  # `problem` says why
+                    with self._wake:
+                        self._wake.wait_for(lambda: self._closing, RETRY_EVERY)
+        finally:
+            self._store.close()
+
+    def _write(self, rows: list[Row]) -> bool:
+        """Write the first rows of those that wait; whether they are on the disk."""
+        if not threading.main_thread().is_alive():  # Zarr's own threads are gone by then
+            self._tell(
+                f"{self._store.path}: the program ended before the node left: the last rows are missing"
+            )
+            return False
+        if not self._settle():
+            return False  # the log itself cannot be written, and says so
+        ticks, times, phases = zip(*rows, strict=True)
+        block = Block(tick=np.array(ticks, np.int64), t=np.array(times), values={"phi": np.array(phases)})
+        try:
+            self._store.append(block)
+        except LogError as error:
+            self._tell(str(error))
+            return False
+        self.problem = None
+        with self._wake:
+            for _ in rows:
+                self._rows.popleft()
+            self._wake.notify_all()
+        return True

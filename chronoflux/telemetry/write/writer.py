@@ -1,0 +1,387 @@
+"""`RunLog`: writes a run's folder while the run goes on.
+
+``write`` only encodes a record and puts it into a bounded queue; one thread carries the queue to the
+disk. So a slow, full or vanished disk never holds up the swarm: what cannot be written yet waits in
+memory up to a limit, what is beyond it is dropped and counted, and a ``gap`` record says so as soon
+as writing works again.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from chronoflux.errors import LogError
+from chronoflux.model.params import Params
+from chronoflux.telemetry.format.layout import (
+    INPUTS,
+    LOG,
+    SCHEMA,
+    cut_torn,
+    is_running,
+    make_run_folder,
+    open_log,
+    versions,
+)
+from chronoflux.telemetry.format.manifest import Manifest, check_facts, host, valid_text
+from chronoflux.telemetry.format.records import rounded
+from chronoflux.telemetry.write.appender import Stream
+from chronoflux.telemetry.write.file_writer import Content, Keeper
+from chronoflux.telemetry.write.phase_writer import PhaseLog
+from chronoflux.telemetry.write.record_queue import Backlog
+from chronoflux.telemetry.write.rotation import Rotator
+
+FLUSH_EVERY = 0.25
+"""Seconds that a record waits for others before it is written."""
+SYNC_EVERY = 5.0
+"""Seconds between two fsyncs."""
+RETRY_EVERY = 1.0
+"""Seconds between two attempts while writing fails."""
+QUEUE_BYTES = 16 << 20
+"""Bytes of records that may wait for the disk."""
+CLOSE_WITHIN = 10.0
+"""Seconds that ``close`` waits for a disk that does not answer."""
+_OURS = ("timestamp", "seq", "mono")
+
+_OPEN: weakref.WeakSet[RunLog] = weakref.WeakSet()  # from any thread
+
+logger = logging.getLogger(__name__)
+
+
+def rotate_all() -> None:
+    """Close a segment of every log that this process writes, in the background; see :meth:`RunLog.rotate`."""
+    for log in tuple(_OPEN):
+        log.rotate()
+
+
+class RunLog:
+    """The log of one run. All methods may be called from any thread.
+
+    Parameters
+    ----------
+    log_dir
+        Folder of runs; made if missing. The run gets a new folder in it, see :attr:`path`.
+    room, node, kind
+        Who runs where; `kind` is ``"notebook"``, ``"headless"``, …
+    params, seed, schedule
+        What the run began with; none where there is no swarm.
+    extra
+        Further facts for ``run.json``.
+    queue_bytes
+        Bytes of records that may wait for the disk before records are dropped.
+
+    Raises
+    ------
+    LogError
+        When the folder cannot be made or written, or `extra` is not JSON.
+    """
+
+    phases: PhaseLog | None = None
+    """Where phases go, if they are recorded; closed with the log, which tells its problem."""
+
+    def __init__(
+        self,
+        log_dir: str | Path,
+        *,
+        room: str,
+        node: str,
+        kind: str,
+        params: Params | None,
+        seed: int | None,
+        schedule: str,
+        extra: Mapping[str, Any] | None = None,
+        queue_bytes: int = QUEUE_BYTES,
+    ) -> None:
+        start = datetime.now(UTC).astimezone()
+        facts = dict(extra or {}) | {
+            "schema": SCHEMA,
+            "room": valid_text(room),
+            "node": valid_text(node),
+            "kind": kind,
+            "params": None if params is None else params.to_dict(),
+            "seed": seed,
+            "schedule": schedule,
+            "versions": versions(),
+            "host": host(),
+            "pid": os.getpid(),
+            "start": start.isoformat(timespec="milliseconds"),
+            "status": "running",
+            "last_tick": None,
+        }
+        check_facts(log_dir, facts)
+        path = make_run_folder(log_dir, room, node, start)
+        self._open(path, {"schema": SCHEMA, "run": path.name} | facts, queue_bytes)
+
+    @classmethod
+    def resume(
+        cls,
+        path: str | Path,
+        facts: Mapping[str, Any],
+        *,
+        seq: int,
+        inputs: int,
+        queue_bytes: int = QUEUE_BYTES,
+    ) -> Self:
+        """Go on with the log of a run that ended or was interrupted.
+
+        `facts` are those of its manifest, `seq` and `inputs` the numbers of the next record and input. A
+        torn last line is cut off first; :attr:`torn` says how many bytes that were.
+
+        Raises
+        ------
+        LogError
+            When the folder cannot be written, or another process is writing it.
+        """
+        path = Path(path)
+        pid = facts.get("pid")
+        if facts.get("status") == "running" and facts.get("host") == host() and is_running(pid):
+            raise LogError(path, f"is being written by process {pid}: end that first")
+        log = cls.__new__(cls)
+        now = {"status": "running", "pid": os.getpid(), "host": host(), "versions": versions()}
+        fresh = {name: value for name, value in facts.items() if name != "end"} | now
+        log._open(path, fresh | {"resumed": int(facts.get("resumed", 0)) + 1}, queue_bytes, seq, inputs)
+        return log
+
+    def _open(
+        self, path: Path, facts: dict[str, Any], queue_bytes: int, seq: int = 0, inputs: int = 0
+    ) -> None:
+        self.path = path
+        self._backlog = Backlog(path, queue_bytes, seq, inputs)
+        self._manifest = Manifest(path, facts)  # as the backlog, under its lock
+
+        # The thread's own, or under `_disk`. Inputs come first: no record may outlive what led to it.
+        self._disk = threading.Lock()
+        self._streams = {name: Stream(path / name, lambda path: open_log(path)) for name in (INPUTS, LOG)}
+        self._outage: str | None = None
+        self._synced = time.monotonic()
+
+        try:
+            self.torn = sum(cut_torn(stream.path) for stream in self._streams.values())
+            self._manifest.write()
+            self._streams[LOG].open()
+            self._rotator = Rotator(path, self.flush, self._trim)
+        except OSError as error:
+            raise LogError(self.path, f"cannot be written ({error.strerror or error})") from error
+        self._keeper = Keeper(self.path, lambda: self._outage is None and self.flush())
+        self._thread = threading.Thread(target=self._run, name=f"log {self.path.name}", daemon=True)
+        self._thread.start()
+        atexit.register(self.close, status="interrupted")
+        _OPEN.add(self)
+
+    @property
+    def problem(self) -> str | None:
+        """What keeps the log from being written just now, in a line for people; None when all is well."""
+        parts = (self._manifest, self._keeper, self._rotator, self.phases)
+        return self._outage or next((part.problem for part in parts if part and part.problem), None)
+
+    @property
+    def position(self) -> dict[str, int]:
+        """The ``seq`` of the next record and of the next input, and how often the run was ``resumed``."""
+        with self._backlog.wake:
+            resumed = self._manifest.facts.get("resumed", 0)
+            return {"seq": self._backlog.seq, "inputs": self._backlog.inputs, "resumed": resumed}
+
+    @property
+    def dropped(self) -> int:
+        """Records dropped so far because the queue was full."""
+        return self._backlog.dropped
+
+    def write(
+        self,
+        type: str,
+        *,
+        tick: int | None,
+        t: float | None,
+        at: float | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
+        """Add a record; ``timestamp``, ``seq`` and ``mono`` are put in here. Never blocks on the disk.
+
+        `t` is simulated seconds, `at` mesh time in ms; `metrics` are rounded to 6 decimals; `more` is
+        taken as it is (``data``, ``id``, ``origin``, ``peerings``, …). After :meth:`close` nothing is
+        written any more.
+
+        Raises
+        ------
+        LogError
+            When a value cannot be written as JSON, or `more` has a field that is put in here.
+        """
+        for name in _OURS:
+            if name in more:
+                raise LogError(self.path, f"a record's {name!r} is the log's own: use another name")
+        record = {"t": t, "type": type, "metrics": rounded(metrics), "tick": tick, "at": at, **more}
+        if metrics is None:
+            del record["metrics"]
+        self._backlog.add_record(record)
+
+    def write_input(self, tick: int, **fields: Any) -> None:
+        """Add a line to ``inputs.jsonl``: what came from a peer and entered the swarm before `tick` moved.
+
+        As :meth:`write`: numbered, never blocking, dropped and counted where the disk is too slow.
+        """
+        self._backlog.add_input(tick, fields)
+
+    def keep(self, name: str, content: Content) -> None:
+        """Have a file of this run written in one step, ``checkpoint.npz`` or ``keyframes/18750.npz``.
+
+        It is written by a thread of its own, after the records so far; never blocks. See :class:`Keeper`.
+        """
+        self._keeper.keep(name, content)
+
+    def update(self, **facts: Any) -> None:
+        """Put facts into ``run.json``: the file is replaced within a second or so.
+
+        Raises
+        ------
+        LogError
+            When a value cannot be written as JSON.
+        """
+        check_facts(self.path, facts)
+        with self._backlog.wake:
+            if not self._backlog.closing:
+                self._manifest.update(**facts)
+
+    def rotate(self) -> None:
+        """Close a segment of the log now, in the background; otherwise once an hour. See :class:`Rotator`."""
+        self._rotator.request()
+
+    def flush(self, timeout: float = 2.0) -> bool:
+        """Wait until the records so far are in the file, at most `timeout` seconds; whether they are."""
+        return self._backlog.flush(timeout)
+
+    def close(self, status: str = "ended", last_tick: int | None = None) -> None:
+        """Write what is left, fsync it, note `status` and `last_tick` in ``run.json``; idempotent.
+
+        `last_tick` is that of the last record unless given. When the disk does not take it,
+        :attr:`problem` says so afterwards.
+        """
+        parts = (self.phases, self._keeper, self._rotator)
+        in_time = [part.close(CLOSE_WITHIN) for part in parts if part is not None]
+        backlog = self._backlog
+        with backlog.wake:
+            if not backlog.closing:
+                backlog.closing = True
+                tick = backlog.moment[0] if last_tick is None else last_tick
+                end = datetime.now(UTC).astimezone().isoformat(timespec="milliseconds")
+                self._manifest.update(status=status, last_tick=tick, end=end)
+                backlog.wake.notify_all()
+        self._thread.join(CLOSE_WITHIN)
+        if self._thread.is_alive() or not all(in_time):
+            self._outage = f"{self.path}: the disk does not answer; the end of the log is not written"
+            logger.warning(self._outage)
+        atexit.unregister(self.close)
+        _OPEN.discard(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close("ended" if error is None else "interrupted")
+
+    # The writing thread
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            closing = self._pause()
+            with self._disk:
+                try:
+                    self._write_log(sync=closing)
+                except OSError as error:
+                    self._stop_writing(error)
+                sizes = {name: stream.size for name, stream in self._streams.items()}
+            self._rotator.watch(sizes)
+            self._write_manifest(closing)
+        self._close_streams()
+
+    def _close_streams(self) -> None:
+        for stream in self._streams.values():
+            stream.close()
+
+    def _pause(self) -> bool:
+        """Wait for the next round; True when it is the last one."""
+        backlog = self._backlog
+        with backlog.wake:
+            if self._outage is None:
+                backlog.wake.wait_for(backlog.has_reason, FLUSH_EVERY)
+            else:
+                backlog.wake.wait_for(lambda: backlog.closing, RETRY_EVERY)
+            backlog.flush_wanted = False
+            return backlog.closing
+
+    def _write_log(self, *, sync: bool) -> None:
+        self._streams[LOG].open()
+        if self._streams[INPUTS].is_open:
+            self._streams[INPUTS].open()
+        self._write_lines()
+        if self._outage is not None or sync or time.monotonic() - self._synced >= SYNC_EVERY:
+            self._sync()
+            self._synced = time.monotonic()
+        dropped = self._backlog.end_gap(self._outage)
+        if dropped is None:
+            return
+        if self._outage is not None:
+            logger.warning("%s: is being written again, %d records are missing", self.path, dropped)
+            self._outage = None
+            with self._backlog.wake:
+                self._manifest.update()  # a folder that came back may have lost it
+        self._write_lines()
+        self._sync()
+
+    def _sync(self) -> None:
+        for stream in self._streams.values():
+            stream.sync()
+
+    def _write_lines(self) -> None:
+        """Carry the queues to the files; what fails is kept."""
+        streams = self._streams.values()
+        while any(stream.unwritten for stream in streams) or self._take():
+            for stream in streams:
+                if not stream.unwritten:
+                    continue
+                try:
+                    stream.write()
+                finally:
+                    self._backlog.wrote(stream.written)
+
+    def _take(self) -> bool:
+        found = self._backlog.take()
+        for stream, lines in zip(self._streams.values(), found, strict=True):
+            stream.unwritten = lines
+        return any(found)
+
+    def _stop_writing(self, error: OSError) -> None:
+        self._close_streams()
+        if self._outage is None:
+            self._outage = (
+                f"{self.path}: the log cannot be written ({error.strerror or error}); make room or bring the "
+                "folder back: until then records wait in memory, and those beyond its limit are dropped"
+            )
+            logger.warning(self._outage)
+
+    def _trim(self, log: str, size: int) -> None:
+        """On the rotator's thread: take bytes off the beginning of a log. Raises OSError."""
+        with self._disk:
+            self._streams[log].trim(size)
+
+    def _write_manifest(self, closing: bool) -> None:
+        backlog = self._backlog
+        with backlog.wake:
+            if not (closing or self._manifest.is_due()):
+                return
+            if not closing:
+                self._manifest.facts["last_tick"] = backlog.moment[0]
+            content = self._manifest.content(records=backlog.seq, dropped=backlog.dropped)
+        self._manifest.replace(content)

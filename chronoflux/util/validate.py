@@ -1,0 +1,17 @@
+"""Checks of arguments that several packages need."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+from chronoflux.errors import ParameterError
+
+
+def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """`value` as an int; ParameterError unless it is a whole number, at least `least` and at most `most`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ParameterError(name, value, f"a whole number >= {least}")
+    if most is not None and int(value) > most:
+        raise ParameterError(name, value, f"at most {most}")
+    return int(value)

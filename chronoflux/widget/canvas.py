@@ -1,0 +1,63 @@
+"""The stage: the canvas of a picture, and the pen that draws on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets
+import numpy as np
+from ipycanvas import Canvas
+
+from chronoflux.render.palettes import PALETTES
+from chronoflux.widget.clock import Clock
+from chronoflux.widget.frame import Picture
+from chronoflux.widget.frames import FramePort
+
+
+class Stage(ipywidgets.Box):  # type: ignore[misc]
+    """The canvas of pictures of `size` (px), and in front of it the pane that hears the page."""
+
+    def __init__(self, size: tuple[int, int], hear: Callable[[dict[str, Any]], None]) -> None:
+        self._canvas = Canvas(width=size[0], height=size[1])
+        self._port = FramePort(self._canvas, hear)
+        self._size: tuple[int, int] | None = None
+        self._palette = ""
+        super().__init__([self._canvas, self._port])
+        self.add_class("chronoflux-stage")
+        self.layout.max_width = f"{size[0]}px"
+
+    def show(self, picture: Picture, number: int) -> None:
+        """Send `picture` as frame `number`."""
+        if (picture.size, picture.palette) != (self._size, self._palette):
+            self._prepare(picture)
+        self._port.send_frame(number, picture.levels, picture.colours, lambda: self._draw(picture))
+
+    def keep(self, name: str, media: str, content: bytes) -> None:
+        """Have the page keep a file."""
+        self._port.send_file(name, media, content)
+
+    def _prepare(self, picture: Picture) -> None:
+        self._size, self._palette = size, name = picture.size, picture.palette
+        self._clock = Clock(size, PALETTES[name].phases)
+        self._canvas.width, self._canvas.height = size
+        self.layout.max_width = f"{size[0]}px"
+
+    def _draw(self, picture: Picture) -> None:
+        pen, rings = self._canvas, picture.rings
+        if picture.portal:
+            _frame(pen, picture.size)
+        if len(rings):
+            pen.line_width = 2.5
+            white = np.full((len(rings), 3), 255, np.uint8)
+            x, y, radius, alpha = (column.copy() for column in rings.T)
+            pen.stroke_styled_circles(x, y, radius, white, alpha)
+        if len(picture.x):
+            pen.fill_styled_circles(picture.x, picture.y, picture.radius, picture.hues, picture.alpha)
+        self._clock.draw(pen, picture.hands)
+
+
+def _frame(pen: Canvas, size: tuple[int, int]) -> None:
+    """Portal mode: an amber frame around the picture."""
+    pen.stroke_style, pen.line_width = "rgba(240, 168, 104, 0.9)", 6
+    pen.stroke_rect(3, 3, size[0] - 6, size[1] - 6)

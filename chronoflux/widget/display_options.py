@@ -1,0 +1,51 @@
+"""How the picture looks, what is shown of its making, and what can be taken away of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import ipywidgets
+
+from chronoflux.render.palettes import PALETTES, USUAL
+
+EXPORTS = {
+    "picture": ("Picture", "image", "Save the picture as PNG"),
+    "clip": ("Clip", "film", "Save the next three seconds as an animated GIF"),
+    "log": ("Log", "file-text-o", "Save the log so far as JSON"),
+}
+"""What can be saved: the button's text, icon and explanation."""
+
+
+def palette_choice() -> ipywidgets.Dropdown:
+    """The choice of a palette; its value is a name in `PALETTES`."""
+    return ipywidgets.Dropdown(
+        options=[(palette.label, name) for name, palette in PALETTES.items()],
+        value=USUAL,
+        description="colours",
+        tooltip="Colours of phases and pressure; all are safe for red-green blindness",
+    )
+
+
+class Looks(ipywidgets.Box):  # type: ignore[misc]
+    """Colours, the frame rate on demand, and buttons that ask `save` for one of `EXPORTS`."""
+
+    def __init__(self, save: Callable[[str], None]) -> None:
+        self._colours = palette_choice()
+        self._pace = ipywidgets.Checkbox(description="frame rate", indent=False)
+        buttons = []
+        for what, (label, icon, tooltip) in EXPORTS.items():
+            button = ipywidgets.Button(description=label, icon=icon, tooltip=tooltip)
+            button.on_click(lambda _, what=what: save(what))
+            buttons.append(button)
+        super().__init__([self._colours, self._pace, *buttons])
+        self.add_class("chronoflux-toolbar")
+
+    @property
+    def palette(self) -> str:
+        """The palette that was chosen, a name in `PALETTES`."""
+        return str(self._colours.value)
+
+    @property
+    def pace(self) -> bool:
+        """Whether the frame rate is to be shown."""
+        return bool(self._pace.value)

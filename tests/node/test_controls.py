@@ -1,0 +1,200 @@
+"""A swarm held, stepped, begun anew and run at another speed: as asked for, on record, and computed again."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chronoflux as cf
+from chronoflux.errors import UsageError
+from chronoflux.model.simulation import Simulation
+from chronoflux.node.node import Node
+from chronoflux.replay import Replay
+from chronoflux.replay.past_run import Past
+from chronoflux.signal.server import SignalServer
+from tests.conftest import Joiner
+from tests.support import until
+
+PARAMS = cf.Params(oscillators=30, kappa=1.2, noise=0.01)
+
+
+def alone(log_dir: Path, **options: Any) -> Node:
+    fresh = {} if "resume" in options else {"params": PARAMS, "seed": 7, "node_id": "n1"}
+    return Node("room1", server=None, log_dir=log_dir, **fresh | options)
+
+
+def records(node: Node) -> list[dict[str, Any]]:
+    node.flush()
+    return [json.loads(line) for line in (node.path / "telemetry.jsonl").read_bytes().splitlines()]
+
+
+def told(node: Node, kind: str) -> list[dict[str, Any]]:
+    """What is on record of one type, as data with tick and mesh time."""
+    found = (record for record in records(node) if record["type"] == kind)
+    return [record.get("data", {}) | {"tick": record["tick"], "at": record["at"]} for record in found]
+
+
+async def held(node: Node) -> int:
+    """Hold a node; the tick it stands at."""
+    node.pause()
+    await until(lambda: bool(told(node, "pause")), what="the pause on record")
+    return int(told(node, "pause")[-1]["tick"])
+
+
+async def test_steps_are_counted(tmp_path: Path) -> None:
+    """A step holds a swarm that moves; each is as many ticks as asked for, from a mesh time of its own."""
+    async with alone(tmp_path) as node:
+        await until(lambda: node.t > 0)
+        node.step()
+        await until(lambda: len(told(node, "step")) == 1)
+        assert not node.playing
+        first = told(node, "step")[0]
+        assert first["tick"] == told(node, "pause")[0]["tick"] + 1
+        node.intent(x=100, y=100)
+        node.step(100)
+        await until(lambda: len(told(node, "step")) == 2)
+        await until(lambda: node.snapshot().tick == first["tick"] + 100)
+        assert told(node, "step")[1]["tick"] == first["tick"] + 100
+        assert [step["ticks"] for step in told(node, "step")] == [1, 100]
+        assert told(node, "intent")[0]["tick"] == first["tick"]
+        anchors = [clock for clock in told(node, "clock") if clock["why"] == "step"]
+        assert [anchor["tick"] for anchor in anchors] == [first["tick"] - 1, first["tick"]]
+        assert anchors[0]["at"] < anchors[1]["at"]
+        assert [kind for _, kind, _ in node.recent] == ["pause", "step", "intent", "step"]
+        await until(lambda: bool(told(node, "telemetry")), what="the second that was stepped over")
+    assert Past(node.path).recompute()
+
+
+async def test_a_reset_is_a_new_swarm_in_the_same_run(tmp_path: Path) -> None:
+    """Places and phases are those of the seed that is given; time goes on; the log says so; a replay as
+    recorded shows the new swarm at once, and the run goes on from its folder."""
+    async with alone(tmp_path) as node:
+        await until(lambda: node.t > 0)
+        tick = await held(node)
+        node.reset(seed=5)
+        expected = Simulation(PARAMS, seed=5).state
+        await until(lambda: np.array_equal(node.snapshot().x, expected.x), what="the new swarm")
+        for name in ("x", "y", "phi"):
+            np.testing.assert_array_equal(getattr(node.snapshot(), name), getattr(expected, name))
+        assert node.snapshot().tick == tick
+        assert told(node, "reset")[0].items() >= {"seed": 5, "tick": tick}.items()
+        node.reset()
+        await until(lambda: not np.array_equal(node.snapshot().x, expected.x), what="another new swarm")
+        renewed = node.snapshot()
+    with Replay(node.path) as replay:
+        assert replay.recompute()
+        np.testing.assert_array_equal(replay.runs[0].recorded(renewed.t).snapshot.x, renewed.x)
+    async with alone(tmp_path, resume=node.path) as on:
+        await until(lambda: on.snapshot().tick > tick + 20)
+    assert Past(on.path).recompute()
+
+
+async def test_speed_changes_as_it_runs(tmp_path: Path) -> None:
+    """From one speed to another nothing is skipped or repeated; the mean field turns as fast as it looks to
+    others, and stands when held."""
+    async with alone(tmp_path) as node:
+        node.speed = 8
+        await until(lambda: node.t > 1)
+        assert node.speed == 8
+        field = node._runner.field  # type: ignore[union-attr]
+        assert field is not None
+        assert abs(field.omega) > 4 * 2 * np.pi  # about 1.2 Hz, eight times as fast
+        node.speed = 0.5
+        await until(lambda: len([c for c in told(node, "clock") if c["why"] == "speed"]) == 2)
+        node.step()
+        await until(lambda: bool(told(node, "step")))
+        await until(lambda: node._runner.field.omega == 0)  # type: ignore[union-attr]
+        node.speed = 2.0
+        node.play()
+        await until(lambda: len(told(node, "clock")) == 6)
+    assert [clock["speed"] for clock in told(node, "clock")] == [1, 8, 0.5, 0.5, 2, 2]
+    assert [record["seq"] for record in records(node)] == list(range(len(records(node))))
+    assert Past(node.path).recompute()
+    with Replay(node.path) as replay:
+        assert [event.mark.text for event in replay.events if event.mark.type == "clock"] == [
+            "speed × 8",
+            "speed × 0.5",
+            "speed × 2",
+        ]
+
+
+async def test_bad_orders_are_refused(tmp_path: Path) -> None:
+    """A speed is a number above 0, a step a whole number of ticks, a seed one from 0: or a line says so."""
+    async with alone(tmp_path) as node:
+        for bad in (0, -1, "fast", float("nan"), True):
+            with pytest.raises(UsageError, match="speed"):
+                node.speed = bad  # type: ignore[assignment]
+            with pytest.raises(UsageError, match="ticks"):
+                node.step(bad)  # type: ignore[arg-type]
+        for bad in (-1, "x", 1.0, True):
+            with pytest.raises(UsageError, match="seed"):
+                node.reset(bad)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="whole run"):
+            node.speed = "max"  # type: ignore[assignment]
+        assert node.speed == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+async def test_any_orders_can_be_computed_again(tmp_path: Path, seed: int) -> None:
+    """Whatever is asked for in whatever order, the run is recomputed bit for bit, and goes on from there."""
+    dice = random.Random(seed)
+    async with alone(tmp_path, speed=10.0) as node:
+        orders = {
+            "step": lambda: node.step(dice.randint(1, 90)),
+            "reset": lambda: node.reset(dice.choice([None, 3])),
+            "speed": lambda: setattr(node, "speed", dice.choice([0.5, 1, 20, 60])),
+            "play": node.play,
+            "pause": node.pause,
+            "intent": node.intent,
+            "flip": node.pacemaker_flip,
+            "gate": lambda: node.lion_gate(on=dice.random() < 0.5),
+            "fewer": lambda: setattr(node, "params", PARAMS.replace(oscillators=dice.randint(5, 30))),
+            "kappa": lambda: setattr(node, "params", node.params.replace(kappa=dice.random())),
+        }
+        for _ in range(60):
+            orders[dice.choice(list(orders))]()
+            if dice.random() < 0.4:
+                tick = node.snapshot().tick
+                node.play()
+                await until(lambda tick=tick: node.snapshot().tick > tick + 3)
+        node.play()
+    found = Past(node.path).recompute()
+    assert found, found
+    async with alone(tmp_path, resume=node.path, speed=10.0) as on:
+        await until(lambda: on.t > node.t)
+    assert Past(on.path).recompute()
+
+
+@pytest.mark.slow
+async def test_a_room_bears_steps_resets_and_speeds(server: SignalServer, joined: Joiner) -> None:
+    """In a room, coupled, with fields and events of others coming in while it is held, stepped, begun anew
+    and run faster, every run of the room is recomputed bit for bit."""
+    params = PARAMS.replace(mesh_coupling=0.5)
+    a, b = [await joined(server=server.url, params=params) for _ in range(2)]
+    await until(lambda: all((node.peers["via"] == "direct").any() for node in (a, b)), 40, "a link")
+    await until(lambda: all(node.metrics.get("peers") == 1 for node in (a, b)))
+    a.speed = 2.0
+    t = a.t
+    await until(lambda: a.t > t + 4, 20)
+    a.pause()
+    b.intent(x=50, y=50, E=2.0)
+    b.reset()
+    await until(lambda: b.sent == 1 and a.received == 1)
+    for _ in range(5):
+        a.step(7)
+    a.reset(seed=1)
+    await until(lambda: len(told(a, "reset")) == 1)
+    a.step()
+    a.play()
+    t = a.t
+    await until(lambda: a.t > t + 4, 20)
+    for node in (a, b):
+        await node.leave()
+        found = Past(node.path).recompute()
+        assert found, found

@@ -1,0 +1,192 @@
+"""A recorder in a real room: one folder in which everybody's night is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import chronoflux as cf
+from chronoflux.errors import ChronofluxError, UsageError
+from chronoflux.node.node import Node
+from chronoflux.node.recorder import Recorder
+from chronoflux.signal.server import SignalServer
+from chronoflux.signal.topology import Topology
+from chronoflux.telemetry.maintain.inspect import check_run
+from chronoflux.telemetry.read.discovery import find_runs
+from tests.conftest import Joiner
+from tests.processes import Log, chatty, free_port, process, signaling
+from tests.support import until
+
+QUICK = cf.Params(oscillators=60)
+METRICS = ["H", "psi", "omega", "tau", "H_local", "H_mesh", "nodes", "intents", "peers", "portal"]
+EVENTS = ("intent", "lion_gate", "pacemaker_flip")
+
+
+def assert_agrees(recorded: pd.DataFrame, own: pd.DataFrame, node: str, least: int, missed: int = 0) -> None:
+    """Every record of the node has the same numbers at the recorder; after its first so many are missing."""
+    heard = recorded[(recorded["node"] == node) & (recorded["type"] == "telemetry")].set_index("t")
+    said = own[own["type"] == "telemetry"].set_index("t")
+    assert heard.index.is_unique
+    assert len(heard) >= least
+    columns = [*METRICS, "at", "tick"]
+    pd.testing.assert_frame_equal(heard[columns], said.loc[heard.index, columns])
+    assert said.index.to_series().between(heard.index.min(), heard.index.max()).sum() == len(heard) + missed
+
+
+def events(frame: pd.DataFrame, node: str) -> dict[str, tuple[str, float]]:
+    """The events a node fired, by id: type and mesh time."""
+    rows = frame[frame["type"].isin(EVENTS) & (frame["node"] == node)]
+    return {row.data["id"]: (row.type, row.at) for row in rows.itertuples()}
+
+
+def telemetry_of(recorder: Recorder) -> dict[str, int]:
+    """How many records it has of each node."""
+    return dict(zip(recorder.heard["name"], recorder.heard["records"], strict=True))
+
+
+async def test_one_folder_has_what_all_nodes_have(
+    server: SignalServer, joined: Joiner, tmp_path: Path
+) -> None:
+    """What a recorder writes agrees with the nodes' own logs in every number, has each event once, as its
+    origin's, and the clocks' offsets as the nodes and the recorder measured them; nobody counts it as a
+    swarm."""
+    nodes: list[Node] = [await joined(server=server.url, params=QUICK) for _ in range(2)]
+    async with Recorder("room1", server=server.url, log_dir=tmp_path / "record", node_id="rec") as recorder:
+        await until(lambda: len(telemetry_of(recorder)) == 2)
+        nodes[0].intent(x=1, y=2)
+        nodes[1].pacemaker_flip()
+        await until(lambda: recorder.heard["events"].sum() == 2 and min(telemetry_of(recorder).values()) >= 2)
+        assert set(recorder.peers["via"]) == {"direct"}
+        assert "2 linked" in recorder.status.text
+        await until(lambda: recorder.peers["offset_ms"].notna().all())
+        assert {node.metrics["peers"] for node in nodes} == {1}
+        await until(lambda: pair_of(nodes[0])["uncertainty_ms"].notna().any())
+        seen = telemetry_of(recorder)
+        await until(lambda: all(telemetry_of(recorder)[name] > count for name, count in seen.items()))
+    frame = cf.load(recorder.path)
+    for node in nodes:
+        own = node.telemetry()
+        assert_agrees(frame, own, node.node_id, 2)
+        assert events(frame, node.node_id) == events(own, node.node_id)
+    pairs = cf.load_peerings(recorder.path)
+    assert set(pairs["node"]) == {"n1", "n2", "rec"}
+    known = pairs.dropna(subset=["offset_ms", "uncertainty_ms"])
+    assert set(known["node"]) == {"n1", "n2", "rec"}
+    assert (known["offset_ms"].abs() <= known["uncertainty_ms"] + 5).all()  # they share this machine's clock
+    (run,) = find_runs(recorder.path)
+    assert check_run(run) == []
+
+
+def pair_of(node: Node) -> pd.DataFrame:
+    """How a node's peers stand to it."""
+    return node.peers[node.peers["kind"] != "recorder"]
+
+
+@pytest.mark.slow
+async def test_in_a_partial_mesh_everybody_is_heard(joined: Joiner, tmp_path: Path) -> None:
+    """In a ring of five, where a recorder has two neighbours, it still has the records of all, by name, and
+    their events."""
+    async with SignalServer(port=0, topology=Topology("ring")) as server:
+        nodes = [await joined(server=server.url, params=QUICK) for _ in range(5)]
+        recorder = await cf.join("room1", kind="recorder", server=server.url, log_dir=tmp_path / "record")
+        try:
+            names = {node.node_id for node in nodes}
+            await until(lambda: telemetry_of(recorder).keys() == names and len(recorder.peers) == 2, 20)
+            far = next(node for node in nodes if node.node_id not in set(recorder.peers["name"]))
+            key = far.intent(x=1, y=2)
+            await until(lambda: recorder.heard["events"].sum() == 1)
+            assert key in events(recorder.telemetry(), far.node_id)
+            seen = telemetry_of(recorder)
+            await until(lambda: all(telemetry_of(recorder)[name] > count for name, count in seen.items()))
+        finally:
+            await recorder.leave()
+    frame = cf.load(recorder.path)
+    for node in nodes:
+        assert_agrees(frame, node.telemetry(), node.node_id, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"params": QUICK}, "leave out params"),
+        ({"resume": "logs/x", "seed": 1}, "leave out seed, resume"),
+        ({"server": None}, "server='auto'"),
+    ],
+)
+async def test_what_a_recorder_cannot_use_is_refused(
+    options: dict[str, Any], word: str, tmp_path: Path
+) -> None:
+    """A swarm's options, and no server, are refused before anything is made, by name."""
+    with pytest.raises(UsageError, match=word):
+        await cf.join("room1", kind="recorder", log_dir=tmp_path / "logs", **options)
+    assert not (tmp_path / "logs").exists()
+    with pytest.raises(UsageError, match="kind='recorder'"):
+        Node("room1", kind="recorder")
+
+
+async def test_a_refused_token_leaves_nothing_open(tmp_path: Path) -> None:
+    """A recorder that the server refuses raises in a line, with its log closed."""
+    async with SignalServer(port=0, token="right") as server:
+        with pytest.raises(ChronofluxError, match="token"):
+            await cf.join("room1", kind="recorder", server=server.url, token="wrong", log_dir=tmp_path)
+    (run,) = find_runs(tmp_path)
+    assert '"ended"' in (tmp_path / run.name / "run.json").read_text()
+
+
+@pytest.mark.slow
+async def test_three_processes_and_a_recorder_through_a_restart_of_the_server(tmp_path: Path) -> None:
+    """Over a restart of the server, and a node that is killed and comes again under its name, a record of
+    three processes agrees with what they wrote, has every event once, counts what it missed, and `logs check`
+    finds it whole."""
+    port, logs = free_port(), tmp_path / "nodes"
+    url, record = f"ws://127.0.0.1:{port}", tmp_path / "record"
+    arguments = ("chronoflux.headless", "room1", "--record-room", "--server", url, "--log-dir", str(record))
+
+    async with (
+        chatty("one", url, logs) as (_, one),
+        chatty("two", url, logs) as (_, two),
+        process(*arguments, ready="records room1"),
+    ):
+        (folder,) = record.iterdir()
+        log = Log(folder)
+
+        def counts() -> Counter[str]:
+            return Counter(row["node"] for row in log.update() if row["type"] == "telemetry")
+
+        async with signaling(port):
+            async with chatty("three", url, logs) as (three, _):
+                await until(lambda: len(counts()) == 3, 90)
+                await asyncio.sleep(5)
+                await three.kill()
+            await asyncio.sleep(6)  # so long it may be on its way
+            async with chatty("three", url, tmp_path / "again"):
+                seen = counts()
+                await until(lambda: counts()["three"] > seen["three"] + 3, 30)
+        seen = counts()  # now without any server: links go on
+        await until(lambda: all(counts()[name] > seen[name] + 4 for name in ("one", "two")), 30)
+        async with signaling(port):
+            await asyncio.sleep(40)
+    command = (sys.executable, "-m", "chronoflux.logs", "check", str(record), "--recompute")
+    assert await (await asyncio.create_subprocess_exec(*command)).wait() == 0
+    frame = cf.load(record)
+    speakers = json.loads((folder / "run.json").read_text())["nodes"]
+    # The second "three" is told apart by a suffix, where the first was not missed yet.
+    names = [facts["name"].partition("~")[0] for facts in speakers.values()]
+    assert sorted(names) == ["one", "three", "three", "two"]
+    for node in (one, two):
+        own, name = cf.load(node.path), node.path.parent.name
+        missed = speakers[node.id]["missed"]
+        assert missed < 20
+        assert_agrees(frame, own, name, 40, missed)
+        mine, theirs = events(own, name), events(frame, name)
+        begun, ended = frame["at"].min(), frame["at"].max() - 3000  # those at the end may be on their way
+        assert {key for key, (_, at) in mine.items() if begun < at < ended} <= theirs.keys()
+        for key, (kind, at) in theirs.items():  # told with the room's time, when it was not known yet
+            assert mine[key] == (kind, pytest.approx(at, abs=1000))

@@ -1,0 +1,149 @@
+"""Pictures of snapshots: positions, rings, hands, sizes, and the still for readers."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from chronoflux.model.engine.field import pressure
+from chronoflux.model.params import Params
+from chronoflux.model.simulation import Simulation
+from chronoflux.render import rasterize
+from chronoflux.render.palettes import PALETTES, oklab
+from chronoflux.widget.frame import MOST_DOTS, VECTORS, Hand, compose, picture_size, sampled
+from chronoflux.widget.static_png import still_png
+
+
+def simulation(**params: object) -> Simulation:
+    return Simulation(Params(**{"oscillators": 50, **params}), seed=3)
+
+
+@pytest.mark.parametrize(
+    ("world", "size"),
+    [((800, 600), (800, 600)), ((1600, 600), (800, 300)), ((10, 10), (600, 600)), ((1e7, 1), (800, 1))],
+)
+def test_a_picture_has_the_proportions_of_the_world(
+    world: tuple[float, float], size: tuple[int, int]
+) -> None:
+    """The world fills a box of 800 × 600 px as far as its proportions allow."""
+    assert picture_size(world) == size
+
+
+def test_dots_are_where_the_oscillators_are() -> None:
+    """Positions scale from the world to the picture; hue is the phase, opacity the pressure."""
+    sim = simulation(world=(400, 300))
+    shown = sim.snapshot()
+    picture = compose(shown)
+    np.testing.assert_allclose(picture.x, shown.x * 2, rtol=1e-6)
+    np.testing.assert_allclose(picture.y, shown.y * 2, rtol=1e-6)
+    np.testing.assert_array_equal(picture.hues, rasterize.phase_colours(shown.phi))
+    np.testing.assert_array_equal(picture.alpha, rasterize.opacity(shown.pressure))
+    sim.advance(100)
+    np.testing.assert_allclose(picture.x, shown.x * 2, rtol=1e-6)
+
+
+def test_the_field_is_sampled_at_the_middle_of_its_pixels() -> None:
+    """A pixel of the field is the level of the pressure at its centre."""
+    sim = simulation()
+    sim.intent(x=200, y=100)
+    sim.advance()
+    shown = sim.snapshot()
+    picture = compose(shown)
+    assert picture.levels.shape == (150, 200)
+    x, y = (np.ravel(a) for a in np.meshgrid(np.arange(200) * 4 + 2.0, np.arange(150) * 4 + 2.0))
+    p = pressure(x, y, shown.params.world, False, shown.t, False, shown.pulses)
+    difference = picture.levels.ravel().astype(int) - rasterize.field_levels(p[None])[0]
+    assert np.abs(difference).max() <= 1
+
+
+def test_portal_mode_looks_different() -> None:
+    """In portal mode the field has other colours and no jet."""
+    sim = simulation()
+    plain = compose(sim.snapshot())
+    sim.lion_gate()
+    sim.advance()
+    portal = compose(sim.snapshot())
+    assert portal.portal
+    assert not plain.portal
+    assert not np.array_equal(portal.colours, plain.colours)
+    assert np.ptp(portal.levels) == 0
+    assert np.ptp(plain.levels) > 100
+
+
+def test_a_pulse_is_a_fading_ring_on_both_sides_of_the_seam() -> None:
+    """A ring at σ per pulse, fainter with age, drawn again where it reaches over the seam of a torus."""
+    sim = simulation()
+    sim.intent(x=790, y=300, sigma=50)
+    sim.advance()
+    young = compose(sim.snapshot()).rings
+    np.testing.assert_allclose(young[:, 0], [-10, 790])
+    np.testing.assert_allclose(young[:, 2], 50)
+    sim.advance(60)
+    old = compose(sim.snapshot()).rings
+    assert (old[:, 3] < young[:, 3]).all()
+    sim.advance(300)
+    assert compose(sim.snapshot()).rings.shape == (0, 4)
+
+    plane = simulation(boundary="plane")
+    plane.intent(x=790, y=300, sigma=50)
+    plane.advance()
+    np.testing.assert_allclose(compose(plane.snapshot()).rings[:, 0], [790])
+
+
+def test_the_clock_shows_our_mean_field_and_the_peers() -> None:
+    """The first hand is our own mean field; a peer's stands at its phase difference from it."""
+    sim = simulation()
+    R, psi, _ = sim.mean_field()
+    own, peer = compose(sim.snapshot(), [Hand("b", 0.5, 1.0)]).hands
+    assert (own.label, peer.label, peer.R) == ("", "b", 0.5)
+    assert pytest.approx(R) == own.R
+    assert np.exp(1j * own.psi) == pytest.approx(np.exp(1j * psi))
+    assert np.exp(1j * peer.psi) == pytest.approx(np.exp(1j * (psi + 1)))
+
+
+def test_a_large_swarm_is_part_of_the_fields_picture() -> None:
+    """Above 2,000 oscillators nothing is drawn one by one: each has its pixel in the levels."""
+    assert len(compose(simulation(oscillators=VECTORS).snapshot()).x) == VECTORS
+    shown = Simulation(Params(oscillators=VECTORS + 1), seed=1).snapshot()
+    picture = compose(shown, palette="day")
+    assert len(picture.x) == len(picture.hues) == len(picture.alpha) == 0
+    assert picture.levels.shape == (600, 800)
+    assert (picture.levels[shown.y.astype(int), shown.x.astype(int)] >= rasterize.GROUNDS).all()
+    np.testing.assert_array_equal(picture.colours, rasterize.swarm_colours("day", False))
+
+
+def test_what_a_picture_costs_stops_growing() -> None:
+    """From a quarter of a million on, one oscillator in so many is drawn, and never more than that."""
+    assert sampled(MOST_DOTS) == 1
+    for n in (MOST_DOTS + 1, 10**6, 10**7):
+        assert n // sampled(n) <= MOST_DOTS
+
+
+@pytest.mark.parametrize("palette", PALETTES)
+def test_palettes_paint_everything(palette: str) -> None:
+    """Field, oscillators and portal mode are in the colours that were chosen."""
+    sim = simulation()
+    chosen = PALETTES[palette]
+    picture = compose(sim.snapshot(), palette=palette)
+    np.testing.assert_array_equal(picture.colours, chosen.field)
+    np.testing.assert_array_equal(picture.hues, rasterize.phase_colours(sim.state.phi, chosen.phases))
+    sim.lion_gate()
+    sim.advance()
+    np.testing.assert_array_equal(compose(sim.snapshot(), palette=palette).colours, chosen.portal)
+
+
+def test_the_still_is_a_png_with_the_swarm_on_it() -> None:
+    """The still for readers is a small PNG in which field and oscillators can be seen."""
+    sim = simulation(oscillators=220)
+    sim.intent(x=400, y=300)
+    sim.advance(5)
+    file = still_png(sim.snapshot())
+    assert len(file) < 150_000
+    with Image.open(io.BytesIO(file)) as image:
+        assert image.format == "PNG"
+        assert image.size == (640, 480)
+        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    assert (oklab(pixels)[:, 0] > 0.55).mean() > 0.01
