@@ -133,9 +133,9 @@ def check(runs: tuple[Path, ...], recompute: bool) -> None:
     for run in [run for one in distinct_runs(runs, entries) for run in (one, *_elsewhere(one))]:
         faults = check_run(run)
         if recompute and run.folder is not None and has_swarm(run):
-            from chronoflux.replay.past_run import Past
+            from chronoflux.replay.past_run import PastRun
 
-            found = Past(run.folder).recompute()
+            found = PastRun(run.folder).recompute()
             _say(f"{run.name}: {found}")
             faults += [f"{run.folder}: {text}" for text in found.differences]
         for fault in faults:

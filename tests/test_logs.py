@@ -20,7 +20,7 @@ from chronoflux import logs
 from chronoflux.errors import LogError
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
-from chronoflux.replay.past_run import Past
+from chronoflux.replay.past_run import PastRun
 from chronoflux.replay.recompute import _unequal
 from chronoflux.telemetry import RunLog, load, load_simulation
 from chronoflux.telemetry.format.saved_state import pack_simulation
@@ -266,7 +266,7 @@ def kill_and_go_on(log_dir: Path, rng: random.Random, times: int) -> None:
         assert call("repair", path).exit_code == 0
         assert not check_run(find_runs(path)[0])
     assert len(list(path.glob("telemetry-*.parquet"))) > times
-    found = Past(path).recompute()
+    found = PastRun(path).recompute()
     assert found, str(found)
     assert len(load(path, strict=True).query("type == 'resume'")) == times - 1
 

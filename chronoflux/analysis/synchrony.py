@@ -210,7 +210,7 @@ def metastability(orders: ArrayLike) -> Result:
     orders
         Order parameters R, shape (time,) or (time, communities); moments with NaN are left out and counted.
     """
-    values, masked = _orders(orders, communities=1)
+    values, masked = _commands(orders, communities=1)
     return Result(
         name="metastability",
         value=float(values.var(axis=0, ddof=1).mean()),
@@ -228,7 +228,7 @@ def chimera_index(orders: ArrayLike) -> Result:
     Shanahan, Chaos 20, 013108, 2010 (variances with n − 1): large when some communities are ordered while
     others are not. Arguments as of :func:`metastability`, with at least two communities.
     """
-    values, masked = _orders(orders, communities=2)
+    values, masked = _commands(orders, communities=2)
     return Result(
         name="chimera index",
         value=float(values.var(axis=1, ddof=1).mean()),
@@ -240,7 +240,7 @@ def chimera_index(orders: ArrayLike) -> Result:
     )
 
 
-def _orders(orders: ArrayLike, *, communities: int) -> tuple[Floats, int]:
+def _commands(orders: ArrayLike, *, communities: int) -> tuple[Floats, int]:
     values = numbers("orders", orders)
     values = values[:, None] if values.ndim == 1 else values
     if values.ndim != 2 or values.shape[1] < communities:

@@ -1,4 +1,4 @@
-"""`Intake`: what peers say, checked against this node's world and the room's events, handed on once."""
+"""`InboundMessages`: checks what peers say and hands each event, field and record on once."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Way(NamedTuple):
     provable: bool
 
 
-class Intake:
+class InboundMessages:
     """See the module.
 
     ``id`` is this node's own: what comes back from it is not news. ``hops`` is the server's limit: with 0,

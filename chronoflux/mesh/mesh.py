@@ -23,12 +23,12 @@ from chronoflux.mesh.clock import Followed, Judged, MeshClock, monotonic_ms
 from chronoflux.mesh.clock_sync import Probing
 from chronoflux.mesh.gossip import Event, Gossip
 from chronoflux.mesh.ice import Ice
-from chronoflux.mesh.inbound import Intake
+from chronoflux.mesh.inbound import InboundMessages
 from chronoflux.mesh.link import Link
 from chronoflux.mesh.messages import RT_CHANNEL, Field
 from chronoflux.mesh.missing import Missing
-from chronoflux.mesh.negotiation import Dialling
-from chronoflux.mesh.non_neighbours import Strangers
+from chronoflux.mesh.negotiation import Negotiation
+from chronoflux.mesh.non_neighbours import NonNeighbours
 from chronoflux.mesh.origins import Asking, Origins
 from chronoflux.mesh.outgoing import Outgoing
 from chronoflux.mesh.participant import Participant
@@ -71,16 +71,18 @@ class Mesh:
         self._outgoing = out = Outgoing(client, self.peers, self.roster)
         self._retelling = Retelling(self.gossip, clock, self._missing, out.send, node.on_missed)
         origins = Origins(self.roster, self.peers)
-        self._intake = Intake(node, self.gossip, clock, self._pass_on, origins, self._missing)
+        self._inbound = InboundMessages(node, self.gossip, clock, self._pass_on, origins, self._missing)
         self._asking = Asking(self.roster, self._ask_who, lambda peer, event: self._hear(peer, lambda: event))
-        self._intake.hold = self._asking.hold
-        self._strangers = Strangers(self._intake, lambda peer, message: self._hear(peer, lambda: message))
+        self._inbound.hold = self._asking.hold
+        self._non_neighbours = NonNeighbours(
+            self._inbound, lambda peer, message: self._hear(peer, lambda: message)
+        )
         self._probing = Probing(
             clock, self.peers, out.send_perishable, self._on_clock, self.roster, out.send_member
         )
         self._held: deque[tuple[Peer, messages.Message, float]] = deque(maxlen=HELD)  # and when it came
         self._untold: deque[str] = deque(maxlen=HELD)
-        self._dialling = Dialling(
+        self._negotiation = Negotiation(
             self,
             lambda to, signal: client.send(protocol.SendSignal(to=to, signal=signal)),
             ice,
@@ -93,7 +95,7 @@ class Mesh:
     @property
     def id(self) -> str:
         """This node's id in the room; empty before the server gave or confirmed it."""
-        return self._intake.id
+        return self._inbound.id
 
     @property
     def origin(self) -> str:
@@ -110,7 +112,7 @@ class Mesh:
                 tasks.create_task(self._watch(), name="mesh watch")
                 tasks.create_task(self._probing.run(), name="mesh probing")
         finally:
-            await self._dialling.close("this node ended")
+            await self._negotiation.close("this node ended")
 
     async def leave(self, reason: str = "left") -> None:
         """Say goodbye to every peer, wait for their answer for at most a second, leave the room."""
@@ -127,7 +129,7 @@ class Mesh:
             _, late = await asyncio.wait(waits, timeout=BYE_DEADLINE)
             for task in late:
                 task.cancel()
-        await self._dialling.close(reason)
+        await self._negotiation.close(reason)
         await self.client.close()
 
     # -- what the node sends ---------------------------------------------------------------------------
@@ -157,7 +159,7 @@ class Mesh:
         self._outgoing.keep_alive()
 
     def _pass_on(self, message: dict[str, Any], sender: Peer, origin: str) -> None:
-        """Tell what a peer told to the other neighbours: see :class:`Intake`."""
+        """Tell what a peer told to the other neighbours: see :class:`InboundMessages`."""
         others = (peer for peer in self._outgoing.present() if peer is not sender and peer.id != origin)
         self._outgoing.tell(message, [peer for peer in others if peer.wants(origin)])
 
@@ -196,15 +198,15 @@ class Mesh:
 
     def _on_room(self, message: protocol.RoomPeers) -> None:
         mine = message.peer_id or self.client.peer_id or ""
-        self._intake.hops, self._outgoing.recorded = message.hops, message.recorded is True
+        self._inbound.hops, self._outgoing.recorded = message.hops, message.recorded is True
         anew, self._joins = self.client.joins != self._joins, self.client.joins
         if anew:
             self.roster.joined(told=self.client.server is not None and self.client.server.rosters)
         if self.id and mine != self.id:
             # A server without memory for secrets gave us a new name: to the others we are somebody new.
             for peer in self.peers.values():
-                self._dialling.retire(peer, "joined anew under another id")
-        self._intake.id = mine
+                self._negotiation.retire(peer, "joined anew under another id")
+        self._inbound.id = mine
         self._node.on_joined(mine)
         if message.ice_servers:
             self._take_ice_servers(message.ice_servers)
@@ -220,7 +222,7 @@ class Mesh:
                 continue
             named.dials = named.dials or named.link is None
             if not named.direct(time.monotonic()):
-                self._dialling.dial(named)
+                self._negotiation.dial(named)
         rosters = self.client.server is not None and self.client.server.rosters
         if self.roster.told or not rosters:  # else the roster comes next, and says who leads
             self._probing.enter(self.id, self._since(mine, message.joined))
@@ -232,7 +234,7 @@ class Mesh:
             log.debug("mesh: %s is one too many", peer_id[:8])
             return None
         if peer is not None and peer.left:
-            self._dialling.retire(peer, "came back")
+            self._negotiation.retire(peer, "came back")
         if peer is None or peer.left:
             peer = self.peers[peer_id] = Peer(peer_id, name=peer_id[:8])
         peer.in_room, peer.joined = True, self._since(peer_id, said.joined)
@@ -260,7 +262,7 @@ class Mesh:
         if not self.roster.told:
             return join
         known, links = self.roster.known(self.id), sum(peer.in_room for peer in self.peers.values())
-        return msgspec.structs.replace(join, known=known, hops=self._intake.hops, links=links)
+        return msgspec.structs.replace(join, known=known, hops=self._inbound.hops, links=links)
 
     def _on_left(self, peer_id: str) -> None:
         """A peer is not in the room any more.
@@ -276,7 +278,7 @@ class Mesh:
             self._drop(peer, peer.reason or "left the room")
 
     def _take_ice_servers(self, servers: Sequence[protocol.IceServer]) -> None:
-        self._dialling.take_ice_servers([messages.to_object(server) for server in servers])
+        self._negotiation.take_ice_servers([messages.to_object(server) for server in servers])
 
     def _on_signal(self, sender: str, payload: Mapping[str, Any]) -> None:
         peer = self.peers.get(sender)
@@ -284,7 +286,7 @@ class Mesh:
             log.debug("mesh: a signal from %s, who is not in the room", sender[:8])
             return
         try:
-            self._dialling.on_signal(peer, dict(payload), self.id)
+            self._negotiation.on_signal(peer, dict(payload), self.id)
         except ProtocolError as error:
             peer.refuse(error)
 
@@ -341,7 +343,7 @@ class Mesh:
         elif peer is not None:
             self._on_passed(sender, data)
         else:
-            self._strangers.hear(sender, data)
+            self._non_neighbours.hear(sender, data)
 
     def _hear(self, peer: Peer, decode: Callable[[], messages.Message]) -> None:
         """Take a message; what is refused is counted and goes no further."""
@@ -360,7 +362,7 @@ class Mesh:
                     if peer.id in self._acks:
                         self._acks[peer.id].set()
                 case messages.Refused():
-                    self._dialling.on_refused(peer, message.reason)
+                    self._negotiation.on_refused(peer, message.reason)
                 case messages.Probe():
                     self._probing.answer(peer, message)
                 case messages.ProbeReply():
@@ -372,14 +374,14 @@ class Mesh:
                 case messages.Telemetry() if not self.clock.settled:
                     pass  # so is this; the gate it tells of may wait here as an event
                 case messages.Hello():
-                    self._intake.take(peer, message)
+                    self._inbound.take(peer, message)
                     self._greet_again(peer, message)
                     self._retelling.catch_up(peer, message)
                     self._probing.begin(peer)
                     if peer.link is not None and RT_CHANNEL in message.features:
                         peer.link.open_rt()
                 case _:
-                    self._intake.take(peer, message)
+                    self._inbound.take(peer, message)
         except (ProtocolError, ParameterError) as error:
             peer.refuse(error)
 
@@ -457,7 +459,7 @@ class Mesh:
         if self._unnamed(peer, now):
             self._drop(peer, "no neighbour any more")
             return
-        self._dialling.look(peer, now, self.id, joined=self.client.state == "joined")
+        self._negotiation.look(peer, now, self.id, joined=self.client.state == "joined")
         relaying = not peer.direct(now) and self._outgoing.relaying(peer, now)
         if relaying and not peer.greeted_relay and self._may_greet:
             self._may_greet = False  # one at a time: greetings are long, and the server counts bytes
@@ -515,7 +517,7 @@ class Mesh:
 
     def _drop(self, peer: Peer, reason: str) -> None:
         """Forget a peer that left the room."""
-        self._dialling.retire(peer, reason)
+        self._negotiation.retire(peer, reason)
         if self.peers.get(peer.id) is peer:
             del self.peers[peer.id]
             if peer.state != "gone":

@@ -1,4 +1,4 @@
-"""`Dialling`: makes the links of peers from offers, answers and candidates, and ends them."""
+"""`Negotiation`: makes the links of peers from offers, answers and candidates, and ends them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Listener(Protocol):
         """An offer of the peer cannot be answered."""
 
 
-class Dialling:
+class Negotiation:
     """See the module.
 
     ``send_signal`` takes a peer's id and a payload for it.

@@ -1,4 +1,4 @@
-"""`Strangers`: those of a partial mesh who are no neighbours of this node, as far as all can hear them."""
+"""`NonNeighbours`: members of a partial mesh that are no neighbours of this node."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Any
 
 from chronoflux.errors import ProtocolError
 from chronoflux.mesh import messages
-from chronoflux.mesh.inbound import Intake
+from chronoflux.mesh.inbound import InboundMessages
 from chronoflux.mesh.peer import Peer
 
 MOST = 256  # that are told apart, as many as a room has
 
 
-class Strangers:
+class NonNeighbours:
     """See the module; `hear` takes a message that one of them told the room.
 
     Events of old clients, which come in no other way, are heard; ours come from neighbours too. Telemetry is
     for recorders, to whom it matters what everybody says.
     """
 
-    def __init__(self, intake: Intake, hear: Callable[[Peer, messages.Message], object]) -> None:
-        self._intake, self._hear = intake, hear
+    def __init__(self, intake: InboundMessages, hear: Callable[[Peer, messages.Message], object]) -> None:
+        self._inbound, self._hear = intake, hear
         self._known: dict[str, Peer] = {}
 
     def hear(self, sender: str, data: Mapping[str, Any]) -> None:
         """Take what somebody told the whole room; what is refused is counted and goes no further."""
-        if not self._intake.hops:
+        if not self._inbound.hops:
             return
         if sender not in self._known and len(self._known) >= MOST:
             del self._known[next(iter(self._known))]

@@ -10,9 +10,9 @@ import numpy as np
 
 from chronoflux.model.engine.arrays import Floats, World
 from chronoflux.model.engine.field import decay
-from chronoflux.model.engine.particles import Flock
+from chronoflux.model.engine.particles import ParticleStore
 from chronoflux.model.engine.phases import Graph
-from chronoflux.model.engine.step import Law
+from chronoflux.model.engine.step import StepParams
 from chronoflux.model.metrics import local_orders, order, turbulence
 from chronoflux.model.params import Params
 from chronoflux.model.patterns import Vortices, correlation_length, vortices
@@ -24,8 +24,8 @@ class Measured:
 
     seed: int
     _params: Params
-    _law: Law
-    _flock: Flock
+    _law: StepParams
+    _flock: ParticleStore
     _graph: Graph | None
     _fired: Floats
     _turns: Floats

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from chronoflux.errors import ParameterError
 from chronoflux.model.engine.arrays import Floats
-from chronoflux.model.engine.film import ARRAYS, Film
+from chronoflux.model.engine.film import ARRAYS, RecordBuffer
 from chronoflux.util.validate import whole
 
 MOST_VALUES = 1 << 17
@@ -71,7 +71,7 @@ class Plan:
         """How many rows a full block has."""
         return min(MOST_ROWS, max(1, MOST_VALUES // self.columns))
 
-    def films(self) -> Iterator[Film]:
+    def films(self) -> Iterator[RecordBuffer]:
         """What the engine fills, a block's worth each, allocated when it is its turn."""
         kinds = np.array([ARRAYS.index(name) for name in self.what])
         columns = np.full(self.n, -1, np.int32)
@@ -79,10 +79,10 @@ class Plan:
         left = self.ticks // self.every
         while left:
             rows = min(left, self.block_rows)
-            yield Film(self.every, 0, np.empty((len(kinds), rows, self.columns)), kinds, columns)
+            yield RecordBuffer(self.every, 0, np.empty((len(kinds), rows, self.columns)), kinds, columns)
             left -= rows
 
-    def block(self, film: Film, tick: int, dt: float) -> Block:
+    def block(self, film: RecordBuffer, tick: int, dt: float) -> Block:
         """What was filled from `tick` on, in steps of `dt` s."""
         ticks = tick + self.every * np.arange(1, film.rows.shape[1] + 1)
         return Block(tick=ticks, t=ticks * dt, values=dict(zip(self.what, film.rows, strict=True)))

@@ -11,10 +11,10 @@ import numpy as np
 from chronoflux.errors import ParameterError
 from chronoflux.model.engine.arrays import Floats
 from chronoflux.model.engine.field import FAINT, strength
-from chronoflux.model.engine.film import ARRAYS, NO_FILM, Film
-from chronoflux.model.engine.particles import Flock, in_range
+from chronoflux.model.engine.film import ARRAYS, NO_BUFFER, RecordBuffer
+from chronoflux.model.engine.particles import ParticleStore, in_range
 from chronoflux.model.engine.phases import GLOBAL, GRAPH, KNN, TAU, Coupling, Graph
-from chronoflux.model.engine.step import Law, Others
+from chronoflux.model.engine.step import ExternalForcing, StepParams
 from chronoflux.model.engine.thread_pool import uninterrupted
 from chronoflux.model.events import EVENTS, EventKind
 from chronoflux.model.frequencies import Frequencies
@@ -129,7 +129,7 @@ class Simulation(Measured):
         self._turns = np.zeros(max(1, round(OMEGA_WINDOW / p.dt)))
         self._turned = 0
         self._law = self._make_law()
-        self._flock = Flock(in_range(arrays, p.world), self._frequencies.omega(p, portal), self._law)
+        self._flock = ParticleStore(in_range(arrays, p.world), self._frequencies.omega(p, portal), self._law)
         self._refresh()
 
     def reset(self, seed: int | None = None, *, tick: int = 0) -> None:
@@ -148,11 +148,11 @@ class Simulation(Measured):
         self._begin(None, tick=tick, portal=self.portal)
         self._peers.shift(tick, now)
 
-    def _make_law(self) -> Law:
+    def _make_law(self) -> StepParams:
         p = self._params
         kind = GLOBAL if p.coupling == "global" else KNN
         kind = kind if self._graph is None else GRAPH
-        return Law(
+        return StepParams(
             world=p.world,
             plane=p.boundary == "plane",
             portal=self._portal,
@@ -203,9 +203,9 @@ class Simulation(Measured):
 
     def advance(self, ticks: int = 1) -> None:
         """Compute `ticks` ticks. Events fired since the last one are applied at the start of the first."""
-        self._advance(ticks, NO_FILM)
+        self._advance(ticks, NO_BUFFER)
 
-    def _advance(self, ticks: Any, film: Film) -> None:
+    def _advance(self, ticks: Any, film: RecordBuffer) -> None:
         left, n = whole("ticks", ticks, 0, LATEST - self._tick), self._params.oscillators
         if left and self._queue:
             self._apply_events()
@@ -249,8 +249,8 @@ class Simulation(Measured):
             yield plan.block(film, tick, self._params.dt)
         self.advance(plan.ticks % plan.every)
 
-    def _run(self, ticks: int, normals: Floats, film: Film) -> None:
-        others = Others(self._fired, self._peers.table(), self._peers.clock)
+    def _run(self, ticks: int, normals: Floats, film: RecordBuffer) -> None:
+        others = ExternalForcing(self._fired, self._peers.table(), self._peers.clock)
         graph = self._graph or NO_GRAPH
         self._flock.run(ticks, self._tick, graph, others, normals, self._turns, self._turned, film)
         self._tick += ticks

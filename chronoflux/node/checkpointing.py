@@ -19,7 +19,7 @@ def next_tick(simulation: Simulation, period: float) -> int:
     return first_tick((done + 1) * period, simulation.params.dt)
 
 
-class Keeping:
+class Checkpointer:
     """Has a run's log keep its swarm: a keyframe every `keyframe` simulated s, phases as often as its log
     wants them, the checkpoint every `checkpoint` real s, and at most `snapshots` snapshots. All on the
     worker, between two ticks."""

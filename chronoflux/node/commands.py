@@ -1,4 +1,4 @@
-"""`Orders`: what a run is told to do, carried out between two ticks in the order of arrival, and on record.
+"""`CommandQueue`: commands to a running swarm, applied between two ticks in order of arrival and recorded.
 
 Everything that moves a swarm comes this way, with the tick it took effect at: so a run can be computed again.
 """
@@ -17,8 +17,8 @@ from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.messages import Field
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
-from chronoflux.node.checkpointing import Keeping
-from chronoflux.node.metrics_cache import Measuring
+from chronoflux.node.checkpointing import Checkpointer
+from chronoflux.node.metrics_cache import MetricsCache
 from chronoflux.node.pacing import Pace
 from chronoflux.telemetry import RunLog
 from chronoflux.telemetry.format.float32 import single, widened
@@ -32,15 +32,15 @@ QUIET = frozenset({"telemetry", "clock", "end"})  # types of records that tell o
 Input = Callable[[Simulation], None]
 
 
-class Orders:
+class CommandQueue:
     """See the module. What is public may be called from any thread; the rest is the worker's."""
 
     def __init__(
-        self, simulation: Simulation, log: RunLog, clock: MeshClock, *, pace: Pace, keeping: Keeping
+        self, simulation: Simulation, log: RunLog, clock: MeshClock, *, pace: Pace, keeping: Checkpointer
     ) -> None:
         self.playing = self._moving = True  # as asked for; as it is between two ticks
         self._simulation, self._log, self._clock = simulation, log, clock
-        self._pace, self._keeping, self._measuring = pace, keeping, Measuring(simulation)
+        self._pace, self._keeping, self._measuring = pace, keeping, MetricsCache(simulation)
         self._inputs: deque[Input] = deque()
         self._events: deque[tuple[Event, bool]] = deque(maxlen=WAITING)
         self._steps = self._stepped = 0  # ticks to compute while held; and done of them

@@ -1,4 +1,4 @@
-"""`Steered`: what a user does to a member's swarm, from any thread."""
+"""`NodeControls`: what a user does to a member's swarm, from any thread."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 from chronoflux.errors import UsageError, shorten
 from chronoflux.model.events import EVENTS, World
 from chronoflux.model.snapshot import Snapshot
-from chronoflux.node.lifecycle import Member
+from chronoflux.node.lifecycle import Lifecycle
 from chronoflux.node.pacing import Speed, checked_speed
-from chronoflux.node.room_adapter import Envoy
+from chronoflux.node.room_adapter import RoomAdapter
 from chronoflux.node.runner import Runner
 from chronoflux.util.token_bucket import Bucket
 
@@ -21,7 +21,7 @@ EVENT_RATE = (20.0, 2.0)  # events/s, and how many seconds' worth at once
 MOST_STEPS = 1_000  # ticks at once; more is what playing is for
 
 
-class Steered(Member):
+class NodeControls(Lifecycle):
     """See the module. `server`: None for one that is alone; `seed`: for the places of events."""
 
     def __init__(self, *, server: str | None, seed: int, speed: Speed) -> None:
@@ -30,7 +30,7 @@ class Steered(Member):
         self._speed = speed
         self._places = random.Random(seed ^ 0x5EED)
         self._runner: Runner | None = None
-        self._envoy: Envoy | None = None
+        self._room_adapter: RoomAdapter | None = None
         self._rate = Bucket(*EVENT_RATE, self._seconds())
 
     @property
@@ -145,10 +145,10 @@ class Steered(Member):
         return self._runner
 
     @property
-    def _speaking(self) -> Envoy:
-        if self._envoy is None:
+    def _speaking(self) -> RoomAdapter:
+        if self._room_adapter is None:
             raise UsageError(self.NOT_STARTED)
-        return self._envoy
+        return self._room_adapter
 
     def _seconds(self) -> float:
         """Seconds in which events are counted: the peers', or alone those of the swarm."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from chronoflux.errors import ChronofluxError, UsageError
 from chronoflux.mesh.ice import Policy
 from chronoflux.model.params import Params
-from chronoflux.node.lifecycle import Member
+from chronoflux.node.lifecycle import Lifecycle
 from chronoflux.node.node import Node
 from chronoflux.node.pacing import Speed
 from chronoflux.notebook.shutdown_hook import before_shutdown
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RECORDER: Literal["recorder"] = "recorder"
-_OPEN: dict[tuple[str, str], Member] = {}
+_OPEN: dict[tuple[str, str], Lifecycle] = {}
 """The running nodes of this process by room and name."""
 
 
@@ -200,7 +200,7 @@ def _refuse_without_swarm(**given: object) -> None:
         raise UsageError(f"a recorder has no swarm: leave out {', '.join(names)}")
 
 
-async def _open(node: Member, *, background: bool) -> None:
+async def _open(node: Lifecycle, *, background: bool) -> None:
     """Start, in place of whoever of this process goes by the same name in the same room."""
     key = (node.room, node.node_id)
     earlier, _OPEN[key] = _OPEN.get(key), node
@@ -227,7 +227,7 @@ async def _leave_all() -> None:
             log.warning("a node could not leave: %s", error)
 
 
-async def _start_in_thread(node: Member) -> None:
+async def _start_in_thread(node: Lifecycle) -> None:
     """Start a node on an event loop that lives in a thread of its own, as long as the node does."""
     started: Future[None] = Future()
     abandoned = threading.Event()

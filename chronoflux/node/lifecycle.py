@@ -1,4 +1,4 @@
-"""`Member`: what everybody in a room has, with a swarm or without: a life on one event loop, and a log."""
+"""`Lifecycle`: what everybody in a room has, with a swarm or without: a life on one event loop, and a log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class NodeStatus:
     problem: str | None
 
 
-class Member(ABC):
+class Lifecycle(ABC):
     """See the module. `_begin`, `_work` and `_end` are those of whoever it is; once is all they live."""
 
     WHO = "node"

@@ -1,4 +1,4 @@
-"""`Measuring`: what the records of a run say of its swarm, measured no more often than need be."""
+"""`MetricsCache`: what the records of a run say of its swarm, measured no more often than need be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chronoflux.model.simulation import Simulation
 LARGE = 5_000  # oscillators from which events are recorded with the last second's slow metrics
 
 
-class Measuring:
+class MetricsCache:
     """The metrics of `simulation`. Asked on the worker, or while it is idle."""
 
     def __init__(self, simulation: Simulation) -> None:

@@ -21,12 +21,12 @@ from chronoflux.mesh.peer import OURS, PEER_COLUMNS, WITHOUT_SWARM
 from chronoflux.model.events import World
 from chronoflux.model.params import Params
 from chronoflux.model.presets import preset_or
-from chronoflux.node.controls import EVENT_RATE, Steered
+from chronoflux.node.controls import EVENT_RATE, NodeControls
 from chronoflux.node.identity import node_name
 from chronoflux.node.lifecycle import NodeStatus
 from chronoflux.node.pacing import FullSpeed, Pace, RealTime, Speed, checked_duration, checked_speed
-from chronoflux.node.room_adapter import Envoy
-from chronoflux.node.run_setup import Beginning
+from chronoflux.node.room_adapter import RoomAdapter
+from chronoflux.node.run_setup import RunSetup
 from chronoflux.node.runner import Runner
 from chronoflux.notebook.kernel import in_notebook
 from chronoflux.notebook.progress_bar import watch
@@ -45,7 +45,7 @@ T = TypeVar("T")
 PATIENCE = 5.0  # s before a word is said about what takes so long
 
 
-class Node(Steered):
+class Node(NodeControls):
     """One participant: a swarm, its room and its log.
 
     Made by :func:`chronoflux.join`, which documents the arguments; or ``async with Node("room1") as node``.
@@ -74,7 +74,7 @@ class Node(Steered):
         ice_servers: Sequence[Mapping[str, Any]] | None = None,
         ice_transport_policy: Policy = "all",
     ) -> None:
-        self._run = Beginning(
+        self._run = RunSetup(
             params=preset_or(params, preset),
             seed=seed,
             schedule=schedule,
@@ -116,7 +116,7 @@ class Node(Steered):
         simulation = await building
         resumed = await loop.run_in_executor(self._worker, self._go_on) if self._run.resumes else None
         assert self._log is not None
-        self._envoy = Envoy(
+        self._room_adapter = RoomAdapter(
             self.node_id,
             self.kind,
             self.clock,
@@ -125,11 +125,11 @@ class Node(Steered):
             fire=self.fire,
             change=self._change,
         )
-        self._runner = self._envoy.runner = Runner(
+        self._runner = self._room_adapter.runner = Runner(
             simulation,
             self._log,
             self.clock,
-            self._envoy,
+            self._room_adapter,
             self._worker,
             schedule=self._run.schedule,
             pace=self._pace(self._log),
@@ -138,10 +138,10 @@ class Node(Steered):
         )
         self._rate = Bucket(*EVENT_RATE, self._seconds())
         if self.server is not None:
-            await self._enter(self._envoy)
+            await self._enter(self._room_adapter)
         self._runner.begin(resumed, owed=self._run.owed)
         for action in self._run.left:
-            self._envoy.on_scheduled(action)
+            self._room_adapter.on_scheduled(action)
 
     def _open_log(self) -> None:
         """On the worker, which `_end` waits for: so a start that is interrupted leaves no open log."""
@@ -161,7 +161,7 @@ class Node(Steered):
         at = self._runner.mesh_time if self._runner is not None else math.nan
         return utc_ms() if math.isnan(at) else at
 
-    async def _enter(self, envoy: Envoy) -> None:
+    async def _enter(self, room_adapter: RoomAdapter) -> None:
         """Make this node's part in the room; with ``server="auto"`` also the server if nobody has one."""
         # Half a second of imports (aiortc, PyAV) that a node on its own never needs, off the loop.
         module = await asyncio.to_thread(importlib.import_module, "chronoflux.mesh.room_session")
@@ -169,14 +169,14 @@ class Node(Steered):
         self._joined = module.Room(
             self.room,
             self.server,
-            envoy,
+            room_adapter,
             self.clock,
             secret=self._secret,
             token=self.token,
             metadata=messages.metadata(self.node_id, self.kind, self._run.params, VERSION),
             ice=self._ice,
         )
-        envoy.mesh = self._joined.mesh
+        room_adapter.mesh = self._joined.mesh
         await self._joined.enter()
 
     def _work(self) -> tuple[str, Coroutine[Any, Any, None]]:
@@ -237,17 +237,17 @@ class Node(Steered):
     @property
     def peer_id(self) -> str:
         """This node's id in the room; its own name as long as there is none."""
-        return self._envoy.peer_id if self._envoy else self.node_id
+        return self._room_adapter.peer_id if self._room_adapter else self.node_id
 
     @property
     def sent(self) -> int:
         """Events fired here."""
-        return self._envoy.sent if self._envoy else 0
+        return self._room_adapter.sent if self._room_adapter else 0
 
     @property
     def received(self) -> int:
         """Events of peers applied here."""
-        return self._envoy.received if self._envoy else 0
+        return self._room_adapter.received if self._room_adapter else 0
 
     @property
     def t(self) -> float:
@@ -273,11 +273,17 @@ class Node(Steered):
         import pandas as pd
 
         own = self._runner.field if self._runner else None
-        rows = [peer.row(own, self.clock.now()) for peer in self._envoy.peers] if self._envoy else []
+        rows = (
+            [peer.row(own, self.clock.now()) for peer in self._room_adapter.peers]
+            if self._room_adapter
+            else []
+        )
         return pd.DataFrame(rows, columns=list(PEER_COLUMNS))
 
     @property
     def status(self) -> NodeStatus:
         """How the node is doing, in one line."""
         found = super().status
-        return replace(found, problem=found.problem or (self._envoy.problem if self._envoy else None))
+        return replace(
+            found, problem=found.problem or (self._room_adapter.problem if self._room_adapter else None)
+        )

@@ -14,8 +14,8 @@ from chronoflux.mesh.ice import Ice, Policy
 from chronoflux.mesh.peer import PEER_COLUMNS, Peer
 from chronoflux.mesh.spectator import visit
 from chronoflux.node.identity import node_name
-from chronoflux.node.lifecycle import Member
-from chronoflux.node.room_log import Minutes
+from chronoflux.node.lifecycle import Lifecycle
+from chronoflux.node.room_log import RoomLog
 from chronoflux.signal.validation import room_name, server_url
 from chronoflux.telemetry import RunLog
 
@@ -26,7 +26,7 @@ KIND = "recorder"
 HEARD = ["name", "kind", "records", "events", "missed", "refused", "silent"]
 
 
-class Recorder(Member):
+class Recorder(Lifecycle):
     """A participant without a swarm: it hears everybody, says nothing, and is not coupled to.
 
     Made by :func:`chronoflux.join` with ``kind="recorder"``, which documents the arguments; or
@@ -54,15 +54,15 @@ class Recorder(Member):
         self.server = server if server == "auto" else server_url(server)
         self.token, self.log_dir = token, Path(log_dir)
         self._ice = Ice.wanted(ice_servers, ice_transport_policy)
-        self._minutes: Minutes | None = None
+        self._room_log: RoomLog | None = None
         self._opening: asyncio.Future[RunLog] | None = None
 
     async def _begin(self) -> None:
         self._opening = asyncio.get_running_loop().run_in_executor(None, self._open_log)
         self._log = await asyncio.shield(self._opening)
-        self._minutes = Minutes(self.node_id, self._log, self.clock, self._present, self._keep_alive)
+        self._room_log = RoomLog(self.node_id, self._log, self.clock, self._present, self._keep_alive)
         self._joined = visit(
-            self.room, self.server, self._minutes, clock=self.clock, token=self.token, ice=self._ice
+            self.room, self.server, self._room_log, clock=self.clock, token=self.token, ice=self._ice
         )
         await self._joined.enter()
 
@@ -80,8 +80,8 @@ class Recorder(Member):
         )
 
     def _work(self) -> tuple[str, Coroutine[Any, Any, None]]:
-        assert self._minutes is not None
-        return "minutes", self._minutes.run()
+        assert self._room_log is not None
+        return "minutes", self._room_log.run()
 
     async def _end(self, reason: str) -> None:
         if self.closed:
@@ -94,16 +94,16 @@ class Recorder(Member):
             if self._opening.exception() is None:
                 self._log = self._opening.result()
         if self._log is not None:
-            if self._minutes is not None:
-                self._minutes.end(reason)
+            if self._room_log is not None:
+                self._room_log.end(reason)
             await asyncio.to_thread(self._log.close)
         self._tell_closed()
 
     def note(self, text: str) -> None:
         """Put a remark of yours into the log; from any thread."""
-        if self._minutes is None:
+        if self._room_log is None:
             raise UsageError(self.NOT_STARTED)
-        self._minutes.note(str(text))
+        self._room_log.note(str(text))
 
     @property
     def peers(self) -> pd.DataFrame:
@@ -119,7 +119,7 @@ class Recorder(Member):
         ``missed``, how much was ``refused``, and ``silent``, the seconds since the last record."""
         import pandas as pd
 
-        speakers = self._minutes.speakers() if self._minutes else []
+        speakers = self._room_log.speakers() if self._room_log else []
         now = time.monotonic()
         rows = [speaker.facts() | {"silent": now - speaker.heard} for speaker in speakers]
         return pd.DataFrame(rows, columns=HEARD)

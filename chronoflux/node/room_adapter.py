@@ -1,4 +1,4 @@
-"""`Envoy`: speaks for a swarm in its room, and for the room to the swarm."""
+"""`RoomAdapter`: speaks for a swarm in its room, and for the room to the swarm."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LIVE_PULSES = 256
 FIRED = 64  # ids of events of this node's that another may not have: more than can be fired at one moment
 
 
-class Envoy:
+class RoomAdapter:
     """What a node's runner and mesh tell each other, on the event loop.
 
     ``runner`` and ``mesh`` are given as soon as they are there; without a room there is no mesh.

@@ -1,4 +1,4 @@
-"""`Minutes`: takes down what everybody in a room says: telemetry, events, who came and went, clocks' offsets.
+"""`RoomLog`: takes down what everybody in a room says: telemetry, events, who came and went, clocks' offsets.
 
 What others say is checked before it is written, and bounded for each of them: their names go into records
 and are never paths, their numbers have ranges, and what is too much or makes no sense is left out and
@@ -46,7 +46,7 @@ JUMP = 100_000  # records that cannot all have been missed: it counts from anoth
 
 
 @dataclass(eq=False)
-class Speaker:
+class SourceState:
     """A node of the room, as far as it is taken down. `label` is its name here, no other's at that time."""
 
     id: str
@@ -86,7 +86,7 @@ class Speaker:
         return {"name": self.label, "kind": self.kind, **counts, "refused": self.refused}
 
 
-class Minutes(Spectator):
+class RoomLog(Spectator):
     """See the module. `peers` gives those of the room that this node has to do with; `run` keeps it up."""
 
     def __init__(
@@ -99,14 +99,14 @@ class Minutes(Spectator):
     ) -> None:
         super().__init__(name, "recorder")
         self._log, self._clock, self._peers, self._keep_alive = record, clock, peers, keep_alive
-        self._speakers: OrderedDict[str, Speaker] = OrderedDict()
+        self._speakers: OrderedDict[str, SourceState] = OrderedDict()
         self._labels: dict[str, str] = {}
         self._unnamed: deque[tuple[float, Event]] = deque()
         now = time.monotonic()
         self._events, self._changes = Bucket(*ALL_EVENTS, now), Bucket(*CHANGES, now)
         self._dropped: Counter[str] = Counter()
 
-    def speakers(self) -> list[Speaker]:
+    def speakers(self) -> list[SourceState]:
         """Whoever was taken down, and is still remembered."""
         return [speaker for speaker in self._speakers.values() if speaker.records or speaker.events]
 
@@ -212,7 +212,7 @@ class Minutes(Spectator):
         """A remark of the user's; from any thread."""
         self._write("note", data={"text": text})
 
-    def _note_refused(self, speaker: Speaker) -> None:
+    def _note_refused(self, speaker: SourceState) -> None:
         """What was refused of a node since the last time. The mesh counts it at the peer."""
         if speaker.peer is None:
             return
@@ -272,21 +272,21 @@ class Minutes(Spectator):
 
     # -- who is who ------------------------------------------------------------------------------------
 
-    def _speaker(self, id_: str, peer: Peer | None) -> Speaker:
+    def _speaker(self, id_: str, peer: Peer | None) -> SourceState:
         speaker = self._speakers.get(id_)
         if speaker is None:
             if len(self._speakers) >= SPEAKERS:
                 _, gone = self._speakers.popitem(last=False)
                 if self._labels.get(gone.label) == gone.id:
                     del self._labels[gone.label]
-            speaker = self._speakers[id_] = Speaker(id_)
+            speaker = self._speakers[id_] = SourceState(id_)
         self._speakers.move_to_end(id_)
         if peer is not None and peer is not speaker.peer:
             self._note_refused(speaker)
             speaker.peer, speaker.noted = peer, Counter()
         return speaker
 
-    def _label(self, speaker: Speaker, name: str) -> str:
+    def _label(self, speaker: SourceState, name: str) -> str:
         """The name a node's records go by: its own, unless another that is here has it."""
         if speaker.label and self._labels.get(speaker.label) == speaker.id:
             return speaker.label

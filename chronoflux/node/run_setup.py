@@ -15,13 +15,13 @@ from chronoflux.model.simulation import Simulation
 from chronoflux.node.schedule_loader import facts_of, open_schedule, recall_schedule
 from chronoflux.node.warm_up import warm_up
 from chronoflux.notebook.kernel import in_notebook
-from chronoflux.replay.past_run import Past
+from chronoflux.replay.past_run import PastRun
 from chronoflux.replay.recompute import Continuation
 from chronoflux.telemetry import RunLog
 from chronoflux.telemetry.write.phase_writer import PhaseLog, Wanted
 
 
-class Beginning:
+class RunSetup:
     """Params, seed and schedule of a run, checked; from them its simulation and its log.
 
     ``facts``: of the manifest of the run to go on with; empty for a new one. ``left``: what its schedule
@@ -43,7 +43,7 @@ class Beginning:
         resume: str | Path | None,
         room: str,
     ) -> None:
-        self._past = None if resume is None else Past(resume)
+        self._past = None if resume is None else PastRun(resume)
         self.facts: dict[str, Any] = {}
         if self._past is not None:
             _refuse_with_resume(params=params, seed=seed, schedule=schedule, schedule_start=schedule_start)

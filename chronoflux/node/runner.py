@@ -24,8 +24,8 @@ from chronoflux.model.engine.thread_pool import alone
 from chronoflux.model.schedule import Action, Schedule, first_tick
 from chronoflux.model.simulation import Simulation, Snapshot
 from chronoflux.model.stillness import EARLIEST, REMEDY, Stillness
-from chronoflux.node.checkpointing import Keeping, next_tick
-from chronoflux.node.commands import Orders
+from chronoflux.node.checkpointing import Checkpointer, next_tick
+from chronoflux.node.commands import CommandQueue
 from chronoflux.node.pacing import MAX_BATCH, STALL, Pace
 from chronoflux.telemetry import RunLog
 from chronoflux.telemetry.format.snapshots import MOST
@@ -55,7 +55,7 @@ class Listener(Protocol):
         """The schedule wants this done."""
 
 
-class Runner(Orders):
+class Runner(CommandQueue):
     """Runs one simulation; see the module. `run` is the loop; orders and `snapshot` work from any thread."""
 
     def __init__(
@@ -71,7 +71,7 @@ class Runner(Orders):
         duration: float = math.inf,
         snapshots: int = MOST,
     ) -> None:
-        keeping = Keeping(
+        keeping = Checkpointer(
             simulation, log, keyframe=KEYFRAME_PERIOD, checkpoint=CHECKPOINT_PERIOD, snapshots=snapshots
         )
         super().__init__(simulation, log, clock, pace=pace, keeping=keeping)

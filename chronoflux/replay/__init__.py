@@ -6,7 +6,7 @@ there. Moments are made on a thread of their own, as long as somebody looks.
 
 from chronoflux.replay.recomputed import Agreement
 from chronoflux.replay.replay import SPEEDS, Happening, Replay
-from chronoflux.replay.track import MODES, RECOMPUTED, RECORDED, Shown, Track, clock
+from chronoflux.replay.track import MODES, RECOMPUTED, RECORDED, Frame, Track, clock
 
 __all__ = [
     "MODES",
@@ -14,9 +14,9 @@ __all__ = [
     "RECORDED",
     "SPEEDS",
     "Agreement",
+    "Frame",
     "Happening",
     "Replay",
-    "Shown",
     "Track",
     "clock",
 ]

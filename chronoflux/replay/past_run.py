@@ -1,4 +1,4 @@
-"""`Past`: a run folder computed again, to see whether it was so, or to go on from its end."""
+"""`PastRun`: a run folder computed again, to see whether it was so, or to go on from its end."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pathlib import Path
 from chronoflux.errors import LogError
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
-from chronoflux.replay.recompute import Continuation, Course, Moment, Recomputed
+from chronoflux.replay.recompute import Continuation, Moment, Recomputed, Replayer
 from chronoflux.telemetry.format.faults import Report
 from chronoflux.telemetry.format.layout import CHECKPOINT, KEYFRAMES, MANIFEST
 from chronoflux.telemetry.format.saved_state import load_simulation
 from chronoflux.telemetry.read.copies import distinct_runs
 from chronoflux.telemetry.read.discovery import RunFiles, read_manifest
-from chronoflux.telemetry.read.history import START, Story, StoryInMemory
-from chronoflux.telemetry.read.journal import Void, read_void
+from chronoflux.telemetry.read.history import START, RunHistory, StoryInMemory
+from chronoflux.telemetry.read.journal import RevokedRanges, read_void
 
 
-class Past:
+class PastRun:
     """One run of the past.
 
     Parameters
@@ -67,7 +67,7 @@ class Past:
         LogError
             When the log cannot be read at all; what is merely missing or damaged is a difference.
         """
-        check = Check(self, Story(self._run))
+        check = Verifier(self, RunHistory(self._run))
         while check.step():
             pass
         return check.found
@@ -105,7 +105,7 @@ class Past:
         for moment in itertools.chain(self._newest_first(void), [None]):
             simulation = Simulation(self.params, seed=self.seed) if moment is None else moment.simulation
             position = START if moment is None else moment.position
-            course = Course(simulation, Story(self._run, void), position)
+            course = Replayer(simulation, RunHistory(self._run, void), position)
             for record in course.records():
                 course.take(record)
             course.finish()
@@ -118,14 +118,14 @@ class Past:
             return course.taken_back(Moment.load(moment.path))
         raise AssertionError("unreachable: the seed is always there")
 
-    def _newest_first(self, void: Void) -> Iterator[Moment]:
+    def _newest_first(self, void: RevokedRanges) -> Iterator[Moment]:
         """The sound states, loaded one by one; the newest is a keyframe or the checkpoint."""
         keyframes = [path for _, path in reversed(self.states()) if path.name != CHECKPOINT]
         kinds = (self._sound(paths, void) for paths in (keyframes, [self.path / CHECKPOINT]))
         return heapq.merge(*kinds, key=lambda moment: moment.place, reverse=True)
 
     @staticmethod
-    def _sound(paths: list[Path], void: Void) -> Iterator[Moment]:
+    def _sound(paths: list[Path], void: RevokedRanges) -> Iterator[Moment]:
         for path in paths:
             try:
                 moment = Moment.load(path)
@@ -135,11 +135,11 @@ class Past:
                 yield moment
 
 
-class Check:
+class Verifier:
     """A run computed again step by step, and compared with its record and its saved states on the way."""
 
-    def __init__(self, past: Past, story: Story) -> None:
-        self.course = Course(Simulation(past.params, seed=past.seed), story)
+    def __init__(self, past: PastRun, story: RunHistory) -> None:
+        self.course = Replayer(Simulation(past.params, seed=past.seed), story)
         self._past, self._story = past, story
         self._records = self.course.records()
         self._coming = past.states()
@@ -171,10 +171,10 @@ class Check:
         self.done = True
         return False
 
-    def go_on(self, story: Story) -> None:
+    def go_on(self, story: RunHistory) -> None:
         """Go on with a story that is longer than it was."""
         position = self.course.position
-        self.course = Course(self.simulation, story, position, self.found)
+        self.course = Replayer(self.simulation, story, position, self.found)
         self._story, self._records, self.done = story, self.course.records(), False
         self._coming = [state for state in self._past.states() if state not in self._seen]
 

@@ -1,4 +1,4 @@
-"""`Projector`: moves a replay's position, and makes what is shown there on a thread of its own."""
+"""`Player`: moves a replay's position, and makes what is shown there on a thread of its own."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FOLLOW = 2.0
 
 
 @dataclass(frozen=True)
-class Wish:
+class PlaybackState:
     """What is to be shown: `place` is the position at time `since` (s of the monotonic clock)."""
 
     place: float = 0.0
@@ -43,7 +43,7 @@ class Wish:
     mode: str = RECORDED
 
 
-class Projector:
+class Player:
     """Of one replay. All of it may be called from any thread."""
 
     def __init__(self, replay: Replay) -> None:
@@ -51,7 +51,7 @@ class Projector:
         """Held by whoever computes a moment of a run."""
         self.problem: str | None = None
         self._replay = replay
-        self._wish = Wish()
+        self._wish = PlaybackState()
         self._guard = threading.Lock()  # of the wish and the thread
         self._woken = threading.Event()
         self._thread: threading.Thread | None = None
@@ -191,7 +191,7 @@ class Projector:
             self._wait_for(wish, reached)
         return True
 
-    def _wait_for(self, wish: Wish, reached: float) -> None:
+    def _wait_for(self, wish: PlaybackState, reached: float) -> None:
         """Computing cannot keep up with the speed: the position waits for it."""
         with self._guard:
             if self._wish is wish and wish.playing:

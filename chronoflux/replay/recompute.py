@@ -18,7 +18,7 @@ from chronoflux.model.simulation import Simulation
 from chronoflux.telemetry.format.float32 import widened
 from chronoflux.telemetry.format.records import Input, Record, rounded
 from chronoflux.telemetry.format.saved_state import load_moment
-from chronoflux.telemetry.read.history import START, Story
+from chronoflux.telemetry.read.history import START, RunHistory
 from chronoflux.telemetry.read.journal import Range, facts_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ REMOTE = "remote_"
 
 @dataclass
 class Recomputed:
-    """What :meth:`Past.recompute` found; true when everything agrees.
+    """What :meth:`PastRun.recompute` found; true when everything agrees.
 
     ``records``, ``keyframes``: how many were compared. ``differences``: in words, at most the first 20 of
     ``different``. ``simulation``: the swarm at the end.
@@ -112,13 +112,13 @@ class Moment:
         return self.position["seq"], self.position["tick"], self.position["inputs"]
 
 
-class Course:
+class Replayer:
     """A simulation taken along a run's story, from `position` on; what is found is added to `found`."""
 
     def __init__(
         self,
         simulation: Simulation,
-        story: Story,
+        story: RunHistory,
         position: dict[str, int] = START,
         found: Recomputed | None = None,
     ) -> None:

@@ -1,4 +1,4 @@
-"""`Exact`: the swarm of a run at any tick, computed again, and whether that agrees with the record."""
+"""`RecomputedRun`: the swarm of a run at any tick, recomputed, and whether it agrees with the record."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 from chronoflux.errors import LogError
 from chronoflux.model.simulation import Simulation
-from chronoflux.replay.past_run import Check, Past
-from chronoflux.replay.recompute import Course, Moment
+from chronoflux.replay.past_run import PastRun, Verifier
+from chronoflux.replay.recompute import Moment, Replayer
 from chronoflux.telemetry.format.records import Record
 from chronoflux.telemetry.read.history import START
 
@@ -53,7 +53,7 @@ class Agreement:
         return f"agrees bit for bit with the record: {compared}"
 
 
-class Exact:
+class RecomputedRun:
     """A run computed again, from whatever is known next before the tick that is asked for.
 
     `tick` and `simulation` are where it stands. Not for use by two threads at once.
@@ -64,13 +64,13 @@ class Exact:
         When the log cannot be read.
     """
 
-    def __init__(self, past: Past, *, growing: bool) -> None:
+    def __init__(self, past: PastRun, *, growing: bool) -> None:
         self._past, self._growing = past, growing
         self._kept: list[tuple[int, dict[str, Any], dict[str, int]]] = []
         self._record: Record | None = None  # the next, looked at and not done
         self._load()
         self._begin(Simulation(past.params, seed=past.seed), START)
-        self.check = Check(past, self._story)
+        self.check = Verifier(past, self._story)
 
     def _load(self) -> None:
         self._story = self._past.story()
@@ -156,11 +156,11 @@ class Exact:
             self._begin(Simulation(self._past.params, seed=self._past.seed), START)
 
     def _begin(self, simulation: Simulation, position: dict[str, int]) -> None:
-        self._course = Course(simulation, self._story, position)
+        self._course = Replayer(simulation, self._story, position)
         self._records = self._course.records()
         self._record = next(self._records, None)
 
-    def _keep(self, course: Course) -> None:
+    def _keep(self, course: Replayer) -> None:
         """Keep the state a course has come to, where none is known within some seconds."""
         simulation = course.found.simulation
         dt, n = simulation.params.dt, simulation.params.oscillators

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xarray
 
     from chronoflux.model.engine.arrays import Floats
-    from chronoflux.telemetry.read.journal import Void
+    from chronoflux.telemetry.read.journal import RevokedRanges
 
 ROWS = 64
 """Rows of recorded phases that are read at once."""
@@ -50,7 +50,7 @@ class Swarms:
     at once.
     """
 
-    def __init__(self, path: Path, void: Void, first: Swarm) -> None:
+    def __init__(self, path: Path, void: RevokedRanges, first: Swarm) -> None:
         self.path, self._void, self._first = path, void, first
         self.problem: str | None = None
         self._refused: set[Path] = set()

@@ -12,7 +12,7 @@ import numpy as np
 
 from chronoflux.errors import LogError, ParameterError, UsageError
 from chronoflux.model.simulation import Snapshot
-from chronoflux.replay.player import Projector
+from chronoflux.replay.player import Player
 from chronoflux.replay.recompute import Recomputed
 from chronoflux.replay.recomputed import Agreement
 from chronoflux.replay.recorded import Mark
@@ -74,7 +74,7 @@ class Replay:
         self.runs: tuple[Track, ...] = tuple(Track(self, found) for found in _chosen(run, room))
         """The runs, one track each."""
         self._lay_out()
-        self._projector = Projector(self)
+        self._player = Player(self)
         self.mode = mode
 
     def __repr__(self) -> str:
@@ -125,26 +125,26 @@ class Replay:
     @property
     def position(self) -> float:
         """Second of the time line that is shown; see :meth:`seek`."""
-        return self._projector.position
+        return self._player.position
 
     @property
     def playing(self) -> bool:
         """Whether it moves."""
-        return self._projector.playing
+        return self._player.playing
 
     def play(self) -> None:
         """Go on from the position; from the beginning, if it is at the end."""
-        self._projector.play()
+        self._player.play()
 
     def pause(self) -> None:
         """Hold it."""
-        self._projector.pause()
+        self._player.pause()
 
     def seek(self, s: float) -> None:
         """Go to second `s` of the time line, or to its nearest end."""
         if not isinstance(s, int | float) or not math.isfinite(s):
             raise ParameterError("s", s, "seconds of the time line, a finite number")
-        self._projector.seek(min(max(float(s), 0.0), self.duration))
+        self._player.seek(min(max(float(s), 0.0), self.duration))
 
     def step(self, events: int = 1) -> Happening | None:
         """Hold it just after the next moment with an event, or with −1 the previous; None if there is none.
@@ -167,18 +167,18 @@ class Replay:
     @property
     def speed(self) -> float:
         """Seconds of the time line a second, from 1/4 to 1000."""
-        return self._projector.speed
+        return self._player.speed
 
     @speed.setter
     def speed(self, speed: float) -> None:
         if not isinstance(speed, int | float) or not SPEEDS[0] <= speed <= SPEEDS[-1]:
             raise ParameterError("speed", speed, f"a number from {SPEEDS[0]:g} to {SPEEDS[-1]:g}")
-        self._projector.change(speed=float(speed))
+        self._player.change(speed=float(speed))
 
     @property
     def mode(self) -> str:
         """``"as recorded"`` or ``"recomputed"``."""
-        return self._projector.mode
+        return self._player.mode
 
     @mode.setter
     def mode(self, mode: str) -> None:
@@ -187,7 +187,7 @@ class Replay:
         if mode == RECOMPUTED:
             for track in self.runs:
                 track.require_past()
-        self._projector.change(mode=mode)
+        self._player.change(mode=mode)
 
     @property
     def agreement(self) -> Agreement | None:
@@ -206,7 +206,7 @@ class Replay:
     @property
     def problem(self) -> str | None:
         """What cannot be shown, and why, in one line."""
-        return self._projector.problem
+        return self._player.problem
 
     # -- for programs ----------------------------------------------------------------------------------
 
@@ -221,7 +221,7 @@ class Replay:
         mode = mode or self.mode
         if mode not in MODES:
             raise ParameterError("mode", mode, " or ".join(map(repr, MODES)))
-        with self._projector.lock:
+        with self._player.lock:
             t = self.time_of(track, s)
             return (track.recomputed(t) if mode == RECOMPUTED else track.recorded(t)).snapshot
 
@@ -262,7 +262,7 @@ class Replay:
 
     def asked(self) -> None:
         """Somebody looks: keep what is shown up to date for a while."""
-        self._projector.asked()
+        self._player.asked()
 
     def on_close(self, callback: Callable[[], None]) -> None:
         """Have a function called when it is closed (at once, if it is)."""
@@ -276,7 +276,7 @@ class Replay:
         if self.closed:
             return
         self.closed = True
-        self._projector.close()
+        self._player.close()
         for track in self.runs:
             track.close()
         for callback in self._callbacks:

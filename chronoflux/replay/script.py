@@ -20,7 +20,7 @@ from chronoflux.model.commands import Anchor, Change, Command, Fire, Forget, Hea
 from chronoflux.model.events import EVENTS
 from chronoflux.model.params import SPECS, Params
 from chronoflux.model.simulation import Simulation
-from chronoflux.replay.past_run import Past
+from chronoflux.replay.past_run import PastRun
 from chronoflux.replay.recompute import command_of, command_of_input, speed_of
 from chronoflux.telemetry.read.history import START
 from chronoflux.telemetry.read.journal import facts_of
@@ -135,7 +135,7 @@ class Script:
     start: int = 0
 
     @classmethod
-    def read(cls, run: str | os.PathLike[str] | Past) -> Script:
+    def read(cls, run: str | os.PathLike[str] | PastRun) -> Script:
         """The script of a run folder.
 
         Raises
@@ -144,7 +144,7 @@ class Script:
             When it is not one run with parameters, seed and inputs on record: exports of the first
             ChronoFlux, recorders' folders and single files cannot be computed again.
         """
-        past = run if isinstance(run, Past) else Past(run)
+        past = run if isinstance(run, PastRun) else PastRun(run)
         story = past.story()
         steps, rows, times, at, names, own, speed = [], [], [], [], dict[str, str](), "", 1.0
         waiting = story.inputs(START)

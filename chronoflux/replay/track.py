@@ -17,14 +17,14 @@ from chronoflux.errors import UsageError
 from chronoflux.model.engine.field import pressure
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation, Snapshot
-from chronoflux.replay.past_run import Past
-from chronoflux.replay.recomputed import Exact
+from chronoflux.replay.past_run import PastRun
+from chronoflux.replay.recomputed import RecomputedRun
 from chronoflux.replay.recorded import RunRecord
 from chronoflux.replay.recorded_states import Swarm, Swarms
 from chronoflux.telemetry.format.layout import MANIFEST, is_running
 from chronoflux.telemetry.maintain.export_json import export_json
 from chronoflux.telemetry.read.discovery import RunFiles
-from chronoflux.telemetry.read.journal import Void, read_void
+from chronoflux.telemetry.read.journal import RevokedRanges, read_void
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ _EMPTY = np.empty(0)
 
 
 @dataclass(frozen=True)
-class Shown:
+class Frame:
     """One moment of a run, as a picture shows it.
 
     ``t``: simulated s. ``R, psi``: the mean field, of the record or of the swarm. ``swarm``: where the
@@ -82,14 +82,14 @@ class Track:
         self.name = run.name
         """The run's name."""
         has_manifest = run.folder is not None and (run.folder / MANIFEST).is_file()
-        self.past = Past(run.folder) if has_manifest and run.folder is not None else None
+        self.past = PastRun(run.folder) if has_manifest and run.folder is not None else None
         self._first = Params() if self.past is None else self.past.params
         self.record = RunRecord(run, self._first)
         facts = {} if self.past is None else self.past.facts
         self.room = str(facts.get("room") or self.record.room or "")
         self.node = str(facts.get("node") or self.record.node or run.name)
         self.seed = 0 if self.past is None else self.past.seed
-        self.exact: Exact | None = None
+        self.exact: RecomputedRun | None = None
         self._opening = threading.Lock()  # of `exact` and `past`
         self._swarms = self._open_swarms()
         self._size = self._on_disk()
@@ -104,7 +104,7 @@ class Track:
         void = (
             read_void(self._run)
             if any(m.type == "resume" for m in self.record.marks)
-            else Void([], [], [], [])
+            else RevokedRanges([], [], [], [])
         )
         first = Simulation(self._first, seed=self.seed).state
         arrays = {name: getattr(first, name) for name in ("x", "y", "vx", "vy", "phi")}
@@ -112,7 +112,7 @@ class Track:
 
     # -- moments, to be asked for by one thread at a time ----------------------------------------------
 
-    def recorded(self, t: float) -> Shown:
+    def recorded(self, t: float) -> Frame:
         """What is on record of second `t`."""
         t = min(max(t, 0.0), self.record.end)
         record, params = self.record, self.record.params(t)
@@ -131,7 +131,7 @@ class Track:
         if swarm is not None and swarm.tick == tick and len(swarm.phi):
             z = np.exp(1j * swarm.phi).mean()
             R, psi = float(abs(z)), float(np.angle(z))
-        return Shown(
+        return Frame(
             mode=RECORDED,
             t=t,
             snapshot=snapshot,
@@ -142,7 +142,7 @@ class Track:
             peers=self._peers(t),
         )
 
-    def recomputed(self, t: float, stop: Callable[[], bool] = lambda: False) -> Shown:
+    def recomputed(self, t: float, stop: Callable[[], bool] = lambda: False) -> Frame:
         """The swarm of second `t` computed again, or of where `stop` stopped it."""
         exact = self.computing()
         there = exact.seek(self.record.tick(t), stop)
@@ -150,7 +150,7 @@ class Track:
         R, psi, omega = simulation.mean_field()
         recorded = self.record.moment(simulation.t)
         metrics = {} if recorded is None else dict(recorded.metrics)
-        return Shown(
+        return Frame(
             mode=RECOMPUTED,
             t=simulation.t,
             snapshot=simulation.snapshot(),
@@ -162,14 +162,14 @@ class Track:
             peers=self._peers(simulation.t),
         )
 
-    def computing(self) -> Exact:
+    def computing(self) -> RecomputedRun:
         """The run computed again, opened on first use; to open it, any thread may call this at any time."""
         with self._opening:
             if self.exact is None:
-                self.exact = Exact(self.require_past(), growing=self.growing)
+                self.exact = RecomputedRun(self.require_past(), growing=self.growing)
             return self.exact
 
-    def require_past(self) -> Past:
+    def require_past(self) -> PastRun:
         """What it began with; a UsageError where nothing says so."""
         if self.past is None:
             raise UsageError(
@@ -213,7 +213,7 @@ class Track:
         if not self._opening.acquire(blocking=False):
             return False  # it is being opened, which may take seconds: the next time then
         try:
-            self.past = Past(self._run.folder)
+            self.past = PastRun(self._run.folder)
             size = self._on_disk()
             if size == self._size and self.growing:
                 return False

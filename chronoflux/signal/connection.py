@@ -1,4 +1,4 @@
-"""`Socket`: the library's connection, found, counted and bounded from when it is accepted."""
+"""`LimitedConnection`: the library's connection, found, counted and bounded from when it is accepted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNREAD = 1 << 20
 """Bytes of the library's own answers (pongs) that may wait for a client which reads none."""
 
 
-class Socket(ServerConnection):
+class LimitedConnection(ServerConnection):
     """A connection that can be found, and is counted, from when it is accepted, before its handshake.
 
     It is cut when its client has the library keep things without bound: pings whose answers it never
@@ -27,7 +27,7 @@ class Socket(ServerConnection):
     by the loop's clock.
     """
 
-    accepted: ClassVar[weakref.WeakSet[Socket]] = weakref.WeakSet()
+    accepted: ClassVar[weakref.WeakSet[LimitedConnection]] = weakref.WeakSet()
     cut_for = ""
     _pieces = 0
 
@@ -37,7 +37,7 @@ class Socket(ServerConnection):
         self.since = asyncio.get_running_loop().time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        Socket.accepted.add(self)
+        LimitedConnection.accepted.add(self)
         super().connection_made(transport)
         self._hall.knock(self)
 

@@ -1,4 +1,4 @@
-"""`Door`: how many may stand between being accepted and having finished their handshake."""
+"""`HandshakeLimit`: how many may stand between being accepted and having finished their handshake."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 
 
-class Door(Generic[K]):
+class HandshakeLimit(Generic[K]):
     """Those whose handshake is under way, in all and by address.
 
     They are no connections yet, so the lobby knows nothing of them; but each is an open file for as long as

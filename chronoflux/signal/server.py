@@ -24,8 +24,8 @@ from websockets.http11 import Request, Response
 from chronoflux.errors import SignalingError, UsageError
 from chronoflux.signal import addresses, network
 from chronoflux.signal.access import Access
-from chronoflux.signal.connection import Socket
-from chronoflux.signal.handshake_limits import Door
+from chronoflux.signal.connection import LimitedConnection
+from chronoflux.signal.handshake_limits import HandshakeLimit
 from chronoflux.signal.limits import Limits
 from chronoflux.signal.lobby import Action, Lobby
 from chronoflux.signal.member import Send
@@ -102,7 +102,9 @@ class SignalServer:
         )
         self._trusted = network.parse_networks(trusted_proxies)
         self._exempt = network.parse_networks(exempt)
-        self.door: Door[ServerConnection] = Door(self.limits.connections, self.limits.per_address)
+        self.door: HandshakeLimit[ServerConnection] = HandshakeLimit(
+            self.limits.connections, self.limits.per_address
+        )
         self._numbers = itertools.count(1)
         self._sessions: dict[int, Session] = {}
         self._server: Server | None = None
@@ -123,7 +125,7 @@ class SignalServer:
                 self.host,
                 self._port,
                 compression=None,
-                create_connection=cast("type[ServerConnection]", partial(Socket, hall=self)),
+                create_connection=cast("type[ServerConnection]", partial(LimitedConnection, hall=self)),
                 process_request=self._http,
                 server_header=None,
                 open_timeout=self.limits.join,
@@ -170,7 +172,7 @@ class SignalServer:
         finally:
             if self._timekeeper is not None:
                 self._timekeeper.cancel()
-            for socket in list(Socket.accepted):
+            for socket in list(LimitedConnection.accepted):
                 if socket.server is server:
                     socket.transport.abort()
             await server.wait_closed()
@@ -210,7 +212,7 @@ class SignalServer:
 
     # --- sockets --------------------------------------------------------------------------------
 
-    def knock(self, socket: Socket) -> None:
+    def knock(self, socket: LimitedConnection) -> None:
         """A socket was accepted; its handshake comes now. With too many under way the oldest is cut."""
         goes = self.door.enter(socket, network.counted_as(self._client(socket)))
         if goes is not None:
@@ -226,7 +228,7 @@ class SignalServer:
         writer = asyncio.create_task(session.write(), name=f"signaling writer {number}")
         in_order = False
         try:
-            since = self._epoch + cast(Socket, socket).since
+            since = self._epoch + cast(LimitedConnection, socket).since
             client = self._client(socket)
             address, exempt = network.counted_as(client), network.is_within(client, self._exempt)
             self._act(self.lobby.connect(number, address, self._now(), since, exempt=exempt))
@@ -234,7 +236,7 @@ class SignalServer:
         finally:
             del self._sessions[number]
             self._dropped += outbox.dropped
-            if isinstance(socket, Socket) and socket.cut_for:
+            if isinstance(socket, LimitedConnection) and socket.cut_for:
                 self.lobby.counts.refused[socket.cut_for] += 1
             self._act(self.lobby.disconnect(number, self._now(), clean=in_order))
             writer.cancel()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
 from chronoflux.mesh.gossip import Event, Gossip
-from chronoflux.mesh.inbound import Intake
+from chronoflux.mesh.inbound import InboundMessages
 from chronoflux.mesh.messages import PASSED_BYTES, Field
 from chronoflux.mesh.peer import Peer
 from chronoflux.model.events import EVENTS, World
@@ -39,7 +39,7 @@ class Member:
         self.gossip = Gossip()
         self.applied: list[Event] = []
         self.peers = {other: Peer(other, ours=True) for other in room.links[id_]}
-        self.intake = Intake(self, self.gossip, Clock(), self.spread)  # type: ignore[arg-type]
+        self.intake = InboundMessages(self, self.gossip, Clock(), self.spread)  # type: ignore[arg-type]
         self.intake.id, self.intake.hops = id_, hop_limit(room.links)
 
     def on_event(self, event: Event) -> None:

@@ -71,7 +71,7 @@ class Node(Spectator):
         )
         self._time = time
         self.mesh = Mesh(client, self, MeshClock(time.mono_ms, time.utc_ms), Ice())
-        self.mesh._intake.id = name
+        self.mesh._inbound.id = name
 
     def on_event(self, event: Event) -> None:
         self.heard.append(event.id)
@@ -183,7 +183,7 @@ def test_what_came_meanwhile_another_way_is_not_missed(pair: Pair) -> None:
     a.fire()
     pair.unlink()
     pair.wait(1)
-    b.mesh._intake.hops = 6
+    b.mesh._inbound.hops = 6
     third = Peer("third", ours=True)
     b.mesh.peers["third"] = third
     for n in range(10):

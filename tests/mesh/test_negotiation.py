@@ -11,7 +11,7 @@ import pytest
 from chronoflux.errors import ProtocolError
 from chronoflux.mesh import negotiation as module
 from chronoflux.mesh.ice import Ice
-from chronoflux.mesh.negotiation import Dialling
+from chronoflux.mesh.negotiation import Negotiation
 from chronoflux.mesh.peer import Peer
 from tests.support import until
 
@@ -64,10 +64,10 @@ class Told:
 
 
 @pytest.fixture
-def dialling(monkeypatch: pytest.MonkeyPatch) -> Dialling:
-    """A `Dialling` whose links are stand-ins."""
+def dialling(monkeypatch: pytest.MonkeyPatch) -> Negotiation:
+    """A `Negotiation` whose links are stand-ins."""
     monkeypatch.setattr(module, "Link", FakeLink)
-    return Dialling(Told(), lambda to, signal: None, Ice())
+    return Negotiation(Told(), lambda to, signal: None, Ice())
 
 
 def link(peer: Peer) -> FakeLink:
@@ -75,7 +75,7 @@ def link(peer: Peer) -> FakeLink:
     return peer.link
 
 
-async def test_of_crossing_offers_the_smaller_ids_stands(dialling: Dialling) -> None:
+async def test_of_crossing_offers_the_smaller_ids_stands(dialling: Negotiation) -> None:
     """When both dial at once, both sides keep the offer of the smaller id and drop the other."""
     for own, other, answered in (("a", "b", False), ("b", "a", True)):
         peer = Peer(other)
@@ -88,7 +88,7 @@ async def test_of_crossing_offers_the_smaller_ids_stands(dialling: Dialling) -> 
     await dialling.close("done")
 
 
-async def test_an_accepted_offer_replaces_the_link(dialling: Dialling) -> None:
+async def test_an_accepted_offer_replaces_the_link(dialling: Negotiation) -> None:
     """A later offer replaces the link there was, and takes the candidates that came before it; more than one
     in 2 s, after the first few, are refused."""
     peer = Peer("p")
@@ -109,7 +109,7 @@ async def test_an_accepted_offer_replaces_the_link(dialling: Dialling) -> None:
     await dialling.close("done")
 
 
-async def test_a_full_node_says_so(dialling: Dialling) -> None:
+async def test_a_full_node_says_so(dialling: Negotiation) -> None:
     """At 32 links nothing more is dialled or answered; the reason is given, and there is another try."""
     peers = [Peer(f"{i}") for i in range(module.MAX_LINKS)]
     for peer in peers:
@@ -129,7 +129,7 @@ async def test_a_full_node_says_so(dialling: Dialling) -> None:
     assert all(peer.link is None for peer in [*peers, late])
 
 
-async def test_a_refusal_ends_the_attempt_with_its_reason(dialling: Dialling) -> None:
+async def test_a_refusal_ends_the_attempt_with_its_reason(dialling: Negotiation) -> None:
     """A peer that says why it does not answer is not waited for: the reason is shown, another try is planned.
     Nothing else is ended by such a word: neither a link that is up, nor one that the peer itself dialled."""
     dialled, up, caller = Peer("dialled"), Peer("up"), Peer("caller")
@@ -147,7 +147,7 @@ async def test_a_refusal_ends_the_attempt_with_its_reason(dialling: Dialling) ->
 
 
 @pytest.mark.parametrize("dials", [True, False])
-async def test_after_a_stall_links_are_checked_at_once(dialling: Dialling, dials: bool) -> None:
+async def test_after_a_stall_links_are_checked_at_once(dialling: Negotiation, dials: bool) -> None:
     """Whoever was asleep dials a link anew over which nothing comes soon after, whoever dialled it before;
     one that speaks, or had only waited to be read, is judged by what it says then."""
     now = time.monotonic()
@@ -175,7 +175,7 @@ async def test_after_a_stall_links_are_checked_at_once(dialling: Dialling, dials
     await dialling.close("done")
 
 
-async def test_silent_links_are_replaced_by_their_dialler(dialling: Dialling) -> None:
+async def test_silent_links_are_replaced_by_their_dialler(dialling: Negotiation) -> None:
     """After 10 s without a word the side that dialled dials again, the other waits."""
     now = time.monotonic()
     ours, theirs = Peer("ours", ours=True), Peer("theirs", ours=True)
@@ -194,7 +194,7 @@ async def test_silent_links_are_replaced_by_their_dialler(dialling: Dialling) ->
     await dialling.close("done")
 
 
-async def test_fresh_ice_servers_serve_the_next_link(dialling: Dialling) -> None:
+async def test_fresh_ice_servers_serve_the_next_link(dialling: Negotiation) -> None:
     """Renewed credentials are used by links dialled from then on; those there are stay as they are."""
     peer = Peer("p")
     dialling.dial(peer)

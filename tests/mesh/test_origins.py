@@ -10,7 +10,7 @@ from chronoflux.errors import ProtocolError
 from chronoflux.mesh import messages, origins
 from chronoflux.mesh import peer as peer_module
 from chronoflux.mesh.gossip import Event, Gossip, fired, old_id
-from chronoflux.mesh.inbound import Intake
+from chronoflux.mesh.inbound import InboundMessages
 from chronoflux.mesh.messages import Field, Telemetry
 from chronoflux.mesh.missing import Missing
 from chronoflux.mesh.origins import Asking, Origins
@@ -53,7 +53,7 @@ class Scene:
         self.gossip, self.asked = Gossip(), list[list[str]]()
         peers = {peer.id: peer for peer in (self.evil, self.honest)}
         allowed = Origins(self.roster, peers)
-        self.intake = Intake(
+        self.intake = InboundMessages(
             self,
             self.gossip,
             time,  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from chronoflux.errors import UsageError
 from chronoflux.model.simulation import Simulation
 from chronoflux.node.node import Node
 from chronoflux.replay import Replay
-from chronoflux.replay.past_run import Past
+from chronoflux.replay.past_run import PastRun
 from chronoflux.signal.server import SignalServer
 from tests.conftest import Joiner
 from tests.support import until
@@ -67,7 +67,7 @@ async def test_steps_are_counted(tmp_path: Path) -> None:
         assert anchors[0]["at"] < anchors[1]["at"]
         assert [kind for _, kind, _ in node.recent] == ["pause", "step", "intent", "step"]
         await until(lambda: bool(told(node, "telemetry")), what="the second that was stepped over")
-    assert Past(node.path).recompute()
+    assert PastRun(node.path).recompute()
 
 
 async def test_a_reset_is_a_new_swarm_in_the_same_run(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ async def test_a_reset_is_a_new_swarm_in_the_same_run(tmp_path: Path) -> None:
         np.testing.assert_array_equal(replay.runs[0].recorded(renewed.t).snapshot.x, renewed.x)
     async with alone(tmp_path, resume=node.path) as on:
         await until(lambda: on.snapshot().tick > tick + 20)
-    assert Past(on.path).recompute()
+    assert PastRun(on.path).recompute()
 
 
 async def test_speed_changes_as_it_runs(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ async def test_speed_changes_as_it_runs(tmp_path: Path) -> None:
         await until(lambda: len(told(node, "clock")) == 6)
     assert [clock["speed"] for clock in told(node, "clock")] == [1, 8, 0.5, 0.5, 2, 2]
     assert [record["seq"] for record in records(node)] == list(range(len(records(node))))
-    assert Past(node.path).recompute()
+    assert PastRun(node.path).recompute()
     with Replay(node.path) as replay:
         assert [event.mark.text for event in replay.events if event.mark.type == "clock"] == [
             "speed × 8",
@@ -164,11 +164,11 @@ async def test_any_orders_can_be_computed_again(tmp_path: Path, seed: int) -> No
                 node.play()
                 await until(lambda tick=tick: node.snapshot().tick > tick + 3)
         node.play()
-    found = Past(node.path).recompute()
+    found = PastRun(node.path).recompute()
     assert found, found
     async with alone(tmp_path, resume=node.path, speed=10.0) as on:
         await until(lambda: on.t > node.t)
-    assert Past(on.path).recompute()
+    assert PastRun(on.path).recompute()
 
 
 @pytest.mark.slow
@@ -196,5 +196,5 @@ async def test_a_room_bears_steps_resets_and_speeds(server: SignalServer, joined
     await until(lambda: a.t > t + 4, 20)
     for node in (a, b):
         await node.leave()
-        found = Past(node.path).recompute()
+        found = PastRun(node.path).recompute()
         assert found, found

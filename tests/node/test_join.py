@@ -51,7 +51,7 @@ async def test_fifty_joins_and_leaves_leave_nothing_behind(
         guest = await cf.join("room1", server=server.url, params=QUICK, node_id="guest", log_dir=tmp_path)
         await linked(stays, guest)
         await guest.leave()
-        await until(lambda: len(stays.peers) == 0 and not stays._joined.mesh._dialling._retired)  # type: ignore[union-attr]
+        await until(lambda: len(stays.peers) == 0 and not stays._joined.mesh._negotiation._retired)  # type: ignore[union-attr]
         gc.collect()
         memory.append(psutil.Process().memory_info().rss)
     await until(lambda: held() == before, what="the same tasks, threads, sockets and files as before")

@@ -166,7 +166,7 @@ async def test_fields_take_the_channel_without_retransmission(server: SignalServ
     """Between nodes of ours mean fields and probes travel over the second channel, the rest over the first;
     with an older node, whose `hello` does not name it, there is only the first."""
     old = await joined(server=server.url, params=QUICK)
-    old._envoy.hello = lambda: {"version": "0.1.0", "nodeId": "old", "kind": "page"}  # type: ignore[union-attr, method-assign]
+    old._room_adapter.hello = lambda: {"version": "0.1.0", "nodeId": "old", "kind": "page"}  # type: ignore[union-attr, method-assign]
     a, b = [await joined(server=server.url, params=QUICK) for _ in range(2)]
     await linked(a, b, old)
 

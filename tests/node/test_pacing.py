@@ -27,7 +27,7 @@ from chronoflux.node import pacing as pace_module
 from chronoflux.node import runner
 from chronoflux.node.node import Node
 from chronoflux.node.pacing import MAX_BATCH, STALL, RealTime, checked_speed
-from chronoflux.replay.past_run import Past
+from chronoflux.replay.past_run import PastRun
 from chronoflux.telemetry import load
 from chronoflux.telemetry.write import appender, writer
 from tests.support import until
@@ -219,7 +219,7 @@ async def test_full_speed_gives_the_same_record(tmp_path: Path) -> None:
     assert sum(record["type"] == "intent" for record in fast) > 15
     assert fast[-1]["tick"] == 1250
     assert json.loads((runs[0] / "run.json").read_text())["speed"] == "max"
-    assert Past(runs[0]).recompute()
+    assert PastRun(runs[0]).recompute()
 
 
 @pytest.mark.slow
@@ -240,7 +240,7 @@ async def test_full_speed_has_a_mesh_time_of_its_own(tmp_path: Path) -> None:
         for record in records:
             del record["seq"]
     assert kept[0] == kept[1]
-    assert Past(begun).recompute()
+    assert PastRun(begun).recompute()
 
 
 async def test_a_node_in_step_computes_on_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,4 +316,4 @@ async def test_full_speed_can_be_interrupted(tmp_path: Path) -> None:
     assert load(node.path, strict=True)["type"].iloc[-1] == "end"
     on = await ran(offline(tmp_path, resume=node.path, speed="max", duration=5))
     assert on == node.path
-    assert Past(on).recompute()
+    assert PastRun(on).recompute()

@@ -14,7 +14,7 @@ from chronoflux.mesh.messages import Field
 from chronoflux.mesh.peer import Peer
 from chronoflux.model.events import EVENTS
 from chronoflux.model.params import Boundary, Params
-from chronoflux.node.room_adapter import LIVE_PULSES, PULSE_LIFE, Envoy
+from chronoflux.node.room_adapter import LIVE_PULSES, PULSE_LIFE, RoomAdapter
 
 
 class FakeRunner:
@@ -29,10 +29,10 @@ class FakeRunner:
 
 
 @pytest.fixture
-def envoy() -> Envoy:
+def room_adapter() -> RoomAdapter:
     """An envoy between a runner that takes note and no room yet."""
     world = (800.0, 600.0)
-    made = Envoy(
+    made = RoomAdapter(
         *("me", "headless", MeshClock(), SimpleNamespace()),  # type: ignore[arg-type]
         world=lambda: world,
         fire=lambda name, **data: name,
@@ -42,7 +42,7 @@ def envoy() -> Envoy:
     return made
 
 
-def test_live_pulses_are_bounded(envoy: Envoy) -> None:
+def test_live_pulses_are_bounded(room_adapter: RoomAdapter) -> None:
     """Remote intents beyond 256 live pulses are left out, of faded ones there may be any number, and other
     events are let in all the same."""
 
@@ -51,27 +51,27 @@ def test_live_pulses_are_bounded(envoy: Envoy) -> None:
         return Event(EVENTS["intent"], {"x": 1.0, "y": 2.0, "E": 0.3, "sigma": 80.0}, key, "p", at)
 
     for i in range(300):
-        envoy.on_event(intent(f"faded {i}", PULSE_LIFE + 1))
+        room_adapter.on_event(intent(f"faded {i}", PULSE_LIFE + 1))
     for i in range(300):
-        envoy.on_event(intent(f"fresh {i}", 0.0))
-    envoy.on_event(Event(EVENTS["pacemaker_flip"], {}, "flip", "p", time.time() * 1000))
-    assert envoy.received == len(envoy.runner.fired) == 300 + LIVE_PULSES + 1  # type: ignore[attr-defined]
-    assert not any(own for _, own in envoy.runner.fired)  # type: ignore[attr-defined]
+        room_adapter.on_event(intent(f"fresh {i}", 0.0))
+    room_adapter.on_event(Event(EVENTS["pacemaker_flip"], {}, "flip", "p", time.time() * 1000))
+    assert room_adapter.received == len(room_adapter.runner.fired) == 300 + LIVE_PULSES + 1  # type: ignore[attr-defined]
+    assert not any(own for _, own in room_adapter.runner.fired)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("boundary", "x", "y"), [("torus", 566.0, 590.0), ("plane", 1366.0, -10.0)])
 def test_a_pulse_beyond_the_world_is_wrapped_on_a_torus(
-    envoy: Envoy, boundary: Boundary, x: float, y: float
+    room_adapter: RoomAdapter, boundary: Boundary, x: float, y: float
 ) -> None:
     """A position beyond this node's world is brought into it on a torus, and kept on the plane."""
-    envoy.runner.params = Params(boundary=boundary)  # type: ignore[misc]
+    room_adapter.runner.params = Params(boundary=boundary)  # type: ignore[misc]
     data = {"x": 1366.0, "y": -10.0, "E": 0.3, "sigma": 80.0}
-    envoy.on_event(Event(EVENTS["intent"], data, "key", "p", time.time() * 1000))
-    [(event, _)] = envoy.runner.fired  # type: ignore[attr-defined]
+    room_adapter.on_event(Event(EVENTS["intent"], data, "key", "p", time.time() * 1000))
+    [(event, _)] = room_adapter.runner.fired  # type: ignore[attr-defined]
     assert event.data == data | {"x": x, "y": y}
 
 
-def test_the_order_of_the_mesh_is_weighted_by_size(envoy: Envoy) -> None:
+def test_the_order_of_the_mesh_is_weighted_by_size(room_adapter: RoomAdapter) -> None:
     """`H_mesh` is the length of the mean of all phases: of each live node's order, weighted by its size and
     carried forward to now; peers that are not live, or whose field is old, do not count."""
     now = 10_000.0
@@ -84,8 +84,8 @@ def test_the_order_of_the_mesh_is_weighted_by_size(envoy: Envoy) -> None:
     peers = {name: Peer(name, ours=True, field_=field) for name, field in fields.items()}
     for name, peer in peers.items():
         peer.state = "quiet" if name == "quiet" else "live"
-    envoy.mesh = SimpleNamespace(peers=peers)  # type: ignore[assignment]
-    told = envoy.surroundings(now, own)
+    room_adapter.mesh = SimpleNamespace(peers=peers)  # type: ignore[assignment]
+    told = room_adapter.surroundings(now, own)
     expected = abs(100 * cmath.rect(0.8, 0.3) + 300 * cmath.rect(0.5, 2.0 + 0.75)) / 400
     assert told["metrics"]["H_mesh"] == pytest.approx(expected)
     assert told["metrics"]["peers"] == 2

@@ -22,7 +22,7 @@ from chronoflux.mesh.peer import Peer
 from chronoflux.mesh.peer_telemetry import PAIRINGS
 from chronoflux.model.events import EVENTS
 from chronoflux.node import room_log as minutes_module
-from chronoflux.node.room_log import Minutes
+from chronoflux.node.room_log import RoomLog
 from chronoflux.telemetry import RunLog
 from chronoflux.telemetry.format.records import to_json
 from tests.fuzz import EXTREMES
@@ -46,7 +46,7 @@ class Scene:
         )
         self.peers: dict[str, Peer] = {}
         self.clock, self.time = MeshClock(), time
-        self.minutes = Minutes("rec", self.log, self.clock, lambda: self.peers, lambda: None)
+        self.minutes = RoomLog("rec", self.log, self.clock, lambda: self.peers, lambda: None)
 
     def peer(self, id_: str, name: str) -> Peer:
         self.peers[id_] = Peer(id_, name=name, kind="headless", ours=True)
@@ -200,7 +200,7 @@ def test_nothing_that_is_said_breaks_the_record(said: dict[str, Any]) -> None:
     def write(kind: str, **record: Any) -> None:
         written.append(json.loads(to_json(record)))
 
-    minutes = Minutes("rec", SimpleNamespace(write=write), MeshClock(), dict, lambda: None)  # type: ignore[arg-type]
+    minutes = RoomLog("rec", SimpleNamespace(write=write), MeshClock(), dict, lambda: None)  # type: ignore[arg-type]
     with contextlib.suppress(ProtocolError):
         minutes.on_telemetry(Peer("1" * 32, name="one"), Telemetry(said))
     for record in written:

@@ -19,7 +19,7 @@ from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation, Snapshot
 from chronoflux.node.node import Node
 from chronoflux.replay import RECOMPUTED, RECORDED, Replay
-from chronoflux.replay.past_run import Past
+from chronoflux.replay.past_run import PastRun
 from chronoflux.telemetry import RunLog, load, record_phases
 from tests.runs import make_run
 from tests.support import until
@@ -197,7 +197,7 @@ async def test_while_somebody_looks_it_is_made(run: Path) -> None:
         await until(lambda: track.snapshot().tick == round(here / SMALL.dt) and bool(replay.agreement))
         assert track.status.text == "recomputed: every tick computed"
     assert replay.closed
-    assert not replay._projector._thread
+    assert not replay._player._thread
 
 
 async def test_computing_is_made_ready_ahead(run: Path) -> None:
@@ -211,7 +211,7 @@ async def test_computing_is_made_ready_ahead(run: Path) -> None:
         replay.mode = RECOMPUTED
         await until(lambda: track.snapshot().tick == 0 and track.shown.mode == RECOMPUTED)
         assert track.exact is ready
-    assert not replay._projector._ahead.is_alive()
+    assert not replay._player._ahead.is_alive()
     with Replay(run) as replay:
         replay.frame(3.0)
         assert replay.runs[0].exact is None
@@ -296,7 +296,7 @@ def test_a_run_that_grows_is_followed(run: Path, tmp_path: Path) -> None:
         assert track.refresh()
         replay.extended()
         assert replay.duration > 39
-        assert equal(replay.at(replay.duration), Past(run).recompute().simulation.snapshot())
+        assert equal(replay.at(replay.duration), PastRun(run).recompute().simulation.snapshot())
         while track.computing().check_on(1):
             pass
         assert replay.agreement, str(replay.agreement)

@@ -16,7 +16,7 @@ from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.node.node import Node
 from chronoflux.replay import Replay
-from chronoflux.replay.past_run import Past
+from chronoflux.replay.past_run import PastRun
 from chronoflux.signal.server import SignalServer
 from chronoflux.telemetry import RunLog, load
 from chronoflux.telemetry.format.saved_state import load_moment
@@ -65,7 +65,7 @@ async def test_a_run_is_recomputed_bit_for_bit(tmp_path: Path) -> None:
         node.play()
         node.params = node.params.replace(oscillators=40)  # a reset
         await until(lambda: node.snapshot().t >= 70, 60)
-    found = Past(node.path).recompute()
+    found = PastRun(node.path).recompute()
     assert found, str(found)
     assert "agrees bit for bit" in str(found)
     assert found.records >= 60
@@ -82,22 +82,22 @@ async def test_what_was_changed_by_hand_is_found(tmp_path: Path) -> None:
     run = await ran(offline(tmp_path), 35)
     log = run / "telemetry.jsonl"
     whole = log.read_bytes()
-    assert Past(run).recompute()
+    assert PastRun(run).recompute()
     records = lines(run)
     place = next(i for i, record in enumerate(records) if record["type"] == "telemetry")
     records[place]["metrics"]["H"] += 1e-6
     log.write_text("".join(json.dumps(record) + "\n" for record in records))
-    found = Past(run).recompute()
+    found = PastRun(run).recompute()
     assert not found
     assert found.different == 1
     assert "H is" in found.differences[0]
     without = [record for record in lines(run) if record["type"] != "lion_gate"]
     log.write_text("".join(json.dumps(record) + "\n" for record in without))
-    assert any("missing" in text for text in Past(run).recompute().differences)
+    assert any("missing" in text for text in PastRun(run).recompute().differences)
     log.write_bytes(whole)
     frame = next((run / "keyframes").glob("*.npz"))
     frame.write_bytes(frame.read_bytes()[:-100])
-    assert any(frame.name in text for text in Past(run).recompute().differences)
+    assert any(frame.name in text for text in PastRun(run).recompute().differences)
 
 
 async def test_a_coupled_run_is_recomputed(
@@ -117,7 +117,7 @@ async def test_a_coupled_run_is_recomputed(
     await until(lambda: any("at" not in line for line in lines(first.path, "inputs.jsonl")), 10)
     await first.leave()
     for node in nodes:
-        found = Past(node.path).recompute()
+        found = PastRun(node.path).recompute()
         assert found, str(found)
         assert found.records >= 2
         assert found.keyframes >= 1
@@ -128,8 +128,8 @@ async def test_a_coupled_run_is_recomputed(
         moments = [one.recorded(float(t)) for t in np.arange(0.0, one.record.end, 0.5)]
         assert {peer["name"] for shown in moments for peer in shown.peers} == {other.node}
     twin = Simulation(params, seed=first.seed)
-    twin.advance(Past(first.path).recompute().simulation.tick)
-    assert twin.metrics()["psi"] != Past(first.path).recompute().simulation.metrics()["psi"]
+    twin.advance(PastRun(first.path).recompute().simulation.tick)
+    assert twin.metrics()["psi"] != PastRun(first.path).recompute().simulation.metrics()["psi"]
 
 
 @pytest.mark.usefixtures("quick_keyframes")
@@ -146,7 +146,7 @@ async def test_gone_on_with_offline_bit_for_bit(tmp_path: Path) -> None:
     one, other = (frame[frame["tick"] < shared][names].reset_index(drop=True) for frame in frames)
     assert len(one) > 60
     assert one.equals(other)
-    found = Past(run).recompute()
+    found = PastRun(run).recompute()
     assert found, str(found)
     facts = json.loads((run / "run.json").read_text())
     assert facts["status"] == "ended"
@@ -181,7 +181,7 @@ async def test_gone_on_with_after_a_crash(tmp_path: Path, lost: str) -> None:
     one, other = (frame[frame["tick"] < 2400][["tick", "H", "psi", "tau"]] for frame in frames)
     assert one.reset_index(drop=True).equals(other.reset_index(drop=True))
     if lost == "nothing":
-        assert Past(run).recompute(), str(Past(run).recompute())
+        assert PastRun(run).recompute(), str(PastRun(run).recompute())
 
 
 @pytest.mark.usefixtures("quick_keyframes")
@@ -198,7 +198,7 @@ async def test_what_does_not_agree_is_taken_back(tmp_path: Path) -> None:
     resume = next(record for record in lines(run) if record["type"] == "resume")
     assert resume["tick"] == 1250
     assert "missing" in resume["data"]["why"]
-    found = Past(run).recompute()
+    found = PastRun(run).recompute()
     assert found, str(found)
     with pytest.warns(UserWarning, match="gap in seq"):
         ticks = load(run).query("type == 'telemetry'")["tick"]
@@ -218,7 +218,7 @@ async def test_what_cannot_be_gone_on_with(tmp_path: Path) -> None:
         offline(tmp_path, resume=tmp_path / run.name / "keyframes")
     (run / "run.json").write_text("{}")
     with pytest.raises(LogError, match=r"run\.json.*does not say what the run began with"):
-        Past(run)
+        PastRun(run)
 
 
 @pytest.mark.slow
@@ -239,4 +239,4 @@ async def test_gone_on_with_at_any_tick(tmp_path: Path) -> None:
     ]
     assert fired[0]["tick"].tolist() == fired[1]["tick"].tolist()
     assert [data["id"] for data in fired[0]["data"]] != [data["id"] for data in fired[1]["data"]]
-    assert Past(run).recompute()
+    assert PastRun(run).recompute()

@@ -10,7 +10,7 @@ import pytest
 
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
-from chronoflux.replay.past_run import Past
+from chronoflux.replay.past_run import PastRun
 from chronoflux.telemetry import RunLog
 from chronoflux.telemetry.format.layout import CHECKPOINT, KEYFRAMES, LOG, replace_file
 from chronoflux.telemetry.format.saved_state import load_simulation, pack_simulation
@@ -53,7 +53,7 @@ class Killed:
 
     def resume(self) -> str:
         """Go on with it; the file that it goes on from."""
-        past = Past(self.path)
+        past = PastRun(self.path)
         found = past.continuation()
         self.simulation = found.simulation
         self.log = RunLog.resume(past.path, past.facts, seq=found.seq, inputs=found.inputs)
@@ -79,18 +79,18 @@ def test_a_keyframe_after_the_checkpoint(run: Killed) -> None:
     run.simulation.advance(4)
     run.keyframe()
     run.kill()
-    found = Past(run.path).recompute()
+    found = PastRun(run.path).recompute()
     assert found, str(found)
     assert found.keyframes == 2
     assert found.simulation.tick == 19
     assert run.resume() == "19.npz"
-    assert Past(run.path).recompute().keyframes == 2
+    assert PastRun(run.path).recompute().keyframes == 2
     run.simulation = load_simulation(run.path / CHECKPOINT)
     run.simulation.pacemaker_flip()
     run.simulation.advance(5)
     run.save()
     run.kill()
-    found = Past(run.path).recompute()
+    found = PastRun(run.path).recompute()
     assert found.differences[0].startswith("checkpoint.npz: ")
     assert found.different == 1
 
@@ -110,7 +110,7 @@ def test_a_keyframe_of_a_course_that_was_left(run: Killed) -> None:
     run.simulation.advance(9)
     run.record()
     run.kill()
-    found = Past(run.path).recompute()
+    found = PastRun(run.path).recompute()
     assert found, str(found)
     assert found.keyframes == 1
 
@@ -125,7 +125,7 @@ def test_states_ahead_of_a_log_that_lost_its_end(run: Killed) -> None:
     run.keyframe()
     run.save()
     run.kill(lost=2)
-    found = Past(run.path).recompute()
+    found = PastRun(run.path).recompute()
     assert found.differences == [
         f"{name} is ahead of the log: 2 lines at its end are missing" for name in ("21.npz", "checkpoint.npz")
     ]
@@ -135,7 +135,7 @@ def test_states_ahead_of_a_log_that_lost_its_end(run: Killed) -> None:
         run.simulation.advance(1)
         run.record()
     assert run.log.flush()
-    found = Past(run.path).recompute()
+    found = PastRun(run.path).recompute()
     assert found, str(found)
     assert found.keyframes == 1
     run.kill()
@@ -157,9 +157,9 @@ def test_killed_at_any_moment(run: Killed, seed: int) -> None:
             rng.choice([run.record, run.save, run.keyframe, lambda: run.intent(rng.uniform(1, 99))])()
             run.simulation.advance(rng.randrange(3))
         run.kill(lost=rng.choice([0, 0, 1, 4]))
-        found = Past(run.path).recompute()
+        found = PastRun(run.path).recompute()
         assert all("is ahead of the log" in text for text in found.differences), found.differences
         run.resume()
-        found = Past(run.path).recompute()
+        found = PastRun(run.path).recompute()
         assert found, str(found)
     run.kill()

@@ -22,7 +22,7 @@ from chronoflux.signal import client as client_module
 from chronoflux.signal import protocol as p
 from chronoflux.signal.client import SignalClient
 from chronoflux.signal.limits import Limits
-from chronoflux.signal.server import SignalServer, Socket
+from chronoflux.signal.server import LimitedConnection, SignalServer
 from tests.certificates import self_signed
 from tests.old_client import old_client
 from tests.old_server import OldServer, old_server
@@ -168,7 +168,7 @@ async def test_a_broken_line_is_mended_unnoticed(quick: None, server: SignalServ
         await joined(ours)
         await until(lambda: watcher.of("room-peers") and len(server.lobby.rooms["room1"]) == 2)
         before = list(watcher.heard)
-        for socket in list(Socket.accepted):
+        for socket in list(LimitedConnection.accepted):
             if socket.request is not None and "chronoflux" in socket.request.headers["User-Agent"]:
                 socket.transport.abort()
         await until(lambda: len(ours.of(p.RoomPeers)) == 2)
@@ -183,7 +183,7 @@ async def test_a_doubted_server_proves_itself_or_is_left(
     monkeypatch.setattr(client_module, "PROOF", 0.5)
     async with running(server.url) as ours:
         await joined(ours)
-        (socket,) = (socket for socket in Socket.accepted if socket.server is server._server)
+        (socket,) = (socket for socket in LimitedConnection.accepted if socket.server is server._server)
         ours.client.doubt()
         await until(lambda: not ours.client._doubted.is_set())
         assert len(ours.of(p.RoomPeers)) == 1

@@ -25,7 +25,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chronoflux.errors import SignalingError, UsageError
 from chronoflux.signal.addresses import best
-from chronoflux.signal.handshake_limits import Door
+from chronoflux.signal.handshake_limits import HandshakeLimit
 from chronoflux.signal.limits import Limits
 from chronoflux.signal.network import client_address, counted_as, is_loopback, parse_networks
 from chronoflux.signal.outbox import Outbox
@@ -265,7 +265,7 @@ def test_an_outbox_drops_the_oldest_telemetry_first() -> None:
 def test_at_the_door_the_oldest_goes() -> None:
     """With too many of one address, or in all, the one that has waited longest goes; whoever is through does
     not count, and leaving twice changes nothing."""
-    door: Door[str] = Door(4, 2)
+    door: HandshakeLimit[str] = HandshakeLimit(4, 2)
     assert [door.enter(who, who[0]) for who in ("a1", "a2", "a3", "b1", "c1", "d1")] == [
         *(None, None, "a1", None, None, "a2"),
     ]

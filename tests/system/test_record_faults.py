@@ -16,7 +16,7 @@ import chronoflux.node.runner as runner
 from chronoflux.mesh.clock import MeshClock
 from chronoflux.model.params import Params
 from chronoflux.node.node import Node
-from chronoflux.replay.past_run import Past
+from chronoflux.replay.past_run import PastRun
 from chronoflux.signal.server import SignalServer
 from chronoflux.telemetry import load
 from chronoflux.telemetry.format import manifest
@@ -68,7 +68,7 @@ async def test_a_full_disk_and_room_again(tmp_path: Path, monkeypatch: pytest.Mo
     assert (frame["type"] == "gap").any()
     assert frame.loc[frame["type"] == "telemetry", "tick"].diff().dropna().max() <= 63
     assert not check_run(find_runs(node.path)[0])
-    found = Past(node.path).recompute()
+    found = PastRun(node.path).recompute()
     assert found, str(found)
 
 
@@ -94,7 +94,7 @@ async def test_a_folder_made_read_only(tmp_path: Path, monkeypatch: pytest.Monke
         await until(lambda: node.snapshot().t > end)
     assert (load(node.path, strict=True)["type"] == "gap").any()
     assert not check_run(find_runs(node.path)[0])
-    found = Past(node.path).recompute()
+    found = PastRun(node.path).recompute()
     assert found, str(found)
 
 
@@ -112,7 +112,7 @@ async def test_rotated_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         await until(lambda: node.snapshot().t > end)
     assert load(node.path, strict=True)["seq"].is_monotonic_increasing
     assert not check_run(find_runs(node.path)[0])
-    found = Past(node.path).recompute()
+    found = PastRun(node.path).recompute()
     assert found, str(found)
 
 
@@ -128,7 +128,7 @@ async def test_the_folder_is_taken_away(tmp_path: Path, caplog: pytest.LogCaptur
         end = second(node, 6)
         await until(lambda: node.snapshot().t > end)
     assert load(node.path, strict=True)["type"].iloc[-1] == "end"
-    found = Past(node.path).recompute()
+    found = PastRun(node.path).recompute()
     assert found, str(found)
 
 
@@ -158,7 +158,7 @@ async def test_a_clock_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     anchors = [data["why"] for data in frame.loc[frame["type"] == "clock", "data"]]
     assert anchors[0] == "start"
     assert "clock set back" in anchors
-    found = Past(node.path).recompute()
+    found = PastRun(node.path).recompute()
     assert found, str(found)
 
 
@@ -168,7 +168,7 @@ async def test_two_nodes_of_one_name(tmp_path: Path) -> None:
         await until(lambda: first.snapshot().t >= 6 and other.snapshot().t >= 6)
     assert first.path != other.path
     for node in (first, other):
-        assert Past(node.path).recompute()
+        assert PastRun(node.path).recompute()
         assert not check_run(find_runs(node.path)[0])
 
 
@@ -189,6 +189,6 @@ async def test_two_nodes_of_one_name_in_a_room(server: SignalServer, tmp_path: P
     frame = load(other.path, strict=True)
     assert [data["id"] for data in frame.loc[frame["type"] == "remote_intent", "data"]] == [key]
     for node in (first, other):
-        found = Past(node.path).recompute()
+        found = PastRun(node.path).recompute()
         assert found, str(found)
         assert not check_run(find_runs(node.path)[0])

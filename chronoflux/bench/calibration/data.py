@@ -219,7 +219,7 @@ def _pool(preset: str, kind: PoolKind) -> Floats:
     return made
 
 
-def _strangers(preset: str, kind: PoolKind, skip: int, n: int, rng: np.random.Generator) -> Room:
+def _non_neighbours(preset: str, kind: PoolKind, skip: int, n: int, rng: np.random.Generator) -> Room:
     """Three swarms that never met; with events they have heard the same ones."""
     group = rng.integers(SWARMS // GROUP) * GROUP if kind == "events" else 0
     among = GROUP if kind == "events" else SWARMS
@@ -252,7 +252,7 @@ DATA: dict[str, Callable[[int, np.random.Generator], Room]] = {
     "three linked, three not": _three_and_three,
     **{
         f"strangers, {name}{f', {kind}' if kind == 'events' else ''}{', settled' if skip else ''}": partial(
-            _strangers, name, kind, skip
+            _non_neighbours, name, kind, skip
         )
         for name in PRESETS
         for kind in KINDS

@@ -1,4 +1,4 @@
-"""`Film`: the arrays that a recording is written into while the engine runs."""
+"""`RecordBuffer`: the arrays that a recording is written into while the engine runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ARRAYS = ("x", "y", "vx", "vy", "phi")
 """What there is of each oscillator that changes, and can be recorded; units as in a ``State``."""
 
 
-class Film(NamedTuple):
+class RecordBuffer(NamedTuple):
     """Where a recording goes: a row after every ``every`` ticks, 0: none; ``begun`` were before this run.
 
     ``rows``: float64 (kinds, rows, m), to be written; ``kinds``: int64, the place in `ARRAYS` of each kind.
@@ -27,4 +27,4 @@ class Film(NamedTuple):
     columns: NDArray[np.int32]
 
 
-NO_FILM = Film(0, 0, np.empty((0, 0, 0)), np.empty(0, np.int64), np.empty(0, np.int32))
+NO_BUFFER = RecordBuffer(0, 0, np.empty((0, 0, 0)), np.empty(0, np.int64), np.empty(0, np.int32))

@@ -17,12 +17,21 @@ from chronoflux.model.engine.arrays import Floats, World
 from chronoflux.model.engine.barrier import gather
 from chronoflux.model.engine.cell_list import Grid, Indices, nearest, shape_of, sort_into_cells
 from chronoflux.model.engine.field import pressure, pulse_slope, steepest
-from chronoflux.model.engine.film import ARRAYS, Film
+from chronoflux.model.engine.film import ARRAYS, RecordBuffer
 from chronoflux.model.engine.jit import kernel
 from chronoflux.model.engine.motion import FASTEST
 from chronoflux.model.engine.phases import GLOBAL, KNN, TAU, Graph, circle
-from chronoflux.model.engine.step import BLOCK, Body, Circle, Law, Others, Task, run, space_of
-from chronoflux.model.engine.verlet_lists import JOLTED, SPEED, STEEP, UNSEEN, WIDE, Lists, disturb
+from chronoflux.model.engine.step import (
+    BLOCK,
+    ExternalForcing,
+    Particles,
+    SinCos,
+    StepParams,
+    Task,
+    run,
+    space_of,
+)
+from chronoflux.model.engine.verlet_lists import JOLTED, SPEED, STEEP, UNSEEN, WIDE, VerletLists, disturb
 
 Arrays = dict[str, Floats]
 Mean = tuple[float, float]
@@ -43,13 +52,13 @@ STRAY = 50.0
 """Mean distances from one to the next that the fastest may go until the order in memory is made anew."""
 
 
-class Flock:
+class ParticleStore:
     """Positions, velocities and phases of a swarm, stepped by a law.
 
     `arrays` by name, float64 (n,), in range. They belong to the flock from now on.
     """
 
-    def __init__(self, arrays: Arrays, omega: Floats, law: Law) -> None:
+    def __init__(self, arrays: Arrays, omega: Floats, law: StepParams) -> None:
         self._law = law
         self._foreseen, self._steep = (0.0, 0.0), 0.0
         """Pull and drag, and the steepest gradient, that the lists' times were told with; see
@@ -70,7 +79,7 @@ class Flock:
             self._names = _along_a_curve(arrays["x"], arrays["y"], law.world)
             for name in ARRAYS:
                 arrays[name] = arrays[name][self._names]
-        self._body = Body(**arrays, omega=omega[self._names])
+        self._body = Particles(**arrays, omega=omega[self._names])
         shape = shape_of(n, k + m // 2, law.world) if m else (1, 1)
         grid = Grid(np.zeros(shape[0] * shape[1] + 1, np.int64), np.zeros(n if m else 0, np.int32), shape)
         if m:
@@ -78,7 +87,7 @@ class Flock:
         near = np.zeros((n, k), np.int32)
         if k == n - 1:  # everybody else
             near[:] = np.arange(k) + (np.arange(k) >= np.arange(n)[:, None])
-        self._lists = Lists(
+        self._lists = VerletLists(
             near=near,
             rest=np.full((n, m), -1, np.int32),
             until=np.zeros(n if k else 0, np.int64),
@@ -91,10 +100,10 @@ class Flock:
         self._lists.way[SPEED] = math.inf  # not known before the first tick
         self._lists.way[WIDE] = BROAD * math.sqrt(law.world[0] * law.world[1] * (k + m + 1) / (math.pi * n))
         self._strayed, self._fresh = 0.0, False
-        self._circle = Circle(np.empty(n), np.empty(n))
+        self._circle = SinCos(np.empty(n), np.empty(n))
         # Who reads no other's sine and cosine writes its own over them: less memory to go through.
         alone = law.coupling.kind == GLOBAL
-        self._spare = self._circle if alone else Circle(np.empty(n), np.empty(n))
+        self._spare = self._circle if alone else SinCos(np.empty(n), np.empty(n))
         self._single = gather(1, n, BLOCK)  # as it was after every run
         self._mean: Mean | None = None
 
@@ -119,7 +128,7 @@ class Flock:
             else:
                 self._jolt()
 
-    def obey(self, law: Law, omega: Floats, fired: Floats) -> None:
+    def obey(self, law: StepParams, omega: Floats, fired: Floats) -> None:
         """Go on by `law`, with natural frequencies `omega` by index and the pulses `fired`."""
         old, self._law = self._law, law
         if (old.coupling.kind, old.neighbours) != (law.coupling.kind, law.neighbours):
@@ -127,7 +136,7 @@ class Flock:
         self._body.omega[:] = omega[self._names]
         self._foresee(old, fired)
 
-    def _foresee(self, old: Law, fired: Floats) -> None:
+    def _foresee(self, old: StepParams, fired: Floats) -> None:
         """Have lists looked at again whose times were told when less was to be expected of the field."""
         law, lists, pulses = self._law, self._lists, {tuple(row) for row in fired}
         new, self._pulses = pulses - self._pulses, pulses
@@ -189,11 +198,11 @@ class Flock:
         ticks: int,
         tick: int,
         graph: Graph,
-        others: Others,
+        others: ExternalForcing,
         normals: Floats,
         turns: Floats,
         turned: int,
-        film: Film,
+        film: RecordBuffer,
     ) -> None:
         """Advance by `ticks` from `tick`; see :func:`~chronoflux.model.engine.step.run`."""
         if self._mean is None:

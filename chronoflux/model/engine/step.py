@@ -15,7 +15,7 @@ from chronoflux.model.engine.arrays import Floats, World
 from chronoflux.model.engine.barrier import Team, come, go_on, take
 from chronoflux.model.engine.cell_list import Indices
 from chronoflux.model.engine.field import decay
-from chronoflux.model.engine.film import Film
+from chronoflux.model.engine.film import RecordBuffer
 from chronoflux.model.engine.jit import kernel, part
 from chronoflux.model.engine.motion import FRAMES, SPARE, move
 from chronoflux.model.engine.periodic import wrap
@@ -31,8 +31,8 @@ from chronoflux.model.engine.phases import (
     runge_kutta,
     whole,
 )
-from chronoflux.model.engine.verlet_lists import JOLTED, SPEED, STEEP, Lists, Space, travel
-from chronoflux.model.engine.verlet_update import Desk, desk_for, renew
+from chronoflux.model.engine.verlet_lists import JOLTED, SPEED, STEEP, Space, VerletLists, travel
+from chronoflux.model.engine.verlet_update import Workspace, desk_for, renew
 
 BLOCK = 512
 """Oscillators worked on at once."""
@@ -40,7 +40,7 @@ NEARBY = 128
 """Oscillators moved at once: fewer, as what of the field none of them feels is left out."""
 
 
-class Law(NamedTuple):
+class StepParams(NamedTuple):
     """The parameters as the kernels take them; names and units are those of ``Params``."""
 
     world: World
@@ -63,7 +63,7 @@ class Clock(NamedTuple):
     speed: float
 
 
-class Body(NamedTuple):
+class Particles(NamedTuple):
     """What is stepped, by slots, float64 (n,): px, px per frame, rad, and natural frequencies in rad/s."""
 
     x: Floats
@@ -74,14 +74,14 @@ class Body(NamedTuple):
     omega: Floats
 
 
-class Circle(NamedTuple):
+class SinCos(NamedTuple):
     """Sine and cosine of every phase: float64 (n,)."""
 
     s: Floats
     c: Floats
 
 
-class Others(NamedTuple):
+class ExternalForcing(NamedTuple):
     """What acts from outside.
 
     ``fired``: float64 (P, 5), pulses as :func:`~chronoflux.model.engine.field.decay` takes them. ``fields``:
@@ -100,7 +100,7 @@ def mesh_time(clock: Clock, tick: int, dt: float) -> float:
 
 
 @kernel
-def space_of(body: Body, law: Law, lists: Lists, fired: Floats) -> Space:
+def space_of(body: Particles, law: StepParams, lists: VerletLists, fired: Floats) -> Space:
     """What the lists need to know of the motion, `fired` being all pulses there are."""
     step = FRAMES * law.dt
     pull, steep = step * law.dt * abs(law.gamma), lists.way[STEEP]
@@ -111,7 +111,7 @@ def space_of(body: Body, law: Law, lists: Lists, fired: Floats) -> Space:
 
 @part
 def drift(
-    first: int, end: int, t: float, body: Body, law: Law, pulses: Floats, spare: Floats
+    first: int, end: int, t: float, body: Particles, law: StepParams, pulses: Floats, spare: Floats
 ) -> tuple[float, bool]:
     """Move the oscillators from slot `first` up to `end`; their largest speed squared, whether one crossed
     the seam. `pulses`: those alive at time `t`. `spare`: float64 (SPARE, BLOCK), overwritten."""
@@ -142,17 +142,17 @@ def turn(
     first: int,
     end: int,
     tick: int,
-    body: Body,
-    law: Law,
-    lists: Lists,
+    body: Particles,
+    law: StepParams,
+    lists: VerletLists,
     space: Space,
     graph: Graph,
-    others: Others,
+    others: ExternalForcing,
     mean: tuple[float, float],
-    now: Circle,
-    then: Circle,
+    now: SinCos,
+    then: SinCos,
     normals: Floats,
-    desk: Desk,
+    desk: Workspace,
     spare: Floats,
 ) -> tuple[int, int, int]:
     """Step the phases from slot `first` up to `end`, after everybody has moved.
@@ -209,7 +209,7 @@ def note_turn(before: tuple[float, float], after: tuple[float, float], turns: Fl
 
 
 @part
-def take_down(film: Film, row: int, first: int, end: int, body: Body, names: Indices) -> None:
+def take_down(film: RecordBuffer, row: int, first: int, end: int, body: Particles, names: Indices) -> None:
     """Write what is recorded of the slots from `first` up to `end` into a row."""
     for kind in range(len(film.kinds)):
         of = film.kinds[kind]
@@ -240,18 +240,18 @@ class Task(NamedTuple):
     team: Team
     ticks: int
     tick: int
-    body: Body
-    law: Law
-    lists: Lists
+    body: Particles
+    law: StepParams
+    lists: VerletLists
     graph: Graph
-    others: Others
-    now: Circle
-    then: Circle
+    others: ExternalForcing
+    now: SinCos
+    then: SinCos
     mean: tuple[float, float]
     normals: Floats
     turns: Floats
     turned: int
-    film: Film
+    film: RecordBuffer
 
 
 @kernel
@@ -267,7 +267,7 @@ def run(task: Task, worker: int) -> tuple[tuple[float, float], int]:
 
 @part
 def _go(
-    task: Task, worker: int, space: Space, desk: Desk, spare: Floats, alive: Floats
+    task: Task, worker: int, space: Space, desk: Workspace, spare: Floats, alive: Floats
 ) -> tuple[tuple[float, float], int]:
     """:func:`run`, once there is room to work in; `alive`: for the pulses that are."""
     team, ticks, tick, body, law, lists, graph, others, now, then, mean, normals, turns, turned, film = task

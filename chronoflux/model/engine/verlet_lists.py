@@ -35,10 +35,10 @@ ROUNDS = 100.0
 """The way of the fastest is counted from 0 again when it is this many half circumferences."""
 NOBODY = -1
 TRAVELLED, FILLED, SPEED, JOLTED, STEEP, WIDE = 0, 1, 2, 3, 4, 5
-"""Places in ``Lists.way``."""
+"""Places in ``VerletLists.way``."""
 
 
-class Lists(NamedTuple):
+class VerletLists(NamedTuple):
     """What is kept of n oscillators in slots 0 to n − 1.
 
     ``near``: int32 (n, k), slots of the neighbours, by ascending name. ``rest``: int32 (n, m), slots of the
@@ -82,7 +82,7 @@ class Space(NamedTuple):
 
 
 @part
-def travel(lists: Lists, space: Space, speed2: float, crossed: bool) -> None:
+def travel(lists: VerletLists, space: Space, speed2: float, crossed: bool) -> None:
     """Account for a tick in which nobody had a larger speed squared than `speed2`, px² per frame².
 
     On the plane somebody who crossed the seam has jumped: then nothing kept holds any longer.
@@ -118,7 +118,7 @@ def ahead(fastest: float, pull: float) -> float:
 
 
 @kernel
-def disturb(lists: Lists, space: Space, pulse: Floats) -> None:
+def disturb(lists: VerletLists, space: Space, pulse: Floats) -> None:
     """Have those looked at again for whom a new pulse (x, y, E, sigma, …) may matter within the horizon."""
     radius = FAR * pulse[3] + lists.way[WIDE] + 2 * ahead(lists.way[SPEED], space.pull * space.steep)
     for i in range(len(lists.until)):

@@ -39,8 +39,8 @@ from chronoflux.model.engine.verlet_lists import (
     TRAVELLED,
     UNSEEN,
     WIDE,
-    Lists,
     Space,
+    VerletLists,
     ahead,
 )
 
@@ -56,10 +56,10 @@ TINY, NEVER = 1e-300, 1e299
 NOWHERE = 1e150
 """How far off a candidate is that there is not, px; its square is above NEVER, and still a number."""
 REACH, OWN, INNER, OUTER, FAR, CLOSE, STATE, GAP, PACE, FARTHEST, NEAR, HELD = range(12)
-"""Rows of ``Desk.lanes``."""
+"""Rows of ``Workspace.lanes``."""
 
 
-class Desk(NamedTuple):
+class Workspace(NamedTuple):
     """Where oscillators are looked at, one in each lane.
 
     ``due``: int32, slots that need a look. ``fresh``: whether that in each lane has just been searched.
@@ -79,11 +79,11 @@ class Desk(NamedTuple):
 
 
 @maker
-def desk_for(lists: Lists, most: int) -> Desk:
+def desk_for(lists: VerletLists, most: int) -> Workspace:
     """A desk to look at such lists, of up to `most` oscillators at once."""
     C = lists.near.shape[1] + lists.rest.shape[1]
     seats = LANES * C
-    return Desk(
+    return Workspace(
         np.zeros(2 * most, np.int32),
         np.zeros(LANES, np.int32),
         np.zeros(seats),
@@ -96,7 +96,7 @@ def desk_for(lists: Lists, most: int) -> Desk:
 
 
 @part
-def renew(first: int, end: int, tick: int, lists: Lists, space: Space, desk: Desk) -> int:
+def renew(first: int, end: int, tick: int, lists: VerletLists, space: Space, desk: Workspace) -> int:
     """Bring the neighbours of the slots from `first` up to `end` up to date, where `tick` needs a look.
 
     `tick` is the one in which everybody has just moved. Returns how many were looked at.
@@ -137,7 +137,7 @@ def renew(first: int, end: int, tick: int, lists: Lists, space: Space, desk: Des
 
 
 @part
-def _look_round(i: int, slack: float, lists: Lists, space: Space, desk: Desk) -> float:
+def _look_round(i: int, slack: float, lists: VerletLists, space: Space, desk: Workspace) -> float:
     """Search the i-th one's candidates, and return the distance that nobody else is nearer than."""
     near, rest, names, way = lists.near[i], lists.rest[i], lists.names, lists.way
     k, m, stale = len(near), len(rest), way[TRAVELLED] - way[FILLED] + slack
@@ -161,7 +161,7 @@ def _look_round(i: int, slack: float, lists: Lists, space: Space, desk: Desk) ->
 
 
 @part
-def _sit(q: int, i: int, near: Indices, rest: Indices, space: Space, desk: Desk) -> None:
+def _sit(q: int, i: int, near: Indices, rest: Indices, space: Space, desk: Workspace) -> None:
     """Give the i-th one the lane q: put ways and velocities of its candidates where :func:`_weigh` wants
     them."""
     x, y, vx, vy = space.x, space.y, space.vx, space.vy
@@ -182,7 +182,7 @@ def _sit(q: int, i: int, near: Indices, rest: Indices, space: Space, desk: Desk)
 
 
 @part
-def _weigh(C: int, space: Space, desk: Desk) -> None:
+def _weigh(C: int, space: Space, desk: Workspace) -> None:
     """Make of ways and velocities what the desk is to tell of C candidates, and note the distance squared of
     the farthest, and the fastest's w·w."""
     (width, height), step = space.world, space.step
@@ -204,7 +204,7 @@ def _weigh(C: int, space: Space, desk: Desk) -> None:
 
 
 @part
-def _choose(who: Indices, names: Indices, near: Indices, rest: Indices, desk: Desk) -> None:
+def _choose(who: Indices, names: Indices, near: Indices, rest: Indices, desk: Workspace) -> None:
     """Bring the nearest k of each one's candidates to the first rows and into its list, and note the
     distances squared of the farthest of them and of the nearest other."""
     k, C, lanes = near.shape[1], near.shape[1] + rest.shape[1], desk.lanes
@@ -244,7 +244,7 @@ def _choose(who: Indices, names: Indices, near: Indices, rest: Indices, desk: De
 
 
 @part
-def _swap(q: int, i: int, far: int, close: int, near: Indices, rest: Indices, desk: Desk) -> None:
+def _swap(q: int, i: int, far: int, close: int, near: Indices, rest: Indices, desk: Workspace) -> None:
     """Let a neighbour and another candidate of the i-th one, in lane q, change places."""
     squares, outward, w2, other = desk.squares, desk.outward, desk.w2, close - near.shape[1]
     a, b = far * LANES + q, close * LANES + q
@@ -255,7 +255,7 @@ def _swap(q: int, i: int, far: int, close: int, near: Indices, rest: Indices, de
 
 
 @part
-def _exchange(q: int, i: int, names: Indices, near: Indices, rest: Indices, desk: Desk) -> bool:
+def _exchange(q: int, i: int, names: Indices, near: Indices, rest: Indices, desk: Workspace) -> bool:
     """Swap the farthest neighbour in lane q and the nearest other until they are the nearest k; ties go to
     the lower name. Notes their distances squared, and returns whether that changed anything."""
     squares, k, C = desk.squares, near.shape[1], near.shape[1] + rest.shape[1]
@@ -281,10 +281,10 @@ def _exchange(q: int, i: int, names: Indices, near: Indices, rest: Indices, desk
 
 @part
 def _hold(
-    who: Indices, k: int, C: int, slack: float, fastest: float, wide: float, space: Space, desk: Desk
+    who: Indices, k: int, C: int, slack: float, fastest: float, wide: float, space: Space, desk: Workspace
 ) -> None:
     """Note for how many ticks the first k stay the nearest of the candidates of each one, who[q] in lane q;
-    −1 where others may be nearer already. `wide` as in ``Lists.way``.
+    −1 where others may be nearer already. `wide` as in ``VerletLists.way``.
 
     Of ``REACH``, how far nobody else was nearer, is taken how far each can go until the tick after those; −∞
     is left where a search is due then.
@@ -340,7 +340,7 @@ def _hold(
 
 
 @part
-def _overlap(k: int, C: int, tick: Eight, others: Eight, desk: Desk) -> Eight:
+def _overlap(k: int, C: int, tick: Eight, others: Eight, desk: Workspace) -> Eight:
     """By how much, after that many ticks, the farthest of the k is farther than the nearest of the rest and
     of `others`, if everybody goes straight on: at most.
 

@@ -12,7 +12,7 @@ import numpy as np
 from chronoflux.telemetry.format.faults import Report
 from chronoflux.telemetry.format.records import Input, Record
 from chronoflux.telemetry.read.discovery import RunFiles
-from chronoflux.telemetry.read.journal import Void, read_records, read_run_inputs, read_void
+from chronoflux.telemetry.read.journal import RevokedRanges, read_records, read_run_inputs, read_void
 
 START = {"seq": 0, "inputs": 0}
 """The position of a story's beginning: the seqs of its next record and of its next input."""
@@ -20,13 +20,13 @@ TOGETHER = 4096
 """Inputs put into columns at once."""
 
 
-class Story:
+class RunHistory:
     """The records and inputs of a run that count, read from its files each time they are asked for.
 
     ``void``: what was taken back; ``report``: what is wrong with the lines, noted as they are read.
     """
 
-    def __init__(self, run: RunFiles, void: Void | None = None) -> None:
+    def __init__(self, run: RunFiles, void: RevokedRanges | None = None) -> None:
         self.void = read_void(run) if void is None else void
         self.report = Report()
         self._run = run
@@ -40,7 +40,7 @@ class Story:
         return read_run_inputs(self._run, self.void, self.report)
 
 
-class StoryInMemory(Story):
+class StoryInMemory(RunHistory):
     """The same, read once: for those who begin at many places. An input takes 44 bytes."""
 
     def __init__(self, run: RunFiles) -> None:
@@ -55,7 +55,7 @@ class StoryInMemory(Story):
         self._columns = self._read_inputs()
 
     def records(self, position: dict[str, int]) -> Iterator[Record]:
-        """See :meth:`Story.records`."""
+        """See :meth:`RunHistory.records`."""
         first = int(np.searchsorted(self._seqs, position["seq"]))
         clock = int(np.searchsorted(self._clocks, first)) - 1
         if clock >= 0:
@@ -64,7 +64,7 @@ class StoryInMemory(Story):
             yield self._records[i]
 
     def inputs(self, position: dict[str, int]) -> Iterator[Input]:
-        """See :meth:`Story.inputs`."""
+        """See :meth:`RunHistory.inputs`."""
         seq, tick, peer, at, R, psi, omega = self._columns
         for i in range(int(np.searchsorted(seq, position["inputs"])), len(seq)):
             when = None if np.isnan(at[i]) else at[i]

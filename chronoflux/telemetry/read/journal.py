@@ -17,7 +17,7 @@ _RESUMES = frozenset(["resume"])
 Range: TypeAlias = tuple[int, int]
 
 
-class Void(NamedTuple):
+class RevokedRanges(NamedTuple):
     """What each ``resume`` took back: records ``first ≤ seq < end``, and inputs likewise.
 
     ``ticks``: where it went on; ``numbers``: which resume of the run it was, from 1 on; 0 if not on record.
@@ -43,9 +43,9 @@ class Void(NamedTuple):
         return False
 
 
-def read_void(run: RunFiles) -> Void:
+def read_void(run: RunFiles) -> RevokedRanges:
     """What the resumes of a run took back."""
-    void = Void([], [], [], [])
+    void = RevokedRanges([], [], [], [])
     for record in _records(run, Report(), _RESUMES):
         if record.type != "resume" or record.tick is None:
             continue
@@ -59,14 +59,14 @@ def read_void(run: RunFiles) -> Void:
     return void
 
 
-def read_records(run: RunFiles, void: Void, report: Report) -> Iterator[Record]:
+def read_records(run: RunFiles, void: RevokedRanges, report: Report) -> Iterator[Record]:
     """The records that count, with a seq and a tick; bad lines are noted in `report`."""
     for record in _records(run, report):
         if record.seq is not None and record.tick is not None and not _within(record.seq, void.records):
             yield record
 
 
-def read_run_inputs(run: RunFiles, void: Void, report: Report) -> Iterator[Input]:
+def read_run_inputs(run: RunFiles, void: RevokedRanges, report: Report) -> Iterator[Input]:
     """The inputs that count."""
     for _, given in read_inputs(run, report):
         if not _within(given.seq, void.inputs):

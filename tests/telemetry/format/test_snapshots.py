@@ -13,7 +13,7 @@ from PIL import Image
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.node.node import Node
-from chronoflux.replay.past_run import Past
+from chronoflux.replay.past_run import PastRun
 from chronoflux.signal.server import SignalServer
 from chronoflux.telemetry import load_simulation
 from chronoflux.telemetry.format.snapshots import Allowance, picture_png
@@ -66,7 +66,7 @@ async def test_events_leave_them(tmp_path: Path) -> None:
     fired = next(record for record in map(json.loads, log) if record["type"] == "intent")
     kept.advance(fired["tick"] - kept.tick)
     kept.intent(**fired["data"])
-    end = Past(node.path).recompute().simulation
+    end = PastRun(node.path).recompute().simulation
     kept.advance(end.tick - kept.tick)
     np.testing.assert_array_equal(kept.state.phi, end.state.phi)
 

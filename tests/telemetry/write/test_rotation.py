@@ -17,7 +17,7 @@ import pytest
 
 from chronoflux.errors import LogError
 from chronoflux.logs import Tail
-from chronoflux.replay.past_run import Past
+from chronoflux.replay.past_run import PastRun
 from chronoflux.telemetry import RunLog, export_json, load, load_peerings
 from chronoflux.telemetry.format import segments
 from chronoflux.telemetry.format.faults import Report
@@ -161,7 +161,7 @@ async def test_a_hangup_rotates(tmp_path: Path) -> None:
         process.terminate()
     assert await process.wait() == 0
     assert not check_run(find_runs(run)[0])
-    found = Past(run).recompute()
+    found = PastRun(run).recompute()
     assert found, str(found)
 
 
