@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,3 +44,37 @@ def test_the_faces_are_listed_and_each_has_help() -> None:
         done = subprocess.run([sys.executable, "-m", face, "--help"], capture_output=True, text=True)
         assert done.returncode == 0
         assert "Usage" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ("an event", r"^EVENTS\b.*=|EVENTS\.register\("),
+        ("a metric", r"^def order\("),
+        ("a column of the log", r"^FLOATS\b"),
+        ("a control of the live view", r"^class Toolbar\b"),
+        ("a limit of the server", r"^class Limits\b"),
+    ],
+)
+def test_the_map_says_where_things_are_changed(question: str, found: str) -> None:
+    """README's map names the file to change for an event, a metric, a log column, a control and a limit."""
+    (line,) = re.findall(rf"^\| {question} \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    named = [ROOT / "chronoflux" / path for path in re.findall(r"`([\w/]+\.py)`", line)]
+    assert all(path.is_file() for path in named)
+    assert re.search(found, named[0].read_text(), re.MULTILINE)
+
+
+def test_the_map_has_every_room() -> None:
+    """README's map has each package and module at the top of the house, and no file that is not there."""
+    text = (ROOT / "README.md").read_text()
+    parts = text[text.index("## How the parts fit") : text.index("### Add an event type")]
+    rows = [row.split("|")[1:3] for row in re.findall(r"^\| `.*$", parts, re.MULTILINE)]
+    rooms = {name for where, _ in rows for name in re.findall(r"`([\w/.]+)`", where)}
+    package = ROOT / "chronoflux"
+    there = {f"{path.name}/" for path in package.iterdir() if (path / "__init__.py").exists()}
+    there |= {path.name for path in package.glob("*.py") if path.name != "__init__.py"}
+    assert rooms == there
+    for where, what in rows:
+        folders = [package / name for name in re.findall(r"`([\w/]+)/`", where)] or [package]
+        for name in re.findall(r"`([\w/]+\.py)`", what):
+            assert any((folder / name).is_file() for folder in folders), name
