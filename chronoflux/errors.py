@@ -16,9 +16,25 @@ thing, the value and the remedy.
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
-from chronoflux.util.text import plain
+
+def plain(text: object) -> str:
+    """`text` as one line for a terminal: control characters, such as those that begin an escape sequence,
+    and invisible ones, such as those that turn the direction of writing, as ``\\x1b``.
+
+    >>> plain("a\x1b[31mb")
+    'a\\\\x1b[31mb'
+    """
+    found = str(text)
+    return found if found.isprintable() else "".join(map(_shown, found))
+
+
+def _shown(character: str) -> str:
+    if character.isprintable() or unicodedata.category(character) == "Zs":
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 class ChronofluxError(Exception):
