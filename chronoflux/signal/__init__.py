@@ -1,1 +1,1 @@
-"""Signaling: the server where nodes meet, the client that joins a room there, and what they say."""
+"""Signaling: the server where nodes meet, the client that joins a room, and their messages."""

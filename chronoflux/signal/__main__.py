@@ -26,7 +26,7 @@ EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def _limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """An option ``--max-…`` for each field of `Limits`."""
+    """Add an option ``--max-…`` for each field of `Limits`."""
     for entry in reversed(fields(Limits)):
         option = click.option(
             "--max-" + entry.name.replace("_", "-"),
@@ -143,7 +143,7 @@ async def _run(
 
 
 def _announce(server: SignalServer) -> None:
-    """Say what this is, and the line with which others join."""
+    """Print the server's address and the line with which others join."""
     open_at = server.public_urls
     click.echo(f"ChronoFlux signaling server {VERSION} on {[*open_at, server.url][0]}")
     token = ', token="…"' if server.has_token else ""

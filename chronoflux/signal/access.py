@@ -1,4 +1,4 @@
-"""`Access`: which web pages may use the server, by the ``Origin`` and ``Host`` of a request. No I/O."""
+"""Access control for web pages, by the ``Origin`` and ``Host`` of a request. No I/O."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([
 
 
 class Refusal(NamedTuple):
-    """Why a request is refused: a short code for the counts, and words for a person."""
+    """Why a request is refused: a short code for the counters and a text for the user."""
 
     code: str
     text: str
 
 
 class Access:
-    """Which web pages may use the server.
+    """Decides which web pages may use the server.
 
-    A page of another site must not: its script would act in the name of whoever looks at it. So the
+    Pages of other sites are refused: their scripts would act in the name of the person who views them. The
     ``Origin`` that a browser sends with a WebSocket must be this server's own, a page on this machine's
-    loopback, or one of `origins` (``null``, which every sandboxed frame has, only when it is among them).
+    loopback, or one of `origins`. ``null``, the origin of every sandboxed frame, must be among `origins`.
 
-    DNS rebinding would get around that: a page's own name is made to point to this server, so that the page
-    and the server have one origin. Then the ``Host`` of the request is still the page's name. It must be an
-    address, ``localhost``, the machine's own name `own_name` (alone, or with ``.local``), or one of
-    `host_names`. A WebSocket without ``Origin`` is not from a browser, and its ``Host`` may be any.
+    DNS rebinding would bypass this check: an attacker points the page's own host name to this server, so
+    that page and server share one origin. The ``Host`` of the request is then still the page's name.
+    ``Host`` must therefore be an address, ``localhost``, the machine's own name `own_name` (alone or with
+    ``.local``), or one of `host_names`. A WebSocket without ``Origin`` does not come from a browser; its
+    ``Host`` is not checked.
 
     Raises
     ------
     UsageError
-        When an origin or a host name could never match.
+        If an origin or a host name could never match.
     """
 
     def __init__(
@@ -53,10 +54,10 @@ class Access:
         short = own.partition(".")[0]
         own_names = {own, short, f"{short}.local"} if short else set()
         self._hosts = frozenset(("localhost", *own_names, *map(_checked_name, host_names)))
-        self._schemes = ("https",) if tls else ("http", "https")  # a proxy before us may end TLS
+        self._schemes = ("https",) if tls else ("http", "https")  # a reverse proxy may terminate TLS
 
     def refusal(self, *, hosts: Sequence[str], origins: Sequence[str], websocket: bool) -> Refusal | None:
-        """Why a request with these ``Host`` and ``Origin`` headers is refused, or None."""
+        """Return why a request with these ``Host`` and ``Origin`` headers is refused, or None."""
         if websocket and not origins:
             return None
         for host in hosts or ("",):
@@ -70,7 +71,7 @@ class Access:
         return None
 
     def _is_own(self, host: str) -> bool:
-        """Whether a ``Host`` names this server in a way that no stranger's page can choose."""
+        """Return whether ``Host`` is a name of this server that another site cannot choose."""
         found = _HOST.fullmatch(host.lower())
         return found is not None and (_is_address(found["host"]) or found["host"].rstrip(".") in self._hosts)
 
@@ -82,7 +83,7 @@ class Access:
             return False
         if found["host"] in LOOPBACK_NAMES:
             return True
-        # Our own page has the origin that it was fetched from: the very host and port of this request.
+        # The origin of the server's own page is the host and port of this request.
         asked = _HOST.fullmatch(host.lower())
         default = DEFAULT_PORTS[found["scheme"]]
         return (
@@ -101,7 +102,7 @@ def _is_address(host: str) -> bool:
 
 
 def _checked_origin(origin: str) -> str:
-    """An origin as browsers send it, in lower case: ``null``, or a scheme, a host, perhaps a port."""
+    """Return an origin in the lower-case form that browsers send: ``null`` or ``scheme://host[:port]``."""
     if origin.lower() == "null":
         return "null"
     found = _ORIGIN.fullmatch(origin.lower())
@@ -110,7 +111,7 @@ def _checked_origin(origin: str) -> str:
             f"origin {shorten(origin)} is none: give one as browsers send it, https://example.org"
         )
     default = found["port"] is not None and found["port"] == DEFAULT_PORTS.get(found["scheme"])
-    return f"{found['scheme']}://{found['host']}" if default else found[0]  # browsers leave out the default
+    return f"{found['scheme']}://{found['host']}" if default else found[0]  # browsers omit the default port
 
 
 def _checked_name(name: str) -> str:

@@ -1,7 +1,7 @@
-"""This machine's network addresses, the best first: those that are likely to reach another machine.
+"""This machine's network addresses, those most likely to reach another machine first.
 
-A container host may have a hundred: two for each bridge, and most of them lead nowhere. Each that is offered
-costs a socket, and each peer tries only a few.
+A container host may have a hundred addresses, two for each bridge, and most of them reach no other machine.
+Each offered address costs a socket, and a peer tries only a few.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from pathlib import Path
 import ifaddr
 
 MOST_ADDRESSES = 16
-"""Addresses offered; a link has a socket for each."""
+"""Most addresses offered; a link has a socket for each."""
 VIRTUAL = ("docker", "br-", "virbr", "vmnet", "vboxnet", "lxc", "lxdbr", "cni", "flannel", "cali", "podman")
-"""How interfaces begin that usually lead only into this machine's own containers and virtual machines."""
+"""Name prefixes of interfaces that usually reach only containers and virtual machines on this host."""
 SYSTEM = Path("/sys/class/net")
 
 
 def best(use_ipv4: bool = True, use_ipv6: bool = True) -> list[str]:
-    """At most :data:`MOST_ADDRESSES` addresses of this machine, the best first.
+    """Return at most :data:`MOST_ADDRESSES` addresses of this machine, best first.
 
-    First come those that the default routes use, then real interfaces, then bridges, and last what has no
-    carrier; within that each interface's first addresses come before any one's second. Loopback and
-    link-local IPv6 addresses, which need a scope, are left out.
+    Order: addresses of the default routes, physical interfaces, bridges, interfaces without a carrier.
+    Within each group the first address of every interface comes before the second of any. Loopback
+    addresses are left out, and so are link-local IPv6 addresses, which need a scope.
     """
     found: list[tuple[tuple[int, int, int], str]] = []
     routed = {lan_address(), lan_address(ipv6=True)}
@@ -44,9 +44,9 @@ def best(use_ipv4: bool = True, use_ipv6: bool = True) -> list[str]:
 
 
 def lan_address(*, ipv6: bool = False) -> str | None:
-    """The address from which this machine would send to another network; None without a default route.
+    """Return the source address for packets to other networks; None without a default route.
 
-    Sends nothing.
+    No packet is sent.
     """
     family, target = (socket.AF_INET6, "2001:db8::1") if ipv6 else (socket.AF_INET, "192.0.2.1")
     try:
@@ -59,7 +59,7 @@ def lan_address(*, ipv6: bool = False) -> str | None:
 
 
 def usable(address: str) -> bool:
-    """Whether packets to an address can reach one machine and no more, which may be another than this one."""
+    """Return whether an address is a unicast address that other machines can reach."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
@@ -82,11 +82,11 @@ def _addresses(ips: Iterable[ifaddr.IP]) -> list[str]:
 
 
 def _worth(*names: str) -> int:
-    """0 for a real interface, 1 for a bridge of containers, 2 for one that is not connected to anything."""
+    """Return 0 for a physical interface, 1 for a container bridge, 2 for one without a carrier."""
     folder = SYSTEM / names[0]
     try:
         if (folder / "carrier").read_text().strip() == "0":
             return 2
     except OSError:
-        pass  # no Linux, or the interface is down
+        pass  # not Linux, or the interface is down
     return int((folder / "bridge").exists() or any(name.lower().startswith(VIRTUAL) for name in names))

@@ -1,4 +1,4 @@
-"""The signaling client: joins a room on a server, stays joined, and says in words when it cannot."""
+"""The signaling client: joins a room on a server, reconnects, and reports why it cannot."""
 
 from __future__ import annotations
 
@@ -41,38 +41,38 @@ from chronoflux.version import VERSION
 
 log = logging.getLogger(__name__)
 library_log = logging.getLogger(f"{__name__}.websockets")
-library_log.setLevel(logging.WARNING)  # it tells of every connection
+library_log.setLevel(logging.WARNING)  # at INFO it logs every connection
 
 State = Literal["connecting", "joined", "waiting", "refused", "closed"]
 
 FIRST_DELAY, LAST_DELAY = 0.5, 30.0
-"""Seconds until trying again: at least, and at most after many failures."""
+"""Shortest delay before a retry, and longest after many failures, s."""
 QUICK = 2
-"""Failures after which pauses begin to grow."""
+"""Failures after which the retry delay begins to grow."""
 SETTLED = 10.0
-"""Seconds joined after which the next failure counts as the first."""
+"""Time joined after which the count of failures restarts, s."""
 ANSWER = 10.0
-"""Seconds in which the server must answer the handshake, welcome us, and answer the join."""
+"""Time limit for the handshake, and for welcome and join together, s."""
 PING_EVERY = 20.0
 PROOF = 5.0
-"""Seconds in which a server that is doubted must answer a ping."""
+"""Time limit for the answer to a ping after :meth:`SignalClient.doubt`, s."""
 MAX_MESSAGE = 4 * 2**20
-"""Longest message accepted from a server, bytes: room-peers of a full room fits."""
+"""Longest message accepted from a server, bytes; room-peers of a full room fits."""
 QUEUE_MESSAGES, QUEUE_BYTES = 512, 2 * 2**20
 
 
 class SignalClient:
-    """One node's place in one room of the server at `url`.
+    """Keeps one node joined to one room of the server at `url`.
 
-    `secret` (16 bytes) is what this node's id is made from; `metadata` is what others see of it.
-    `on_message` gets each message after the join was sent, `on_state` this client whenever ``state``
-    or ``reason`` changed; both are called on the loop that runs :meth:`run`, and must not block. `recall`
-    adds to the join what a server without memory is told: ``known``, ``hops`` and ``links`` of `JoinRoom`.
+    The node's id is derived from `secret` (16 bytes); other peers see `metadata`. `on_message` is called
+    with each message that arrives after the join was sent, `on_state` with this client whenever ``state``
+    or ``reason`` changed. Both are called on the loop that runs :meth:`run` and must not block. `recall`
+    adds ``known``, ``hops`` and ``links`` to a `JoinRoom`, for a server that lost its memory.
 
     Raises
     ------
     UsageError
-        When the URL, room, metadata, secret or token cannot be used.
+        If the URL, room, metadata, secret or token cannot be used.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class SignalClient:
         self.url = server_url(url)
         self.state: State = "connecting"
         self.reason = f"connecting to {self.url}"
-        self.trouble = ""  # why the last try ended
+        self.trouble = ""  # why the last attempt ended
         self.peer_id: str | None = None
         self.server: ServerInfo | None = None
         self.malformed = 0
-        self.joins = 0  # how often this client was let in: the first room-peers after each is complete
+        self.joins = 0  # number of joins; the first room-peers after each is complete
         if len(secret) != 16:
             raise UsageError(f"the secret has {len(secret)} bytes: it must have 16")
         try:
@@ -118,9 +118,9 @@ class SignalClient:
     # --- what the owner calls -------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Connect, join and read, again and again, until :meth:`close`, cancellation or a refusal.
+        """Stay connected and joined until :meth:`close`, cancellation or a fatal refusal.
 
-        Returns with ``state`` "refused" when trying again cannot help, else "closed".
+        On return ``state`` is "refused" if a retry cannot help, else "closed".
         """
         if self._running:
             raise UsageError("this signaling client runs already")
@@ -146,7 +146,7 @@ class SignalClient:
             self._ended.set()
 
     def send(self, message: Message) -> bool:
-        """Queue a message; False when not joined, when too much is queued, or it is not JSON.
+        """Queue a message. Return False if not joined, the queue is full, or it is too long or not JSON.
 
         Never waits and never raises. Telemetry is dropped first when the queue is full.
         """
@@ -165,15 +165,15 @@ class SignalClient:
         return fate == "queued"
 
     def doubt(self) -> None:
-        """Something went silent: see at once whether the server still answers, and connect anew if not.
+        """Check at once whether the server still answers, and reconnect if it does not.
 
-        A socket whose path is gone (another Wi-Fi, a machine that slept) is otherwise found out only by the
-        ping that comes next, after 20 to 40 s.
+        Without this call a dead path (a change of Wi-Fi, a machine that slept) is detected only by the next
+        regular ping, after 20 to 40 s.
         """
         self._doubted.set()
 
     async def close(self) -> None:
-        """Leave the room and close the socket; returns when :meth:`run` has ended. Idempotent."""
+        """Leave the room and close the socket. Return when :meth:`run` has ended. Idempotent."""
         self._closing.set()
         if self._running:
             await self._ended.wait()
@@ -183,7 +183,7 @@ class SignalClient:
     # --- one connection -------------------------------------------------------------------------
 
     async def _try_once(self) -> SignalingError | None:
-        """Be connected for as long as it goes; why it ended, or None after :meth:`close`."""
+        """Hold one connection until it ends. Return why it ended, or None after :meth:`close`."""
         closing = asyncio.create_task(self._closing.wait(), name="signaling client closes")
         talking = asyncio.create_task(self._talk(), name="signaling client talks")
         try:
@@ -198,7 +198,7 @@ class SignalClient:
         return in_words(self.url, talking.exception(), proxy, patience=ANSWER)
 
     async def _talk(self) -> None:
-        """Connect, join and read until that fails; always ends with an exception."""
+        """Connect, join and read until that fails. Always ends with an exception."""
         self._joined_at = None
         secure = urlsplit(self.url).scheme == "wss"
         self._proxy = proxy_for(self.url)
@@ -228,14 +228,13 @@ class SignalClient:
             await self._hang_up(line, helpers)
 
     async def _enter(self, line: ClientConnection) -> None:
-        """Be welcomed and send the join; returns once joined."""
+        """Read the welcome and send the join. Return once joined."""
         welcome = await self._welcome(line)
         self.server = welcome.server
         join = self._join if self.server is None else self._recall(self._join)
         await line.send(encode_bytes(join), text=True)
         if self.server is None:
-            # A server that speaks only the unmarked messages: our id is the one it made up, and it
-            # says nothing when a join fails.
+            # A server without the extensions: it assigns our id, and does not report a failed join.
             self._enter_as(welcome.peer_id)
             return
         while self.state != "joined":
@@ -253,7 +252,7 @@ class SignalClient:
         return message
 
     def _take(self, raw: bytes) -> None:
-        """One message from the server, after the join was sent."""
+        """Handle one message of the server, after the join was sent."""
         try:
             message = decode_server(raw)
         except ProtocolError as error:
@@ -272,7 +271,7 @@ class SignalClient:
             log.exception("handling a message of the signaling server failed")
 
     async def _write(self, line: ClientConnection) -> None:
-        """Send what is queued; a server that takes nothing is hung up on."""
+        """Send what is queued. Cut the connection if the server stops reading."""
         try:
             while True:
                 while (data := self._outbox.pop()) is not None:
@@ -286,7 +285,7 @@ class SignalClient:
             line.transport.abort()
 
     async def _prove(self, line: ClientConnection) -> None:
-        """Whenever the server is doubted, ping it; cut the line when it does not answer."""
+        """Ping the server after each :meth:`doubt`. Cut the connection if it does not answer."""
         try:
             while True:
                 await self._doubted.wait()
@@ -299,7 +298,7 @@ class SignalClient:
             line.transport.abort()
 
     async def _hang_up(self, line: ClientConnection, helpers: list[asyncio.Task[None]]) -> None:
-        """Leave in order when the server listens, else cut it."""
+        """Leave the room cleanly if the server responds, else cut the connection."""
         for task in helpers:
             task.cancel()
         if helpers:
@@ -313,7 +312,7 @@ class SignalClient:
                         await line.send(encode_bytes(LeaveRoom()), text=True)
                 await line.close()
         except (ConnectionClosed, TimeoutError):
-            pass  # gone already, or not listening
+            pass  # closed already, or not responding
         finally:
             line.transport.abort()
 
@@ -321,7 +320,7 @@ class SignalClient:
 
     def _enter_as(self, own_id: str) -> None:
         while self._outbox.pop() is not None:
-            pass  # left over from the connection before
+            pass  # left over from the previous connection
         self.peer_id = own_id
         self.joins += 1
         self._joined_at = asyncio.get_running_loop().time()
@@ -341,10 +340,10 @@ class SignalClient:
         return self._joined_at is not None and now - self._joined_at >= SETTLED
 
     async def _pause(self, failures: int, at_least: float) -> None:
-        """Wait before the next try, longer after each failure, never in step with others.
+        """Wait before the next attempt: exponential backoff with jitter.
 
-        The first few tries stay quick: a server that is started anew is away for a second or two. `at_least`
-        is what the server asked for, s.
+        The first retries stay quick, because a restarting server is away for a second or two. `at_least` is
+        the delay that the server asked for, s.
         """
         longest = min(LAST_DELAY, 2 * FIRST_DELAY * 2 ** min(max(0, failures - QUICK), 16))
         pause = min(at_least, LAST_DELAY) + random.uniform(FIRST_DELAY, longest)

@@ -1,4 +1,4 @@
-"""`LimitedConnection`: the library's connection, found, counted and bounded from when it is accepted."""
+"""The library's server connection with limits that hold from when it is accepted."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from chronoflux.signal.server import SignalServer
 
 PIECES = 1024
-"""Frames in which a message may come."""
+"""Most frames of one message."""
 UNREAD = 1 << 20
-"""Bytes of the library's own answers (pongs) that may wait for a client which reads none."""
+"""Most bytes of the library's own answers (pongs) that may wait for a client that reads nothing."""
 
 
 class LimitedConnection(ServerConnection):
-    """A connection that can be found, and is counted, from when it is accepted, before its handshake.
+    """A connection that is registered and counted from when it is accepted, before its handshake.
 
-    It is cut when its client has the library keep things without bound: pings whose answers it never
-    reads, or a message in frames without end. ``cut_for`` then says which; ``since`` is when it was accepted,
-    by the loop's clock.
+    It is cut when its client makes the library buffer without bound: by pings whose answers it does not
+    read, or by a message of too many frames. ``cut_for`` then is "slow" or "pieces"; ``since`` is when it
+    was accepted, by the loop's clock (s).
     """
 
     accepted: ClassVar[weakref.WeakSet[LimitedConnection]] = weakref.WeakSet()

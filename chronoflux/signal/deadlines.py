@@ -1,4 +1,4 @@
-"""`Deadlines`: what falls due when, by key, in whatever order it was set. No clock here."""
+"""A priority queue of deadlines by key. It reads no clock."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Deadlines(Generic[K]):
-    """See the module; times are seconds. A key has one deadline, the one that was set last."""
+    """A priority queue of deadlines (s). Each key has one deadline, the one that was set last."""
 
     def __init__(self) -> None:
         self._due: dict[K, int] = {}
-        self._heap: list[tuple[float, int, K]] = []  # with what was taken back since, until it comes up
+        self._heap: list[tuple[float, int, K]] = []  # may hold cancelled entries, which are skipped
         self._count = 0
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of pending deadlines."""
         return len(self._due)
 
     def set(self, key: K, at: float) -> None:
-        """Let `key` fall due at a time."""
+        """Set the deadline of `key`, replacing an earlier one."""
         self._count += 1
         self._due[key] = self._count
         heapq.heappush(self._heap, (at, self._count, key))
@@ -31,17 +31,17 @@ class Deadlines(Generic[K]):
             heapq.heapify(self._heap)
 
     def take_back(self, key: K) -> None:
-        """Let it fall due no more; nothing happens if it was not to."""
+        """Cancel the deadline of `key`, if it has one."""
         self._due.pop(key, None)
 
     def first(self) -> float | None:
-        """When the next falls due."""
+        """Return the earliest deadline, or None."""
         while self._heap and not self._holds(self._heap[0]):
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def fallen(self, now: float) -> Iterator[K]:
-        """Take out those whose time has come, the earliest first."""
+        """Remove and yield the keys whose deadline has passed, earliest first."""
         while (at := self.first()) is not None and at <= now:
             _, _, key = heapq.heappop(self._heap)
             del self._due[key]

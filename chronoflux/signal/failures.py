@@ -1,4 +1,4 @@
-"""Failures of the signaling client in words: why it is not connected, and whether trying again can help."""
+"""Failures of the signaling client: why it is not connected, and whether a retry can help."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from chronoflux.signal.proxy import shown
 log = logging.getLogger(__name__)
 
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""HTTP answers that a proxy gives while the server behind it is away."""
+"""HTTP statuses that a proxy returns while the server behind it is down."""
 
 
 def in_words(
     url: str, error: BaseException | None, proxy: str | None = None, *, patience: float
 ) -> SignalingError:
-    """Why a connection could not be made or ended.
+    """Return the error that tells why a connection failed or ended.
 
     Parameters
     ----------
     proxy
-        The proxy by way of which a connection was to be made; None when there is none, or when the connection
-        was there already.
+        The proxy over which the connection was being opened; None without a proxy, or if the connection
+        was already open.
     patience
-        How long (s) an answer was waited for.
+        The time (s) that the client waited for an answer.
     """
     if proxy is not None and (failure := _of_the_proxy(url, error, proxy)) is not None:
         return failure
@@ -85,7 +85,7 @@ def in_words(
 
 
 def stranger(url: str, why: str) -> SignalingError:
-    """Something answers that is no signaling server; trying again cannot help."""
+    """Return the fatal error for a remote that answers but is no signaling server."""
     text = f"{url} answers but is no ChronoFlux signaling server: {why}"
     return SignalingError(url, "not-chronoflux", text, fatal=True)
 
@@ -95,7 +95,7 @@ def _unreachable(url: str, why: str) -> SignalingError:
 
 
 def _of_the_proxy(url: str, error: BaseException | None, proxy: str) -> SignalingError | None:
-    """The failure, if it is the proxy's and not the server's."""
+    """Return the error if the proxy failed and not the server, else None."""
     host, fatal = urlsplit(url).hostname, False
     match error:
         case InvalidProxyStatus():
@@ -112,7 +112,7 @@ def _of_the_proxy(url: str, error: BaseException | None, proxy: str) -> Signalin
         case ImportError():
             why, fatal = "is a SOCKS proxy: pip install python-socks", True
         case ssl.SSLError() | ConnectionResetError() | TimeoutError():
-            return None  # the proxy's or the server's: told with the way it took
+            return None  # either may have failed; the general message names the proxy
         case socket.gaierror():
             why = "cannot be reached: no machine of this name is known"
         case OSError() if _nothing_listens(error):

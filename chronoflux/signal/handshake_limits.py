@@ -1,4 +1,4 @@
-"""`HandshakeLimit`: how many may stand between being accepted and having finished their handshake."""
+"""A limit on connections that were accepted but have not finished their handshake."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ K = TypeVar("K", bound=Hashable)
 
 
 class HandshakeLimit(Generic[K]):
-    """Those whose handshake is under way, in all and by address.
+    """Tracks pending handshakes, in total and by address, and evicts the oldest beyond a limit.
 
-    They are no connections yet, so the lobby knows nothing of them; but each is an open file for as long as
-    its handshake may take. When there are too many the oldest has to go: who means to come in is through in
-    a moment, whoever only stands there is not.
+    The lobby does not know these connections yet, but each holds an open file until its handshake ends.
+    The oldest is evicted because an honest client finishes its handshake quickly.
     """
 
     def __init__(self, most: int, per_address: int) -> None:
@@ -22,11 +21,11 @@ class HandshakeLimit(Generic[K]):
         self._by_address: dict[str, dict[K, None]] = {}
 
     def __len__(self) -> int:
-        """How many wait."""
+        """Return the number of pending handshakes."""
         return len(self._waiting)
 
     def enter(self, who: K, address: str) -> K | None:
-        """Somebody begins; who has to go for it, if somebody has."""
+        """Add a pending handshake. Return the one that is evicted for it, or None."""
         goes: K | None = None
         if len(self._by_address.get(address, ())) >= self._per_address:
             goes = next(iter(self._by_address[address]))
@@ -39,7 +38,7 @@ class HandshakeLimit(Generic[K]):
         return goes
 
     def leave(self, who: K) -> None:
-        """Somebody is through, or gone. Again: nothing happens."""
+        """Remove a handshake that finished or failed. Idempotent."""
         address = self._waiting.pop(who, None)
         if address is not None:
             del self._by_address[address][who]
