@@ -1,4 +1,4 @@
-"""Telemetry: what a run writes down, and how it is read again.
+"""Telemetry: write the log of a run, and read logs as pandas tables.
 
 pandas, Zarr and xarray are loaded on first use.
 """

@@ -1,1 +1,1 @@
-"""What the files of a run say: records, segments, manifest, saved states, phases."""
+"""Formats of a run's files: records, segments, manifest, saved states, phases."""

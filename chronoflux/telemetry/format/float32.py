@@ -1,4 +1,4 @@
-"""Numbers in single precision: as the mesh sends them and as they are written."""
+"""Single-precision numbers, as the mesh sends them and as logs hold them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 def single(value: float) -> float:
-    """`value` as float32, in the decimal digits that are written for it."""
+    """Round `value` to float32 and return its shortest decimal form."""
     return float(str(np.float32(value)))
 
 
 def widened(short: float) -> float:
-    """The float32 that `short` was written for."""
+    """Return the float32 value that the decimal `short` stands for."""
     return float(np.float32(short))

@@ -28,15 +28,15 @@ CHECKPOINT = "checkpoint.npz"
 KEYFRAMES = "keyframes"
 
 _CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
-"""What network and user-space file systems say that have no fsync, mostly for folders."""
+"""Errors of network and user-space file systems without fsync, mostly for folders."""
 _SLUG_LENGTH = 40
 _BLOCK = 1 << 16
 
 
 def slug(name: str) -> str:
-    """`name` as part of a folder's name: only ``[A-Za-z0-9_-]``, from 1 to 40 characters.
+    """Return `name` as a part of a folder name: only ``[A-Za-z0-9_-]``, 1 to 40 characters.
 
-    Where something had to be changed, a short hash of the whole name keeps different names apart.
+    When characters had to be changed, a short hash of the whole name keeps different names apart.
     """
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")
     if plain == name and 0 < len(plain) <= _SLUG_LENGTH:
@@ -46,12 +46,12 @@ def slug(name: str) -> str:
 
 
 def make_run_folder(log_dir: str | Path, room: str, node: str, start: datetime) -> Path:
-    """Make ``<room>-<node>-<UTC start>`` in `log_dir`, with a number behind it if that exists.
+    """Make ``<room>-<node>-<UTC start>`` in `log_dir`; append a number if that name exists.
 
     Raises
     ------
     LogError
-        When it cannot be made.
+        When the folder cannot be made.
     """
     name = f"{slug(room)}-{slug(node)}-{start.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     try:
@@ -72,24 +72,24 @@ def make_run_folder(log_dir: str | Path, room: str, node: str, start: datetime) 
 
 
 def segment_name(stem: str, number: int) -> str:
-    """The name of a closed segment: ``telemetry-0001.parquet``."""
+    """Return the file name of a closed segment, such as ``telemetry-0001.parquet``."""
     return f"{stem}-{number:04}.parquet"
 
 
 def segments_of(folder: Path, stem: str) -> list[tuple[int, Path]]:
-    """The closed segments of one of a run's logs with their numbers, in order. Raises OSError."""
+    """Return the closed segments of one log with their numbers, in order. Raises OSError."""
     names = re.compile(rf"{re.escape(stem)}-(\d{{4,9}})\.parquet")
     found = ((names.fullmatch(path.name), path) for path in folder.iterdir())
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
 def write_manifest(folder: Path, content: bytes) -> None:
-    """Replace ``run.json`` in one step, so that readers see the old one or the new one. Raises OSError."""
+    """Replace ``run.json`` atomically: readers see the old file or the new one. Raises OSError."""
     replace_file(folder / MANIFEST, content)
 
 
 def replace_file(path: Path, content: bytes | memoryview) -> None:
-    """Write a file anew, or for the first time, in one step: all of it or nothing. Raises OSError."""
+    """Write or replace a file atomically: all of the content or nothing. Raises OSError."""
     fresh = path.with_name(f".{path.name}.new")
     try:
         with open(fresh, "wb") as file:
@@ -98,7 +98,7 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
             sync(file)
         os.replace(fresh, path)
     except OSError:
-        with contextlib.suppress(OSError):  # it may not be there
+        with contextlib.suppress(OSError):  # it may not exist
             fresh.unlink()
         raise
     sync_folder(path.parent)
@@ -114,7 +114,7 @@ _FILE_TYPES = {
 
 
 def check_regular(path: Path) -> None:
-    """OSError unless `path`, or what it links to, is a regular file: others may block or never end."""
+    """Raise OSError unless `path` or its link target is a regular file: others may block or never end."""
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         kind = _FILE_TYPES.get(stat.S_IFMT(mode), "a special file")
@@ -122,13 +122,13 @@ def check_regular(path: Path) -> None:
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a regular file to read its bytes. Raises OSError, also when it is none."""
+    """Open a regular file for reading bytes. Raises OSError, also when it is not a regular file."""
     check_regular(path)
     return open(path, "rb")
 
 
 def open_log(path: Path) -> FileIO:
-    """Open a log to append whole lines, unbuffered; a torn last line is cut off first. Raises OSError."""
+    """Open a log unbuffered for appending whole lines; cut off a torn last line first. Raises OSError."""
     file = FileIO(path, "a+")
     try:
         end = os.fstat(file.fileno()).st_size
@@ -142,7 +142,7 @@ def open_log(path: Path) -> FileIO:
 
 
 def cut_torn(path: Path) -> int:
-    """Cut a torn last line off a log, if there is one; how many bytes it had. Raises OSError."""
+    """Cut off a torn last line of a log. Return the number of bytes removed. Raises OSError."""
     if not path.exists():
         return 0
     before = path.stat().st_size
@@ -151,7 +151,7 @@ def cut_torn(path: Path) -> int:
 
 
 def is_running(pid: object) -> bool:
-    """Whether a process of this machine has that number, other than this one."""
+    """Return whether `pid` is a running process of this machine other than this one."""
     if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0 or pid == os.getpid():
         return False
     if os.name == "nt":
@@ -166,7 +166,7 @@ def is_running(pid: object) -> bool:
 
 
 def _is_running_on_windows(pid: int) -> bool:
-    """The same on Windows, where signal 0 is Ctrl-C and :func:`os.kill` would send it."""
+    """Do the same on Windows, where signal 0 is Ctrl-C and :func:`os.kill` would send it."""
     import ctypes
 
     synchronize, access_denied, timed_out = 0x00100000, 5, 0x102  # of the Windows API
@@ -182,7 +182,7 @@ def _is_running_on_windows(pid: int) -> bool:
 
 
 def _whole_lines(file: FileIO, end: int) -> int:
-    """How many of the first `end` bytes are whole lines."""
+    """Return how many of the first `end` bytes form whole lines."""
     while end > 0:
         start = max(0, end - _BLOCK)
         file.seek(start)
@@ -194,21 +194,21 @@ def _whole_lines(file: FileIO, end: int) -> int:
 
 
 def sync(file: FileIO | BinaryIO | int) -> None:
-    """Have the disk take what was written to a file, where the file system can do that. Raises OSError."""
+    """Flush a file to the disk with fsync, where the file system supports it. Raises OSError."""
     try:
         os.fsync(file)
     except OSError as error:
-        if error.errno not in _CANNOT_SYNC:  # such as EIO: what was written may be lost
+        if error.errno not in _CANNOT_SYNC:  # such as EIO: written data may be lost
             raise
 
 
 def sync_folder(folder: Path) -> None:
-    """Make new names in a folder outlive a power loss, where the system can do that. Raises OSError."""
+    """Flush a folder, so that new names survive a power loss, where supported. Raises OSError."""
     if os.name == "nt":
         return
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # a folder that one may write in and not list
+    except PermissionError:  # a folder with write but without read permission
         return
     try:
         sync(descriptor)
@@ -217,7 +217,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, ChronoFlux and the packages it depends on, by name."""
+    """Return the versions of Python, ChronoFlux and its dependencies, by name."""
     found = {"python": platform.python_version(), "chronoflux": VERSION}
     try:
         requirements = importlib.metadata.requires("chronoflux") or []

@@ -1,4 +1,4 @@
-"""`Manifest`: ``run.json`` as the log's thread keeps it up to date."""
+"""`Manifest`: the content of ``run.json``, kept up to date by the log's thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chronoflux.telemetry.format.layout import write_manifest
 from chronoflux.telemetry.format.records import to_json
 
 EVERY = 60.0
-"""Seconds after which the last tick in ``run.json`` is renewed."""
+"""Seconds between two updates of the last tick in ``run.json``."""
 RETRY_EVERY = 1.0
 """Seconds between two attempts while writing fails."""
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Manifest:
-    """The facts of a run, and whether they are on the disk. Whoever uses it from several threads locks."""
+    """Hold the facts of a run and write them to disk. Not thread-safe: callers hold a lock."""
 
     def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
         self.problem: str | None = None
@@ -32,27 +32,27 @@ class Manifest:
         self._written = time.monotonic()
 
     def write(self) -> None:
-        """Write it at once. Raises OSError."""
+        """Write the file at once. Raises OSError."""
         write_manifest(self._folder, to_json(self.facts))
 
     def update(self, **facts: Any) -> None:
-        """Put facts into it; it is due then."""
+        """Add or change facts and mark the file as due to be written."""
         self.facts |= facts
         self._due = True
 
     def is_due(self) -> bool:
-        """Whether it has something new, or has not been written for long."""
+        """Return whether facts have changed or the last write is too long ago."""
         wait = EVERY if self.problem is None else RETRY_EVERY
         return (self._due and self.problem is None) or time.monotonic() - self._written >= wait
 
     def content(self, **more: Any) -> bytes:
-        """What is to be written now, with `more` facts of this moment; it is not due any longer."""
+        """Return the content to be written now, with `more` current facts, and mark it as not due."""
         self._due = False
         self._written = time.monotonic()
         return to_json(self.facts | more)
 
     def replace(self, content: bytes) -> None:
-        """Replace the file; :attr:`problem` says so when that fails."""
+        """Replace the file. When that fails, :attr:`problem` holds the reason."""
         try:
             write_manifest(self._folder, content)
             self.problem = None
@@ -63,22 +63,22 @@ class Manifest:
 
 
 def host() -> str:
-    """This machine's name."""
+    """Return this machine's host name."""
     return valid_text(socket.gethostname())
 
 
 def valid_text(text: str) -> str:
-    """`text` without what UTF-8 cannot say."""
+    """Return `text` with a ``?`` for each character that UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode()
 
 
 def check_facts(path: str | Path, facts: Mapping[str, Any]) -> None:
-    """Refuse facts that are not JSON.
+    """Check that facts can be written as JSON.
 
     Raises
     ------
     LogError
-        When there are such.
+        When a fact cannot be written as JSON.
     """
     try:
         to_json(facts)

@@ -1,7 +1,7 @@
-"""What is wrong with a store of phases: each chunk has a crc32c, the group's metadata has one of its own.
+"""Integrity checks of a phase store: each chunk has a crc32c, and so does the group's metadata.
 
-A chunk is looked at as the file that it is: whether its bytes give its checksum, and whether its values are
-in their range. What is damaged is read as missing; everything else is read.
+Each chunk file is checked by itself: its bytes against its checksum, and its values against their range.
+Damaged chunks are read as missing; all others are read normally.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from chronoflux.model.params import Params
 from chronoflux.telemetry.format.layout import check_regular, open_regular
 
 SUM = "crc32c"
-"""Codec of a chunk's checksum, and name of the attribute that holds the metadata's."""
+"""Codec name of chunk checksums, and name of the attribute that holds the metadata's checksum."""
 _SUM_BYTES = 4
-_ROUNDED = 1 + 1e-6  # float32 may round up to the end of a range
+_ROUNDED = 1 + 1e-6  # float32 may round up past the end of a range
 
 
 def checksum(group: dict[str, Any]) -> str:
-    """The checksum of a group's metadata: of everything in it but the checksum."""
+    """Return the checksum of a group's metadata, which covers everything except the checksum itself."""
     rest = group | {"attributes": {k: v for k, v in group.get("attributes", {}).items() if k != SUM}}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
     return f"{google_crc32c.value(text.encode()):08x}"
 
 
 def is_protected(group: dict[str, Any]) -> bool:
-    """Whether a store has checksums; those that an older ChronoFlux recorded have none."""
+    """Return whether a store has checksums. Stores that an older ChronoFlux recorded have none."""
     return SUM in group.get("attributes", {}) or any(
         codec.get("name") == SUM for meta in _arrays(group).values() for codec in meta["codecs"]
     )
@@ -54,7 +54,7 @@ def _arrays(group: dict[str, Any]) -> dict[str, Any]:
 
 
 class Chunked(NamedTuple):
-    """An array of a store: what is counted of it, how it is cut into chunks, and what its values may be."""
+    """An array of a store: shape, chunk grid, codecs and the largest value allowed."""
 
     name: str
     shape: tuple[int, ...]
@@ -64,22 +64,22 @@ class Chunked(NamedTuple):
     most: float
 
     def keys(self) -> Iterator[tuple[int, ...]]:
-        """The places of its chunks."""
+        """Return the grid indices of all chunks."""
         counts = (math.ceil(size / chunk) for size, chunk in zip(self.shape, self.chunks, strict=True))
         return itertools.product(*map(range, counts))
 
     def rows(self, place: tuple[int, ...]) -> tuple[int, int]:
-        """The rows of a chunk that are counted: the first, and the one behind the last."""
+        """Return the valid rows of a chunk: first row, and the row after the last."""
         first = place[0] * self.chunks[0]
         return first, min(first + self.chunks[0], self.shape[0])
 
     def fault(self, place: tuple[int, ...], content: bytes | None) -> str | None:
-        """What is wrong with a chunk of this content; None when nothing is."""
+        """Return what is wrong with a chunk of this content; None when nothing is."""
         first, end = self.rows(place)
         if end <= first:
             return None
         if content is None:
-            # Whole numbers that are all 0 need no file in older stores.
+            # Older stores do not write chunks of whole numbers that are all 0.
             why = "is missing" if SUM in self.codecs or self.dtype.kind == "f" else None
         else:
             why = self._damage(content, end - first)
@@ -97,7 +97,7 @@ class Chunked(NamedTuple):
         return None if values is None else self._out_of_range(values[:rows])
 
     def _values(self, content: bytes) -> NDArray[Any] | None:
-        """None where there are codecs of other programs."""
+        """Return the decoded values; None when the array uses codecs that ChronoFlux does not write."""
         if not {"bytes", "zstd", SUM}.issuperset(self.codecs):
             return None
         raw = Zstd().decode(content) if "zstd" in self.codecs else content
@@ -116,9 +116,9 @@ class Chunked(NamedTuple):
 
 
 def arrays_of(path: Path, group: dict[str, Any]) -> dict[str, Chunked]:
-    """The arrays of a store, by name; LogError when its metadata do not tell."""
+    """Return the arrays of a store by name. Raises LogError when the metadata are damaged."""
     most = {"phi": math.tau}
-    # A store that was not made from a simulation has no world: its positions need only be finite.
+    # A store that was not made from a simulation has no world size: its positions need only be finite.
     with contextlib.suppress(KeyError, TypeError, ValueError, ChronofluxError):
         most |= zip(("x", "y"), Params.from_dict(group["attributes"]["params"]).world, strict=True)
     found = {}
@@ -137,10 +137,10 @@ def arrays_of(path: Path, group: dict[str, Any]) -> dict[str, Chunked]:
 
 
 def faults_of(path: Path, group: dict[str, Any]) -> list[str]:
-    """What is wrong with the chunks of a store, in lines that name file and rows. Everything is read."""
+    """Check all chunks of a store. Return the faults found, a line each with file and rows."""
     found = []
     for name, array in arrays_of(path, group).items():
-        for place in array.keys():  # noqa: SIM118 - it is no dict
+        for place in array.keys():  # noqa: SIM118 - `array` is not a dict
             file = path.joinpath(name, "c", *map(str, place))
             try:
                 with open_regular(file) as opened:
@@ -164,13 +164,13 @@ def faults_of(path: Path, group: dict[str, Any]) -> list[str]:
 
 
 class CheckedStore(WrapperStore[LocalStore]):
-    """A store on disk whose damaged chunks are told, once each, and read as missing."""
+    """A store on disk that reports each damaged chunk once and reads it as missing."""
 
     def __init__(self, store: LocalStore, arrays: dict[str, Chunked], strict: bool = False) -> None:
         super().__init__(store)
         self._arrays, self._strict = arrays, strict
         self.faults: dict[tuple[str, tuple[int, ...]], str] = {}
-        """What was wrong with chunks so far, by array and place."""
+        """Faults found so far, by array name and chunk index."""
 
     def _with_store(self, store: LocalStore) -> CheckedStore:
         other = CheckedStore(store, self._arrays, self._strict)
@@ -180,7 +180,7 @@ class CheckedStore(WrapperStore[LocalStore]):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """A file's content; None for a damaged chunk."""
+        """Return a file's content; None for a damaged chunk."""
         name, _, rest = key.partition("/c/")
         array = self._arrays.get(name)
         file = Path(self._store.root) / key

@@ -1,13 +1,13 @@
-"""Phases and positions on disk: a Zarr store (format 3) that grows block by block, read through xarray.
+"""Phases and positions on disk: a Zarr store (format 3), appended block by block and read through xarray.
 
 The store is a group with the dimensions ``tick`` and ``oscillator``: coordinates ``tick`` (int64), ``t``
-(float64, s) and ``oscillator`` (int64), and one array (tick, oscillator) for each thing recorded.
+(float64, s) and ``oscillator`` (int64), and one array (tick, oscillator) for each recorded quantity.
 
-Each chunk ends with a crc32c, Zarr's own codec, and the group's metadata has one in its attributes.
+Each chunk ends with a crc32c, written by Zarr's own codec; the group's attributes hold one of its metadata.
 
-It can be read at any moment, while it is written and after a kill: arrays grow one by one, and last, in one
-step, the group's consolidated metadata is replaced, which holds the lengths that belong together. xarray and
-zarr-python go by these; what was not yet counted in them is not seen.
+The store is readable at any moment, also while it is written and after a kill. Arrays grow one by one; then
+the group's consolidated metadata, which hold the matching lengths, are replaced atomically. xarray and
+zarr-python use these lengths, so readers do not see rows that are not yet counted in them.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 STORE = "phases.zarr"
 """Name of the store in a run folder."""
 FORMAT = 1
-"""Version of the layout of stores."""
+"""Version of the store layout."""
 MOST_COLUMNS = 1 << 20
-"""Oscillators in a chunk, 8 MiB."""
+"""Maximum number of oscillators in a chunk (8 MiB)."""
 MEANING = {
     "tick": ("1", "tick"),
     "t": ("s", "simulated time"),
@@ -52,47 +52,47 @@ MEANING = {
     "vy": ("px/frame", "velocity down; a frame is 1/60 s"),
     "phi": ("rad", "phase, in [0, 2π)"),
 }
-"""Units and long name of each array."""
+"""Unit and long name of each array."""
 INSTALL = "needs zarr and xarray: python -m pip install 'chronoflux[phases]'"
 
 
 SUM = "crc32c"
-"""Attribute of the group: the checksum of its metadata."""
+"""Attribute of the group that holds the checksum of its metadata."""
 
 
 def phase_checks() -> Any:
-    """The module that knows checksums; it needs Zarr, which is an extra."""
+    """Import the module for checksums, which needs the optional dependency Zarr."""
     return import_module("chronoflux.telemetry.format.phase_checks")
 
 
 def _protection() -> dict[str, Any]:
-    """How chunks are compressed, and protected."""
+    """Return the arguments that make Zarr compress chunks and add checksums."""
     from zarr.codecs import Crc32cCodec, ZstdCodec
 
     return {"compressors": [ZstdCodec(level=0, checksum=False), Crc32cCodec()], "config": _ALL_CHUNKS}
 
 
-_ALL_CHUNKS = {"write_empty_chunks": True}  # so that a chunk that is not there is damage
+_ALL_CHUNKS = {"write_empty_chunks": True}  # so that a missing chunk file is known to be damage
 
 
 class PhaseStore:
-    """A new store, to which blocks of one recording are appended. A context manager.
+    """A new store to which blocks of one recording are appended. It is a context manager.
 
     Parameters
     ----------
     path
-        A folder that does not exist yet, usually ``….zarr``.
+        A folder that does not exist yet, usually ``*.zarr``.
     dtype
-        ``"float64"``, exact, or ``"float32"``, half as large.
+        ``"float64"`` (exact) or ``"float32"`` (half the size).
     attributes
-        What else is to be noted, ready for JSON.
+        Further attributes of the group; values must be JSON-serialisable.
     chunk_rows
-        Rows in a chunk; by default as many as the first block has.
+        Rows in a chunk; by default the number of rows of the first block.
 
     Raises
     ------
     LogError
-        When something is at `path` already, it cannot be written, or zarr is not installed.
+        When `path` exists already or cannot be written, or when zarr is not installed.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class PhaseStore:
             raise ParameterError("dtype", dtype, "'float64' or 'float32'")
         self.path = Path(path)
         self.rows = 0
-        """Rows in the store."""
+        """Number of rows in the store."""
         self._dtype, self._chunk_rows = dtype, chunk_rows
         self._arrays: dict[str, zarr.Array[Any]] = {}
         zarr = _library("zarr", self.path)
@@ -120,12 +120,12 @@ class PhaseStore:
 
     @classmethod
     def reopen(cls, path: str | os.PathLike[str], last_tick: int) -> Self:
-        """A store that is there, to be gone on with after `last_tick`: what is later is taken out first.
+        """Open an existing store to continue after `last_tick`; later rows are removed first.
 
         Raises
         ------
         LogError
-            When it is none of ours, has no rows, or cannot be written.
+            When it is not a ChronoFlux store, has no rows, or cannot be written.
         """
         path = Path(path)
         zarr = _library("zarr", path)
@@ -141,21 +141,32 @@ class PhaseStore:
             store.rows = int(np.searchsorted(store._arrays["tick"][:rows], last_tick, side="right"))
             for name in store._arrays:
                 counted[name]["shape"][0] = store.rows
-            store._write_metadata(facts)  # readers first, then the rows
+            store._write_metadata(facts)  # shorten what readers see first, then the arrays
             for array in store._arrays.values():
                 array.resize((store.rows, *array.shape[1:]))
         return store
 
     @property
     def columns(self) -> int | None:
-        """How many oscillators are recorded; None before the first block."""
+        """Number of recorded oscillators; None before the first block."""
         return next((array.shape[1] for array in self._arrays.values() if array.ndim == 2), None)
 
     def append(self, block: Block, oscillators: Any = None) -> None:
-        """Add the rows of a block behind those that are there.
+        """Append the rows of a block.
 
-        The first block says what is recorded; `oscillators` then gives the numbers of its columns, (m,),
-        by default from 0 on. Raises LogError when it cannot be written.
+        Parameters
+        ----------
+        block
+            Rows to append: ``tick`` (rows,), ``t`` (rows,) in s, and values (rows, m) in the units of
+            :data:`MEANING`. The first block sets which quantities are recorded.
+        oscillators
+            Numbers of the recorded oscillators, int64 (m,); by default 0 to m - 1. Only used with the first
+            block.
+
+        Raises
+        ------
+        LogError
+            When the block cannot be written.
         """
         with self._writing():
             if not self._arrays:
@@ -198,12 +209,12 @@ class PhaseStore:
             dimension_names=dims,
             attributes=facts,
             fill_value=fill,
-            overwrite=True,  # where an attempt failed half way, on a full disk
+            overwrite=True,  # an earlier attempt may have failed half way, as on a full disk
             **(_protection() if self._protected else {}),
         )
 
     def _publish(self) -> None:
-        """Write the group's metadata, with the lengths of all arrays, in one step."""
+        """Write the group's metadata with the lengths of all arrays atomically."""
         own = json.loads((self.path / "zarr.json").read_bytes())
         names = ("oscillator", *self._arrays)
         counted = {name: json.loads((self.path / name / "zarr.json").read_bytes()) for name in names}
@@ -221,13 +232,13 @@ class PhaseStore:
             yield
         except OSError as error:
             raise LogError(self.path, f"cannot be written ({error.strerror or error})") from error
-        except RuntimeError as error:  # the interpreter ends and takes no more work
+        except RuntimeError as error:  # the interpreter is shutting down and accepts no more work
             raise LogError(self.path, f"cannot be written ({error})") from error
         except (ValueError, KeyError, TypeError) as error:
             raise LogError(self.path, f"is damaged: move it away ({error})") from error
 
     def close(self) -> None:
-        """Let go of the store. Every block is on disk already."""
+        """Close the store. All blocks are on disk already."""
         self._group.store.close()
 
     def __enter__(self) -> Self:
@@ -249,16 +260,16 @@ def record_phases(
     of: Any = None,
     dtype: str = "float64",
 ) -> Path:
-    """Advance `simulation` by `ticks` and write its phases (or `what`) every `every` ticks into a new store.
+    """Advance `simulation` by `ticks` and write `what` (default: phases) every `every` ticks to a new store.
 
-    Arguments as of :meth:`Simulation.record <chronoflux.model.simulation.Simulation.record>` and
-    :class:`PhaseStore`. Memory stays at a block, whatever the length; each block is on disk when the next
-    is computed. Parameters and seed are noted in the store.
+    The arguments are those of :meth:`Simulation.record <chronoflux.model.simulation.Simulation.record>` and
+    :class:`PhaseStore`. Memory use is one block, whatever the length; each block is on disk before the next
+    is computed. The store's attributes hold parameters and seed.
 
     Raises
     ------
     ParameterError, LogError
-        As those two do, before anything is computed or written as far as can be told by then.
+        As raised by these two, as early as each error can be detected.
     """
     blocks = simulation.record(ticks, every, what, of=of)
     facts = {"params": simulation.params.to_dict(), "seed": simulation.seed, "every": int(every)}
@@ -269,21 +280,20 @@ def record_phases(
 
 
 def load_phases(source: str | os.PathLike[str], *, strict: bool = False) -> xarray.Dataset:
-    """A store as a Dataset, read from disk as it is used; `source` is the store or the run folder it is in.
+    """Open a store as a Dataset that is read from disk on access; `source` is the store or its run folder.
 
-    Dimensions ``tick`` and ``oscillator``, coordinate ``t`` in s; each variable has ``units``. Close it, or
-    use it in a ``with`` statement, when done.
+    Dimensions are ``tick`` and ``oscillator``, with the coordinate ``t`` in s; each variable has ``units``.
+    Close it after use, or use it in a ``with`` statement.
 
-    Each chunk is checked when it is read: its checksum, and whether its values are in their range. What is
-    damaged is NaN, and told by a UserWarning that names its file and rows; with `strict` it is a LogError.
-    Rows whose tick is damaged are left out. Stores of an older ChronoFlux have no checksums: one UserWarning
-    says so.
+    Reading a chunk checks its checksum and the range of its values. Damaged values are NaN, and a UserWarning
+    names file and rows; with `strict`, a LogError is raised instead. Rows with a damaged tick are left out.
+    Stores of an older ChronoFlux have no checksums: one UserWarning says so.
 
     Raises
     ------
     LogError
-        When there is none, it cannot be read, it comes from a newer ChronoFlux, its metadata is damaged, or
-        xarray is not installed.
+        When there is no store, it cannot be read, it comes from a newer ChronoFlux, its metadata are damaged,
+        or xarray is not installed.
     """
     path = Path(source)
     path = path / STORE if (path / STORE).is_dir() else path
@@ -305,7 +315,7 @@ def load_phases(source: str | os.PathLike[str], *, strict: bool = False) -> xarr
 
 
 def _without_damage(data: xarray.Dataset, arrays: Any, faults: Any) -> xarray.Dataset:
-    """Without the rows whose tick is not known, and without numbers of oscillators that are not."""
+    """Drop rows whose tick is damaged, and the oscillator numbers if those are damaged."""
     known = np.ones(data.sizes.get("tick", 0), np.bool_)
     for name, place in faults:
         if name == "tick":
@@ -316,9 +326,9 @@ def _without_damage(data: xarray.Dataset, arrays: Any, faults: Any) -> xarray.Da
 
 
 def faults_of_phases(path: Path) -> list[str]:
-    """What is wrong with a store, in lines that name file and rows; empty when all that it counts is whole.
+    """Check a store. Return its faults, a line each with file and rows; empty when it has none.
 
-    Everything is read, a chunk at a time.
+    All data are read, one chunk at a time.
     """
     try:
         group = _facts_of(path)
@@ -341,18 +351,18 @@ def faults_of_phases(path: Path) -> list[str]:
 
 
 def check_phases(path: Path) -> str | None:
-    """What :func:`faults_of_phases` says, in a line; None when it says nothing."""
+    """Return the faults found by :func:`faults_of_phases` in one line; None when there are none."""
     return "; ".join(faults_of_phases(path)) or None
 
 
 def has_checksums(path: Path) -> bool:
-    """Whether damage of a store can be told. LogError when there is no store of ours."""
+    """Return whether a store's damage can be detected. Raises LogError when `path` is no ChronoFlux store."""
     group = _facts_of(path)
     return not group.get("consolidated_metadata") or SUM in group["attributes"]
 
 
 def is_bare(path: Path) -> bool:
-    """Whether a store of ours was begun at `path`, and nothing is counted in it yet."""
+    """Return whether `path` is a ChronoFlux store that has no rows yet."""
     try:
         names = [found.name for found in path.iterdir()]
         if "zarr.json" not in names:
@@ -363,7 +373,7 @@ def is_bare(path: Path) -> bool:
 
 
 def _check(path: Path) -> dict[str, Any]:
-    """As :func:`_facts_of`; LogError when the store has no rows."""
+    """Return :func:`_facts_of`. Raises LogError when the store has no rows."""
     facts = _facts_of(path)
     if not facts.get("consolidated_metadata"):
         raise LogError(path, "has no rows yet: its recording has just begun, or ended before its first block")
@@ -371,7 +381,7 @@ def _check(path: Path) -> dict[str, Any]:
 
 
 def _facts_of(path: Path) -> dict[str, Any]:
-    """The group's metadata; LogError unless there is a store of ours at `path`."""
+    """Return the group's metadata. Raises LogError when `path` is not a ChronoFlux store."""
     if not (path / "zarr.json").exists():
         raise LogError(path, f"holds no phases: looked for a Zarr store, or a run folder with {STORE}")
     try:
@@ -386,7 +396,7 @@ def _facts_of(path: Path) -> dict[str, Any]:
     if version > FORMAT:
         known = f"format {version}; this one reads up to {FORMAT}"
         raise LogError(path, f"was recorded by a newer ChronoFlux ({known}): update it to read this")
-    if SUM in facts and not group.get("consolidated_metadata"):  # both are written in one step
+    if SUM in facts and not group.get("consolidated_metadata"):  # both are written together
         raise LogError(path / "zarr.json", "is damaged: it counts no rows")
     if group.get("consolidated_metadata") and find_spec("zarr"):
         checks = phase_checks()

@@ -1,4 +1,4 @@
-"""A record or input: how its values become a line of JSON, and how a line becomes a checked one again."""
+"""Records and inputs: encode values as a line of JSON, and parse a line into a checked record."""
 
 from __future__ import annotations
 
@@ -9,47 +9,47 @@ import msgspec
 from msgspec import Meta, Struct
 
 DECIMALS = 6
-"""Decimals that metrics are rounded to."""
+"""Decimals to which metrics are rounded."""
 WHOLE = ("timestamp", "seq", "tick", "mono", "nodes", "intents", "peers")
-"""Columns of whole numbers."""
+"""Integer columns."""
 FLOATS = ("t", "at", "H", "psi", "omega", "tau", "H_local", "H_mesh")
-"""Columns of floats."""
+"""Float columns."""
 OLD_TYPES = {"remote_portal": "remote_lion_gate"}
-"""Types of the first ChronoFlux that have another name now."""
+"""Record types of the first ChronoFlux that have been renamed."""
 
-Time = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # ms, if they are: see `times`
+Time = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # normally ms: see `times`
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 def to_json(value: object) -> bytes:
-    """One line of JSON. NumPy values become plain ones, NaN and infinity ``null``.
+    """Encode a value as one line of JSON. NumPy values become plain ones; NaN and infinity become ``null``.
 
     Raises
     ------
     TypeError, ValueError, RecursionError
-        When there is something in it that JSON cannot say.
+        When the value contains something that JSON cannot represent.
     """
     return msgspec.json.encode(value, enc_hook=_plain)
 
 
 def _plain(value: object) -> object:
-    if hasattr(value, "tolist"):  # NumPy scalars and arrays, without importing NumPy
+    if hasattr(value, "tolist"):  # recognise NumPy scalars and arrays without importing NumPy
         return value.tolist()
     raise TypeError(f"a value of type {type(value).__name__} cannot be written as JSON")
 
 
 def rounded(metrics: Mapping[str, Any] | None) -> dict[str, Any]:
-    """`metrics` with every float rounded to 6 decimals."""
+    """Return `metrics` with every float rounded to 6 decimals."""
     result = {}
     for name, value in (metrics or {}).items():
-        if hasattr(value, "tolist"):  # NumPy's float32 would be rounded within float32
+        if hasattr(value, "tolist"):  # otherwise NumPy rounds a float32 in float32 precision
             value = value.tolist()
         result[name] = round(value, DECIMALS) if isinstance(value, float) else value
     return result
 
 
 class Metrics(Struct, gc=False, forbid_unknown_fields=True):
-    """The metrics every node writes; see model.md for their definitions. A log may hold others besides."""
+    """The metrics every node writes, defined in model.md. A log may also hold others."""
 
     H: float | None = None
     psi: float | None = None
@@ -64,7 +64,7 @@ class Metrics(Struct, gc=False, forbid_unknown_fields=True):
 
 
 class Record(Struct, gc=False, forbid_unknown_fields=True):
-    """One record as it lies in a log. `room`, `node` and `run` stand in exports only."""
+    """One record of a log. Only exports have the fields `room`, `node` and `run`."""
 
     timestamp: Time
     type: str
@@ -84,13 +84,13 @@ class Record(Struct, gc=False, forbid_unknown_fields=True):
 
 
 class _Numbered(Struct, gc=False):
-    """What every line of a log begins or ends with, whatever else is in it."""
+    """The field that every line of a log has, whatever its other fields are."""
 
     seq: Int64
 
 
 class Peering(Struct, gc=False):
-    """What a node knew about one of its peers, at the moment of the record it stands in."""
+    """What a node knew about one of its peers at the time of the record."""
 
     id: str
     R: float | None = None
@@ -102,7 +102,7 @@ class Peering(Struct, gc=False):
 
 
 class Input(Struct, gc=False):
-    """A field of a peer, heard before `tick` moved; `at` None: that peer was let go of."""
+    """A peer's field, applied before `tick` was computed. `at` None: the peer's coupling ended."""
 
     seq: int
     tick: int
@@ -114,7 +114,7 @@ class Input(Struct, gc=False):
 
 
 class Parsed(NamedTuple):
-    """A line's record, its further metrics, and its further fields."""
+    """A parsed line: its record, additional metrics, and additional fields."""
 
     record: Record
     metrics: dict[str, float | None]
@@ -129,29 +129,29 @@ _TEXTS = ("id", "origin", "room", "node", "run")
 _COLUMNS = {"time", "data", *FIELDS}  # no metric's column may take one of these names
 
 parse_exact = msgspec.json.Decoder(Record).decode
-"""A line with only the usual fields → `Record`; raises one of `REFUSALS` for any other. Quick."""
+"""Parse a line with only the standard fields; raises one of `REFUSALS` for any other. Fast."""
 parse_peerings = msgspec.json.Decoder(list[Peering]).decode
 _parse_any = msgspec.json.Decoder().decode
 parse_input = msgspec.json.Decoder(Input).decode
-"""A line of inputs → `Input`; raises one of `REFUSALS` for any other line."""
+"""Parse a line of inputs; raises one of `REFUSALS` for any other line."""
 _parse_numbered = msgspec.json.Decoder(_Numbered).decode
 REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def seq_of(line: bytes) -> int:
-    """The seq of a line of records or inputs; raises one of `REFUSALS` where it has none. Quick."""
+    """Return the seq of a line of records or inputs; raises one of `REFUSALS` without one. Fast."""
     return _parse_numbered(line).seq
 
 
 def parse(line: bytes) -> Parsed:
-    """Any record: with further fields or metrics, or in one of the forms of the first ChronoFlux.
+    """Parse any record: with additional fields or metrics, or in a format of the first ChronoFlux.
 
-    Its page wrote telemetry flat (metrics beside ``timestamp``, no ``type``) and ``intents`` as a list.
+    The first browser page wrote metrics beside ``timestamp`` without ``type``, and ``intents`` as a list.
 
     Raises
     ------
     REFUSALS
-        When it is no record.
+        When the line is not a record.
     """
     fields = _parse_any(line)
     if not isinstance(fields, dict):
@@ -173,7 +173,7 @@ def parse(line: bytes) -> Parsed:
 
 
 def _split_metrics(fields: dict[str, Any], rest: dict[str, Any]) -> dict[str, float | None]:
-    """Leave the usual metrics in `fields`; return further numbers; put what is no number into `rest`."""
+    """Leave standard metrics in `fields`, return additional numbers, and move non-numbers to `rest`."""
     metrics = fields.get("metrics")
     if not isinstance(metrics, dict):
         return {}
@@ -196,7 +196,7 @@ def _split_metrics(fields: dict[str, Any], rest: dict[str, Any]) -> dict[str, fl
 
 
 def _whole(value: Any) -> Any:
-    """A whole number that a JavaScript program may have written with a fraction."""
+    """Round a float to an int: JavaScript programs may write whole numbers with a fraction."""
     return round(value) if isinstance(value, float) else value
 
 
@@ -208,9 +208,9 @@ def _to_float(value: float) -> float:
 
 
 def data_of(record: Record, rest: dict[str, Any] | None = None) -> dict[str, Any] | None:
-    """What remains of a record beside its columns: its data's entries and its further fields, side by side.
+    """Merge the entries of a record's `data` and its additional fields into one dict.
 
-    Where a name occurs in both, the data stays an entry ``data`` of its own. None when nothing remains.
+    When a name occurs in both, `data` stays a separate entry ``data``. None when there is nothing.
     """
     found = dict(rest or {})
     if record.id is not None:
@@ -225,7 +225,7 @@ def data_of(record: Record, rest: dict[str, Any] | None = None) -> dict[str, Any
 
 
 def fields_of(record: Record) -> dict[str, Any]:
-    """A record's fields as they stand in a line; of those that are None only the ones that all have."""
+    """Return a record's fields as in its line. Of None values only ``t``, ``tick`` and ``at`` are kept."""
     every = ("t", "tick", "at")
     named = ((name, getattr(record, name)) for name in FIELDS)
     found = {name: value for name, value in named if value is not None or name in every}

@@ -1,7 +1,7 @@
-"""A simulation in a file: one ``.npz``, enough to go on bit for bit.
+"""Saved simulations: one ``.npz`` file, from which a simulation continues bit for bit.
 
 Its arrays are those of :meth:`Simulation.save`; the entry ``simulation`` holds the rest as JSON in UTF-8,
-with the format's version. Nothing is pickled, and no pickle is read.
+including the format version. Pickle is neither written nor read.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 ENTRY = "simulation"
 POSITION = "log"
 _DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError)
-"""What zipfile and NumPy raise where bytes are not what they should be."""
+"""Exceptions that zipfile and NumPy raise for damaged content."""
 
 
 def save_simulation(simulation: Simulation, path: str | os.PathLike[str]) -> Path:
-    """Save a simulation as it stands, and return the file's path; ``.npz`` is the usual ending.
+    """Save a simulation in its current state. Return the file's path, which usually ends in ``.npz``.
 
-    A file that is there already is replaced in one step: whoever reads, or whatever is left after a power
-    loss, has the old one or the new one whole.
+    An existing file is replaced atomically: concurrent readers, and the disk after a power loss, have the
+    complete old file or the complete new one.
 
     Raises
     ------
     LogError
-        When it cannot be written.
+        When the file cannot be written.
     """
     target = Path(path)
     try:
@@ -50,7 +50,7 @@ def save_simulation(simulation: Simulation, path: str | os.PathLike[str]) -> Pat
 
 
 def pack_simulation(simulation: Simulation, position: dict[str, int] | None = None) -> memoryview:
-    """What is in such a file; `position`: how far a run's log is at this moment, see :class:`RunLog`."""
+    """Return the content of such a file. `position` is that of the run's log: see :class:`RunLog`."""
     saved = simulation.save()
     arrays = {name: value for name, value in saved.items() if isinstance(value, np.ndarray)}
     rest = {name: value for name, value in saved.items() if name not in arrays}
@@ -63,23 +63,23 @@ def pack_simulation(simulation: Simulation, position: dict[str, int] | None = No
 
 
 def load_simulation(path: str | os.PathLike[str]) -> Simulation:
-    """The simulation saved by :func:`save_simulation`: it goes on as the one that was saved, bit for bit.
+    """Load a simulation saved by :func:`save_simulation`. It continues bit for bit like the original.
 
     Raises
     ------
     LogError
-        When the file cannot be read, is none of these, is damaged, or comes from a newer ChronoFlux.
+        When the file cannot be read, is not a saved simulation, is damaged, or comes from a newer ChronoFlux.
     """
     return load_moment(path)[0]
 
 
 def load_moment(path: str | os.PathLike[str]) -> tuple[Simulation, dict[str, int] | None]:
-    """The simulation, and how far its run was, where that was noted; raises as the above.
+    """Load a simulation and its log position, None when it has none. Raises as :func:`load_simulation`.
 
-    That is the ``seq`` of the next record, the number of the next of its ``inputs``, how often it was
-    ``resumed`` (-1 when not noted), and the ``tick``.
+    The position has the ``seq`` of the next record, the number of the next of its ``inputs``, how often the
+    run was ``resumed`` (-1 when unknown), and the ``tick``.
     """
-    from chronoflux.model.simulation import FORMAT, Simulation  # loads numba: not for those who read logs
+    from chronoflux.model.simulation import FORMAT, Simulation  # loads numba: readers of logs do without
 
     source = Path(path)
     entries = _read(source)
@@ -107,7 +107,7 @@ def _position(noted: Any, tick: int) -> dict[str, int]:
 
 
 def _read(source: Path) -> dict[str, Any]:
-    """The entries of an ``.npz`` file, each checked against its checksum."""
+    """Return the entries of an ``.npz`` file after comparing each with its checksum."""
     try:
         with open_regular(source) as file:
             if file.read(4) != b"PK\x03\x04":
@@ -124,18 +124,18 @@ def _read(source: Path) -> dict[str, Any]:
         raise LogError(source, f"is damaged ({error}): use an earlier copy") from error
 
 
-_END = struct.Struct("<4s4H2LH")  # of a zip file without a comment, such as NumPy writes
+_END = struct.Struct("<4s4H2LH")  # end of a zip file without comment, as NumPy writes it
 
 
 def _entries(file: BinaryIO) -> int:
-    """How many entries a zip file says it has: a damaged length in its directory may hide some of them."""
+    """Return the number of entries by the end record: a damaged length in the directory may hide entries."""
     file.seek(-_END.size, os.SEEK_END)
     mark, _, _, _, total, *_ = _END.unpack(file.read(_END.size))
     return total if mark == b"PK\5\6" else -1
 
 
 def _entry(archive: zipfile.ZipFile, name: str) -> Any:
-    """An array, read to its end, where its checksum is compared; NumPy stops where its header says."""
+    """Read an array entry completely, since only the end of the entry compares its checksum."""
     content = io.BytesIO(archive.read(name))
     array = np.lib.format.read_array(content, allow_pickle=False)
     if content.read(1):

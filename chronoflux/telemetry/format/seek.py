@@ -1,4 +1,4 @@
-"""Where in a log of JSON Lines a seq is."""
+"""Binary search for a seq in a log of JSON Lines."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from chronoflux.telemetry.format.records import REFUSALS, seq_of
 
 
 def first_seq(file: BufferedReader) -> int | None:
-    """The seq of the first line of a log that has one."""
+    """Return the seq of the first line that has one; None when no line has."""
     found = _next_numbered(file, 0, file.seek(0, 2))
     return None if found is None else found[1]
 
 
 def offset_of(file: BufferedReader, seq: int) -> int:
-    """Where in a log the last line ends whose seq is below `seq`. Lines are in the order of theirs."""
+    """Return the end of the last line with a seq below `seq`. Lines must be sorted by seq."""
     low, high = 0, file.seek(0, 2) if seq > 0 else 0
-    while low < high:  # up to `low` all are below; no line that begins at `high` or later is
+    while low < high:  # lines before `low` are below `seq`; lines from `high` on are not
         middle = (low + high) // 2
         found = _next_numbered(file, middle, high)
         if found is None or found[1] >= seq:
@@ -28,10 +28,10 @@ def offset_of(file: BufferedReader, seq: int) -> int:
 
 
 def _next_numbered(file: BufferedReader, start: int, end: int) -> tuple[int, int] | None:
-    """Of the first whole line with a seq that begins in ``start ≤ place < end``: its end, and the seq."""
+    """Find the first whole line with a seq that begins in ``start ≤ place < end``. Return its end and seq."""
     if start:
         file.seek(start - 1)
-        file.readline()  # the rest of the line before, if only its newline
+        file.readline()  # skip the rest of the previous line, at least its newline
     else:
         file.seek(0)
     place = file.tell()

@@ -1,11 +1,11 @@
-"""Lines of a log as Arrow columns, and back: what stands in a closed segment.
+"""Conversion between lines of a log and Arrow columns, the content of a closed segment.
 
-A line whose every value a column can say, to the last bit, is taken apart; any other (an unknown field, more
-decimals than are written, damage) is kept as it is in the column ``line``, and read as it would be from the
-log. So a segment holds exactly what its lines held.
+A line is split into columns when they represent each of its values exactly. Any other line (an unknown field,
+additional decimals, damage) is stored unchanged in the column ``line`` and parsed when it is read, as from
+the log. A segment therefore holds exactly what its lines held.
 
-Metrics are decimals, as they were rounded to; these and whole numbers are written as differences, floats byte
-by byte, which is what makes segments small.
+To make segments small, metrics are stored as decimals, as they were rounded; decimals and integers are
+delta-encoded, and floats are split by byte.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from chronoflux.telemetry.format.records import (
 )
 
 LINE = "line"
-"""The column of lines that are kept as they are."""
+"""Column of lines that are stored unchanged."""
 EXACT = 2**53
-"""Whole numbers below this are floats, too."""
+"""Integers below this are exact as float64."""
 COUNTS = ("nodes", "intents", "peers")
 MEASURES = tuple(name for name in METRICS if name not in (*COUNTS, "portal"))
 _TEXTS = ("data", "id", "origin", "room", "node", "run")
@@ -46,9 +46,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Kind:
-    """One of the two logs of a run: how its lines are packed, and how its columns are encoded.
+    """One of the two logs of a run: how its lines are packed and how its columns are encoded.
 
-    ``dictionaries``: columns of few different values; ``coded``: those of them that are read as codes.
+    ``dictionaries``: columns with few distinct values; ``coded``: those of them that are read as codes.
     """
 
     log: str
@@ -61,22 +61,22 @@ class Kind:
 
     @property
     def stem(self) -> str:
-        """What the names of its files begin with."""
+        """The prefix of its file names."""
         return self.log.removesuffix(".jsonl")
 
 
 class _ExactPeering(Peering, forbid_unknown_fields=True, gc=False):
-    """A peering with none but the usual fields."""
+    """A peering with only the standard fields."""
 
 
 class _ExactRecord(Record, forbid_unknown_fields=True, gc=False):
-    """A record whose peerings have none either."""
+    """A record whose peerings have only the standard fields, too."""
 
     peerings: list[_ExactPeering] | None = None  # type: ignore[assignment]
 
 
 class _ExactInput(Input, forbid_unknown_fields=True, gc=False):
-    """An input with none but the usual fields."""
+    """An input with only the standard fields."""
 
 
 _parse_record = msgspec.json.Decoder(_ExactRecord).decode
@@ -84,9 +84,22 @@ _parse_input = msgspec.json.Decoder(_ExactInput).decode
 
 
 def decimals(values: Floats, places: int) -> pa.Array:
-    """Floats as decimals of so many places; null where NaN. They must fit, see :func:`fits`."""
+    """Convert floats to decimals.
+
+    Parameters
+    ----------
+    values
+        float64 (n,); NaN becomes null. All must fit: see :func:`fits`.
+    places
+        Number of decimals.
+
+    Returns
+    -------
+    pyarrow.Array
+        decimal128(18, places), (n,).
+    """
     missing = np.isnan(values)
-    raw = np.zeros((len(values), 2), np.int64)  # 128 bits, the lower half first
+    raw = np.zeros((len(values), 2), np.int64)  # 128 bits, lower half first
     raw[:, 0] = np.rint(np.where(missing, 0.0, values) * 10.0**places)
     raw[:, 1] = raw[:, 0] >> 63
     valid = pa.py_buffer(np.packbits(~missing, bitorder="little")) if missing.any() else None
@@ -94,7 +107,20 @@ def decimals(values: Floats, places: int) -> pa.Array:
 
 
 def fits(values: Floats, places: int) -> NDArray[np.bool_]:
-    """Which floats are the nearest to a number of so many places; NaN, which stands for none, is one."""
+    """Return which floats are exact as decimals.
+
+    Parameters
+    ----------
+    values
+        float64 (n,). NaN stands for a missing value and is exact; -0.0 is not.
+    places
+        Number of decimals.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool (n,): whether the value is the float64 nearest to a number with so many decimals.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = np.rint(values * 10.0**places)
         same = (scaled / 10.0**places == values) & (np.abs(scaled) < EXACT)
@@ -103,7 +129,20 @@ def fits(values: Floats, places: int) -> NDArray[np.bool_]:
 
 
 def floats(column: pa.Array, into: Floats | None = None) -> Floats:
-    """A column of decimals or floats as float64, NaN where null; written to `into`, if that is given."""
+    """Convert a column of decimals or floats to float64.
+
+    Parameters
+    ----------
+    column
+        Decimals or floats, (n,).
+    into
+        float64 (n,) to write to; a new array by default.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (n,), NaN where the column is null: `into`, if given.
+    """
     values = np.empty(len(column)) if into is None else into
     if pa.types.is_decimal(column.type) and len(column):
         raw = np.frombuffer(column.buffers()[1], np.int64)[::2][column.offset : column.offset + len(column)]
@@ -141,7 +180,7 @@ _RECORD_SCHEMA = pa.schema(
 
 
 def pack_records(lines: Sequence[bytes]) -> pa.RecordBatch:
-    """Lines of ``telemetry.jsonl``, without newlines, as a batch of as many rows."""
+    """Pack lines of ``telemetry.jsonl``, without newlines, into a batch with a row for each."""
     found = [_record_of(line) for line in lines]
     records = [record if fit else None for record, fit in zip(found, _fitting(found), strict=True)]
     metrics = [(record and record.metrics) or _NO_METRICS for record in records]
@@ -175,7 +214,7 @@ def _record_of(line: bytes) -> _ExactRecord | None:
 
 
 def _seq_of(line: bytes) -> int | None:
-    """The seq of a line that is kept as it is."""
+    """Return the seq of a line that is stored unchanged; None when it has none."""
     try:
         return seq_of(line)
     except REFUSALS:
@@ -183,7 +222,7 @@ def _seq_of(line: bytes) -> int | None:
 
 
 def _fitting(records: Sequence[_ExactRecord | None]) -> NDArray[np.bool_]:
-    """Whose measures, own and of peers, all are decimals of as many places as are written."""
+    """Return whether all measures of each record, including those of its peerings, are exact as decimals."""
     metrics = [(record and record.metrics) or _NO_METRICS for record in records]
     good = np.ones(len(records), np.bool_)
     for name in MEASURES:
@@ -206,7 +245,7 @@ def _pack_pairs(found: Sequence[Sequence[Peering] | None]) -> pa.Array:
 
 
 def unpack_records(batch: pa.RecordBatch) -> Iterator[Record | bytes]:
-    """The records of a batch, in their order; lines that were kept as they are."""
+    """Yield the records of a batch in order; unchanged lines are yielded as bytes."""
     values = {name: batch.column(name).to_pylist() for name in ("seq", "tick", "mono", "type", *_TEXTS, LINE)}
     values["timestamp"] = batch.column("timestamp").cast(pa.int64()).to_pylist()
     for name in ("t", "at", *MEASURES):
@@ -231,7 +270,7 @@ _FIELDS = ("timestamp", "type", "t", "seq", "tick", "mono", "at", *_TEXTS)
 
 
 def unpack_pairs(column: pa.Array) -> dict[int, msgspec.Raw]:
-    """A column of peerings as JSON, by row, where there are any."""
+    """Return the peerings of each row that has any, as JSON, by row number."""
     inner = column.flatten()
     parts = [inner.field(0).to_pylist()]
     for i in range(1, 1 + len(_PAIR_FLOATS)):
@@ -246,7 +285,12 @@ def unpack_pairs(column: pa.Array) -> dict[int, msgspec.Raw]:
     return found
 
 
-_FRESH = ("R", "dpsi", "offset_ms", "uncertainty_ms")  # of peers, in every record; a round trip holds longer
+_FRESH = (
+    "R",
+    "dpsi",
+    "offset_ms",
+    "uncertainty_ms",
+)  # these change with each record, rtt_ms rarely
 TELEMETRY = Kind(
     log=LOG,
     schema=_RECORD_SCHEMA,
@@ -267,7 +311,7 @@ TELEMETRY = Kind(
 # -- inputs ----------------------------------------------------------------------------------------------
 
 PLACES = 3
-"""Decimals of an input's time: a µs."""
+"""Decimals of an input's time in ms: 1 µs."""
 _INPUT_SCHEMA = pa.schema(
     [
         ("seq", pa.int64()),
@@ -281,7 +325,7 @@ _INPUT_SCHEMA = pa.schema(
 
 
 def pack_inputs(lines: Sequence[bytes]) -> pa.RecordBatch:
-    """Lines of ``inputs.jsonl``, without newlines, as a batch of as many rows."""
+    """Pack lines of ``inputs.jsonl``, without newlines, into a batch with a row for each."""
     found = [_input_of(line) for line in lines]
     at = _numbers([None if given is None else given.at for given in found])
     given = [one if fit else None for one, fit in zip(found, fits(at, PLACES), strict=True)]
@@ -305,7 +349,7 @@ def _input_of(line: bytes) -> Input | None:
 
 
 def unpack_inputs(batch: pa.RecordBatch) -> Iterator[Input | bytes]:
-    """The inputs of a batch, in their order; lines that were kept as they are."""
+    """Yield the inputs of a batch in order; unchanged lines are yielded as bytes."""
     at = [None if value != value else value for value in floats(batch.column("at")).tolist()]
     columns = (batch.column(name).to_pylist() for name in ("seq", "tick", "peer", "R", "psi", "omega", LINE))
     for when, (seq, tick, peer, R, psi, omega, line) in zip(at, zip(*columns, strict=True), strict=True):

@@ -1,8 +1,8 @@
 """Closed segments of a run's log: ``telemetry-0001.parquet``, ``inputs-0001.parquet``, …
 
-A segment is an ordinary Parquet file with two entries of metadata: what it is (``chronoflux``, JSON: kind,
-the seqs ``first ≤ seq < end`` that it holds, rows), and a CRC-32 of the whole file, taken with its own eight
-digits as zeros. It is read only when that is right: a damaged file is refused, never half believed.
+A segment is a standard Parquet file with two metadata entries: a description (``chronoflux``, JSON: kind,
+seq range ``first ≤ seq < end``, rows) and a CRC-32 of the whole file, computed with its own eight digits as
+zeros. A segment whose checksum does not match is refused completely.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from chronoflux.telemetry.format.records import REFUSALS, Input, Record
 from chronoflux.telemetry.format.segment_encode import COUNTS, FIELDS, LINE, TELEMETRY, Kind
 
 SCHEMA = 1
-"""Version of the layout of segments."""
+"""Version of the segment layout."""
 LEVEL = 9
-"""Of zstd: segments are written once an hour, and kept."""
+"""Level of zstd: high, because segments are written once an hour and kept."""
 _MANY: tuple[Any, ...] = ()
 _META, _SUM = "chronoflux", "chronoflux.crc32"
 _TAG, _DIGITS = b"crc32=", 8
 _SPARSE = ("id", "origin", "room", "node", "run", LINE)
-"""Columns that often are empty: how much is in them is noted, so that they need not be read."""
+"""Columns that often are empty. Their statistics are written, so that empty ones need not be read."""
 _STEADY = (*COUNTS, "portal")
-"""Those that often say one thing throughout: what they say is noted, likewise."""
+"""Columns that often are constant. Their statistics are written for the same reason."""
 _GROUP = 10  # batches in a row group, which is held in memory
 _CHUNK = 1 << 20
 
 
 class Facts(Struct, forbid_unknown_fields=True):
-    """What a segment says of itself."""
+    """A segment's description of itself."""
 
     schema: int
     kind: str
@@ -51,7 +51,7 @@ class Facts(Struct, forbid_unknown_fields=True):
 
 
 class Written(NamedTuple):
-    """A segment that was published: its file, and the seqs ``first ≤ seq < end`` in so many rows."""
+    """A published segment: its file, seq range ``first ≤ seq < end`` and number of rows."""
 
     path: Path
     first: int
@@ -61,7 +61,7 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment whose checksum was right, held in memory."""
+    """A segment with a correct checksum, held in memory."""
 
     path: Path
     facts: Facts
@@ -75,7 +75,7 @@ class Segment:
         Raises
         ------
         LogError
-            When it cannot be read, is damaged, or is no segment of that kind.
+            When the file cannot be read, is damaged, or is not a segment of that kind.
         """
         try:
             with open_regular(path) as opened:
@@ -98,16 +98,16 @@ class Segment:
 
     @property
     def plain(self) -> bool:
-        """Whether the metadata tells that no line is kept as it is: each row is a record."""
+        """Whether each row is a record: the metadata show that no line is stored unchanged."""
         return LINE in self.uniform((LINE,))
 
     def column(self, name: str) -> pa.Array:
-        """A column as a whole. On this thread alone: several segments are read at a time.
+        """Read a whole column, on this thread only, since several segments are read in parallel.
 
         Raises
         ------
         LogError
-            When it has not a value for each row.
+            When the column does not have a value for each row.
         """
         column = self._file.read([name], use_threads=False)[name]
         if len(column) != self.facts.rows:
@@ -115,9 +115,7 @@ class Segment:
         return column.chunk(0) if column.num_chunks == 1 else column.unify_dictionaries().combine_chunks()
 
     def uniform(self, columns: Sequence[str]) -> dict[str, Any]:
-        """Those of the columns in which all rows say the same, as far as the metadata tells, and what: None
-        where they are empty.
-        """
+        """Return the columns that are constant by the metadata, with their values; None for empty columns."""
         metadata = self._file.metadata
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
         found = {}
@@ -129,9 +127,9 @@ class Segment:
         return found
 
     def rows(self, kinds: frozenset[str] | None = None) -> Iterator[tuple[int, Record | Input | bytes]]:
-        """What its lines were, with their numbers (from 1), a row group at a time.
+        """Yield the content of its lines with line numbers (from 1), a row group at a time.
 
-        `kinds`: only groups in which there are such records, or lines that are kept as they are.
+        With `kinds`, yield only row groups that have records of these types or unchanged lines.
         """
         number = 1
         for group in range(self._file.num_row_groups):
@@ -148,7 +146,7 @@ class Segment:
 
 
 def _said(statistics: Any, steady: bool) -> tuple[Any, ...]:
-    """The one thing that a column of a row group says, or what stands for many."""
+    """Return the only value of a column in a row group as a tuple; `_MANY` when there may be several."""
     if statistics is None or not statistics.has_null_count:
         return _MANY
     if not statistics.num_values:
@@ -158,7 +156,7 @@ def _said(statistics: Any, steady: bool) -> tuple[Any, ...]:
 
 
 def _check(path: Path, content: bytes) -> None:
-    """Compare a file with its checksum."""
+    """Compare a file with its checksum. Raises LogError when there is none or it does not match."""
     at = content.rfind(_TAG) + len(_TAG)
     digits = content[at : at + _DIGITS]
     if at < len(_TAG) or not re.fullmatch(rb"[0-9a-f]{%d}" % _DIGITS, digits):
@@ -170,14 +168,14 @@ def _check(path: Path, content: bytes) -> None:
 
 
 def write_segment(folder: Path, kind: Kind, blocks: Iterable[list[bytes]], due: int) -> Written | None:
-    """Write lines as the next segment of a run, in one step; None when there are none.
+    """Write lines atomically as the next segment of a run. Return None when there are no lines.
 
-    `due` is the seq that comes next, where no line says so.
+    `due` is the seq that comes next, used when no line has a seq.
 
     Raises
     ------
     OSError
-        When it cannot be written; then nothing is there.
+        When the segment cannot be written; no file is left then.
     """
     there = segments_of(folder, kind.stem)
     path = folder / segment_name(kind.stem, 1 + (there[-1][0] if there else 0))
@@ -202,7 +200,7 @@ def _write(fresh: Path, path: Path, kind: Kind, blocks: Iterable[list[bytes]], d
         compression_level=LEVEL,
         use_dictionary=kind.dictionaries,
         column_encoding=kind.encodings,
-        data_page_version="2.0",  # pages that would not be smaller for it are not compressed: quicker to read
+        data_page_version="2.0",  # pages that compression does not shrink stay uncompressed: faster to read
         store_decimal_as_integer=True,
         store_schema=False,
         write_statistics=["seq", *_SPARSE, *_STEADY],
@@ -229,7 +227,7 @@ def _write(fresh: Path, path: Path, kind: Kind, blocks: Iterable[list[bytes]], d
 
 
 def _seal(path: Path) -> None:
-    """Put the checksum in its place, and have the disk take the file."""
+    """Write the checksum into its place and flush the file to the disk."""
     with open(path, "r+b") as file:
         total, before, last = 0, b"", 0
         while chunk := file.read(_CHUNK):
@@ -245,4 +243,4 @@ def _seal(path: Path) -> None:
 
 
 KINDS = (FIELDS, TELEMETRY)
-"""Both logs; inputs first, as no record may outlive what led to it."""
+"""Both logs. Inputs come first: a record must not outlive the inputs it depends on."""

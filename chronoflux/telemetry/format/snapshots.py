@@ -1,4 +1,4 @@
-"""``snapshots/``: the swarm at significant events, and its picture."""
+"""``snapshots/``: the state of the swarm at significant events, and its image."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from chronoflux.render.rasterize import add_dots, paint, phase_colours
 
 SNAPSHOTS = "snapshots"
 MOST = 200
-"""Snapshots of a run, unless told otherwise."""
+"""Snapshots of a run by default."""
 APART = 10.0
-"""Seconds between two that remotes cause."""
+"""Minimum seconds between two snapshots caused by remotes."""
 SIDE = 800
-"""The longer side of a picture, px."""
+"""Longer side of an image, px."""
 _REMOTE = re.compile(r"\d+-remote_.*\.npz")
 
 
 class Allowance:
-    """How many snapshots a run may still keep: `most` in all, at most half of them caused by remotes.
+    """Limits the snapshots of a run: `most` in all, at most half of them caused by remotes.
 
-    What lies in `folder` already, of a run that goes on, counts.
+    Existing snapshots in `folder`, as of a resumed run, count.
     """
 
     def __init__(self, folder: Path, most: int = MOST) -> None:
@@ -37,7 +37,7 @@ class Allowance:
         self._latest = -APART
 
     def take(self, now: float, *, remote: bool) -> bool:
-        """Whether one more may be kept at `now`, seconds of the monotonic clock; if so it counts."""
+        """Return whether another snapshot is allowed at `now`, monotonic seconds. If so, count it."""
         if self._left <= 0 or (remote and (self._left_remote <= 0 or now - self._latest < APART)):
             return False
         self._left -= 1
@@ -48,8 +48,20 @@ class Allowance:
 
 
 def picture(snapshot: Snapshot, side: int = SIDE) -> NDArray[np.uint8]:
-    """The swarm as an RGB image, uint8 (h, w, 3), the longer side `side` px: the pressure field, and each
-    oscillator a dot in the colour of its phase."""
+    """Draw the pressure field, and each oscillator as a dot in the colour of its phase.
+
+    Parameters
+    ----------
+    snapshot
+        The state of the swarm.
+    side
+        Longer side of the image, px.
+
+    Returns
+    -------
+    numpy.ndarray
+        RGB image, uint8 (h, w, 3).
+    """
     width, height = snapshot.params.world
     scale = side / max(width, height)
     columns, rows = max(1, round(width * scale)), max(1, round(height * scale))
@@ -61,7 +73,7 @@ def picture(snapshot: Snapshot, side: int = SIDE) -> NDArray[np.uint8]:
 
 
 def picture_png(snapshot: Snapshot) -> bytes:
-    """:func:`picture` as a PNG."""
+    """Return :func:`picture` as a PNG."""
     from PIL import Image
 
     file = io.BytesIO()

@@ -1,1 +1,1 @@
-"""Writing of a run folder while the run goes on."""
+"""Writing of a run folder during the run."""

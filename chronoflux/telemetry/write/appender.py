@@ -1,4 +1,4 @@
-"""`Stream`: one append-only file of whole lines, as the log's thread writes it."""
+"""`Stream`: one append-only file of whole lines, written by the log's thread."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chronoflux.telemetry.format.layout import sync, sync_folder
 
 
 class Stream:
-    """Opened at its first line, and again after trouble; what could not be written is kept for then."""
+    """Append lines to a file that is opened on first use and again after an error; keep unwritten lines."""
 
     def __init__(self, path: Path, opener: Callable[[Path], FileIO]) -> None:
         self.path = path
@@ -22,7 +22,7 @@ class Stream:
         self._file: FileIO | None = None
 
     def open(self) -> None:
-        """Open the file, or see that it is still the one that was opened. Raises OSError."""
+        """Open the file, or check that the path still names the open file. Raises OSError."""
         if self._file is None:
             self._file = self._opener(self.path)
         elif not os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno())):
@@ -30,15 +30,15 @@ class Stream:
 
     @property
     def is_open(self) -> bool:
-        """Whether there was anything to write since the beginning or the last trouble."""
+        """Whether the file was opened since the start or the last error."""
         return self._file is not None
 
     def write(self) -> int:
-        """Write what waits, as far as it goes; how many bytes of whole lines left. Raises OSError.
+        """Write waiting lines as far as possible. Return the bytes of whole lines written. Raises OSError.
 
-        What fails is kept, from the start of the line it failed in.
+        On failure, everything from the start of the failed line is kept.
         """
-        self.written = 0  # also when it cannot even be opened
+        self.written = 0  # also when the file cannot be opened
         self.open()
         assert self._file is not None
         view, done = memoryview(self.unwritten), 0
@@ -55,7 +55,7 @@ class Stream:
         return done
 
     def _cut(self, torn: int) -> None:
-        """Take back the bytes of a line that did not get through; whoever opens the file next does it too."""
+        """Remove the bytes of a partly written line. If that fails, the next opening of the file does it."""
         if torn and self._file is not None:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file.fileno(), os.fstat(self._file.fileno()).st_size - torn)
@@ -64,7 +64,7 @@ class Stream:
     """Bytes of whole lines that the last :meth:`write` wrote, also when it failed."""
 
     def sync(self) -> None:
-        """Have the disk take what was written. Raises OSError."""
+        """Flush the file to the disk with fsync. Raises OSError."""
         if self._file is not None:
             sync(self._file)
 
@@ -74,12 +74,12 @@ class Stream:
         return 0 if self._file is None else os.fstat(self._file.fileno()).st_size
 
     def trim(self, size: int) -> None:
-        """Take so many bytes off the file's beginning, in one step; whoever has it open keeps the old one.
+        """Remove the first `size` bytes of the file atomically; open file handles keep the old content.
 
         Raises
         ------
         OSError
-            When that cannot be done; then the file is as it was.
+            When that fails; the file is unchanged then.
         """
         fresh = self.path.with_name(f".{self.path.name}.new")
         try:
@@ -88,7 +88,7 @@ class Stream:
                 shutil.copyfileobj(old, new, 1 << 20)
                 new.flush()
                 sync(new)
-            self.close()  # it is opened again at the next line
+            self.close()  # the next line opens it again
             os.replace(fresh, self.path)
         finally:
             with contextlib.suppress(OSError):
@@ -96,7 +96,7 @@ class Stream:
         sync_folder(self.path.parent)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
             self._file = None

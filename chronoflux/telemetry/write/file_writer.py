@@ -1,4 +1,4 @@
-"""`Keeper`: carries whole files (checkpoints, keyframes, snapshots) to the disk, on a thread of its own."""
+"""`Keeper`: writes whole files (checkpoints, keyframes, snapshots) on a separate thread."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from chronoflux.telemetry.write.worker_thread import Helper
 logger = logging.getLogger(__name__)
 
 WAITING, MOST = 256 << 20, 64
-"""Bytes, and files, that may wait for the disk; beyond that a file is left out."""
+"""Bytes and files that may wait for the disk. Beyond that, files are left out."""
 Content = bytes | memoryview | Callable[[], bytes]
 
 
 class Keeper(Helper):
-    """Writes files into a run's folder, each in one step; of several of one name the newest counts.
+    """Write files atomically into a run's folder; of several with one name, only the newest is written.
 
-    `settle` is called before each: the log must be as far as the file says that it is.
+    `settle` is called before each file: the log must have reached the position that the file names.
     """
 
     TASK = "files"
@@ -30,7 +30,7 @@ class Keeper(Helper):
         self._files: dict[str, Content] = {}
 
     def keep(self, name: str, content: Content) -> None:
-        """Have a file written, under a name within the folder; never blocks. `content` may be made there."""
+        """Queue a file under a name in the folder. Never blocks. A callable `content` runs on the thread."""
         with self._wake:
             waiting = sum(_size(held) for other, held in self._files.items() if other != name)
             if self._closing or waiting > WAITING or len(self._files) > MOST:
@@ -50,7 +50,7 @@ class Keeper(Helper):
 
     def _write(self, path: Path, content: Content) -> None:
         if not self._settle():
-            return  # the log itself cannot be written, and says so
+            return  # the log itself cannot be written, and reports that
         try:
             if path.parent != self._folder:
                 path.parent.mkdir(exist_ok=True)

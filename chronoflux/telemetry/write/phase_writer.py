@@ -1,4 +1,4 @@
-"""`PhaseLog`: carries the phases of a live swarm into its run's ``phases.zarr``, on a thread of its own."""
+"""`PhaseLog`: writes the phases of a live swarm to its run's ``phases.zarr`` on a separate thread."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from chronoflux.model.recording import MOST_ROWS, MOST_VALUES, Block
 from chronoflux.telemetry.format.phase_store import INSTALL, STORE, PhaseStore, is_bare
 
 WRITE_EVERY = 2.0
-"""Real seconds that a row waits for others: so much is lost when the process is killed, or just ends."""
+"""Real seconds that rows are collected before they are written; a killed process loses as much."""
 RETRY_EVERY = 1.0
 """Real seconds between two attempts while writing fails."""
 WAITING = 64 << 20
-"""Bytes of rows that may wait for the disk, and at least two rows; beyond that rows are left out."""
+"""Bytes of rows that may wait for the disk, and at least two rows. Beyond that, rows are left out."""
 
 Row: TypeAlias = tuple[int, float, Floats]
 logger = logging.getLogger(__name__)
 
 
 class Wanted(NamedTuple):
-    """What is to be recorded: phases every `seconds` simulated s, of the first `of` oscillators or of all."""
+    """A recording request: phases every `seconds` simulated s, of the first `of` oscillators or of all."""
 
     seconds: float
     of: int | None = None
 
     @classmethod
     def checked(cls, seconds: Any, of: Any) -> Self | None:
-        """As a user gave it; None: nothing.
+        """Check a user's values. Return None when nothing is to be recorded.
 
         Raises
         ------
         UsageError
-            When it is not what is allowed, or what writes the store is not installed.
+            When a value is invalid, or a package that the store needs is not installed.
         """
         if seconds is None:
             if of is not None:
@@ -60,11 +60,11 @@ class Wanted(NamedTuple):
 
     @classmethod
     def recall(cls, facts: Any) -> Self | None:
-        """As it stands in a manifest."""
+        """Restore the request from a manifest; None when it has none."""
         return cls.checked(facts.get("seconds"), facts.get("of")) if isinstance(facts, dict) else None
 
     def check(self, params: Params) -> None:
-        """UsageError or ParameterError unless a swarm with these parameters can be recorded so, here."""
+        """Raise UsageError or ParameterError unless a swarm with these parameters can be recorded here."""
         if not all(importlib.util.find_spec(name) for name in ("zarr", "xarray")):
             raise UsageError(f"phases = {self.seconds:g} {INSTALL}")
         if self.of is not None and self.of > params.oscillators:
@@ -72,19 +72,19 @@ class Wanted(NamedTuple):
 
 
 class PhaseLog:
-    """Rows of phases on their way to the disk. `add` and `keeps_up` are for the swarm's thread.
+    """Queue of phase rows with a thread that writes them. The swarm's thread calls `add` and `keeps_up`.
 
     Parameters
     ----------
     folder
-        Of the run. A store that is there is gone on with: rows after `tick` are taken out of it.
+        The run's folder. An existing store is continued; its rows after `tick` are removed.
     settle
-        Called before rows are written: the log must be as far as they are.
+        Called before rows are written: the log must have reached the same tick.
 
     Raises
     ------
     LogError
-        When the store cannot be made or gone on with.
+        When the store cannot be created or continued.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class PhaseLog:
     ) -> None:
         self.period = wanted.seconds
         self.problem: str | None = None
-        """What keeps rows from being written just now, or leaves them out."""
+        """Reason why rows are currently not written or are left out; None when there is none."""
         self.left_out = 0
-        """Rows that were left out, for want of time or room on the disk, or of as many oscillators."""
+        """Rows left out because the disk was too slow or full, or the number of oscillators did not match."""
         self._settle = settle
         self._columns = wanted.of or params.oscillators
         self._all = wanted.of is None
@@ -120,12 +120,22 @@ class PhaseLog:
         except LogError:
             if path.exists() and not is_bare(path):
                 raise
-        shutil.rmtree(path, ignore_errors=True)  # begun, and killed before its first rows
+        shutil.rmtree(path, ignore_errors=True)  # a store of a run that was killed before its first rows
         facts = {"params": params.to_dict(), "seed": seed, "seconds": wanted.seconds}
         return PhaseStore(path, attributes=facts, chunk_rows=self._most)
 
     def add(self, tick: int, t: float, phi: Floats) -> None:
-        """Have a row written: the phases (n,) in rad at `tick` and simulated second `t`. Never blocks."""
+        """Queue a row. Never blocks; rows beyond the limit are left out and counted.
+
+        Parameters
+        ----------
+        tick
+            Tick of the row.
+        t
+            Simulated time, s.
+        phi
+            Phases, rad, (n,); copied.
+        """
         n = len(phi)
         if n < self._columns or (self._all and n > self._columns):
             self._leave_out(f"there are {n} oscillators now, phases are recorded of {self._columns}")
@@ -150,12 +160,12 @@ class PhaseLog:
             logger.warning(problem)
 
     def keeps_up(self, timeout: float) -> bool:
-        """Whether there is room for many more rows; waits for it, at most `timeout` seconds."""
+        """Wait at most `timeout` seconds until the queue is at most half full. Return whether it is."""
         with self._wake:
             return self._wake.wait_for(lambda: len(self._rows) <= self._room // 2, timeout)
 
     def close(self, timeout: float) -> bool:
-        """Write what waits, within `timeout` seconds; whether that was enough."""
+        """Write the waiting rows within `timeout` seconds. Return whether all were written in time."""
         with self._wake:
             self._closing = True
             self._wake.notify_all()
@@ -173,21 +183,21 @@ class PhaseLog:
                     return
                 if rows and not self._write(rows):
                     if closing:
-                        return  # `problem` says why
+                        return  # `problem` holds the reason
                     with self._wake:
                         self._wake.wait_for(lambda: self._closing, RETRY_EVERY)
         finally:
             self._store.close()
 
     def _write(self, rows: list[Row]) -> bool:
-        """Write the first rows of those that wait; whether they are on the disk."""
-        if not threading.main_thread().is_alive():  # Zarr's own threads are gone by then
+        """Write the first of the waiting rows. Return whether they are on the disk."""
+        if not threading.main_thread().is_alive():  # Zarr's own threads have ended then
             self._tell(
                 f"{self._store.path}: the program ended before the node left: the last rows are missing"
             )
             return False
         if not self._settle():
-            return False  # the log itself cannot be written, and says so
+            return False  # the log itself cannot be written, and reports that
         ticks, times, phases = zip(*rows, strict=True)
         block = Block(tick=np.array(ticks, np.int64), t=np.array(times), values={"phi": np.array(phases)})
         try:

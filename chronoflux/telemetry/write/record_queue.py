@@ -1,4 +1,4 @@
-"""`Backlog`: records and inputs that are numbered and wait in memory for the disk, up to a limit."""
+"""`Backlog`: numbered records and inputs that wait in memory for the disk, up to a limit."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from chronoflux.telemetry.format.records import to_json
 
 
 class Backlog:
-    """What waits for the disk, at most `limit` bytes; beyond that it is dropped and counted.
+    """Queue of at most `limit` bytes; records and inputs beyond it are dropped and counted.
 
-    After the first drop all is dropped, until a ``gap`` record says so: a log has no holes that are not told.
+    After the first drop, everything is dropped until a ``gap`` record is queued: each gap is recorded.
     """
 
     def __init__(self, path: Path, limit: int, seq: int, inputs: int) -> None:
         self.wake = threading.Condition()
-        """Guards all of this; told when there is reason to write."""
+        """Lock of all attributes; notified when there is a reason to write."""
         self.closing = self.flush_wanted = False
         self.dropped = 0
         self.moment: tuple[int | None, float | None] = (None, None)
-        """Newest tick and t."""
+        """Latest tick and t."""
         self.seq, self.inputs = seq, inputs
         self._path, self._limit = path, limit
         self._queues: tuple[list[bytes], list[bytes]] = ([], [])  # inputs, records
-        self._accepted = 0  # bytes ever queued
-        self._queued = 0  # bytes in the queues and in the thread's hand
+        self._accepted = 0  # total bytes queued so far
+        self._queued = 0  # bytes in the queues and being written by the thread
         self._dropped_since_gap = 0
-        self._gap_from: int | None = None  # tick of the first one dropped since the last gap record
+        self._gap_from: int | None = None  # tick of the first drop since the last gap record
 
     def add_record(self, record: dict[str, Any]) -> None:
-        """Number, stamp and queue a record. Raises LogError when it is not JSON."""
+        """Number, timestamp and queue a record. Raises LogError when it cannot be written as JSON."""
         with self.wake:
             if self.closing:
                 return
@@ -45,7 +45,7 @@ class Backlog:
                     self.wake.notify_all()
 
     def add_input(self, tick: int, fields: Mapping[str, Any]) -> None:
-        """Number and queue an input. Raises LogError when it is not JSON."""
+        """Number and queue an input. Raises LogError when it cannot be written as JSON."""
         with self.wake:
             if self.closing or self._is_full(tick):
                 return
@@ -57,7 +57,7 @@ class Backlog:
             self._enqueue(0, line)
 
     def _is_full(self, tick: int | None) -> bool:
-        """Whether there is no room for one more, which is counted then."""
+        """Return whether the queue is full. If so, count one dropped line."""
         if not self._dropped_since_gap and self._queued < self._limit:
             return False
         if not self._dropped_since_gap:
@@ -67,7 +67,7 @@ class Backlog:
         return True
 
     def _accept(self, record: dict[str, Any]) -> None:
-        """Under the lock, so that the file's order is that of `seq`."""
+        """Queue a record. The lock is held, so that the file's order is that of `seq`."""
         now = {"timestamp": time.time_ns() // 1_000_000}
         try:
             line = to_json(now | record | {"seq": self.seq, "mono": time.monotonic_ns()}) + b"\n"
@@ -82,33 +82,33 @@ class Backlog:
         self._queued += len(line)
 
     def flush(self, timeout: float) -> bool:
-        """Wait until what was accepted so far is written, at most `timeout` seconds; whether it is."""
+        """Wait at most `timeout` seconds until everything queued so far is written. Return whether it is."""
         with self.wake:
             target = self._accepted
             self.flush_wanted = True
             self.wake.notify_all()
             return self.wake.wait_for(lambda: self._accepted - self._queued >= target, timeout)
 
-    # For whoever writes it
+    # For the thread that writes
 
     def has_reason(self) -> bool:
-        """Whether to write at once; the lock is held."""
+        """Return whether to write at once. The lock must be held."""
         return self.closing or self.flush_wanted or self._queued > self._limit // 2
 
     def take(self) -> tuple[bytes, bytes]:
-        """What waits, inputs and records."""
+        """Remove and return the queued inputs and records."""
         with self.wake:
             queues, self._queues = self._queues, ([], [])
         return b"".join(queues[0]), b"".join(queues[1])
 
     def wrote(self, size: int) -> None:
-        """So many bytes wait no longer."""
+        """Note that `size` queued bytes have been written."""
         with self.wake:
             self._queued -= size
             self.wake.notify_all()
 
     def end_gap(self, outage: str | None) -> int | None:
-        """After an outage or drops: queue a record of what is missing, and return how many; else None."""
+        """After an outage or drops, queue a ``gap`` record and return the number dropped; None otherwise."""
         with self.wake:
             if outage is None and not self._dropped_since_gap:
                 return None

@@ -1,9 +1,10 @@
 """`Rotator`: closes segments of a run's log while the run goes on, on a thread of its own.
 
-A rotation has two steps. First the whole lines that are in no segment yet are *published* as Parquet, inputs
-before records. A minute later, when whoever copies the folder has either both or the longer log, these lines
-are *trimmed* off the JSON Lines, if the segments, read back and compared with their checksums, have as many
-rows. Killed anywhere in between, a run has some lines twice, which readers know, and none not at all.
+A rotation has two steps. First, whole lines that are in no segment yet are *published* as Parquet, inputs
+before records. A minute later these lines are *trimmed* off the JSON Lines, if the segments, read back and
+compared with their checksums, have as many rows. The delay lets a copy of the folder that is being made
+get both, or the longer log. A run killed in between has some lines twice, which readers handle, and loses
+none.
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ if TYPE_CHECKING:
     from chronoflux.telemetry.format.segments import Segment
 
 AGE = 3600.0
-"""Seconds after which a segment is closed."""
+"""Age in seconds at which a segment is closed."""
 SIZE = 64 << 20
-"""Bytes of JSON Lines from which one is."""
+"""Size of the JSON Lines in bytes at which a segment is closed."""
 TRIM_AFTER = 60.0
-"""Seconds from publishing a segment until the lines that it holds are taken out of the JSON Lines."""
+"""Seconds between publishing a segment and trimming its lines off the JSON Lines."""
 RETRY_EVERY = 60.0
-"""Seconds between two attempts while that fails."""
-_LINES = 1024  # lines packed at once: a node that runs for days must not grow by what it packs
-_EVERY = 2**63  # above all seqs
+"""Seconds between two attempts while rotation fails."""
+_LINES = 1024  # lines packed at once: bounds the memory of a node that runs for days
+_EVERY = 2**63  # above every seq
 
 logger = logging.getLogger(__name__)
 
 
 class Rotator(Helper):
-    """Rotates both logs of a run: when they are old or large enough (:meth:`watch`), and on request.
+    """Rotate both logs of a run by age, by size (:meth:`watch`) and on request.
 
-    `settle` is called before: what was logged so far goes to the files. `trim` takes so many bytes off the
-    beginning of one of the logs, or raises OSError.
+    `settle` is called first to write everything logged so far to the files. `trim` removes so many bytes from
+    the beginning of one of the logs, or raises OSError.
     """
 
     TASK = "segments"
@@ -51,28 +52,28 @@ class Rotator(Helper):
     def __init__(self, folder: Path, settle: Callable[[], object], trim: Callable[[str, int], None]) -> None:
         super().__init__(folder)
         self._settle, self._trim = settle, trim
-        self._wanted = False  # guarded by `_wake`, as `_next`
+        self._wanted = False  # guarded by `_wake`, like `_next`
         self._next = time.monotonic() + AGE
         self._not_before = 0.0
 
         self._base: dict[str, int] = {}  # bytes of each log that are in segments
-        self._trims: list[tuple[float, str, int]] = []  # when, which log, up to which seq
+        self._trims: list[tuple[float, str, int]] = []  # time, log, seq limit
         for log in (INPUTS, LOG):
-            if segments_of(folder, log.removesuffix(".jsonl")):  # a run that goes on
+            if segments_of(folder, log.removesuffix(".jsonl")):  # a resumed run
                 self._trims.append((time.monotonic() + TRIM_AFTER, log, _EVERY))
         if self._trims:
             with self._wake:
                 self._rouse()
 
     def watch(self, sizes: Mapping[str, int]) -> None:
-        """Rotate if it is time; `sizes`: bytes in each of the logs. Quick, never blocks."""
+        """Rotate if due; `sizes` are the bytes of each log. Fast, never blocks."""
         now = time.monotonic()
         large = any(size - self._base.get(log, 0) >= SIZE for log, size in sizes.items())
         if (large or now >= self._next) and now >= self._not_before:
             self.request()
 
     def request(self) -> None:
-        """Rotate at once, on the rotator's thread; never blocks."""
+        """Rotate at once on the rotator's thread. Never blocks."""
         with self._wake:
             if self._closing:
                 return
@@ -110,7 +111,7 @@ class Rotator(Helper):
                 logger.warning(self.problem)
 
     def _publish(self) -> None:
-        from chronoflux.telemetry.format.segments import KINDS  # Arrow: when the first segment is closed
+        from chronoflux.telemetry.format.segments import KINDS  # loads Arrow, on the first use only
 
         self._settle()
         for kind in KINDS:
@@ -132,19 +133,19 @@ class Rotator(Helper):
 
 
 class Published(NamedTuple):
-    """How many bytes of a log are in segments now; the seq after the last one, if a segment was closed."""
+    """Bytes of a log that are now in segments, and the end seq of the new segment, if any."""
 
     size: int
     end: int | None
 
 
 def publish(folder: Path, kind: Kind) -> Published:
-    """Close a segment of what a log holds beyond the earlier ones, up to its last whole line with a seq.
+    """Close a segment with the lines after the existing segments, up to the last whole line with a seq.
 
     Raises
     ------
     OSError
-        When that cannot be read or written; nothing has changed then.
+        When the log cannot be read or the segment cannot be written; nothing is changed then.
     """
     from chronoflux.telemetry.format.segments import write_segment
 
@@ -156,7 +157,7 @@ def publish(folder: Path, kind: Kind) -> Published:
         start, stop = offset_of(file, due), offset_of(file, _EVERY)
         if stop <= start:
             return Published(stop, None)
-        for log in (INPUTS, LOG):  # a segment outlives a power loss: so must what led to its records
+        for log in (INPUTS, LOG):  # the segment survives a power loss: its records' inputs must, too
             _sync(folder / log)
         written = write_segment(folder, kind, _lines(file, start, stop), due)
     assert written is not None
@@ -164,12 +165,12 @@ def publish(folder: Path, kind: Kind) -> Published:
 
 
 def trimmable(folder: Path, kind: Kind, below: int) -> int:
-    """How many bytes at a log's beginning are in sound segments, of records whose seq is below a number.
+    """Return how many bytes at a log's beginning are in sound segments, for records with a seq below `below`.
 
     Raises
     ------
     LogError
-        When a segment is damaged, or has another number of rows than the log has lines.
+        When a segment is damaged, or its number of rows is not the log's number of lines.
     OSError
         When the log cannot be read.
     """
@@ -194,12 +195,12 @@ def trimmable(folder: Path, kind: Kind, below: int) -> int:
 
 
 def trim_log(folder: Path, log: str) -> int:
-    """Take the lines that sound segments hold out of a log that nobody writes, and return how many.
+    """Remove the lines that sound segments hold from a log that nobody writes. Return their number.
 
     Raises
     ------
     LogError, OSError
-        As :func:`trimmable`; and OSError when the file cannot be replaced.
+        As :func:`trimmable`; also OSError when the file cannot be replaced.
     """
     if not segments_of(folder, log.removesuffix(".jsonl")):
         return 0
@@ -215,7 +216,7 @@ def trim_log(folder: Path, log: str) -> int:
 
 
 def _newest_first(folder: Path, kind: Kind, *, sound: bool = False) -> Iterator[Segment]:
-    """The segments of a log; with `sound`, those that are. Raises LogError at others otherwise."""
+    """Yield a log's segments, newest first. Damaged ones are skipped with `sound`, else raise LogError."""
     from chronoflux.telemetry.format.segments import Segment
 
     for _, path in reversed(segments_of(folder, kind.stem)):
@@ -229,7 +230,7 @@ def _newest_first(folder: Path, kind: Kind, *, sound: bool = False) -> Iterator[
 
 
 def _lines(file: BufferedReader, start: int, stop: int) -> Iterator[list[bytes]]:
-    """The whole lines of a part of a file without their newlines, some thousands at a time."""
+    """Yield the whole lines of a part of a file without newlines, up to 1024 at a time."""
     file.seek(start)
     while file.tell() < stop:
         some: list[bytes] = []

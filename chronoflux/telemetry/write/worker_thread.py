@@ -1,4 +1,4 @@
-"""`Helper`: a thread of a run's log for what takes long."""
+"""`Helper`: base class for worker threads of a run's log."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 
 class Helper(ABC):
-    """Has a thread of its own from the moment there is first something to do until :meth:`close`.
+    """Own a worker thread that starts with the first work and ends at :meth:`close`.
 
-    `_wake` guards what it shares with others, `_closing` among it; its thread waits on it.
+    `_wake` guards the shared state, including `_closing`; the thread waits on it.
     """
 
     TASK: str
-    """What the thread is for: it is named after it and the run's folder."""
+    """Purpose of the thread; its name consists of this and the run folder's name."""
 
     def __init__(self, folder: Path) -> None:
         self.problem: str | None = None
@@ -24,7 +24,7 @@ class Helper(ABC):
         self._thread: threading.Thread | None = None
 
     def close(self, timeout: float) -> bool:
-        """Finish what was asked for, within `timeout` seconds; whether that was enough."""
+        """Finish the requested work within `timeout` seconds. Return whether it was finished in time."""
         with self._wake:
             self._closing = True
             self._wake.notify_all()
@@ -34,7 +34,7 @@ class Helper(ABC):
         return not self._thread.is_alive()
 
     def _rouse(self) -> None:
-        """Have the thread look what there is to do; with `_wake` held."""
+        """Wake the thread, starting it if necessary. `_wake` must be held."""
         if self._thread is None:
             name = f"{self.TASK} {self._folder.name}"
             self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -43,4 +43,4 @@ class Helper(ABC):
 
     @abstractmethod
     def _run(self) -> None:
-        """The thread: until closing, and nothing is left to do."""
+        """Run the thread until it is closing and no work is left."""

@@ -1,9 +1,8 @@
-"""`RunLog`: writes a run's folder while the run goes on.
+"""`RunLog`: writes a run's folder during the run.
 
-``write`` only encodes a record and puts it into a bounded queue; one thread carries the queue to the
-disk. So a slow, full or vanished disk never holds up the swarm: what cannot be written yet waits in
-memory up to a limit, what is beyond it is dropped and counted, and a ``gap`` record says so as soon
-as writing works again.
+``write`` encodes a record and puts it into a bounded queue; one thread writes the queue to the disk. A slow,
+full or missing disk therefore never delays the swarm: unwritten records wait in memory up to a limit, those
+beyond it are dropped and counted, and a ``gap`` record reports them as soon as writing works again.
 """
 
 from __future__ import annotations
@@ -49,16 +48,16 @@ RETRY_EVERY = 1.0
 QUEUE_BYTES = 16 << 20
 """Bytes of records that may wait for the disk."""
 CLOSE_WITHIN = 10.0
-"""Seconds that ``close`` waits for a disk that does not answer."""
+"""Seconds that ``close`` waits for a disk that does not respond."""
 _OURS = ("timestamp", "seq", "mono")
 
-_OPEN: weakref.WeakSet[RunLog] = weakref.WeakSet()  # from any thread
+_OPEN: weakref.WeakSet[RunLog] = weakref.WeakSet()  # used from any thread
 
 logger = logging.getLogger(__name__)
 
 
 def rotate_all() -> None:
-    """Close a segment of every log that this process writes, in the background; see :meth:`RunLog.rotate`."""
+    """Close a segment of every log that this process writes, in the background: see :meth:`RunLog.rotate`."""
     for log in tuple(_OPEN):
         log.rotate()
 
@@ -69,11 +68,11 @@ class RunLog:
     Parameters
     ----------
     log_dir
-        Folder of runs; made if missing. The run gets a new folder in it, see :attr:`path`.
+        Folder of runs, created if missing. The run gets a new folder in it: see :attr:`path`.
     room, node, kind
-        Who runs where; `kind` is ``"notebook"``, ``"headless"``, …
+        Names of room and node; `kind` is ``"notebook"``, ``"headless"``, …
     params, seed, schedule
-        What the run began with; none where there is no swarm.
+        Initial values of the run; None where there is no swarm.
     extra
         Further facts for ``run.json``.
     queue_bytes
@@ -82,11 +81,11 @@ class RunLog:
     Raises
     ------
     LogError
-        When the folder cannot be made or written, or `extra` is not JSON.
+        When the folder cannot be created or written, or `extra` cannot be written as JSON.
     """
 
     phases: PhaseLog | None = None
-    """Where phases go, if they are recorded; closed with the log, which tells its problem."""
+    """Log of phases, if they are recorded. It is closed with this log, which reports its problem."""
 
     def __init__(
         self,
@@ -131,15 +130,15 @@ class RunLog:
         inputs: int,
         queue_bytes: int = QUEUE_BYTES,
     ) -> Self:
-        """Go on with the log of a run that ended or was interrupted.
+        """Continue the log of a run that ended or was interrupted.
 
-        `facts` are those of its manifest, `seq` and `inputs` the numbers of the next record and input. A
-        torn last line is cut off first; :attr:`torn` says how many bytes that were.
+        `facts` are those of its manifest; `seq` and `inputs` are the numbers of the next record and input. A
+        torn last line is cut off first; :attr:`torn` holds the number of bytes removed.
 
         Raises
         ------
         LogError
-            When the folder cannot be written, or another process is writing it.
+            When the folder cannot be written, or another process is writing to it.
         """
         path = Path(path)
         pid = facts.get("pid")
@@ -156,9 +155,9 @@ class RunLog:
     ) -> None:
         self.path = path
         self._backlog = Backlog(path, queue_bytes, seq, inputs)
-        self._manifest = Manifest(path, facts)  # as the backlog, under its lock
+        self._manifest = Manifest(path, facts)  # guarded by the backlog's lock
 
-        # The thread's own, or under `_disk`. Inputs come first: no record may outlive what led to it.
+        # Used by the thread or under `_disk`. Inputs come first: no record may outlive the inputs behind it.
         self._disk = threading.Lock()
         self._streams = {name: Stream(path / name, lambda path: open_log(path)) for name in (INPUTS, LOG)}
         self._outage: str | None = None
@@ -179,7 +178,7 @@ class RunLog:
 
     @property
     def problem(self) -> str | None:
-        """What keeps the log from being written just now, in a line for people; None when all is well."""
+        """Reason why the log is currently not written, in one line for users; None when there is none."""
         parts = (self._manifest, self._keeper, self._rotator, self.phases)
         return self._outage or next((part.problem for part in parts if part and part.problem), None)
 
@@ -192,7 +191,7 @@ class RunLog:
 
     @property
     def dropped(self) -> int:
-        """Records dropped so far because the queue was full."""
+        """Number of records dropped so far because the queue was full."""
         return self._backlog.dropped
 
     def write(
@@ -205,16 +204,15 @@ class RunLog:
         metrics: Mapping[str, Any] | None = None,
         **more: Any,
     ) -> None:
-        """Add a record; ``timestamp``, ``seq`` and ``mono`` are put in here. Never blocks on the disk.
+        """Add a record; ``timestamp``, ``seq`` and ``mono`` are filled in here. Never blocks on the disk.
 
-        `t` is simulated seconds, `at` mesh time in ms; `metrics` are rounded to 6 decimals; `more` is
-        taken as it is (``data``, ``id``, ``origin``, ``peerings``, …). After :meth:`close` nothing is
-        written any more.
+        `t` is simulated seconds, `at` mesh time in ms; `metrics` are rounded to 6 decimals; `more` is added
+        unchanged (``data``, ``id``, ``origin``, ``peerings``, …). After :meth:`close` nothing is written.
 
         Raises
         ------
         LogError
-            When a value cannot be written as JSON, or `more` has a field that is put in here.
+            When a value cannot be written as JSON, or `more` has a field that is filled in here.
         """
         for name in _OURS:
             if name in more:
@@ -225,21 +223,22 @@ class RunLog:
         self._backlog.add_record(record)
 
     def write_input(self, tick: int, **fields: Any) -> None:
-        """Add a line to ``inputs.jsonl``: what came from a peer and entered the swarm before `tick` moved.
+        """Add a line to ``inputs.jsonl``: a peer's field that was applied before `tick` was computed.
 
-        As :meth:`write`: numbered, never blocking, dropped and counted where the disk is too slow.
+        Like :meth:`write`, it numbers the line and never blocks; when the disk is too slow, lines are dropped
+        and counted.
         """
         self._backlog.add_input(tick, fields)
 
     def keep(self, name: str, content: Content) -> None:
-        """Have a file of this run written in one step, ``checkpoint.npz`` or ``keyframes/18750.npz``.
+        """Write a file of this run atomically, such as ``checkpoint.npz`` or ``keyframes/18750.npz``.
 
-        It is written by a thread of its own, after the records so far; never blocks. See :class:`Keeper`.
+        A separate thread writes it after the records so far. Never blocks: see :class:`Keeper`.
         """
         self._keeper.keep(name, content)
 
     def update(self, **facts: Any) -> None:
-        """Put facts into ``run.json``: the file is replaced within a second or so.
+        """Add facts to ``run.json``, which is replaced within about a second.
 
         Raises
         ------
@@ -252,18 +251,18 @@ class RunLog:
                 self._manifest.update(**facts)
 
     def rotate(self) -> None:
-        """Close a segment of the log now, in the background; otherwise once an hour. See :class:`Rotator`."""
+        """Close a segment of the log now, in the background. :class:`Rotator` also does so once an hour."""
         self._rotator.request()
 
     def flush(self, timeout: float = 2.0) -> bool:
-        """Wait until the records so far are in the file, at most `timeout` seconds; whether they are."""
+        """Wait at most `timeout` seconds until all records so far are written. Return whether they are."""
         return self._backlog.flush(timeout)
 
     def close(self, status: str = "ended", last_tick: int | None = None) -> None:
-        """Write what is left, fsync it, note `status` and `last_tick` in ``run.json``; idempotent.
+        """Write and fsync what is left, and note `status` and `last_tick` in ``run.json``. Idempotent.
 
-        `last_tick` is that of the last record unless given. When the disk does not take it,
-        :attr:`problem` says so afterwards.
+        `last_tick` defaults to that of the last record. If the disk does not accept the data, :attr:`problem`
+        says so afterwards.
         """
         parts = (self.phases, self._keeper, self._rotator)
         in_time = [part.close(CLOSE_WITHIN) for part in parts if part is not None]
@@ -311,7 +310,7 @@ class RunLog:
             stream.close()
 
     def _pause(self) -> bool:
-        """Wait for the next round; True when it is the last one."""
+        """Wait for the next round. Return whether it is the last one."""
         backlog = self._backlog
         with backlog.wake:
             if self._outage is None:
@@ -336,7 +335,7 @@ class RunLog:
             logger.warning("%s: is being written again, %d records are missing", self.path, dropped)
             self._outage = None
             with self._backlog.wake:
-                self._manifest.update()  # a folder that came back may have lost it
+                self._manifest.update()  # a folder that was restored may lack the file
         self._write_lines()
         self._sync()
 
@@ -345,7 +344,7 @@ class RunLog:
             stream.sync()
 
     def _write_lines(self) -> None:
-        """Carry the queues to the files; what fails is kept."""
+        """Write the queues to the files; lines that fail are kept."""
         streams = self._streams.values()
         while any(stream.unwritten for stream in streams) or self._take():
             for stream in streams:
@@ -372,7 +371,7 @@ class RunLog:
             logger.warning(self._outage)
 
     def _trim(self, log: str, size: int) -> None:
-        """On the rotator's thread: take bytes off the beginning of a log. Raises OSError."""
+        """Remove bytes from the beginning of a log, on the rotator's thread. Raises OSError."""
         with self._disk:
             self._streams[log].trim(size)
 
