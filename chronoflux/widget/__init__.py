@@ -1,9 +1,9 @@
-"""The widget: the live picture of a node in a notebook, with its controls, and the same of runs of the past.
+"""Notebook widgets: the live view of a node with its controls, and the view of a replay.
 
 ``NodeView(source)`` is an ipywidgets box for any :class:`~chronoflux.widget.source.Source`;
-``mimebundle(source)`` is what a source displays itself with. ``ReplayView(replay)`` and
-``replay_mimebundle(replay)`` are the same for a replay;
-``view3d(source)`` and ``replay_view3d(replay)`` show either in space.
+``mimebundle(source)`` is what a source's ``_repr_mimebundle_`` returns. ``ReplayView(replay)`` and
+``replay_mimebundle(replay)`` do the same for a replay.
+``view3d(source)`` and ``replay_view3d(replay)`` show either in three dimensions.
 """
 
 from chronoflux.widget.display import (

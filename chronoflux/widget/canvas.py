@@ -1,4 +1,4 @@
-"""The stage: the canvas of a picture, and the pen that draws on it."""
+"""`Stage`: the canvas that shows a picture, and the calls that draw on it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from chronoflux.widget.frames import FramePort
 
 
 class Stage(ipywidgets.Box):  # type: ignore[misc]
-    """The canvas of pictures of `size` (px), and in front of it the pane that hears the page."""
+    """A canvas of `size` (width, height in px), and over it the pane that receives the page's messages.
+
+    `hear` is called with each message, on any thread (see :class:`~chronoflux.widget.frames.FramePort`).
+    """
 
     def __init__(self, size: tuple[int, int], hear: Callable[[dict[str, Any]], None]) -> None:
         self._canvas = Canvas(width=size[0], height=size[1])
@@ -34,7 +37,7 @@ class Stage(ipywidgets.Box):  # type: ignore[misc]
         self._port.send_frame(number, picture.levels, picture.colours, lambda: self._draw(picture))
 
     def keep(self, name: str, media: str, content: bytes) -> None:
-        """Have the page keep a file."""
+        """Send a file to the page, which saves it as a download."""
         self._port.send_file(name, media, content)
 
     def _prepare(self, picture: Picture) -> None:
@@ -58,6 +61,6 @@ class Stage(ipywidgets.Box):  # type: ignore[misc]
 
 
 def _frame(pen: Canvas, size: tuple[int, int]) -> None:
-    """Portal mode: an amber frame around the picture."""
+    """Draw an amber frame around the picture, the sign of portal mode."""
     pen.stroke_style, pen.line_width = "rgba(240, 168, 104, 0.9)", 6
     pen.stroke_rect(3, 3, size[0] - 6, size[1] - 6)

@@ -1,4 +1,4 @@
-"""The phase clock in the corner of the picture: whose mean field points where, and how long."""
+"""The phase clock in the corner of the picture: direction ``psi`` and length ``R`` of each mean field."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from ipycanvas import Canvas
 from chronoflux.widget.frame import Bytes, Hand
 
 MOST_HANDS = 12
+"""Peers' hands drawn at most."""
 RADIUS = 46.0
-"""Of the dial, px."""
+"""Radius of the dial, px."""
 LINE = 15.0
-"""From one name to the next, px."""
+"""Vertical distance between two names, px."""
 LETTERS = 14
-"""Of a name that are shown."""
+"""Longest name shown, in characters; longer names are cut."""
 _LETTER = 6.3
-"""Width of one at 11 px, about."""
+"""Approximate width of a character at font size 11 px, in px."""
 _RIM = 64
-"""Arcs that the coloured rim is drawn with; it is the key to the dots' colours."""
+"""Arcs in the coloured rim, which is the colour key of the oscillators."""
 _GROUND = "rgba(4, 6, 14, 0.72)"
 
 
 class Label(NamedTuple):
-    """A name beside the clock: its text, its right end and middle in px, and the tip of its hand."""
+    """A name beside the clock: text, ``x`` of its right end and ``y`` of its middle (px), tip of its hand."""
 
     text: str
     x: float
@@ -35,25 +36,25 @@ class Label(NamedTuple):
 
 
 def centre(size: tuple[int, int]) -> tuple[float, float]:
-    """The middle of the clock in a picture of `size` px."""
+    """Return the centre of the clock in a picture of `size` px."""
     return size[0] - RADIUS - 16, size[1] - RADIUS - 16
 
 
 def tip(hand: Hand, size: tuple[int, int]) -> tuple[float, float]:
-    """Where a hand ends, px of the picture: anticlockwise from the right, as phases go."""
+    """Return the end of a hand, px of the picture. Angles run anticlockwise from the right, as phases do."""
     x, y = centre(size)
     reach = (RADIUS - 4) * hand.R
     return x + reach * math.cos(hand.psi), y - reach * math.sin(hand.psi)
 
 
 def labels(hands: Sequence[Hand], size: tuple[int, int]) -> list[Label]:
-    """The names of `hands` in a column left of the clock, in the order of their tips, none over another."""
+    """Place the names of `hands` in a column left of the clock, ordered by their tips, without overlap."""
     x, _ = centre(size)
     tips = sorted(((tip(hand, size), hand.label) for hand in hands), key=lambda entry: entry[0][1])
     places: list[float] = []
     for (_, wanted), _ in tips:
         places.append(max(wanted, places[-1] + LINE) if places else wanted)
-    # Spread around the middle of where they belong, but within the picture.
+    # Centre the column on the mean height of the tips, but keep it inside the picture.
     if places:
         late = sum(place - at[1] for place, (at, _) in zip(places, tips, strict=True)) / len(places)
         lowest, highest = size[1] - LINE / 2 - places[-1], LINE / 2 - places[0]
@@ -64,7 +65,7 @@ def labels(hands: Sequence[Hand], size: tuple[int, int]) -> list[Label]:
 
 
 class Clock:
-    """Draws the clock of pictures of `size` px, with a rim in the cyclic colours `phases` (256, 3)."""
+    """Draw the clock of pictures of `size` px, with a rim in the cyclic colour map `phases` (256, 3)."""
 
     def __init__(self, size: tuple[int, int], phases: Bytes) -> None:
         self._size = size
@@ -77,7 +78,7 @@ class Clock:
         self._rim: tuple[Any, ...] = x * every, y * every, (RADIUS + 3) * every, *angles, hues, every
 
     def draw(self, pen: Canvas, hands: Sequence[Hand]) -> None:
-        """Draw `hands`, our own first."""
+        """Draw `hands`; the first is the swarm's own."""
         x, y = centre(self._size)
         own, *peers = hands[: MOST_HANDS + 1]
         pen.fill_style = _GROUND

@@ -1,7 +1,7 @@
 """The toolbar: play and pause, step, reset and speed, a button for each event, a note.
 
-Buttons are made from the registry `EVENTS`, so that a new event needs nothing here. Clicks come in on any
-thread; `refresh` is called on the view's loop.
+Buttons are made from the registry `EVENTS`, so a new event needs no change here. Clicks may arrive on any
+thread; `refresh` is called on the view's event loop.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from chronoflux.model.simulation import Snapshot
 from chronoflux.widget.source import Source
 
 ECHO = 2.0
-"""Seconds for which a toggle shows what was asked for, until the swarm says so itself."""
+"""Seconds for which a toggle shows the requested state; after that it shows the swarm's own."""
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Speeds offered for a swarm that is alive."""
+"""Speeds offered for a live swarm."""
 FRACTIONS = {0.25: "¼", 0.5: "½"}
 
 STANDING: dict[str, Callable[[Snapshot], bool]] = {"lion_gate": lambda snapshot: snapshot.portal}
-"""Where a snapshot shows whether a standing event is on; others show what was last asked for here."""
+"""How to read from a snapshot whether a standing event is on. Others show the state last requested here."""
 
 
 class Toolbar(ipywidgets.Box):  # type: ignore[misc]
-    """How it goes, the events, and notes. `report` is given an error's line, or None after a success."""
+    """Controls for the run, its events and notes. `report` gets an error's line, or None after a success."""
 
     def __init__(self, source: Source, report: Callable[[str | None], None]) -> None:
         self._source, self._report = source, report
-        self._asked: dict[str, tuple[bool, float]] = {}  # standing event → as asked for, when
+        self._asked: dict[str, tuple[bool, float]] = {}  # standing event → requested state, time of request
         self._on: dict[str, bool] = {}
         self._play = _button("", "Let the swarm move, or hold it; the node stays in its room")
         self._play.on_click(lambda _: self._try(self._toggle_play))
@@ -45,7 +45,7 @@ class Toolbar(ipywidgets.Box):  # type: ignore[misc]
         self._reset.on_click(lambda _: self._try(source.reset))
         self._speed = ipywidgets.Dropdown(description="speed", tooltip="Simulated seconds a second")
         self._speed.observe(self._go_at, "value")
-        self._telling = False  # whether it is we who change the menu
+        self._telling = False  # True while the code, not the user, changes the menu
         self._kinds: tuple[EventKind, ...] = ()
         self._events: list[ipywidgets.Button] = []
         self._note = ipywidgets.Text(
@@ -59,7 +59,7 @@ class Toolbar(ipywidgets.Box):  # type: ignore[misc]
         self.add_class("chronoflux-toolbar")
 
     def refresh(self, snapshot: Snapshot) -> None:
-        """Show what there is to press and which state it is in."""
+        """Update the buttons and the states they show."""
         playing = self._source.playing
         self._play.description = "Pause" if playing else "Play"
         self._play.icon = "pause" if playing else "play"
@@ -91,7 +91,7 @@ class Toolbar(ipywidgets.Box):  # type: ignore[misc]
             self._try(lambda: setattr(self._source, "speed", change["new"]))
 
     def disable(self) -> None:
-        """Nothing can be pressed any more."""
+        """Disable every control."""
         for control in self.children:
             control.disabled = True
 
@@ -145,12 +145,12 @@ class Toolbar(ipywidgets.Box):  # type: ignore[misc]
 
 
 def toggles(kind: EventKind) -> bool:
-    """Whether an event switches something lasting on and off."""
+    """Return whether an event switches a lasting state on and off."""
     return kind.standing and "on" in kind.payload.__struct_fields__
 
 
 def speed_label(speed: Any) -> str:
-    """A speed for people, such as ``× ½``."""
+    """Format a speed for display, such as ``× ½``."""
     return f"× {FRACTIONS.get(speed, f'{speed:g}')}" if _number(speed) else str(speed)
 
 
@@ -159,7 +159,7 @@ def _number(speed: Any) -> bool:
 
 
 def close_all(widget: ipywidgets.Widget) -> None:
-    """Close a widget with all that belongs to it: children, canvases, layouts and styles."""
+    """Close a widget and everything that belongs to it: children, canvases, layouts and styles."""
     for name in ("children", "_canvases"):
         for part in getattr(widget, name, ()):
             close_all(part)

@@ -1,4 +1,4 @@
-"""How a source shows itself as the value of a cell: one view each, and a still picture for readers."""
+"""Display a source as the value of a cell: one view per source, and a static picture for readers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ V = TypeVar("V", bound=ipywidgets.Widget)
 
 
 def display_node(source: Source) -> NodeView:
-    """The view of a source: made on the first call, the same one for as long as it is open."""
+    """Return the view of a source. The first call makes it; later calls return it while it is open."""
     return _view(source, NodeView)
 
 
 def display_replay(replay: Replay) -> ReplayView:
-    """The view of a replay, likewise."""
+    """Return the view of a replay; made once, as in :func:`display_node`."""
     return _view(replay, ReplayView)
 
 
@@ -41,25 +41,25 @@ def _view(source: Any, make: Callable[[Any], V]) -> V:
 
 
 def mimebundle(source: Source) -> dict[str, Any]:
-    """What ``_repr_mimebundle_`` returns: the live view, a still picture (PNG) and a line of text.
+    """Return what ``_repr_mimebundle_`` needs: the live view, a static picture (PNG) and a line of text.
 
-    Where there is no kernel the page shows the picture. Without a running event loop there is no view.
+    A page without a kernel shows the picture. Without a running event loop the bundle has no view.
     """
     return _bundle(source, source.snapshot(), display_node)
 
 
 def replay_mimebundle(replay: Replay) -> dict[str, Any]:
-    """The same of a replay; the still is of its first run at its position."""
+    """Return the bundle of a replay; the static picture shows its first run at the current position."""
     return _bundle(replay, replay.runs[0].snapshot(), display_replay)
 
 
 def view3d(source: Source, layout: str = "torus") -> Space:
-    """A node in space: see :class:`~chronoflux.widget.space.Space`. A new one on each call."""
+    """Return a new three-dimensional view of a node; see :class:`~chronoflux.widget.space.Space`."""
     return Space(source, layout)
 
 
 def replay_view3d(replay: Replay, layout: str = "torus") -> ReplayView:
-    """A replay in space, with its scrub bar."""
+    """Return a new three-dimensional view of a replay, with its scrub bar."""
     return ReplayView(replay, lambda track: Space(track, layout))
 
 

@@ -1,4 +1,4 @@
-"""How the picture looks, what is shown of its making, and what can be taken away of it."""
+"""Display options below the picture: palette, frame rate on demand, and buttons that export files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ EXPORTS = {
     "clip": ("Clip", "film", "Save the next three seconds as an animated GIF"),
     "log": ("Log", "file-text-o", "Save the log so far as JSON"),
 }
-"""What can be saved: the button's text, icon and explanation."""
+"""What can be saved: the button's text, icon and tooltip."""
 
 
 def palette_choice() -> ipywidgets.Dropdown:
-    """The choice of a palette; its value is a name in `PALETTES`."""
+    """Return a menu of palettes; its value is a name in `PALETTES`."""
     return ipywidgets.Dropdown(
         options=[(palette.label, name) for name, palette in PALETTES.items()],
         value=USUAL,
@@ -27,7 +27,7 @@ def palette_choice() -> ipywidgets.Dropdown:
 
 
 class Looks(ipywidgets.Box):  # type: ignore[misc]
-    """Colours, the frame rate on demand, and buttons that ask `save` for one of `EXPORTS`."""
+    """Palette menu, frame-rate checkbox, and buttons that call `save` with one of `EXPORTS`."""
 
     def __init__(self, save: Callable[[str], None]) -> None:
         self._colours = palette_choice()
@@ -42,10 +42,10 @@ class Looks(ipywidgets.Box):  # type: ignore[misc]
 
     @property
     def palette(self) -> str:
-        """The palette that was chosen, a name in `PALETTES`."""
+        """The chosen palette, a name in `PALETTES`."""
         return str(self._colours.value)
 
     @property
     def pace(self) -> bool:
-        """Whether the frame rate is to be shown."""
+        """Whether to show the frame rate."""
         return bool(self._pace.value)

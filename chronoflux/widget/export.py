@@ -1,4 +1,4 @@
-"""What can be taken away from the live view, as files: the picture, a short clip, the log."""
+"""Files that the live view exports: the picture, a short clip, the log."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from chronoflux.widget.source import Source
 from chronoflux.widget.static_png import still_image, still_png
 
 CLIP_RATE, CLIP_SECONDS = 10, 3.0
-"""Pictures a second of a clip (GIF counts hundredths of a second), and how long it is."""
+"""Frames per second of a clip (GIF counts hundredths of a second), and its length in seconds."""
 CLIP_SCALE = 0.5
+"""Size of a clip relative to the live picture."""
 
 
 class File(NamedTuple):
-    """A file for the page to keep: its name, its media type and its content."""
+    """A file for the page to save: its name, its media type and its content."""
 
     name: str
     media: str
@@ -28,12 +29,12 @@ class File(NamedTuple):
 
 
 def picture_file(snapshot: Snapshot, palette: str, name: str) -> File:
-    """The swarm as it is, as PNG."""
+    """Return the picture of a snapshot as a PNG file."""
     return File(f"{name}-{snapshot.tick}.png", "image/png", still_png(snapshot, palette, scale=1.0))
 
 
 def clip_file(snapshots: Sequence[Snapshot], palette: str, name: str) -> File:
-    """A clip of at least one snapshot, as GIF that repeats for ever, `CLIP_RATE` to the second."""
+    """Return at least one snapshot as an animated GIF: `CLIP_RATE` frames per second, endless loop."""
     pictures = [
         still_image(snapshot, palette, scale=CLIP_SCALE).quantize(128, dither=Image.Dither.NONE)
         for snapshot in snapshots
@@ -51,7 +52,13 @@ def clip_file(snapshots: Sequence[Snapshot], palette: str, name: str) -> File:
 
 
 def log_file(source: Source, name: str) -> File:
-    """The log so far, as the JSON array of the first ChronoFlux. Raises LogError when it cannot be read."""
+    """Return the log so far as one JSON array, the format of the first ChronoFlux.
+
+    Raises
+    ------
+    LogError
+        When the log cannot be read.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = source.export_log(Path(folder) / "log.json")
         return File(f"{name}.json", "application/json", path.read_bytes())

@@ -1,4 +1,4 @@
-"""What one frame shows, as arrays in px of the picture: made from a snapshot, drawn by others."""
+"""`Picture`: what one frame shows, as arrays in px, made from a snapshot. Other modules draw it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ Bytes = NDArray[np.uint8]
 Singles = NDArray[np.float32]
 
 PICTURE = (800, 600)
-"""The box, in px, that a picture of the world fills as far as its proportions allow."""
+"""Largest width and height of a picture, px. A picture keeps the world's proportions within this box."""
 GRAIN = 4
-"""Picture px to one pixel of the pressure field, which is smooth and is enlarged smoothly."""
+"""Picture px per computed pixel of the pressure field, which is smooth and is interpolated."""
 VECTORS = 2_000
-"""The largest swarm whose oscillators are drawn one by one. A larger one is part of the field's picture."""
+"""Largest swarm whose oscillators are drawn one by one. Larger swarms are drawn into the field's pixels."""
 MOST_DOTS = 250_000
-"""A larger swarm is shown by a sample, one in so many: half as many as a picture has px."""
+"""Most oscillators drawn, about half the px of a picture. Of a larger swarm every k-th is drawn."""
 CROWDED = 12_000
-"""From here on a dot is a single px."""
+"""Above this number an oscillator is drawn as a single px."""
 
 
 def sampled(n: int) -> int:
-    """Of `n` oscillators, at least one, one in so many is drawn."""
+    """Return the sampling stride of a swarm of `n` >= 1: one oscillator in so many is drawn."""
     return -(-n // MOST_DOTS)
 
 
 class Hand(NamedTuple):
-    """A mean field on the phase clock: ``R`` from 0 to 1 long, at ``psi`` rad; the own one has no label."""
+    """A mean field on the phase clock: length ``R`` (0 to 1), angle ``psi`` (rad). Our own has no label."""
 
     label: str
     R: float
@@ -48,13 +48,24 @@ class Hand(NamedTuple):
 
 @dataclass(frozen=True)
 class Picture:
-    """One frame. Arrays are its own; nobody changes them.
+    """The content of one frame. It owns its arrays, which must not be changed.
 
-    ``size``: width and height in px.
-    ``levels`` uint8 (rows, columns) and ``colours`` (256, 3): the field, and in it the oscillators of a
-    large swarm. ``x, y`` float32 (m,), ``radius``, ``hues`` uint8 (m, 3), ``alpha`` float32 (m,): the
-    oscillators of a small one. ``rings``: float32 (p, 4), rows ``x, y, radius, alpha``: the pulses.
-    ``hands``: own mean field first. ``palette``: what it is painted with, a name in `PALETTES`.
+    Attributes
+    ----------
+    size
+        Width and height, px.
+    levels, colours
+        uint8 (rows, columns) and uint8 (256, 3): the field, with the oscillators of a large swarm in it.
+    x, y, radius, hues, alpha
+        Oscillators of a small swarm: float32 (m,) px, px, uint8 (m, 3), float32 (m,).
+    rings
+        Pulses, float32 (p, 4): rows of ``x, y, radius, alpha``.
+    hands
+        Mean fields, our own first.
+    portal
+        Whether portal mode is on.
+    palette
+        Name of the palette in `PALETTES`.
     """
 
     size: tuple[int, int]
@@ -72,7 +83,7 @@ class Picture:
 
 
 def picture_size(world: tuple[float, float]) -> tuple[int, int]:
-    """Width and height in px of the picture of a `world`: its proportions, within `PICTURE`."""
+    """Return width and height (px) of the picture of a `world`: its proportions, within `PICTURE`."""
     scale = min(PICTURE[0] / world[0], PICTURE[1] / world[1])
     return max(round(world[0] * scale), 1), max(round(world[1] * scale), 1)
 
@@ -80,8 +91,19 @@ def picture_size(world: tuple[float, float]) -> tuple[int, int]:
 def compose(
     snapshot: Snapshot, peers: Sequence[Hand] = (), palette: str = USUAL, own: Hand | None = None
 ) -> Picture:
-    """The picture of a snapshot; `peers` are the mean fields of others for the phase clock, with
-    ``psi`` relative to the swarm's own; that is `own`, if it is not to be taken from the snapshot."""
+    """Compose the picture of a snapshot.
+
+    Parameters
+    ----------
+    snapshot
+        The swarm to show.
+    peers
+        Peers' mean fields for the phase clock, ``psi`` relative to the swarm's own (rad).
+    palette
+        A name in `PALETTES`.
+    own
+        The swarm's own mean field; by default it is computed from the snapshot.
+    """
     params, n, paint = snapshot.params, len(snapshot.x), PALETTES[palette]
     size = picture_size(params.world)
     scale, own = size[0] / params.world[0], own_hand(snapshot) if own is None else own
@@ -111,26 +133,26 @@ def compose(
 
 
 def _ground(snapshot: Snapshot, columns: int, rows: int, levels: int) -> Bytes:
-    """The field at the pixels of a picture, in so many levels."""
+    """Return the field at the pixels of a picture, quantised to `levels` levels."""
     plane = snapshot.params.boundary == "plane"
     shape = columns, rows, snapshot.params.world, plane
     return ground(*shape, snapshot.t, snapshot.portal, snapshot.pulses, levels)
 
 
 def own_hand(snapshot: Snapshot) -> Hand:
-    """The mean field of the swarm itself; of no oscillators 0."""
+    """Return the swarm's own mean field; 0 for an empty swarm."""
     if not len(snapshot.phi):
         return Hand("", 0.0, 0.0)
     return Hand("", *order(snapshot.phi))
 
 
 def _dot_radius(area: float, n: int) -> float:
-    """A dot covers about a thirtieth of its share of the picture, within what can be seen and told apart."""
+    """Return the radius, 1.2 to 5.5 px, at which `n` dots cover about a thirtieth of `area` (px²)."""
     return min(max(math.sqrt(area / (30 * math.pi * max(n, 1))), 1.2), 5.5)
 
 
 def _rings(pulses: Floats, params: Params, scale: float) -> Singles:
-    """A ring at σ around each pulse, fainter as it decays; on the torus also where it crosses the seam."""
+    """Return a ring of radius σ around each pulse, fading as it decays; on the torus with its images."""
     W, H = params.world
     wraps = (-1, 0, 1) if params.boundary == "torus" else (0,)
     rows = [

@@ -1,9 +1,9 @@
-"""When a frame may be drawn: a few unconfirmed ones at most, and none while nobody watches.
+"""Flow control of frames: few unconfirmed frames at a time, and none while no client watches.
 
-No clock and no input or output here: times come in as numbers (seconds, any origin), numbers of frames
-go out. A *client* is one page that shows the picture. It says when it starts and stops watching, and
-confirms each frame once it is on the screen. The newest state wins: a frame that cannot be sent now is
-never queued, a later one is drawn in its stead. The slowest client that watches sets the pace.
+This module has no clock and no I/O: times are passed in as numbers (seconds, any origin), and frame numbers
+are returned. A *client* is one page that shows the picture. It reports when it starts and stops watching,
+and confirms each frame once it is on the screen. The newest state wins: a frame that cannot be sent now is
+not queued; a later one replaces it. The slowest watching client sets the pace.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 PACE_SPAN = 3.0
-"""Seconds over which the pace is taken."""
+"""Seconds over which the pace is averaged."""
 
 
 class Pace(NamedTuple):
-    """Frames shown a second, median ms from sending one to its confirmation, beats missed in all."""
+    """Frames confirmed per second, median delay from sending to confirmation (ms), beats missed in total."""
 
     rate: float
     lag_ms: float
@@ -33,26 +33,32 @@ class _Client:
 
 
 class FrameFlow:
-    """Decides when the next frame may be sent.
+    """Decide when the next frame may be sent.
 
-    ``limit`` frames at most are unconfirmed by any watching client; frames keep a beat of ``interval``
-    seconds; a client that owes a confirmation and has been silent for ``patience`` seconds is taken for
-    gone until it is heard of again (a closed lid, a crashed page, a message that was dropped).
+    Parameters
+    ----------
+    limit
+        Most frames that a watching client may have unconfirmed.
+    interval
+        Seconds between two frames.
+    patience
+        Seconds after which a silent client with unconfirmed frames counts as gone, until its next message
+        (a closed lid, a crashed page, a dropped message).
     """
 
     def __init__(self, *, limit: int = 2, interval: float = 1 / 60, patience: float = 2.0) -> None:
         self.limit, self.interval, self.patience = limit, interval, patience
         self.fresh = False
-        """Whether somebody began to watch since the last frame, and has nothing on the screen yet."""
+        """Whether a client began to watch after the last frame, and so has nothing on its screen yet."""
         self._clients: dict[str, _Client] = {}
         self._due = 0.0
         self._last = self._confirmed = 0
         self._missed = 0
-        self._shown: deque[tuple[float, float]] = deque()  # when confirmed, how long after it was sent
+        self._shown: deque[tuple[float, float]] = deque()  # time of confirmation, seconds since sending
 
     @property
     def watched(self) -> bool:
-        """Whether anybody watches."""
+        """Whether any client watches."""
         return any(client.watching for client in self._clients.values())
 
     @property
@@ -61,7 +67,7 @@ class FrameFlow:
         return max((len(c.unconfirmed) for c in self._clients.values() if c.watching), default=0)
 
     def watch(self, client: str, now: float) -> None:
-        """A client says that it watches: it is new, it was hidden, or it has not seen a frame for long."""
+        """Note that a client watches: it is new, it was hidden, or it has not seen a frame for long."""
         known = self._clients.get(client)
         if known is None or not known.watching:
             self._clients = {name: c for name, c in self._clients.items() if c.watching}
@@ -72,11 +78,11 @@ class FrameFlow:
         self._due = min(self._due, now)
 
     def leave(self, client: str) -> None:
-        """A client says that it is hidden or going away; what it owes is forgotten."""
+        """Note that a client is hidden or closing; its unconfirmed frames are forgotten."""
         self._clients.pop(client, None)
 
     def confirm(self, client: str, frame: int, now: float) -> None:
-        """A client has shown `frame`, and with it all earlier ones."""
+        """Note that a client has shown `frame`, which confirms all earlier frames too."""
         known = self._clients.get(client)
         if known is None:
             return
@@ -84,29 +90,29 @@ class FrameFlow:
         if frame > self._confirmed and frame in known.unconfirmed:
             self._confirmed = frame
             self._shown.append((now, now - known.unconfirmed[frame]))
-            self._forget(now)  # also where nobody asks how it goes
+            self._forget(now)  # here too, so that the queue stays short when nobody calls pace()
         known.unconfirmed = {n: sent for n, sent in known.unconfirmed.items() if n > frame}
 
     def ready(self, now: float) -> bool:
-        """Whether a frame may be sent at `now`."""
+        """Return whether a frame may be sent at `now`."""
         self._give_up(now)
         return self.watched and self.in_flight < self.limit and now >= self._due
 
     def sent(self, now: float) -> int:
-        """Note that a frame is sent at `now`; its number, from 1."""
+        """Note that a frame is sent at `now`. Return its number, counted from 1."""
         self._last += 1
         if not self.fresh:
             self._missed += max(int((now - self._due) / self.interval), 0)
         for client in self._clients.values():
             if client.watching:
                 client.unconfirmed[self._last] = now
-        # A frame a little late does not delay the next: half an interval may be made up for.
+        # A slightly late frame does not delay the next: up to half an interval is caught up.
         self._due = max(self._due, now - self.interval / 2) + self.interval
         self.fresh = False
         return self._last
 
     def pace(self, now: float) -> Pace:
-        """How it goes, from the confirmations of the last seconds."""
+        """Return the pace over the last `PACE_SPAN` seconds, from the confirmations."""
         self._forget(now)
         lags = sorted(lag for _, lag in self._shown)
         lag = lags[len(lags) // 2] if lags else math.nan
@@ -117,11 +123,11 @@ class FrameFlow:
             self._shown.popleft()
 
     def postpone(self, until: float) -> None:
-        """No frame before `until`: there is nothing new to show. Whoever begins to watch does not wait."""
+        """Send no frame before `until`, as nothing is new. A client that begins to watch ends the wait."""
         self._due = max(self._due, until)
 
     def wait(self, now: float) -> float | None:
-        """Seconds after which asking again makes sense; None: not before a client says something."""
+        """Return the seconds until `ready` may change, or None if only a client's message can change it."""
         self._give_up(now)
         if not self.watched:
             return None

@@ -1,15 +1,15 @@
-// The page's end of frames.py, after watching.js: puts frames on the canvas, says when they are on the
-// screen, whether anybody can see it, and where it was touched.
+// The page's side of frames.py, loaded after watching.js: puts frames on the canvas, and reports when they
+// are on the screen, whether the canvas is visible, and where it was touched.
 
-const PACE = 130; // ms from one intent of a drag to the next, at least
-const STRIDE = 24; // px likewise
+const PACE = 130; // least ms between two intents of a drag
+const STRIDE = 24; // least px between them
 
-const ports = new Map(); // by the port's name: what `initialize` and `render` share
+const ports = new Map(); // port name → watcher, shared by `initialize` and `render`
 
 const find = (model, name) => model.widget_manager.get_model(model.get(name).slice("IPY_MODEL_".length));
 
-// Levels (rows × columns bytes) looked up in colours (256 × 3 bytes), over the whole of the canvas: as it
-// is, or smoothly enlarged. `scratch` is a canvas to work on.
+// Draws levels (rows × columns bytes), looked up in colours (256 × 3 bytes), over the whole canvas: pixel by
+// pixel, or smoothly enlarged. `scratch` is a canvas for intermediate results.
 function paint(canvas, scratch, { rows, columns }, levels, colours) {
   const table = new Uint32Array(256);
   const bytes = new Uint8Array(table.buffer);
@@ -31,7 +31,7 @@ function paint(canvas, scratch, { rows, columns }, levels, colours) {
   if (!whole) ctx.drawImage(scratch, 0, 0, target.width, target.height);
 }
 
-// Keep a file, as the browser keeps downloads.
+// Saves a file as a download.
 function save({ save: name, media }, content) {
   const address = URL.createObjectURL(new Blob([content], { type: media }));
   Object.assign(document.createElement("a"), { href: address, download: name }).click();
@@ -46,7 +46,7 @@ async function initialize({ model }) {
   const watch = watcher(model);
 
   const draw = async ({ chronoflux: frame, ...header }, buffers) => {
-    // ipycanvas draws on one canvas at a time, for everybody on the page: lend it ours for this frame.
+    // ipycanvas has one current canvas for the whole page: set it to ours for this frame.
     const other = manager.currentCanvas;
     manager.currentCanvas = canvas;
     try {
@@ -62,8 +62,8 @@ async function initialize({ model }) {
     if (content.save && watch.watching()) save(content, buffers[0]);
     if (!content.chronoflux) return;
     watch.hear();
-    // In ipycanvas's own queue, so that nobody else's commands come between. One of theirs that failed
-    // would block it for good: mend it.
+    // Use ipycanvas's own queue, so that no other commands come between. A failed command would block that
+    // queue for ever, so its error is caught here.
     manager.currentProcessing = manager.currentProcessing.catch(console.warn).then(() => draw(content, buffers));
     await manager.currentProcessing;
     const shown = { shown: content.chronoflux.number, client: watch.client };
@@ -79,8 +79,8 @@ async function initialize({ model }) {
   };
 }
 
-// An intent where the picture is clicked or tapped, a trail of them where it is dragged; by keyboard at a
-// cross that the arrows move. `say` is given fractions of the picture's sides.
+// Reports an intent where the picture is clicked or tapped, and a trail of intents along a drag. From the
+// keyboard, intents are fired at a cross that the arrow keys move. `say` gets fractions of the picture's sides.
 function listen(el, say) {
   const cross = document.createElement("div");
   cross.className = "chronoflux-cross";
@@ -91,7 +91,7 @@ function listen(el, say) {
   const at = [0.5, 0.5];
   const place = () => Object.assign(cross.style, { left: `${100 * at[0]}%`, top: `${100 * at[1]}%` });
   place();
-  let last = null; // of the drag: when, and where in px
+  let last = null; // last report of the drag: time in ms, position in px
 
   const touch = (event, kind) => {
     const box = el.getBoundingClientRect();
@@ -117,11 +117,11 @@ function listen(el, say) {
     else return;
     place();
     event.preventDefault();
-    event.stopPropagation(); // the notebook has uses of its own for these keys
+    event.stopPropagation(); // the notebook has its own shortcuts on these keys
   });
 }
 
-// For screen readers: the sliders of ipywidgets have no name. They are given what a mouse is told.
+// For screen readers: the sliders of ipywidgets have no accessible name. Use their tooltip or label.
 function name(view) {
   for (const handle of view?.querySelectorAll("[role=slider]:not([aria-label])") ?? []) {
     const label = handle.closest(".widget-slider")?.querySelector(".widget-label");

@@ -1,10 +1,10 @@
-"""Frames to the page and confirmations back: the only file that knows the insides of ipycanvas.
+"""Send frames to the page and receive confirmations: the only file that uses ipycanvas's private parts.
 
-ipycanvas draws whatever it is sent, without saying when it is done: a page slower than the kernel falls
-behind without end. So one message carries a whole frame: the field as bytes, which `frames.js` puts on the
-canvas itself (lossless and without ipycanvas's detour over an image file), and what ipycanvas draws over it;
-and `frames.js` confirms it when it is on the screen. One canvas, as each more costs two copies of all its
-pixels a frame. Written against ipycanvas 0.14.
+ipycanvas draws everything it is sent and does not report when it is done, so a page slower than the kernel
+falls ever further behind. Therefore one message carries a whole frame: the field as bytes, which `frames.js`
+puts on the canvas itself (lossless, and without an image file as ipycanvas would use), and the commands that
+ipycanvas draws over it; `frames.js` confirms the frame when it is on the screen. There is one canvas, as
+each further canvas costs two copies of all its pixels per frame. Written against ipycanvas 0.14.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ Bytes = NDArray[np.uint8]
 
 
 class FramePort(anywidget.AnyWidget):
-    """An unseen pane in front of the canvas: sends frames, hears of confirmations, watching and clicks.
+    """A transparent pane over the canvas: sends frames, receives confirmations, visibility and clicks.
 
     Parameters
     ----------
     canvas
-        What is drawn on, by nobody else.
+        The canvas to draw on. Nothing else may draw on it.
     hear
-        Called with each message, on whatever thread it comes in: ``{"shown": frame, "client": …}``,
+        Called with each message, on any thread: ``{"shown": frame, "client": …}``,
         ``{"watching": bool, "displayed": bool, "client": …}``, or, in fractions of the picture's sides,
-        ``{"click": [x, y]}`` and ``{"trail": [x, y]}`` from a drag.
+        ``{"click": [x, y]}`` and, from a drag, ``{"trail": [x, y]}``.
     """
 
     _esm = page_code("frames.js")
@@ -55,18 +55,27 @@ class FramePort(anywidget.AnyWidget):
         self.on_msg(lambda _, content, __: hear(content))
 
     def send_file(self, name: str, media: str, content: bytes) -> None:
-        """Have the page that watches keep a file, as a download."""
+        """Send a file to the watching page, which saves it as a download."""
         self.send({"save": name, "media": media}, buffers=[content])
 
     def send_frame(self, number: int, levels: Bytes, colours: Bytes, draw: Callable[[], None]) -> None:
-        """Send one frame: `levels` (h, w) of `colours` (256, 3) over all of the canvas, and on it `draw`.
+        """Send one frame: the field, and what `draw` draws on the canvas over it.
 
-        `draw` only draws on the canvas; it hands over arrays that nobody changes afterwards (they are read
-        later, by another thread), as `levels` is.
+        Parameters
+        ----------
+        number
+            The frame's number, which the page confirms.
+        levels
+            uint8 (h, w), stretched over the whole canvas.
+        colours
+            uint8 (256, 3), the colour of each level.
+        draw
+            Calls drawing methods of the canvas, and does nothing else. The arrays it passes, and `levels`,
+            must not change afterwards: another thread reads them later.
         """
         manager = _CANVAS_MANAGER
         held = manager._caching, manager._commands_cache, manager._buffers_cache, manager._current_canvas
-        # As if the page drew on this canvas already: `frames.js` sees to that.
+        # As if this canvas were the page's current one; `frames.js` makes it so.
         manager._caching, manager._commands_cache, manager._buffers_cache = True, [], []
         manager._current_canvas = self.canvas
         try:

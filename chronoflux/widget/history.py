@@ -1,4 +1,4 @@
-"""Below the picture: how the order went over the last minutes, and who else is in the room."""
+"""`History`: a sparkline of the order over the last minutes, and a table of the room's peers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from chronoflux.widget.source import Source
 from chronoflux.widget.sparkline import Trace
 
 PERIOD = 1.0
-"""Seconds from one point of the sparkline, and look at the peers' table, to the next."""
+"""Seconds between two points of the sparkline, and between two updates of the peers' table."""
 
 
 class History(ipywidgets.Box):  # type: ignore[misc]
-    """The sparkline of `source`, with marks for what happens from now on, and the table of its peers."""
+    """The sparkline of `source`, with marks for events from now on, and the table of its peers."""
 
     def __init__(self, source: Source) -> None:
         self._source, self._trace, self._told = source, Trace(), -math.inf
@@ -26,9 +26,9 @@ class History(ipywidgets.Box):  # type: ignore[misc]
         self.add_class("chronoflux-room")
 
     def refresh(self, n: int, H: float, now: float) -> None:
-        """Once a second, the sparkline and the peers' table; what is on record anew is marked each time.
+        """Mark newly recorded events; once per `PERIOD`, update the sparkline and the peers' table.
 
-        `H` is the order of the swarm of `n`, `now` s of any clock.
+        `H` is the order of the swarm of `n` oscillators, `now` the time in s of any clock.
         """
         for number, kind, data in self._source.recent:
             if number > self._marked:

@@ -1,4 +1,4 @@
-"""`Live`: what pictures share that are drawn as fast as the pages that watch them confirm."""
+"""`Live`: base class of views that draw as fast as the watching pages confirm frames."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from chronoflux.widget.source import Source
 
 
 def page_code(name: str) -> str:
-    """The program of a pane over a picture: a file of this folder, with what all panes share before it."""
+    """Return the JavaScript of a pane: ``watching.js``, which all panes share, then the file `name`."""
     folder = files("chronoflux.widget")
     return "\n".join((folder / part).read_text("utf-8") for part in ("watching.js", name))
 
 
 class Live(ipywidgets.VBox):  # type: ignore[misc]
-    """A box with a picture of a source. Its class calls :meth:`_attend` first, and then makes its parts."""
+    """A box with a picture of a source. Subclasses call :meth:`_attend` before they make their parts."""
 
     def _attend(self, source: Source, fps: float) -> None:
         self._source, self._loop = source, asyncio.get_running_loop()
@@ -31,7 +31,7 @@ class Live(ipywidgets.VBox):  # type: ignore[misc]
 
     @property
     def flow(self) -> FrameFlow:
-        """The flow of frames to the pages that show this."""
+        """The flow control of frames to the pages that show this view."""
         return self._flow
 
     # -- from the page and from the source, on any thread ----------------------------------------------
@@ -50,10 +50,10 @@ class Live(ipywidgets.VBox):  # type: ignore[misc]
 
     @abstractmethod
     def _heard(self, content: dict[str, Any]) -> None:
-        """Take in what the page says."""
+        """Handle a message from the page."""
 
     async def _rest(self, seconds: float | None) -> None:
-        """Wait so long, or until woken."""
+        """Wait `seconds` (None: without limit), or until woken."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()

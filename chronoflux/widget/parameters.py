@@ -1,7 +1,7 @@
-"""The panel of parameters: presets, a slider or field for each parameter with its unit, the way back.
+"""The panel of parameters: presets, defaults, and a slider or field with its unit for each parameter.
 
-All is made from the registries (`SPECS`, `PRESETS`), so that a new parameter or preset needs nothing here.
-Moves come in on any thread; `refresh` and `apply` are called on the view's loop.
+It is made from the registries (`SPECS`, `PRESETS`), so a new parameter or preset needs no change here.
+Changes may arrive on any thread; `refresh` and `apply` are called on the view's event loop.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from chronoflux.model.presets import PRESETS
 from chronoflux.widget.source import Source
 
 OWN = "–"
-"""What the menu of presets shows for parameters that are none of them."""
+"""What the preset menu shows when the parameters match no preset."""
 KEPT = ("world", "dt", "integrator")
-"""What a preset chosen from the menu leaves as it is; the integrator only if it bears the preset's noise."""
+"""Parameters that a preset from the menu does not change; a preset with noise does set the integrator."""
 
 
 class Parameters(ipywidgets.VBox):  # type: ignore[misc]
-    """Every parameter of the source. Moves are gathered, and applied together.
+    """Controls for every parameter of the source. Changes are collected and applied together.
 
-    `report` is given an error's line, or None after a success.
+    `report` gets an error's line, or None after a success.
     """
 
     def __init__(self, source: Source, report: Callable[[str | None], None]) -> None:
@@ -53,7 +53,7 @@ class Parameters(ipywidgets.VBox):  # type: ignore[misc]
         self._show(self._shown)
 
     def apply(self) -> None:
-        """Give the source what was moved since the last call."""
+        """Apply to the source what was changed since the last call."""
         if not self._moved:
             return
         moved, self._moved = self._moved, {}
@@ -69,13 +69,13 @@ class Parameters(ipywidgets.VBox):  # type: ignore[misc]
             self._report(None)
 
     def refresh(self) -> None:
-        """Show parameters that were changed elsewhere, and presets registered meanwhile."""
+        """Show parameters changed elsewhere, and newly registered presets."""
         params = self._source.params
         if not self._moved and (params != self._shown or self._presets != tuple(PRESETS)):
             self._show(params)
 
     def disable(self) -> None:
-        """Nothing can be moved any more."""
+        """Disable every control."""
         for widget in (self._preset, self._defaults, *self._fields.values()):
             widget.disabled = True
 
@@ -118,7 +118,7 @@ def _sides(world: tuple[float, float]) -> str:
 
 
 def _parsed(text: str) -> Any:
-    """Two numbers from what was typed; what is none is left for `Params` to refuse."""
+    """Parse two numbers from typed text. Return other text unchanged, so that `Params` reports the error."""
     parts = re.split(r"[×x*,;\s]+", text.strip())
     try:
         return tuple(float(part) for part in parts)
@@ -132,7 +132,7 @@ def _field(name: str, spec: Spec, value: Any) -> ipywidgets.Widget:
     facts: dict[str, Any] = {
         "value": value,
         "description": f"{label} [{spec.unit}]" if spec.unit else label,
-        # A swarm begun anew at each px of a drag, or at each key, would be of no use to anybody.
+        # These parameters restart the swarm: do not restart it at each px of a drag or at each key.
         "continuous_update": not spec.reset,
         "style": {"description_width": "9.5em"},
     }

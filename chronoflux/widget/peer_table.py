@@ -1,4 +1,4 @@
-"""The table of a room's peers, as HTML with everything from outside escaped."""
+"""The table of a room's peers as HTML. All values from peers are escaped."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ WAYS = {
 
 
 def peers_html(table: Any) -> str:
-    """A row a peer of `table` (what ``node.peers`` gives): state, way, order and round trip.
+    """Return `table` (the DataFrame ``node.peers``) as HTML: per peer state, path, order and round trip.
 
-    Columns that are not there are shown as unknown; why a way is not direct is in the row's title.
+    Missing columns are shown as unknown. The row's title says why a path is not direct.
     """
     rows = table.head(MOST_ROWS).to_dict("records")
     if not rows:

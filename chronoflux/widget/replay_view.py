@@ -1,4 +1,4 @@
-"""`ReplayView`: the live view on runs of the past, with a scrub bar instead of the swarm's controls."""
+"""`ReplayView`: the view of recorded runs, with a scrub bar instead of the swarm's controls."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from chronoflux.widget.timeline import Timeline
 from chronoflux.widget.view import NodeView
 
 PERIOD = 0.1
-"""Seconds between looks at the scrub bar and the status."""
+"""Seconds between two updates of the scrub bar and the status."""
 
 
 class RunView(NodeView):
-    """The picture of one run of a replay, its status and its looks: the live view without controls."""
+    """One run of a replay: the live view's picture, status and display options, without controls."""
 
     STEERED = False
 
@@ -41,9 +41,10 @@ class RunView(NodeView):
 
 
 class ReplayView(ipywidgets.VBox):  # type: ignore[misc]
-    """A replay in a notebook; to be made on a running event loop. Closing it leaves the replay open.
+    """The view of a replay in a notebook. Closing the view leaves the replay open.
 
-    `picture` makes that of each run, something with a ``flow`` of frames.
+    Create it on a running event loop. `picture` makes the view of each run, a widget with a ``flow``
+    (:class:`~chronoflux.widget.frame_flow.FrameFlow`).
     """
 
     def __init__(self, replay: Replay, picture: Callable[[Track], Any] = RunView) -> None:
@@ -63,7 +64,7 @@ class ReplayView(ipywidgets.VBox):  # type: ignore[misc]
 
     @property
     def views(self) -> list[Any]:
-        """The picture of each run."""
+        """The view of each run."""
         return list(self._views)
 
     def _make_bar(self) -> ipywidgets.Box:
@@ -136,7 +137,7 @@ class ReplayView(ipywidgets.VBox):  # type: ignore[misc]
             await asyncio.sleep(PERIOD)
 
     def refresh(self) -> None:
-        """Show where the replay stands."""
+        """Show the replay's position, state and mode."""
         if self.comm is None:
             return
         replay = self._replay
@@ -153,7 +154,7 @@ class ReplayView(ipywidgets.VBox):  # type: ignore[misc]
         self._status.value = replay_html(replay, self._trouble)
 
     def close(self) -> None:
-        """Take it off the page and its parts out of the kernel. From any thread."""
+        """Remove the view from the page and its parts from the kernel. May be called from any thread."""
         if self.comm is None:
             return
         views, self._views = self._views, []
@@ -163,12 +164,12 @@ class ReplayView(ipywidgets.VBox):  # type: ignore[misc]
         self._call(self._task.cancel)
 
     async def wait_closed(self) -> None:
-        """Wait until nothing is drawn any more."""
+        """Wait until drawing has stopped."""
         await asyncio.wait([self._task])
 
 
 def replay_html(replay: Replay, trouble: str | None = None) -> str:
-    """The line below the scrub bar: mode, position, agreement, and what is wrong."""
+    """Return the line below the scrub bar as HTML: mode, position, agreement and problems."""
     parts = [
         f'<b class="chronoflux-mode">{escape(replay.mode)}</b>',
         f"{clock(replay.position)} of {clock(replay.duration)}",

@@ -1,7 +1,7 @@
-"""Where oscillators are in a picture in space, and what they are seen against: arrays in, arrays out.
+"""Positions of oscillators in a three-dimensional picture, and its background: arrays in, arrays out.
 
-All of it is points, which even a browser without a graphics card draws at once. Coordinates are float32
-(m, 3), within about ±1.5; colours are whole numbers 0xRRGGBB, uint32 (m,).
+Everything is drawn as points, which browsers draw fast even without a graphics card. Coordinates are float32
+(m, 3), within about ±1.5; colours are integers 0xRRGGBB, uint32 (m,).
 """
 
 from __future__ import annotations
@@ -20,36 +20,37 @@ Points = NDArray[np.float32]
 Packed = NDArray[np.uint32]
 
 MOST_POINTS = 10_000
-"""Of a larger swarm one in so many is shown."""
+"""Most oscillators shown; of a larger swarm every k-th is shown."""
 SPAN = 4.0
-"""Simulated seconds that a helix goes back."""
+"""Length of a helix, simulated seconds."""
 MOMENTS = 40
-"""Moments of which a helix consists."""
+"""Number of moments in a helix."""
 SHEET = 4_000
-"""Points, about, of the field's surface."""
+"""Approximate number of points of the field's surface."""
 RING = 360
-"""Points of the ring that is the key to the colours of phases."""
+"""Points of the ring that is the colour key of phases."""
 RISE = 0.5
-"""Height of a unit of pressure; the field at rest lies at 0."""
+"""Height per unit of pressure; the field at rest lies at height 0."""
 
 
 def packed(rgb: Bytes) -> Packed:
-    """Colours, uint8 (..., 3), as whole numbers, in the order of their places."""
+    """Pack RGB colours, uint8 (..., 3), into integers 0xRRGGBB, uint32 (m,), in C order."""
     r, g, b = np.moveaxis(rgb.astype(np.uint32), -1, 0)
     colours: Packed = ((r << 16) | (g << 8) | b).ravel()
     return colours
 
 
 def ring(height: float = 0.0) -> tuple[Points, NDArray[np.float64]]:
-    """Points of a circle at `height`, each at the angle of its phase, and these phases in rad."""
+    """Return points (RING, 3) of a unit circle at `height`, and their phases (angles) in rad (RING,)."""
     phi = np.linspace(0, 2 * np.pi, RING, endpoint=False)
     return _stacked(np.cos(phi), np.sin(phi), np.full(len(phi), height)), phi
 
 
 def torus(snapshot: Snapshot) -> Points:
-    """Each oscillator on a ring at the angle of its phase; where on the ring's cross-section: its place.
+    """Return the oscillators' positions (n, 3) on a torus.
 
-    Round the cross-section goes x, outward y. Locked oscillators are one slice of the ring, waves a spiral.
+    The phase is the angle along the ring. In the ring's cross-section x is the angle and y the distance from
+    the centre. Locked oscillators form one slice of the ring, waves form a spiral.
     """
     W, H = snapshot.params.world
     around, out = 2 * np.pi * snapshot.x / W, 0.15 + 0.3 * snapshot.y / H
@@ -58,17 +59,20 @@ def torus(snapshot: Snapshot) -> Points:
 
 
 def height(snapshot: Snapshot) -> Points:
-    """Each oscillator above its place, as high as the pressure there."""
+    """Return the oscillators' positions (n, 3): each above its place, at the height of the pressure there."""
     W, H = snapshot.params.world
     x, y = 2 * snapshot.x / W - 1, (1 - 2 * snapshot.y / H) * H / W
     return _stacked(x, y, RISE * (snapshot.pressure - field.AMBIENT) + 0.02)
 
 
 def sheet(snapshot: Snapshot) -> tuple[Points, Bytes, float]:
-    """The pressure field as a sheet of points over the world, as high as in :func:`height`.
+    """Return the pressure field as a sheet of points over the world, with the heights of :func:`height`.
 
-    Its points, row by row from y = 0; the level of each in a map of pressures, uint8; and how far apart
-    they are.
+    Returns
+    -------
+    tuple
+        The points (m, 3), row by row from y = 0; the level of each in a colour map of pressures, uint8 (m,);
+        and the distance between neighbouring points.
     """
     W, H = snapshot.params.world
     columns = min(max(round((SHEET * W / H) ** 0.5), 2), SHEET // 2)
@@ -83,16 +87,16 @@ def sheet(snapshot: Snapshot) -> tuple[Points, Bytes, float]:
 
 
 class Helix:
-    """The phases of the last :data:`SPAN` seconds, each moment a circle, the present on top."""
+    """The phases of the last :data:`SPAN` simulated seconds: each moment is a circle, the present on top."""
 
     def __init__(self) -> None:
         self._moments: deque[tuple[float, Points, NDArray[np.float64]]] = deque(maxlen=MOMENTS)
 
     def points(self, snapshot: Snapshot) -> tuple[Points, NDArray[np.float64]]:
-        """Places and phases of this moment and of those shown before it; a jump in time begins anew.
+        """Return positions (m, 3) and phases (m,) in rad of this moment and of earlier ones.
 
-        The farther from the axis the farther right an oscillator is. As many points for as many oscillators:
-        what has no past yet stands there several times.
+        A jump in time starts a new helix. The distance from the axis grows with x. The number of points
+        depends on the number of oscillators only: while the past is short, the present is repeated.
         """
         moments, t = self._moments, snapshot.t
         step = -(-len(snapshot.phi) * MOMENTS // MOST_POINTS) or 1

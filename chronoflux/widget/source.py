@@ -1,4 +1,4 @@
-"""What the widget can draw and steer: `Source`, the part of a node's interface that it uses."""
+"""`Source`: the part of a node's interface that the widget draws and controls."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from chronoflux.model.simulation import Snapshot
 
 
 class Source(Protocol):
-    """A node, or whatever else has these. All of it may be called from any thread."""
+    """A node, or any object with these members. All of them may be used from any thread."""
 
     params: Params
     speed: Any
-    """Simulated seconds a second; what is no number cannot be changed."""
+    """Simulated seconds per second of real time; a value that is not a number cannot be changed."""
 
     @property
     def playing(self) -> bool:
@@ -23,29 +23,29 @@ class Source(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether it has ended."""
+        """Whether the source has ended."""
 
     @property
     def metrics(self) -> Mapping[str, Any]:
-        """The latest metrics: ``tau``, with peers ``peers`` (their number) and ``H_mesh``."""
+        """The latest metrics: ``tau``, and with peers also ``peers`` (their number) and ``H_mesh``."""
 
     @property
     def recent(self) -> Sequence[tuple[int, str, Mapping[str, Any]]]:
-        """What happened last, as on record: a number that only grows, the record's type, its data."""
+        """The latest records: an increasing number, the record's type, its data."""
 
     @property
     def peers(self) -> Any:
-        """A pandas table with ``id``, ``name``, ``H`` and ``dpsi`` (phase difference to us, rad) a peer."""
+        """A DataFrame, one row per peer: ``id``, ``name``, ``H``, ``dpsi`` (phase difference to us, rad)."""
 
     @property
     def status(self) -> Any:
-        """``room``, ``node_id``, ``light``, ``text``, ``problem``."""
+        """The status: an object with ``room``, ``node_id``, ``light``, ``text`` and ``problem``."""
 
     def snapshot(self) -> Snapshot:
-        """The swarm as it is."""
+        """Return the current state of the swarm."""
 
     def play(self) -> None:
-        """Go on."""
+        """Let the swarm move."""
 
     def pause(self) -> None:
         """Hold the swarm."""
@@ -54,16 +54,16 @@ class Source(Protocol):
         """Compute one tick, and hold the swarm."""
 
     def reset(self) -> None:
-        """Begin anew with other places and phases."""
+        """Restart the swarm with new positions and phases."""
 
     def fire(self, name: str, **data: Any) -> Any:
-        """Fire an event; positions that are not given are drawn."""
+        """Fire an event; positions that are not given are drawn at random."""
 
     def note(self, text: str) -> None:
         """Put a remark into the log."""
 
     def export_log(self, path: str | Path) -> Path:
-        """Write the log as one JSON array; where it lies then."""
+        """Write the log as one JSON array. Return the file's path."""
 
     def on_close(self, callback: Callable[[], None]) -> None:
-        """Have a function called when it has ended."""
+        """Register a function to call when the source has ended."""

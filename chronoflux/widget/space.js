@@ -1,13 +1,13 @@
-// The page's end of space.py, after watching.js: an unseen pane over a picture in space, that says whether
-// anybody can see it, and confirms each frame when it has been drawn.
+// The page's side of space.py, loaded after watching.js: a transparent pane over the plot that reports whether
+// it is visible, and confirms each frame when it has been drawn.
 
-const panes = new Map(); // by model: what `initialize` and `render` share
+const panes = new Map(); // pane name → watcher, shared by `initialize` and `render`
 
 function initialize({ model }) {
   const watch = watcher(model);
   const receive = ({ frame }) => {
     watch.hear();
-    // What is to be drawn came before this message; it is drawn in the next frame of the browser.
+    // The data came before this message; the browser draws them in its next frame.
     const shown = () => model.send({ shown: frame, client: watch.client }, quietly(model));
     requestAnimationFrame(() => requestAnimationFrame(shown));
   };

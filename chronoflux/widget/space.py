@@ -1,4 +1,4 @@
-"""`Space`: a swarm in three dimensions, drawn by k3d, which is an extra: ``pip install "chronoflux[3d]"``."""
+"""`Space`: a swarm in three dimensions, drawn by k3d, an optional extra: ``pip install "chronoflux[3d]"``."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from chronoflux.widget.source import Source
 log = logging.getLogger(__name__)
 
 LAYOUTS = ("torus", "helix", "height")
-"""Position by phase, on a torus or along a helix in time; or height by pressure over the field."""
+"""Layouts: position by phase, on a torus or along a helix in time; or height by pressure over the field."""
 FPS = 20.0
 HELD = 0.02
-"""Seconds until a source that had nothing new is asked again."""
+"""Seconds between two polls of a source that had nothing new."""
 INSTALL = 'the picture in 3-D needs k3d: python -m pip install "chronoflux[3d]", then restart the kernel'
 
 
 class Pane(anywidget.AnyWidget):
-    """An unseen pane over the picture: hears of confirmations and watching, on whatever thread."""
+    """A transparent pane over the picture: receives confirmations and visibility, on any thread."""
 
     _esm = page_code("space.js")
     _css = (files("chronoflux.widget") / "view.css").read_text("utf-8")
@@ -48,14 +48,24 @@ class Pane(anywidget.AnyWidget):
 
 
 class Space(Live):
-    """The swarm of `source` in space, live; to be made on a running event loop.
+    """The live three-dimensional view of a source's swarm. Create it on a running event loop.
 
-    `layout`: see :data:`LAYOUTS`; it and the colours can be chosen on the page. All is one cloud of points: a
-    frame is one message and one picture, which browsers without a graphics card bear too. Nothing is sent
-    while nobody watches, and never more than two frames that are not confirmed.
+    Everything is one cloud of points: a frame is one message and one drawing call, fast enough for browsers
+    without a graphics card. Nothing is sent while no page watches, and at most two frames are unconfirmed.
+
+    Parameters
+    ----------
+    source
+        The node or the track to show.
+    layout
+        One of :data:`LAYOUTS`; the layout and the palette can also be chosen on the page.
+    fps
+        Most frames per second.
 
     Raises
     ------
+    ParameterError
+        When `layout` is unknown.
     UsageError
         When k3d is not installed.
     """
@@ -92,7 +102,7 @@ class Space(Live):
         source.on_close(self._wake)
 
     def close(self) -> None:
-        """Stop drawing and take its parts out of the kernel. From any thread."""
+        """Stop drawing and remove the view's parts from the kernel. May be called from any thread."""
         if self.comm is None:
             return
         for thing in self._plot.objects:
@@ -101,7 +111,7 @@ class Space(Live):
         self._call(self._task.cancel)
 
     async def wait_closed(self) -> None:
-        """Wait until nothing is drawn any more."""
+        """Wait until drawing has stopped."""
         await asyncio.wait([self._task])
 
     # -- on the loop -----------------------------------------------------------------------------------
@@ -129,7 +139,7 @@ class Space(Live):
             log.error("the picture in space stopped", exc_info=error)
 
     def _arrange(self) -> None:
-        """Put on the stage what the layout chosen has, in the colours chosen."""
+        """Rebuild the plot for the chosen layout and palette."""
         if self.comm is None:
             return
         layout, plot = self._choice.value, self._plot
@@ -149,7 +159,7 @@ class Space(Live):
         return PALETTES[self._colours.value]
 
     def _cloud(self) -> tuple[shapes.Points, shapes.Packed, shapes.Points]:
-        """Places, colours and sizes of all that is seen: what lies behind first, then the oscillators."""
+        """Return positions, colours and sizes of all points: first the background, then the oscillators."""
         snapshot, layout, palette = self._snapshot, self._choice.value, self._palette
         some = slice(None, None, -(-len(snapshot.phi) // shapes.MOST_POINTS) or 1)
         if layout == "height":
@@ -169,14 +179,14 @@ class Space(Live):
         return np.concatenate([back, places]), colours, sizes
 
     def _draw(self) -> bool:
-        """Send a frame, if there is anything new to see; whether there was."""
+        """Send a frame if there is anything new to see. Return whether there was."""
         self._snapshot = snapshot = self._source.snapshot()
         seen = snapshot.tick, snapshot.portal, snapshot.params, len(snapshot.phi), snapshot.phi[:1].tobytes()
         if seen == self._drawn and not self._flow.fresh:
             return False
         self._drawn = seen
         places, colours, _ = self._cloud()
-        if len(places) != len(self._points.positions):  # another swarm
+        if len(places) != len(self._points.positions):  # the number of oscillators changed
             self._arrange()
         else:
             with self._points.hold_sync():
@@ -190,4 +200,4 @@ CAMERAS = {
     "helix": [1.5, -1.9, 1.9, 0, 0, 0, 0, 0, 1],
     "height": [0.0, -1.3, 0.95, 0, -0.1, 0, 0, 0, 1],
 }
-"""Where the camera stands, looks at, and what is up, as k3d wants it."""
+"""Camera position, target and up vector of each layout, in k3d's order."""

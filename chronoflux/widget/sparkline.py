@@ -1,4 +1,4 @@
-"""The sparkline: `H`, `H_local` and `H_mesh` over the last minutes, with the null band and what happened."""
+"""The sparkline: `H`, `H_local` and `H_mesh` over the last minutes, with the null band and event marks."""
 
 from __future__ import annotations
 
@@ -11,43 +11,44 @@ from typing import Any, NamedTuple
 from chronoflux.model.metrics import null_order
 
 SPAN = 120.0
-"""Seconds that are shown."""
+"""Length of the time axis, s."""
 SIZE = (300, 64)
+"""Width and height of the drawing, in units of its SVG view box."""
 LINES = {"H": "H", "H_local": "H<sub>local</sub>", "H_mesh": "H<sub>mesh</sub>"}
-"""What is drawn, by name and by sign; the style sheet's classes ``chronoflux-line-…`` say how."""
+"""Curves drawn: metric to label. The style sheet's classes ``chronoflux-line-…`` set their style."""
 
 
 class Point(NamedTuple):
-    """One look: time in s, and the values by the names in `LINES`, None where there is none."""
+    """One sample: time in s, and the values in the order of `LINES`, None where a value is missing."""
 
     at: float
     values: tuple[float | None, ...]
 
 
 class Trace:
-    """Keeps the last `SPAN` seconds of metrics and marks; draws them as SVG. Times are s of any clock."""
+    """Keep the last `SPAN` seconds of metrics and marks, and draw them as SVG. Times are s of any clock."""
 
     def __init__(self) -> None:
         self._points: deque[Point] = deque()
         self._marks: deque[tuple[float, str]] = deque(maxlen=200)
 
     def add(self, at: float, metrics: Mapping[str, Any]) -> None:
-        """Take in the metrics of a moment."""
+        """Add the metrics of time `at`."""
         self._points.append(Point(at, tuple(_order(metrics.get(name)) for name in LINES)))
         while self._points[0].at < at - SPAN:
             self._points.popleft()
 
     def mark(self, at: float, what: str) -> None:
-        """Note that something happened."""
+        """Add an event mark with the description `what`."""
         self._marks.append((at, what))
 
     def html(self, n: int) -> str:
-        """The picture with its legend."""
+        """Return the sparkline and its legend as HTML."""
         names = "".join(f'<span class="chronoflux-key-{name}">{sign}</span>' for name, sign in LINES.items())
         return f'{self.svg(n)}<div class="chronoflux-legend">{names}<span>▒ by chance</span></div>'
 
     def svg(self, n: int) -> str:
-        """The picture, with the band in which `H` of `n` unrelated phases lies 95 % of the time."""
+        """Return the sparkline as SVG, with a band up to the 95th percentile of `H` of `n` random phases."""
         width, height = SIZE
         now = self._points[-1].at if self._points else 0.0
         top = min(null_order(n)[1], 1.0)
@@ -85,7 +86,7 @@ def _order(value: Any) -> float | None:
 
 
 def _path(points: Iterable[tuple[float, float | None]]) -> str:
-    """A line through the points, broken where there is no value."""
+    """Return the SVG path through the points, with gaps where a value is missing."""
     parts, drawing = [], False
     for x, value in points:
         if value is None:

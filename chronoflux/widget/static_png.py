@@ -1,4 +1,4 @@
-"""A still picture as PNG, for readers of an executed notebook without a kernel."""
+"""A static picture as PNG, for readers of an executed notebook without a kernel."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from chronoflux.render.palettes import USUAL
 from chronoflux.widget.frame import compose, picture_size
 
 SCALE = 0.8
-"""Size of the still beside the live picture: enough to see, and small in the notebook's file."""
-_FINE = 2  # drawn so much larger, then reduced: smooth edges
+"""Size of the static picture relative to the live one: large enough to read, small in the notebook file."""
+_FINE = 2  # supersampling: drawn this much larger, then reduced, for smooth edges
 
 
 def still_png(snapshot: Snapshot, palette: str = USUAL, *, scale: float = SCALE) -> bytes:
-    """The picture of `snapshot` as a PNG file: field, oscillators and pulses."""
+    """Return the picture of `snapshot` as the bytes of a PNG file: field, oscillators and pulses."""
     image = still_image(snapshot, palette, scale=scale)
     file = io.BytesIO()
     image.quantize(128, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
@@ -26,7 +26,7 @@ def still_png(snapshot: Snapshot, palette: str = USUAL, *, scale: float = SCALE)
 
 
 def still_image(snapshot: Snapshot, palette: str = USUAL, *, scale: float = SCALE) -> Image.Image:
-    """The same as an image, `scale` times as large as the live picture."""
+    """Return the picture of `snapshot` as an image, `scale` times as large as the live picture."""
     picture = compose(snapshot, palette=palette)
     width, height = (max(round(side * scale), 1) for side in picture_size(snapshot.params.world))
     factor = scale * _FINE

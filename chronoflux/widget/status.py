@@ -1,4 +1,4 @@
-"""The status line: what a node says of itself, as HTML with everything from outside escaped."""
+"""The status line of a node as HTML. All text from outside is escaped."""
 
 from __future__ import annotations
 
@@ -28,11 +28,24 @@ def status_html(
     drawn: int | None = None,
     pace: Pace | None = None,
 ) -> str:
-    """The status line.
+    """Return the status line as HTML.
 
-    `status` is the node's ``NodeStatus`` (room, node_id, light, text, problem), `metrics` its latest
-    metrics, `n` its number of oscillators, of which `drawn` are in the picture, `t` simulated s, `trouble`
-    what the display itself has to complain of, `pace` how its frames go, if that is to be shown.
+    Parameters
+    ----------
+    status
+        The node's ``NodeStatus`` (room, node_id, light, text, problem).
+    metrics
+        The node's latest metrics.
+    n
+        Number of oscillators.
+    trouble
+        A problem of the display itself.
+    t
+        Simulated time, s; not shown if None.
+    drawn
+        Number of oscillators in the picture; shown if less than `n`.
+    pace
+        Frame rate and delay; not shown if None.
     """
     light = status.light if status.light in LIGHTS else "alone"
     peers = int(metrics.get("peers") or 0)
@@ -60,12 +73,12 @@ def status_html(
 
 
 def _reason(status: Any, light: str) -> str:
-    """What the light means, and why it is so."""
+    """Return what the light means, and the reason for it."""
     return "; ".join(str(part) for part in (LIGHTS[light], status.text, status.problem) if part)
 
 
 def _order(H: Any, n: int) -> str:
-    """``H`` as number and bar, with the band in which it lies for unrelated phases."""
+    """Return ``H`` as number and bar, with the null band of unrelated phases."""
     mean, top = null_order(n)
     value = H if isinstance(H, int | float) and math.isfinite(H) else 0.0
     title = (

@@ -1,7 +1,7 @@
-// The page's end of timeline.py: draws the scrub bar, and says where it was dragged to.
+// The page's side of timeline.py: draws the scrub bar, and reports where it was dragged to.
 
-const LANE = 40; // px a run
-const FOOT = 20; // px for the seconds below
+const LANE = 40; // height of a run's lane, px
+const FOOT = 20; // height of the time labels, px
 const SIDE = 8;
 
 const clock = (seconds) => {
@@ -10,7 +10,7 @@ const clock = (seconds) => {
   return `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`;
 };
 
-// Seconds between two labels: a round number, so that some eight fit.
+// Seconds between two time labels: a round number, about 80 px apart.
 const grid = (duration, width) => {
   const steps = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400];
   return steps.find((step) => duration / step <= width / 80) ?? 86400 * Math.ceil(duration / 864000);
@@ -26,7 +26,7 @@ function render({ model, el }) {
   }
   el.append(bar, tip);
   let dragged = null; // seconds, while the pointer is down
-  let asked = null; // what was said last, until the kernel shows it
+  let asked = null; // position requested last, until the kernel shows it
   let said = 0;
 
   const width = () => bar.clientWidth - 2 * SIDE;

@@ -1,4 +1,4 @@
-"""`Timeline`: the scrub bar of a replay, with a lane for each run: its order over time, and its events."""
+"""`Timeline`: the scrub bar of a replay, with a lane per run that shows its order and its events."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from chronoflux.replay import Replay
 
 POINTS = 600
-"""Points of a run's curve of H."""
+"""Points in a run's curve of H."""
 MOST_MARKS = 4000
-"""Events drawn; of more, one in so many."""
+"""Most events drawn; of more, every k-th is drawn."""
 COLOURS = {
     "intent": "#5fb4b8",
     "lion_gate": "#f0a868",
@@ -29,13 +29,16 @@ COLOURS = {
     "gap": "#e5484d",
     "missed": "#e5484d",
 }
-"""Colours of events by type; those of others are drawn hollow, further types grey."""
+"""Colours of events by type; other types are grey. Peers' events are drawn hollow."""
 OTHER = "#8f9bb3"
 
 
 class Timeline(anywidget.AnyWidget):
-    """The scrub bar. `hear` is called with what the page says, on whatever thread it comes in:
-    ``{"seek": seconds}``, ``{"step": ±1}`` or ``{"toggle": True}``."""
+    """The scrub bar.
+
+    `hear` is called with each message of the page, on any thread: ``{"seek": seconds}``, ``{"step": ±1}`` or
+    ``{"toggle": True}``.
+    """
 
     _esm = (files("chronoflux.widget") / "timeline.js").read_text("utf-8")
 
@@ -52,7 +55,7 @@ class Timeline(anywidget.AnyWidget):
         self.on_msg(lambda _, content, __: hear(content))
 
     def refresh(self, replay: Replay) -> None:
-        """Show where the replay stands, and what a run that is still written has got."""
+        """Show the replay's position, and the new records of a run that is still being written."""
         if replay.duration != self._extent:
             self._extent = replay.duration
             for name, value in contents(replay).items():
@@ -61,8 +64,11 @@ class Timeline(anywidget.AnyWidget):
 
 
 def contents(replay: Replay) -> dict[str, Any]:
-    """What the bar shows: ``duration`` (s), ``names`` of the runs, ``curves``: float32 (runs, POINTS) of H
-    over the time line, NaN where a run is not; ``marks``: lists of second, run, colour, own, text."""
+    """Return the state of the scrub bar.
+
+    ``duration`` (s); ``names`` of the runs; ``curves``: the bytes of float32 (runs, POINTS), H over the time
+    line, NaN outside a run; ``marks``: lists of second, run, colour, own, text.
+    """
     events = replay.events[:: -(-len(replay.events) // MOST_MARKS) or 1]
     return {
         "duration": replay.duration,
@@ -77,7 +83,7 @@ def contents(replay: Replay) -> dict[str, Any]:
 
 
 def curve(replay: Replay, run: int) -> NDArray[np.float32]:
-    """H of a run, float32 (POINTS,): the mean over each part of the time line."""
+    """Return H of a run, float32 (POINTS,): the mean over each bin of the time line, NaN in empty bins."""
     track = replay.runs[run]
     t, H = track.record.H
     seconds = np.array([replay.second(track, when) for when in t[[0, -1]]]) if len(t) else np.zeros(2)

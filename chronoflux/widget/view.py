@@ -1,7 +1,7 @@
 """`NodeView`: the live picture of a node with its controls, as an ipywidgets box.
 
-The page and the kernel meet here. What comes from the page may come on any thread; it only calls the
-source, which bears that, or wakes the view's one task, which alone draws, on the loop it was made on.
+Messages from the page may arrive on any thread. They only call the source, which is thread-safe, or wake the
+view's single task. Only that task draws, on the event loop that the view was made on.
 """
 
 from __future__ import annotations
@@ -31,29 +31,30 @@ log = logging.getLogger(__name__)
 
 FPS = 60.0
 PANEL_PERIOD = 0.2
-"""Seconds between looks at the controls, the status and the peers."""
+"""Seconds between two updates of the controls, the status and the peers."""
 TRAIL = (8.0, 1.0)
-"""Intents a second that a drag leaves, and how many seconds' worth at once."""
+"""Rate limit of intents from a drag: rate per second, and burst in seconds' worth of that rate."""
 IDLE, HELD = 0.004, 0.05
-"""Seconds until a source that had nothing new is asked again: while it plays, and while it is held."""
+"""Seconds between two polls of a source that had nothing new: while it plays, and while it is paused."""
 
 
 class NodeView(Live):
-    """The picture of `source`, its controls and its status; to be made on a running event loop.
+    """The picture of `source`, its controls and its status. Create it on a running event loop.
 
     It may be displayed any number of times, and a source may have any number of views. Nothing is drawn
-    while nobody watches. When the source ends, the last picture stays, until it is taken off the page.
+    while no page watches. After the source has ended, the last picture stays until it is removed from the
+    page. `fps` is the highest frame rate.
     """
 
     STEERED = True
-    """Whether the swarm is of the present: there are controls for it, and its history is taken down."""
+    """Whether the source is a live swarm, which gets controls and a history."""
 
     def __init__(self, source: Source, *, fps: float = FPS) -> None:
         self._attend(source, fps)
-        self._displays: set[str] | None = None  # pages that display it; None before the first
+        self._displays: set[str] | None = None  # pages that display this view; None before the first
         self._trail = Bucket(*TRAIL, self._loop.time())
         self._trouble: str | None = None
-        self._peers: list[Hand] = []  # psi relative to our own
+        self._peers: list[Hand] = []  # psi is relative to the swarm's own
         self._snapshot = source.snapshot()
         self._drawn: tuple[Any, ...] = ()
         self._toolbar = Toolbar(source, self._report) if self.STEERED else None
@@ -73,14 +74,14 @@ class NodeView(Live):
         source.on_close(self._wake)
 
     def close(self) -> None:
-        """Stop drawing, take the view off the page and its parts out of the kernel. From any thread."""
+        """Stop drawing, remove the view from the page and its parts from the kernel. From any thread."""
         if self.comm is None:
             return
         close_all(self)
         self._call(self._stop)
 
     async def wait_closed(self) -> None:
-        """Wait until nothing is drawn any more."""
+        """Wait until drawing and saving have stopped."""
         await asyncio.wait([self._task] if self._saving is None else [self._task, self._saving])
 
     def _stop(self) -> None:
@@ -97,7 +98,7 @@ class NodeView(Live):
     # -- on the loop -----------------------------------------------------------------------------------
 
     def _heard(self, content: dict[str, Any]) -> None:
-        """Take in what `frames.js` says."""
+        """Handle a message of `frames.js`."""
         now = self._loop.time()
         match content:
             case {"shown": int(frame), "client": str(client)}:
@@ -119,12 +120,12 @@ class NodeView(Live):
             self._flow.leave(client)
         else:
             self._flow.watch(client, now)
-            if self._task.done():  # nobody else would: the last picture, for a page just opened
+            if self._task.done():  # the task no longer draws: show the last picture on a page just opened
                 self._draw()
         self._close_if_done()
 
     def _click(self, x: float, y: float) -> None:
-        """An intent where the picture was clicked, at fractions of its sides."""
+        """Fire an intent where the picture was clicked; `x` and `y` are fractions of its sides."""
         if not (math.isfinite(x) and math.isfinite(y)):
             return
         W, H = self._snapshot.params.world
@@ -136,7 +137,7 @@ class NodeView(Live):
             self._trouble = None
 
     async def _run(self) -> None:
-        """Draw as fast as the pages that watch confirm, and look after the panel, until the source ends."""
+        """Draw as fast as the watching pages confirm, and update the panel, until the source ends."""
         look = 0.0
         while not self._source.closed:
             now = self._loop.time()
@@ -149,33 +150,33 @@ class NodeView(Live):
             await self._rest(None if wait is None else min(wait, max(look - now, 0.0)))
 
     def _draw(self) -> bool:
-        """Send a frame, if there is anything new to see; whether there was."""
+        """Send a frame if there is anything new to see. Return whether there was."""
         if not self._source.closed:
             self._snapshot = self._source.snapshot()
         seen = self._seen()
         if seen == self._drawn and not self._flow.fresh:
             return False
         self._drawn = seen
-        # All is computed before the frame gets its number: a failure leaves nothing unconfirmed.
+        # Compute everything before the frame gets its number, so that a failure leaves nothing unconfirmed.
         picture = compose(self._snapshot, self._peers, self._looks.palette, self._own())
         self._stage.show(picture, self._flow.sent(self._loop.time()))
         return True
 
     def _seen(self) -> tuple[Any, ...]:
-        """What tells one picture from the next."""
+        """Return what identifies a picture: equal values mean that nothing new is to be drawn."""
         snapshot = self._snapshot
         return snapshot.tick, snapshot.portal, snapshot.params, tuple(self._peers), self._looks.palette
 
     def _own(self) -> Hand:
-        """The mean field of the swarm."""
+        """Return the mean field of the swarm."""
         return own_hand(self._snapshot)
 
     def _number(self) -> int:
-        """Of oscillators, also where not all of them are known."""
+        """Return the number of oscillators, including those whose state is not known."""
         return len(self._snapshot.x)
 
     def _refresh_panel(self) -> None:
-        """Bring controls, status line and the peers' hands up to date; apply what was moved."""
+        """Apply changed parameters, then update the controls, the status line and the peers' hands."""
         if self._parameters is not None:
             self._parameters.apply()
             self._parameters.refresh()
@@ -200,7 +201,7 @@ class NodeView(Live):
         )
 
     def _save(self, what: str) -> None:
-        """Have something saved by the page, if nothing is being saved."""
+        """Start saving one of `EXPORTS`, unless something is being saved already."""
         if self._saving is None or self._saving.done():
             self._saving = self._loop.create_task(self._saved(what), name=f"chronoflux save {what}")
 
@@ -223,7 +224,7 @@ class NodeView(Live):
             self._report(None)
 
     async def _filmed(self) -> list[Snapshot]:
-        """The swarm over the next seconds."""
+        """Collect snapshots over the next `CLIP_SECONDS`, at `CLIP_RATE` per second."""
         shown = [self._snapshot]
         while not self._source.closed and len(shown) < CLIP_RATE * CLIP_SECONDS:
             await asyncio.sleep(1 / CLIP_RATE)
@@ -231,7 +232,7 @@ class NodeView(Live):
         return shown
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """The source has ended, the view was closed, or drawing failed: say which."""
+        """Handle the end of the task: disable the controls, and report a failure of drawing."""
         if task.cancelled():
             return
         if error := task.exception():
@@ -244,7 +245,7 @@ class NodeView(Live):
         self._close_if_done()
 
     def _close_if_done(self) -> None:
-        """An ended view that was taken off every page is of no use to anybody any more."""
+        """Close the view if its task has ended and it was removed from every page."""
         if self._task.done() and self._displays is not None and not self._displays:
             self.close()
 
@@ -254,7 +255,7 @@ def _there(*parts: ipywidgets.Widget | None) -> list[ipywidgets.Widget]:
 
 
 def _peers_hands(source: Source) -> list[Hand]:
-    """The peers' mean fields as far as known, ``psi`` relative to the source's own."""
+    """Return the known mean fields of the peers, ``psi`` relative to the source's own."""
     if not source.metrics.get("peers"):
         return []
     known = source.peers[["name", "id", "H", "dpsi"]].dropna(subset=["H", "dpsi"])

@@ -1,19 +1,19 @@
-// What the panes over pictures share (frames.js, space.js): telling the kernel whether anybody can see them,
-// and the keyboard.
+// Shared by the panes over pictures (frames.js, space.js): reports to the kernel whether they are visible, and
+// handles the keyboard.
 
-const QUIET = 3000; // ms without a frame after which a watching page says so again
+const QUIET = 3000; // ms without a frame after which a watching page reports again
 
-// For `model.send`: what it sends leaves the kernel's state as it is shown. Else JupyterLab would show it busy
-// and idle by turns at each frame, icons and toolbar, which takes it longer than all of our drawing.
+// Callbacks for `model.send` that leave the displayed kernel state unchanged. Otherwise JupyterLab would toggle
+// its busy indicators at each frame, which takes longer than all of our drawing.
 const quietly = ({ widget_manager: { kernel } }) => ({
   iopub: { status: (message) => (message.content.execution_state = kernel?.status ?? "idle") },
 });
 
-// Watches over all displays of `model` on this page. `show` and `remove` are told of an element; `hear` of
-// each frame.
+// Tracks the visibility of all displays of `model` on this page. Call `show` and `remove` for an element, and
+// `hear` for each frame.
 function watcher(model) {
   const client = Math.random().toString(36).slice(2);
-  const views = new Map(); // element → whether it can be seen
+  const views = new Map(); // element → whether it is visible
   let [watching, displayed, heard] = [false, false, 0];
 
   const announce = () => {
@@ -41,8 +41,8 @@ function watcher(model) {
   };
 }
 
-// Keys that move what has the focus here. Notebooks have uses of their own for them, and look first: they are
-// asked to look away for this once. With a modifier (to save, to run a cell) a key stays theirs.
+// Keys that act on the focused element here. Notebooks handle the same keys first, so an attribute suppresses
+// their shortcuts for this one event. A key with a modifier (to save, to run a cell) is left to the notebook.
 const OURS = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown", "Enter", " "];
 const AWAY = "data-lm-suppress-shortcuts";
 function claim({ key, ctrlKey, altKey, metaKey, shiftKey, target }) {
@@ -52,14 +52,15 @@ function claim({ key, ctrlKey, altKey, metaKey, shiftKey, target }) {
   setTimeout(() => target.removeAttribute(AWAY));
 }
 
-// Has a watcher told of an element, until what is returned is called; `also` runs with each report.
+// Reports the visibility of an element to a watcher until the returned function is called; `also` runs with
+// each report.
 function observe(watch, el, also = () => {}) {
   const observer = new IntersectionObserver((entries) => {
     watch.show(el, entries.at(-1).isIntersecting);
     also();
   });
   observer.observe(el);
-  const keys = (event) => claim(event); // one of its own for each display
+  const keys = (event) => claim(event); // a separate function per display, so that each can be removed
   window.addEventListener("keydown", keys, true);
   return () => {
     window.removeEventListener("keydown", keys, true);
