@@ -1,6 +1,6 @@
-"""What a client may do: `Limits`, and the `Gate` that holds one connection to them.
+"""The server's `Limits`, and the `Gate` that enforces them on one connection.
 
-No clock here: every method is told the time in seconds.
+It reads no clock: methods take the time in seconds.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ def _limit(default: float, doc: str, low: float = 1) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Every limit of the server. Frozen; checked when made; the command line's options are its fields.
+    """All limits of the server. Frozen and validated; each field is a command-line option.
 
     Raises
     ------
     ParameterError
-        When a limit is not a finite number of at least its lowest value.
+        If a limit is not a finite number, or is below its least value.
     """
 
     message: int = _limit(65_536, "bytes of a message")
@@ -56,7 +56,7 @@ class Limits:
                 raise ParameterError(f"--max-{entry.name.replace('_', '-')}", value, f"a number >= {low:g}")
 
     def text(self, code: str) -> str:
-        """The limit in words, for who broke it."""
+        """Return the limit as a sentence, for the client that exceeded it."""
         return {
             "message-size": f"a message may have {self.message} bytes",
             "payload-size": f"broadcast and telemetry may have {self.payload} bytes",
@@ -71,7 +71,7 @@ class Limits:
         }[code]
 
     def announced(self) -> ServerLimits:
-        """What clients are told of the limits."""
+        """Return the limits that the welcome announces to clients."""
         return ServerLimits(
             message=self.message,
             payload=self.payload,
@@ -84,7 +84,7 @@ class Limits:
 
 @dataclass
 class _Streak:
-    """Refusals for one reason, each within `PAUSE` of the one before."""
+    """A run of refusals with one code, each within `PAUSE` of the previous one."""
 
     begun: float
     last: float
@@ -94,11 +94,11 @@ class _Streak:
 PAUSE = 2.0
 """Seconds without a refusal after which a client is no longer over that limit."""
 TELL_EVERY = 1.0
-"""Least seconds between two errors of one code to one connection."""
+"""Least time between two errors of one code to one connection, s."""
 
 
 class Gate:
-    """One connection's rates, and how long it has been over each limit."""
+    """Tracks the rates of one connection, and how long it has exceeded each limit."""
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._limits = limits
@@ -108,7 +108,7 @@ class Gate:
         self._streaks: dict[str, _Streak] = {}
 
     def admit(self, size: int, now: float) -> str | None:
-        """The code of the limit that a message of `size` bytes breaks, if any."""
+        """Return the code of the limit that a message of `size` bytes exceeds, or None."""
         if size > self._limits.message:
             return "message-size"
         if not self._messages.take(1, now):
@@ -118,11 +118,11 @@ class Gate:
         return None
 
     def may_ask(self, now: float) -> bool:
-        """Whether one more question who is in the room is allowed."""
+        """Return whether one more ``who`` message is allowed."""
         return self._questions.take(1, now)
 
     def refused(self, code: str, now: float) -> tuple[bool, bool]:
-        """Note a refusal; whether to tell the client, and whether it was over for too long."""
+        """Record a refusal. Return whether to tell the client, and whether to disconnect it."""
         streak = self._streaks.get(code)
         if streak is None or now - streak.last > PAUSE:
             told = -math.inf if streak is None else streak.told

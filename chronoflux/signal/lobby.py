@@ -1,9 +1,9 @@
-"""Rooms and who is in them: messages in, messages out. No socket, no clock, no task.
+"""The rooms of a server and their members: messages in, messages out. No socket, no clock, no task.
 
-The server calls :meth:`Lobby.connect`, :meth:`~Lobby.receive`, :meth:`~Lobby.disconnect` and, by
-:meth:`~Lobby.due`, :meth:`~Lobby.tick`, each with the time in seconds (a clock that never runs
-backwards), and carries out the `Send`s and `Close`s it gets back, in order. A connection is a number
-the server chose; nothing a client sends makes the lobby raise.
+The server calls :meth:`Lobby.connect`, :meth:`~Lobby.receive` and :meth:`~Lobby.disconnect`, and
+:meth:`~Lobby.tick` when :meth:`~Lobby.due` says so. It passes the time in seconds, from a clock that never
+runs backwards, and performs the returned `Send` and `Close` actions in order. A connection is a number that
+the server chose. No message of a client makes the lobby raise.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ GOING_AWAY, POLICY, TRY_LATER = 1001, 1008, 1013
 """Close codes of RFC 6455."""
 
 LIMITED = frozenset({"message-size", "payload-size", "message-rate", "byte-rate"})
-"""Refusals that, kept up, end in a disconnection."""
+"""Codes of refusals that lead to a disconnection if they persist."""
 
 
 class Close(NamedTuple):
-    """Close this connection after what was sent to it."""
+    """Close this connection once everything sent to it is delivered."""
 
     connection: int
     code: int
@@ -74,9 +74,10 @@ Action = Send | Close
 
 @dataclass(eq=False)
 class Connection:
-    """One socket. ``id`` is made up until a join with a secret; ``lasting`` once there was one.
+    """One socket.
 
-    ``exempt``: its address is not held to the limits on places, joins and tokens of an address.
+    ``id`` is made up by the server until a join with a secret, which sets ``lasting``. ``exempt``: the
+    limits on the places, joins and tokens of an address do not apply.
     """
 
     number: int
@@ -90,13 +91,13 @@ class Connection:
 
     @property
     def charged(self) -> str | None:
-        """The address that its place, joins and tokens are counted for."""
+        """The address that its place, joins and tokens count against; None if exempt."""
         return None if self.exempt else self.address
 
 
 @dataclass
 class Counts:
-    """What happened so far, for the server's metrics."""
+    """Counters for the server's metrics."""
 
     received: Counter[str] = field(default_factory=Counter)
     received_bytes: Counter[str] = field(default_factory=Counter)
@@ -107,8 +108,8 @@ class Counts:
 class Lobby:
     """All rooms of one server.
 
-    Without a `token` everybody may join. `turn` makes the credentials handed out on joining. `topology`
-    is how rooms are linked. `make_id` makes ids up for clients without a secret.
+    Without a `token` everybody may join. `turn` makes the credentials that a join returns. `topology` is
+    the rule that links the members of a room. `make_id` makes ids for clients without a secret.
     """
 
     def __init__(
@@ -143,24 +144,24 @@ class Lobby:
 
     @property
     def connections(self) -> int:
-        """How many connections there are."""
+        """The number of connections."""
         return len(self._connections)
 
     @property
     def rooms(self) -> dict[str, list[str]]:
-        """The ids in each room, earliest first."""
+        """The members' ids of each room, earliest first."""
         return {name: list(room.members) for name, room in self._rooms.items()}
 
     def open(self, now: float) -> None:
-        """The server starts: for a while joins are not counted, as everybody comes back at once."""
+        """Note the start of the server, after which joins are not counted for a while: all clients return."""
         self._places.started = now
 
     def connect(
         self, connection: int, address: str, now: float, since: float | None = None, *, exempt: bool = False
     ) -> list[Action]:
-        """A socket opened, from `address`; its handshake began at `since` (default: now).
+        """Add a connection from `address` whose handshake began at `since` (default: now).
 
-        An `exempt` one is not held to the limits on places, joins and tokens of an address.
+        The limits on the places, joins and tokens of an address do not apply to an `exempt` connection.
         """
         made_up = self._make_id()
         client = Connection(connection, address, made_up, Gate(self.limits, now), exempt)
@@ -174,7 +175,7 @@ class Lobby:
         return [Send((connection,), Welcome(peer_id=made_up, peers=[], server=self._info))]
 
     def receive(self, connection: int, raw: str | bytes, now: float) -> list[Action]:
-        """A message came."""
+        """Handle a message of a client."""
         client = self._connections.get(connection)
         if client is None or client.closing:
             return []
@@ -194,7 +195,7 @@ class Lobby:
         return self._handle(client, message, now)
 
     def disconnect(self, connection: int, now: float, *, clean: bool) -> list[Action]:
-        """A socket is gone; `clean` when its client closed it in order."""
+        """Remove a connection; `clean` if its client closed it by a closing handshake."""
         client = self._connections.pop(connection, None)
         self._unjoined.take_back(connection)
         self._renewals.take_back(connection)
@@ -216,12 +217,12 @@ class Lobby:
         return actions if given_up is None else actions + self._leave([self._members[given_up]], now)
 
     def due(self) -> float | None:
-        """When :meth:`tick` has something to do next."""
+        """Return when :meth:`tick` is to be called next, or None."""
         kinds = (self._unjoined, self._away, self._renewals, self._rewirings)
         return min((first for kind in kinds if (first := kind.first()) is not None), default=None)
 
     def tick(self, now: float) -> list[Action]:
-        """Do what has fallen due: joins too late, absences too long, old credentials, links to change."""
+        """Handle expired joins, absences and credentials, and links that are due to change."""
         actions: list[Action] = []
         for number in self._unjoined.fallen(now):
             text = self.limits.text("join-timeout")
@@ -241,7 +242,7 @@ class Lobby:
         return actions
 
     def shut(self) -> list[Action]:
-        """The server ends: everybody is told and closed, nobody may join any more."""
+        """Shut down: tell and close every client, and refuse further joins."""
         self._closing = True
         text = "the server is shutting down"
         actions: list[Action] = []
@@ -310,10 +311,11 @@ class Lobby:
     def _check_token(
         self, right: bytes, client: Connection, id_: str, token: str | None, now: float
     ) -> list[Action] | None:
-        """The refusal of a join whose token is missing or wrong, or not looked at yet; None when it is right.
+        """Check the token of a join. Return the refusal, or None if the token is right.
 
-        Whoever was in a room a short while ago showed the token then, and need not wait for the wrong tokens
-        of others at its address. A missing token is no guess at it.
+        While an address waits after wrong tokens, its tokens are refused unchecked. An id that was in a room
+        recently has already shown the token, so it does not wait for the wrong tokens of others at its
+        address. A missing token does not count as a guess.
         """
         returns = id_ in self._members or self._places.returns(id_, now)
         if not returns and (wait := self._places.wait(client.charged, now)):
@@ -326,7 +328,7 @@ class Lobby:
         return self._expel(client, "bad-token", "the token is missing or wrong", POLICY, fatal=True)
 
     def _enter(self, client: Connection, message: JoinRoom, now: float) -> list[Action]:
-        """Into a room as somebody new there."""
+        """Add a new member to a room."""
         self._last_joined = max(self._last_joined + 1, int(now * 1000))
         member = Member(
             client.id, message.room, client.number, message.metadata, self._last_joined, client.lasting
@@ -342,7 +344,7 @@ class Lobby:
     def _return(
         self, client: Connection, member: Member, metadata: dict[str, Any], now: float
     ) -> list[Action]:
-        """Back in the same room: for the others nothing happened, unless the metadata changed."""
+        """Restore a member to its room. The others are told only if its metadata changed."""
         changed = member.metadata != metadata
         client.member, member.connection, member.metadata = member, client.number, metadata
         member.lasting = client.lasting
@@ -352,13 +354,13 @@ class Lobby:
         return self._after(room, room.back(member, self._credentials(client, now), now, changed=changed))
 
     def _replace(self, old: Connection) -> list[Action]:
-        """Another socket showed the same secret: the old one loses its place."""
+        """Disconnect a connection whose secret another connection has shown since."""
         old.member = None
         text = "another connection came with the same secret"
         return self._expel(old, "replaced", text, POLICY, fatal=True)
 
     def _leave(self, members: Sequence[Member], now: float) -> list[Action]:
-        """Out of their room; the others hear it."""
+        """Remove members from their room and tell the others."""
         room = self._rooms[members[0].room]
         for member in members:
             del self._members[member.id]
@@ -376,7 +378,7 @@ class Lobby:
         return [*sends]
 
     def _after(self, room: Room, sends: list[Send]) -> list[Action]:
-        """What a room has to say; and note when it has to be looked at next."""
+        """Return the messages of a room, and schedule its next tick."""
         if (due := room.due()) is None:
             self._rewirings.take_back(room.name)
         else:
@@ -404,7 +406,7 @@ class Lobby:
     def _refuse(
         self, client: Connection, code: str, text: str, now: float, *, retry_after: float | None = None
     ) -> list[Action]:
-        """Say no, at most once a second and code; disconnect whom that does not impress."""
+        """Send an error, at most one a second and code. Disconnect a client that stays over a limit."""
         self.counts.refused[code] += 1
         tell, too_long = client.gate.refused(code, now)
         if too_long and code in LIMITED:
@@ -434,5 +436,5 @@ class Lobby:
 
 
 def _digest(token: str | None) -> bytes | None:
-    """A token's hash: of constant length, so that comparing takes constant time."""
+    """Return a token's hash. Its length is constant, so a comparison takes constant time."""
     return None if token is None else hashlib.sha256(token.encode()).digest()

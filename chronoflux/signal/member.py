@@ -1,4 +1,4 @@
-"""`Member`: somebody in a room, as the server sees it; `Send`: a message for some connections. No I/O."""
+"""`Member`: a peer in a room as the server sees it. `Send`: a message for some connections. No I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chronoflux.signal.protocol import PeerJoinedRoom, RoomPeer, RosterMember, S
 from chronoflux.signal.validation import NAME_LENGTH
 
 WITH_CLOCK = frozenset({"notebook", "headless", "page"})
-"""Kinds of member that keep the room's time; recorders and probes only follow it."""
+"""Kinds of members that can be the clock reference of a room; recorders and probes only follow it."""
 
 
 class Send(NamedTuple):
@@ -24,10 +24,10 @@ class Send(NamedTuple):
 
 @dataclass(eq=False)
 class Member:
-    """Somebody in a room. ``connection`` is None while a broken connection may still come back.
+    """A peer in a room. ``connection`` is None while the place of a broken connection is kept.
 
-    ``joined`` is the server's clock in ms, ``entered`` the same by this server's own memory alone, which a
-    restart may have cut short; ``lasting`` are ours, who keep a secret.
+    ``joined`` is when it joined, by the server's clock in ms. ``entered`` is the same by this server's own
+    memory, which begins at its last restart. ``lasting``: it joined with a secret, as our clients do.
     """
 
     id: str
@@ -43,35 +43,35 @@ class Member:
 
     @property
     def kind(self) -> str:
-        """What it announced that it is; "" when that is no word that can be shown."""
+        """The kind that its metadata announces; "" if that is not a printable word."""
         kind = self.metadata.get("kind")
         if isinstance(kind, str) and kind.isprintable() and len(kind) <= NAME_LENGTH:
             return kind
         return ""
 
     def introduced(self, hears: list[str] | UnsetType | None = UNSET) -> RoomPeer:
-        """What a neighbour is told of it; `hears`: see `RoomPeer`."""
+        """Return its entry in the ``room-peers`` of a neighbour; `hears`: see `RoomPeer`."""
         return RoomPeer(
             id=self.id, metadata=self.metadata, joined=self.joined, lasting=self.lasting, hears=hears
         )
 
     def announced(self, hears: list[str] | UnsetType | None = UNSET) -> PeerJoinedRoom:
-        """What a neighbour hears of it that was there before."""
+        """Return its ``peer-joined-room`` for a neighbour that was there before."""
         return PeerJoinedRoom(
             peer_id=self.id, metadata=self.metadata, joined=self.joined, lasting=self.lasting, hears=hears
         )
 
     def listed(self) -> RosterMember:
-        """What the whole room is told of it."""
+        """Return its entry in the roster."""
         return RosterMember(id=self.id, joined=self.joined, kind=self.kind, lasting=self.lasting)
 
 
 def send(members: Iterable[Member], message: ServerMessage) -> list[Send]:
-    """Send `message` to those of the members who are connected."""
+    """Send `message` to the members that are connected."""
     to = tuple(member.connection for member in members if member.connection is not None)
     return [Send(to, message)] if to else []
 
 
 def by_age(member: Member | RosterMember) -> tuple[int, str]:
-    """Key that sorts members by when they joined."""
+    """Return the key that sorts members by the time they joined."""
     return member.joined, member.id

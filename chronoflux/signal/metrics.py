@@ -1,4 +1,4 @@
-"""What ``/metrics`` says, in Prometheus's text form, from a registry of its own."""
+"""The metrics at ``/metrics``, in Prometheus's text format, from a separate registry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _ServerCollector(Collector):
-    """Reads the server's own counts when asked, so that nothing is counted twice."""
+    """Reads the server's own counters at each scrape, so that nothing is counted twice."""
 
     def __init__(self, server: SignalServer) -> None:
         self._server = server
@@ -41,7 +41,7 @@ class _ServerCollector(Collector):
 
 
 def exposition(server: SignalServer) -> bytes:
-    """The metrics of `server` as text."""
+    """Return the metrics of `server` as text."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_ServerCollector(server))
     return generate_latest(registry)

@@ -1,4 +1,4 @@
-"""Addresses: of this machine for others to use, and of those who connect."""
+"""Parsing and classification of hosts and addresses: the server's own and its clients'."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def is_address(host: str) -> bool:
-    """Whether `host` is an IP address and not a name."""
+    """Return whether `host` is an IP address and not a name."""
     return _parse(host) is not None
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a server bound to `host` can be reached from this machine only."""
+    """Return whether a server bound to `host` can be reached from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -27,22 +27,22 @@ def is_loopback(host: str) -> bool:
 
 
 def is_wildcard(host: str) -> bool:
-    """Whether `host` means every interface of this machine."""
+    """Return whether `host` means every interface of this machine."""
     return host in ("", "0.0.0.0", "::")
 
 
 def in_url(host: str) -> str:
-    """`host` as it is written in a URL."""
+    """Return `host` as it is written in a URL."""
     return f"[{host}]" if ":" in host else host
 
 
 def parse_networks(texts: Sequence[str]) -> list[Network]:
-    """Addresses or networks (``10.0.0.0/8``) as given by a user.
+    """Parse addresses or networks (``10.0.0.0/8``) that a user gave.
 
     Raises
     ------
     UsageError
-        Naming what is neither.
+        If a text is neither; the message names it.
     """
     try:
         return [ipaddress.ip_network(text) for text in texts]
@@ -51,10 +51,10 @@ def parse_networks(texts: Sequence[str]) -> list[Network]:
 
 
 def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> Address | None:
-    """The address of the client that connected from `peer`; None when that is none.
+    """Return the address of the client that connected from `peer`; None if `peer` is not an address.
 
-    Behind a `trusted` proxy it is the last address in the ``X-Forwarded-For`` headers (`forwarded`)
-    that is not a trusted proxy's itself: those before it are anybody's word.
+    Behind a `trusted` proxy it is the last address in the ``X-Forwarded-For`` headers (`forwarded`) that is
+    not a trusted proxy's. Earlier addresses are ignored, because any client can forge them.
     """
     chain = [part.strip() for header in forwarded for part in header.split(",")]
     address = _parse(peer)
@@ -67,14 +67,14 @@ def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Networ
 
 
 def counted_as(address: Address | None) -> str:
-    """What a client is counted under: its IPv4 address, or its IPv6 /64 network, which is one customer's."""
+    """Return what a client counts under: its IPv4 address, or its IPv6 /64 network (one customer)."""
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return "" if address is None else str(address)
 
 
 def is_within(address: Address | None, networks: Sequence[Network]) -> bool:
-    """Whether one of the networks contains the address."""
+    """Return whether one of the networks contains the address."""
     return address is not None and any(address in network for network in networks)
 
 

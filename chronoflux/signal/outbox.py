@@ -1,4 +1,4 @@
-"""One socket of the server: a bounded queue towards its client, and the task that empties it."""
+"""Sending to one client of the server: a bounded queue, and the task that empties it."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
 STALLED = 40.0
-"""Seconds in which a client must take a message: as long as it may leave a ping unanswered."""
+"""Time in which a client must accept a message, s: as long as it may leave a ping unanswered."""
 CLOSING = 2.0
-"""Seconds for a closing handshake; then the socket is cut."""
+"""Time limit of a closing handshake, s; then the socket is cut."""
 
 TURN = 65_536
-"""Bytes gathered for one client in a turn of the loop; then they are written at once."""
+"""Bytes collected for one client in one loop iteration before they are written at once."""
 
 Fate = Literal["queued", "dropped", "full"]
 
 
 def text_frame(data: bytes) -> bytes:
-    """A text message as it goes over the wire from a server: without mask and compression."""
+    """Return the WebSocket frame of a server's text message: unmasked and uncompressed."""
     return Frame(Opcode.TEXT, data).serialize(mask=False)
 
 
 class Outbox:
-    """Messages on their way to somebody slow, bounded in number and bytes.
+    """A queue of messages for a slow receiver, bounded in number and bytes.
 
-    When it is full the oldest droppable ones make room; nothing else is ever dropped.
+    When it is full the oldest droppable messages are dropped; no other message is ever dropped.
     """
 
     def __init__(self, max_messages: int, max_bytes: int) -> None:
@@ -41,11 +41,11 @@ class Outbox:
         self.dropped = 0
 
     def __len__(self) -> int:
-        """How many messages wait."""
+        """Return the number of queued messages."""
         return len(self._queue)
 
     def push(self, data: bytes, *, droppable: bool) -> Fate:
-        """Queue `data`; "dropped" or "full" when it was not queued, "full" when it should have been."""
+        """Queue `data`. If it does not fit, return "dropped" if it is droppable, else "full"."""
         while not self._fits(data) and self._droppable:
             self._drop_oldest()
         if not self._fits(data):
@@ -57,7 +57,7 @@ class Outbox:
         return "queued"
 
     def pop(self) -> bytes | None:
-        """The oldest message, or None."""
+        """Remove and return the oldest message, or None."""
         if not self._queue:
             return None
         data, droppable = self._queue.popleft()
@@ -77,10 +77,10 @@ class Outbox:
 
 
 class Session:
-    """A client's socket and what waits to be sent over it.
+    """A client's socket and the messages to be sent over it.
 
-    What a client takes at once goes out at the end of the loop's turn, all of it in one write: a server
-    that falls behind so writes less often, and catches up.
+    Messages for a client that keeps up are written together at the end of the loop iteration. A server
+    that falls behind therefore makes fewer writes, and catches up.
     """
 
     def __init__(self, socket: ServerConnection, outbox: Outbox) -> None:
@@ -91,9 +91,9 @@ class Session:
         self._ending: tuple[int, str] | None = None
 
     def send(self, data: bytes, frame: bytes, *, droppable: bool) -> Fate:
-        """Send a message, or queue it behind what the client has not taken yet; never waits.
+        """Send a message, or queue it behind messages that the client has not accepted yet. Never waits.
 
-        `frame` is `data` as :func:`text_frame` makes it, the same for everybody who gets it.
+        `frame` is :func:`text_frame` of `data`, made once for all receivers.
         """
         transport = self.socket.transport
         if transport.is_closing() or self.socket.state is not State.OPEN:
@@ -111,13 +111,13 @@ class Session:
         return fate
 
     def _flush(self) -> None:
-        """Write what this turn of the loop gathered, unless the socket is closing."""
+        """Write the frames of this loop iteration, unless the socket is closing."""
         frames, self._turn, self._turn_bytes = self._turn, [], 0
         if frames and self.socket.state is State.OPEN and not self.socket.transport.is_closing():
             self.socket.transport.write(b"".join(frames))
 
     def close(self, code: int, reason: str) -> None:
-        """Close the socket once everything queued is sent."""
+        """Close the socket after everything queued is sent."""
         self._ending = (code, reason)
         self._wake.set()
 
@@ -126,7 +126,7 @@ class Session:
         self.socket.transport.abort()
 
     async def write(self) -> None:
-        """Send what is queued, until the socket is closed; a client that takes nothing is cut."""
+        """Send what is queued until the socket is closed. Cut a client that stops reading."""
         try:
             while True:
                 await self._wake.wait()
@@ -144,13 +144,13 @@ class Session:
             self.abort()
 
     async def _part(self, code: int, reason: str) -> None:
-        """Say goodbye and wait for the answer; the library cuts who has given none after ``CLOSING``."""
+        """Do the closing handshake. The library cuts a client that does not answer within `CLOSING`."""
 
         def hang_up() -> None:
-            """End our side, and throw away what still comes.
+            """Close the sending side, and discard what still arrives.
 
-            A socket that is cut with something unread in it is reset, which may destroy what its client has
-            not read yet: why it is cut off (RFC 6455, 7.1.1).
+            Cutting a socket with unread input resets it, which may destroy data that the client has not read
+            yet, here the reason of the close (RFC 6455, 7.1.1).
             """
             if self.socket.state is State.CLOSING and self.socket.transport.can_write_eof():
                 self.socket.protocol.fail(code, reason)

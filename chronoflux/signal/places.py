@@ -1,8 +1,8 @@
-"""`Places`: what one address may take of the rooms: kept places, joins, and tries of the token. No I/O.
+"""Limits of one address: kept places, joins, and attempts at the token. No I/O.
 
-Many clients may share an address, as behind a router, so nothing here concerns those who are connected,
-and those who come back are not counted again. An address that is exempt is told as None. Times are seconds of
-a clock that never runs backwards.
+Many clients may share an address, for example behind a router. These limits therefore do not affect clients
+that are connected, and do not count clients that return. An exempt address is given as None. Times are
+seconds of a clock that never runs backwards.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from chronoflux.signal.limits import Limits
 from chronoflux.util.token_bucket import Bucket
 
 HELD = 60.0
-"""Seconds after leaving in which an id that comes back is not counted as a new one."""
+"""Time after leaving within which a returning id is not counted as new, s."""
 AGAIN = 2.0
-"""Seconds within which an id that joins once more is counted all the same: no ring of joins without end."""
+"""Time within which a repeated join of one id counts nevertheless, s: it ends endless loops of joins."""
 OPENING = 30.0
-"""Seconds after the server's start in which joins are not counted: everybody comes back at once then."""
+"""Time after the server's start without counting joins, s: all clients return at once then."""
 FIRST_WAIT = 0.5
-"""Seconds that an address waits after its first wrong token; doubled with each further one."""
+"""Time that an address waits after its first wrong token, s; doubled by each further one."""
 FORGIVEN = 60.0
-"""Seconds after the longest wait in which wrong tokens of an address are remembered."""
+"""Time after the longest wait for which wrong tokens of an address are remembered, s."""
 REMEMBERED = 65_536
-"""Most entries of each memory; beyond, the oldest is forgotten early."""
+"""Most entries of each `Recent`; beyond it the oldest is forgotten early."""
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
 class Recent(Generic[K, V]):
-    """Values by key, each forgotten `span` seconds after it was last set."""
+    """Maps keys to values, and forgets a value `span` seconds after it was last set."""
 
     def __init__(self, span: float) -> None:
         self._span = span
         self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many are remembered, some perhaps for too long."""
+        """Return the number of entries, which may include expired ones."""
         return len(self._entries)
 
     def get(self, key: K, now: float) -> V | None:
-        """The value, if it was set within the span."""
+        """Return the value if it was set within the span, else None."""
         entry = self._entries.get(key)
         return None if entry is None or now - entry[0] >= self._span else entry[1]
 
     def set(self, key: K, value: V, now: float) -> None:
-        """Remember a value."""
+        """Store a value, and remove expired entries."""
         self._entries[key] = (now, value)
         self._entries.move_to_end(key)
         while self._entries:
@@ -60,14 +60,14 @@ class Recent(Generic[K, V]):
 
 
 class _Tries(NamedTuple):
-    """Wrong tokens of an address: how long the next one makes it wait, and until when it waits now."""
+    """Wrong tokens of an address: the wait after the next one (s), and the end of the current wait."""
 
     next_wait: float
     until: float
 
 
 class Places:
-    """See the module. `started` is when the server was opened."""
+    """Enforces the limits of an address. `started` is when the server started."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -76,14 +76,14 @@ class Places:
         self._kept: dict[str, OrderedDict[str, None]] = {}
         self._left: Recent[str, bool] = Recent(HELD)
         self._joined: Recent[str, bool] = Recent(AGAIN)
-        span = limits.joins_at_once / limits.joins  # a bucket that was left alone for so long is full
+        span = limits.joins_at_once / limits.joins  # a bucket unused for this long is full
         self._buckets: Recent[str, Bucket] = Recent(span)
         self._tries: Recent[str, _Tries] = Recent(limits.token_wait + FORGIVEN)
 
     # --- places kept for the absent -------------------------------------------------------------
 
     def keep(self, id_: str, address: str | None) -> str | None:
-        """Keep the place of an id that `address` lost; the id whose place is given up for it, if one is."""
+        """Keep the place of an id. Return the id whose place is given up for it, or None."""
         self.release(id_)
         if address is None:
             return None
@@ -93,7 +93,7 @@ class Places:
         return next(iter(kept)) if len(kept) > self._limits.kept else None
 
     def release(self, id_: str) -> None:
-        """A place is kept no more: its owner is back, or it was given up. Nothing happens if it was not."""
+        """Stop keeping the place of an id: it returned, or its place was given up. Idempotent."""
         address = self._address.pop(id_, None)
         if address is not None:
             del self._kept[address][id_]
@@ -101,17 +101,17 @@ class Places:
                 del self._kept[address]
 
     def left(self, id_: str, now: float) -> None:
-        """An id left its room."""
+        """Record that an id left its room."""
         self._left.set(id_, True, now)
 
     # --- joins ----------------------------------------------------------------------------------
 
     def returns(self, id_: str, now: float) -> bool:
-        """Whether an id that is in no room was in one a short while ago."""
+        """Return whether an id left a room within the last `HELD` seconds."""
         return self._left.get(id_, now) is not None
 
     def join(self, id_: str, address: str | None, now: float, *, known: bool) -> float:
-        """Count a join of `address`: 0 when it may be, else the seconds until the next may.
+        """Count a join of `address`. Return 0 if it is allowed, else the wait until one is, s.
 
         `known`: the id is in a room now.
         """
@@ -129,12 +129,12 @@ class Places:
     # --- tokens ---------------------------------------------------------------------------------
 
     def wait(self, address: str | None, now: float) -> float:
-        """Seconds that an address has to wait before another token of it is looked at."""
+        """Return how long an address must wait until a token of it is checked again, s."""
         tries = None if address is None else self._tries.get(address, now)
         return 0.0 if tries is None else max(0.0, tries.until - now)
 
     def wrong(self, address: str | None, now: float) -> None:
-        """An address showed a wrong token."""
+        """Record a wrong token of an address."""
         if address is None:
             return
         tries = self._tries.get(address, now)

@@ -1,8 +1,8 @@
 """The messages of the signaling WebSocket, one frozen struct each, and their JSON.
 
-Messages marked "ours" are unknown to the first ChronoFlux, whose clients and servers ignore them; the
-others are its own, unchanged. Whatever comes from a remote is checked while it is decoded: types,
-ranges, lengths, printable strings, depth. Decoding and encoding raise nothing but
+Messages and fields marked "extension" are unknown to the first ChronoFlux, whose clients and servers ignore
+them. The others are those of the first ChronoFlux, unchanged. Decoding checks everything a remote sends:
+types, ranges, lengths, printable strings, depth. Decoding and encoding raise only
 :class:`~chronoflux.errors.ProtocolError`.
 """
 
@@ -70,18 +70,18 @@ Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH)]
 Payload = dict[str, Any]
 Joined = Annotated[int, Meta(ge=0, le=2**53)]
 MAX_KNOWN = 9
-"""Members remembered in one `join-room` at most: the eight earliest and the sender."""
+"""Most members in ``known`` of a ``join-room``: the eight earliest and the sender."""
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 MAX_WHO = 64
-"""Ids in one `who` message at most."""
+"""Most ids in one ``who`` message."""
 MAX_HOPS = 256
-"""How often an event may be passed on at most: around a ring of a full room."""
+"""Highest hop limit of an event: once around a ring of a full room."""
 
 Heard = Annotated[list[Name], Meta(max_length=256)]
-"""Ids of neighbours of one client."""
+"""Ids of one client's neighbours."""
 
-# What other peers say of themselves is judged one by one, by `metadata_or_none`: a bad one must not cost
-# the whole message, which is the server's. So any JSON is let through the decoder.
+# The decoder accepts any JSON as metadata, and `metadata_or_none` checks each peer's afterwards: bad metadata
+# of one peer must not invalidate a whole message of the server.
 if TYPE_CHECKING:
     Metadata = dict[str, Any]
 else:
@@ -94,7 +94,7 @@ class Message(msgspec.Struct, frozen=True, tag_field="type", rename="camel"):
     Raises
     ------
     ProtocolError
-        When made with a string or payload that may not be sent.
+        If a string or payload may not be sent.
     """
 
     def __post_init__(self) -> None:
@@ -110,18 +110,18 @@ class Message(msgspec.Struct, frozen=True, tag_field="type", rename="camel"):
 
 
 class Known(msgspec.Struct, frozen=True):
-    """When a member joined, as another remembers it: the server's clock in ms."""
+    """When a member joined, as another member remembers it: the server's clock in ms."""
 
     id: Name
     joined: Joined
 
 
 class JoinRoom(Message, frozen=True, tag="join-room"):
-    """Enter a room, leaving the one before. Ours: ``secret`` (128 bits as hex) and ``token``.
+    """Enter a room and leave the previous one. Extension: ``secret`` (128 bits as hex) and ``token``.
 
-    Also ours, for a server that was restarted and remembers nothing: ``known``, the earliest members and
-    itself as the sender heard of them, ``hops``, the last hop limit it heard, and ``links``, how many
-    neighbours it was told of.
+    Three further extensions restore the memory of a restarted server: ``known``, when the earliest members
+    and the sender joined, as the sender was told; ``hops``, the last hop limit it was told; and ``links``,
+    the number of neighbours it was told of.
     """
 
     room: Name
@@ -142,11 +142,11 @@ class JoinRoom(Message, frozen=True, tag="join-room"):
         msgspec.structs.force_setattr(self, "metadata", metadata)
 
     def __repr__(self) -> str:
-        return f"JoinRoom(room={self.room!r})"  # neither secret nor token ever reaches a log
+        return f"JoinRoom(room={self.room!r})"  # keeps secret and token out of logs
 
 
 class LeaveRoom(Message, frozen=True, tag="leave-room"):
-    """Leave the room, staying connected. Ours."""
+    """Leave the room and stay connected. Extension."""
 
 
 class SendSignal(Message, frozen=True, tag="signal"):
@@ -157,26 +157,26 @@ class SendSignal(Message, frozen=True, tag="signal"):
 
 
 class SendBroadcast(Message, frozen=True, tag="broadcast"):
-    """Something for everybody else in the room."""
+    """Data for every other member of the room."""
 
     data: Payload
 
 
 class SendTelemetry(Message, frozen=True, tag="telemetry"):
-    """Telemetry for everybody else in the room; the first to be dropped when somebody is slow."""
+    """Telemetry for every other member of the room; dropped first for slow receivers."""
 
     telemetry: Payload
 
 
 class SendRelay(Message, frozen=True, tag="relay"):
-    """A data-channel message for one peer of the room, for a pair without a link. Ours."""
+    """A data-channel message for one peer of the room, for a pair without a link. Extension."""
 
     to: Name
     data: Payload
 
 
 class SendWho(Message, frozen=True, tag="who"):
-    """Ask which of these ids are members of the room, in rooms whose roster is not told whole. Ours."""
+    """Ask which of these ids are members, in rooms whose roster is not complete. Extension."""
 
     ids: Annotated[list[Name], Meta(max_length=MAX_WHO)]
 
@@ -190,7 +190,7 @@ class SendWho(Message, frozen=True, tag="who"):
 
 
 class ServerLimits(msgspec.Struct, frozen=True, rename="camel"):
-    """What the server lets a client do: sizes in bytes, rates per second, ``grace`` in s."""
+    """Limits that the server announces: sizes in bytes, rates per second, ``grace`` in s."""
 
     message: Annotated[int, Meta(ge=1)] = 65_536
     payload: Annotated[int, Meta(ge=1)] = 16_384
@@ -201,7 +201,7 @@ class ServerLimits(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ServerInfo(msgspec.Struct, frozen=True, rename="camel"):
-    """Which server this is; its presence in a welcome marks one of ours. ``rosters``: it sends `Roster`."""
+    """Identity of a server with the extensions. ``rosters``: it sends `Roster` messages."""
 
     name: Name
     version: Name
@@ -214,7 +214,7 @@ class ServerInfo(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Welcome(Message, frozen=True, tag="welcome"):
-    """First message of the server. ``peer_id`` may be replaced by that of `RoomPeers`."""
+    """The server's first message. The ``peer_id`` of `RoomPeers` may replace this one."""
 
     peer_id: Name
     peers: list[Name] = field(default_factory=list)
@@ -222,13 +222,14 @@ class Welcome(Message, frozen=True, tag="welcome"):
 
 
 class RoomPeer(msgspec.Struct, frozen=True, rename="camel"):
-    """Somebody in the room. Ours: ``joined``, the server's clock in ms, and ``lasting``: it has a secret.
+    """A peer in the room.
 
-    A server of another make says neither; None stands for that.
+    Extensions: ``joined``, the server's clock in ms, and ``lasting``: it joined with a secret. Both are None
+    from a server that does not send them.
 
-    Also ours, of a client without a secret in a partial mesh: ``hears``. To the one node that passes the
-    events of others on to this client, it names those whose events the client hears from themselves; null
-    tells the other neighbours that they pass nothing on to it. Unset, the server does not say.
+    ``hears``, also an extension, describes a client without a secret in a partial mesh. One of its neighbours
+    forwards the events of others to it; that node gets the ids whose events the client receives directly.
+    The other neighbours get null and forward nothing to it. Unset: the server does not say.
     """
 
     id: Name
@@ -244,7 +245,7 @@ class RoomPeer(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class IceServer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A STUN or TURN server, as a browser's ``RTCPeerConnection`` takes it."""
+    """A STUN or TURN server, in the form of a browser's ``RTCPeerConnection``."""
 
     urls: (
         Annotated[str, Meta(max_length=512)]
@@ -261,11 +262,11 @@ IceServerList = Annotated[list[IceServer], Meta(max_length=16)]
 
 
 class RoomPeers(Message, frozen=True, tag="room-peers"):
-    """Who is to be dialled by the receiver, earliest first: after a join its neighbours, later additions.
+    """The peers that the receiver must dial, earliest first: its neighbours after a join, later new ones.
 
-    Ours: the receiver's confirmed ``peer_id`` and ``joined``, ``ice_servers``; ``hops``, the hop limit for
-    events (0 in a full mesh); and ``recorded``, in a partial mesh: somebody listens to the telemetry that
-    goes through the server.
+    Extensions: the receiver's confirmed ``peer_id`` and ``joined``; ``ice_servers``; ``hops``, the hop limit
+    for events (0 in a full mesh); and ``recorded``: in a partial mesh, a recorder listens to the telemetry
+    that goes through the server.
     """
 
     peers: list[RoomPeer]
@@ -279,8 +280,8 @@ class RoomPeers(Message, frozen=True, tag="room-peers"):
 class RosterMember(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """What the server vouches for about a member: ``joined`` is the server's clock in ms.
 
-    ``lasting``: it joined with a secret. ``kind`` is what its metadata announced; a word that is none of
-    ours is told as it is, if it may be shown, and as "" otherwise.
+    ``lasting``: it joined with a secret. ``kind`` is the word in its metadata, known or unknown, or "" if
+    that cannot be shown.
     """
 
     id: Name
@@ -294,12 +295,12 @@ class RosterMember(msgspec.Struct, frozen=True, omit_defaults=True, rename="came
 
 
 class Roster(Message, frozen=True, tag="roster"):
-    """Who is in the room, by the server's word, to members with a secret. Ours.
+    """The members of the room according to the server, sent to members with a secret. Extension.
 
-    With ``whole`` it replaces what was told before, and names everybody (``complete``) or, in rooms of more
-    than 256, the receiver, its neighbours and the eight earliest members with a clock; otherwise it is a
-    difference. ``size`` counts the members. ``since`` is when the server's memory of the room begins, by its
-    clock in ms: another value than before tells of a server that was restarted.
+    A ``whole`` roster replaces the previous one; otherwise it is a difference. A ``complete`` roster covers
+    all members. In rooms of more than 256 it covers only the receiver, its neighbours and the eight earliest
+    members with a clock. ``size`` counts all members. ``since`` is when the server's memory of the room
+    begins, by its clock in ms; a changed value means that the server was restarted.
     """
 
     members: list[RosterMember] = field(default_factory=list)
@@ -316,17 +317,17 @@ class Roster(Message, frozen=True, tag="roster"):
 
 
 class Who(Message, frozen=True, tag="who"):
-    """Answer to `SendWho`: those of the ids that are members, and the ``ids`` that were asked for. Ours."""
+    """Answer to `SendWho`: the ``ids`` asked for, and those that are ``present``. Extension."""
 
     ids: Annotated[list[Name], Meta(max_length=MAX_WHO)]
     present: Annotated[list[RosterMember], Meta(max_length=MAX_WHO)] = field(default_factory=list)
 
 
 class PeerJoinedRoom(Message, frozen=True, tag="peer-joined-room"):
-    """Somebody came, or came back with other metadata; wait to be dialled by this one.
+    """A peer joined, or returned with other metadata; the receiver waits to be dialled by it.
 
-    ``joined``, ``lasting`` and ``hears`` are those of `RoomPeer`. A node is told the same again when
-    ``hears`` of a neighbour changes.
+    ``joined``, ``lasting`` and ``hears`` are those of `RoomPeer`. The message is sent again when ``hears``
+    of a neighbour changes.
     """
 
     peer_id: Name
@@ -341,7 +342,7 @@ class PeerJoinedRoom(Message, frozen=True, tag="peer-joined-room"):
 
 
 class PeerLeft(Message, frozen=True, tag="peer-left"):
-    """Somebody left the room."""
+    """A peer left the room."""
 
     peer_id: Name
 
@@ -354,7 +355,7 @@ class Signal(Message, frozen=True, tag="signal"):
 
 
 class Broadcast(Message, frozen=True, tag="broadcast"):
-    """Something a peer sent to the room."""
+    """Data that a peer sent to the room."""
 
     from_: Name = field(name="from")
     data: Payload
@@ -368,28 +369,28 @@ class Telemetry(Message, frozen=True, tag="telemetry"):
 
 
 class Relay(Message, frozen=True, tag="relay"):
-    """A data-channel message from a peer without a link to us. Ours."""
+    """A data-channel message from a peer without a link to us. Extension."""
 
     from_: Name = field(name="from")
     data: Payload
 
 
 class Unlink(Message, frozen=True, tag="unlink"):
-    """Close the link to this peer: it is no longer part of the mesh. Ours."""
+    """Close the link to this peer, which is no longer a neighbour. Extension."""
 
     peer_id: Name
 
 
 class IceServers(Message, frozen=True, tag="ice-servers"):
-    """Fresh credentials. Ours."""
+    """ICE servers with fresh credentials. Extension."""
 
     ice_servers: IceServerList
 
 
 class ErrorMessage(Message, frozen=True, tag="error"):
-    """The server refused something; after a ``fatal`` one trying again cannot help. Ours.
+    """The server refused something; after a ``fatal`` error a retry cannot help. Extension.
 
-    ``retry_after`` is in how many seconds it may help.
+    ``retry_after`` is the time after which a retry may help, s.
     """
 
     code: Name
@@ -403,7 +404,7 @@ class ErrorMessage(Message, frozen=True, tag="error"):
 
 
 class Unknown(Message, frozen=True, tag="unknown"):
-    """A message of a type we do not know, to be ignored; never sent."""
+    """A message of an unknown type, which is ignored; never sent."""
 
     kind: str
 
@@ -464,18 +465,18 @@ T = TypeVar("T")
 
 
 def decode_client(raw: str | bytes) -> ClientMessage | Unknown:
-    """A message as the server gets it.
+    """Decode a message of a client.
 
     Raises
     ------
     ProtocolError
-        When it is not JSON, not an object with a ``type``, or a field is missing or not allowed.
+        If it is not JSON, not an object with a ``type``, or a field is missing or not allowed.
     """
     return cast("ClientMessage | Unknown", _decode(raw, _FROM_CLIENT))
 
 
 def decode_server(raw: str | bytes) -> ServerMessage | Unknown:
-    """A message as a client gets it; raises like :func:`decode_client`."""
+    """Decode a message of the server; raises like :func:`decode_client`."""
     return cast("ServerMessage | Unknown", _decode(raw, _FROM_SERVER))
 
 
@@ -495,18 +496,18 @@ def _decode(raw: str | bytes, decoders: Decoders) -> Message:
 
 
 def encode(message: Message) -> str:
-    """The message as one line of JSON.
+    """Return the message as one line of JSON.
 
     Raises
     ------
     ProtocolError
-        When a payload holds what JSON cannot say.
+        If a payload cannot be encoded as JSON.
     """
     return encode_bytes(message).decode()
 
 
 def encode_bytes(message: Message) -> bytes:
-    """Like :func:`encode`, as UTF-8: what a text frame carries."""
+    """Return the message as JSON in UTF-8, for a text frame; raises like :func:`encode`."""
     try:
         return _ENCODER.encode(message)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -514,5 +515,5 @@ def encode_bytes(message: Message) -> bytes:
 
 
 def kind_of(message: Message) -> str:
-    """The ``type`` of a message on the wire."""
+    """Return the ``type`` of a message on the wire."""
     return cast(str, message.__struct_config__.tag)

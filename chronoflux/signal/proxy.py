@@ -1,4 +1,4 @@
-"""Which proxy stands between this machine and a signaling server: the environment's, or none."""
+"""Choice of the proxy for a signaling server: the one that the environment names, or none."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from websockets.proxy import get_proxy
 from websockets.uri import parse_uri
 
 NEAR = ("localhost", ".localhost", ".local", ".lan", ".home.arpa", ".internal")
-"""How names end that no public name server knows."""
+"""Suffixes of host names that public DNS does not resolve."""
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that the environment names (``HTTPS_PROXY``, ``HTTP_PROXY``, … but not for ``NO_PROXY``).
+    """Return the proxy that ``HTTPS_PROXY``, ``HTTP_PROXY``, … and ``NO_PROXY`` name, or None.
 
-    None where no proxy is wanted: for servers on this machine and on private networks, as most are.
+    Also None for servers on this machine and on private networks, where most servers are.
     """
     return None if is_near(url) else get_proxy(parse_uri(url))
 
 
 def is_near(url: str) -> bool:
-    """Whether a server's address is not one of the public internet: this machine's, private (10.0.0.0/8, …),
-    shared (100.64.0.0/10: carriers, and overlay networks such as Tailscale), link-local, or a local name."""
+    """Return whether a server's address is outside the public internet.
+
+    Such addresses are loopback, private (10.0.0.0/8, …), link-local, or shared (100.64.0.0/10, used by
+    carriers and by overlay networks such as Tailscale). Local names count too.
+    """
     host = (urlsplit(url).hostname or "").partition("%")[0]
     try:
         return not ipaddress.ip_address(host).is_global
@@ -31,6 +34,6 @@ def is_near(url: str) -> bool:
 
 
 def shown(proxy: str) -> str:
-    """A proxy's URL without the name and password that may be in it."""
+    """Return a proxy's URL without user name and password."""
     scheme, separator, rest = proxy.rpartition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"

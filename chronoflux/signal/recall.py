@@ -1,10 +1,11 @@
-"""`Recollections`: what members remember of a room whose server was restarted without memory. No I/O.
+"""What members remember of a room whose server was restarted without memory. No I/O.
 
-Each member says, on joining, when the earliest members and itself joined as it heard it, and how its room was
-linked. One member's word changes nothing: a time is believed when at least two say the same and fewer say
-otherwise, where who does not name somebody that it would know says otherwise too. What remains: ids cost
-nothing, so somebody who brings more of them into a room than have returned to it may make them its earliest
-members, until more members are back or, after `WINDOW`, for good.
+On joining, each member reports when the earliest members and itself joined, and how its room was linked. A
+time is accepted if at least two members report it and fewer contradict it. A member that does not name
+somebody whom it would know contradicts too. So a single report changes nothing.
+
+A known weakness: ids cost nothing. An attacker who brings more ids into a room than members have returned
+can make these ids its earliest members, until more members are back or, after `WINDOW`, for good.
 """
 
 from __future__ import annotations
@@ -15,31 +16,31 @@ from dataclasses import dataclass
 from chronoflux.signal.protocol import MAX_KNOWN, JoinRoom
 
 WINDOW = 60.0
-"""Seconds from a room's beginning in which members are asked what was before."""
+"""Time after a room's start in which reports of its past are accepted, s."""
 EARLIEST = MAX_KNOWN - 1
 FEW_LINKS = 12
-"""Links up to which a node of a room with a hop limit was in a thinned one; a full mesh of 16 has 15."""
+"""Most links of a node in a thinned room; in a full mesh of 16 each node has 15."""
 
 
 @dataclass(frozen=True)
 class _Word:
-    """What one member says: when others and itself joined, and whether its room was a sparse one."""
+    """One member's report: when others and itself joined, and whether its room was sparse."""
 
     joined: dict[str, int]
     horizon: float
-    """Who joined earlier than this, it would know."""
+    """It would know every member that joined before this time."""
     sparse: bool | None
 
 
 class Recollections:
-    """See the module; ``since`` is the time in ms at which the server's own memory of the room begins."""
+    """Collects the reports of members. ``since`` is when the server's own memory of the room begins, ms."""
 
     def __init__(self, since: int) -> None:
         self._since = since
         self._words: dict[str, _Word] = {}
 
     def hear(self, witness: str, message: JoinRoom) -> None:
-        """Take a member's word; what cannot be from before this room began here counts for nothing."""
+        """Take a member's report; times not before ``since`` are ignored."""
         joined = {entry.id: entry.joined for entry in message.known if entry.joined < self._since}
         if not joined:
             self._words.pop(witness, None)
@@ -52,16 +53,16 @@ class Recollections:
         self._words[witness] = _Word(joined, horizon, sparse)
 
     def forget(self, witness: str) -> None:
-        """A member left, and takes its word with it."""
+        """Drop the report of a member that left."""
         self._words.pop(witness, None)
 
     def joined(self, ids: Iterable[str]) -> dict[str, int]:
-        """When those of `ids` joined about whom the members agree."""
+        """Return when `ids` joined, for those on which the members agree."""
         agreed = {id_: self._agreed(id_) for id_ in ids} if len(self._words) > 1 else {}
         return {id_: joined for id_, joined in agreed.items() if joined is not None}
 
     def sparse(self) -> bool | None:
-        """Whether the room was thinned out, if two and the most agree."""
+        """Return whether the room was sparse, if at least two and a majority agree, else None."""
         voices = [word.sparse for word in self._words.values() if word.sparse is not None]
         for answer in (True, False):
             if _holds(voices.count(answer), voices.count(not answer)):
