@@ -140,7 +140,7 @@ class Lobby:
         self._renewals: Deadlines[int] = Deadlines()
         self._rewirings: Deadlines[str] = Deadlines()
 
-    # --- what the server sees -----------------------------------------------------------------
+    # --- what the server calls ----------------------------------------------------------------
 
     @property
     def connections(self) -> int:
@@ -385,7 +385,7 @@ class Lobby:
             self._rewirings.set(room.name, due)
         return [*sends]
 
-    # --- who hears what -----------------------------------------------------------------------
+    # --- passing messages on ------------------------------------------------------------------
 
     def _broadcast(self, member: Member, data: dict[str, Any]) -> list[Action]:
         room = self._rooms[member.room]
@@ -426,7 +426,7 @@ class Lobby:
         self._unjoined.take_back(client.number)
         return [Send((client.number,), error), Close(client.number, code, error.message)]
 
-    # --- odds and ends ------------------------------------------------------------------------
+    # --- helpers ------------------------------------------------------------------------------
 
     def _credentials(self, client: Connection, now: float) -> list[IceServer]:
         if self._turn is None:

@@ -1,8 +1,8 @@
-"""`Room`: who is in it, who is linked with whom, and what each has to hear of it. No I/O.
+"""`Room`: its members, their links, and what each member has to be told of them. No I/O.
 
-A *neighbour* of somebody is whom they are to be linked with: everybody in a small room, some in a large
-one (see :mod:`~chronoflux.signal.wiring`). Only neighbours hear of each other. A probe stands outside
-the graph: it is linked with everybody for the moment, and changes nobody else's links.
+The *neighbours* of a member are the members it is to be linked with: all of them in a small room, some in a
+large one (see :mod:`~chronoflux.signal.wiring`). Only neighbours are told of each other. A probe is outside
+the graph: it is linked with every member while it is there, and changes no other links.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ from chronoflux.signal.topology import Links, Topology, hop_limit
 from chronoflux.signal.wiring import Wiring
 
 REMEMBERED = 512
-"""Events broadcast in a room that are remembered, so that each is passed on once."""
+"""Number of broadcast events that a room remembers, so that each is passed on once."""
 
 OLD_EVENTS = ("intent", "portal", "flip")
-"""Types of the first ChronoFlux's events."""
+"""Event types of the first ChronoFlux."""
 
 
 class Room:
-    """See the module.
+    """One room: each change returns the messages that its members have to be sent.
 
-    Up to `whole_up_to` members everybody is told of everybody; `since` is when this room begins, in ms.
+    In rooms of up to `whole_up_to` members each member gets the complete roster. `since` is when this room
+    begins, by the server's clock in ms.
     """
 
     def __init__(self, name: str, topology: Topology, *, whole_up_to: int = 256, since: int = 0) -> None:
@@ -58,9 +59,9 @@ class Room:
     def enter(
         self, member: Member, ice_servers: list[IceServer], now: float, join: JoinRoom | None = None
     ) -> list[Send]:
-        """Somebody new: it dials its neighbours, and others change links to make room for it.
+        """Add a new member: it dials its neighbours, and other links may change.
 
-        In the first minute of a room its `join` may tell what was before the server forgot it.
+        In the first minute of a room its `join` may report the state before a restart of the server.
         """
         self.members[member.id] = member
         self._recall(member, now, join)
@@ -69,18 +70,18 @@ class Room:
         return [*welcome, *self._announce(member), *changes, *self._name_tellers()]
 
     def back(self, member: Member, ice_servers: list[IceServer], now: float, *, changed: bool) -> list[Send]:
-        """Somebody is back whose place was kept: nothing happened, unless its metadata `changed`."""
+        """Restore a member whose place was kept. The others are told only if its metadata `changed`."""
         changes = self._rewire(now, but=member) if changed else self._recount(now)
         welcome = [*self._welcome(member, ice_servers), *self._list(member)]
         announced = self._announce(member) if changed else []
         return [*welcome, *changes, *announced, *self._name_tellers()]
 
     def away(self, now: float) -> list[Send]:
-        """The connection of somebody broke, whose place is kept."""
+        """Note that the connection of a member broke, whose place is kept."""
         return [*self._recount(now), *self._name_tellers()]
 
     def leave(self, members: Sequence[Member], now: float) -> list[Send]:
-        """These go: their neighbours hear it, and links are made in place of those lost."""
+        """Remove members, tell their neighbours, and replace the lost links."""
         gone: list[Send] = []
         for member in members:
             gone += send(self._neighbours(member), PeerLeft(peer_id=member.id))
@@ -93,29 +94,29 @@ class Room:
         return [*gone, *self._list(), *changes, *self._name_tellers()]
 
     def tick(self, now: float) -> list[Send]:
-        """Change the links that are due for it."""
+        """Change the links that are due to change."""
         self._wiring.tick(now)
         return [*self._adopt(), *self._list(), *self._name_tellers()]
 
     def due(self) -> float | None:
-        """When :meth:`tick` has something to do next."""
+        """Return when :meth:`tick` is to be called next, or None."""
         return self._wiring.due()
 
     def present(self, ids: Sequence[str]) -> list[RosterMember]:
-        """Those of `ids` who are members."""
+        """Return the roster entries of those `ids` that are members."""
         members = (self.members.get(id_) for id_ in dict.fromkeys(ids))
         return [member.listed() for member in members if member is not None]
 
     def tell_others(self, member: Member, message: ServerMessage) -> list[Send]:
-        """A message of one for everybody else, neighbour or not."""
+        """Send a message of one member to all others, neighbours or not."""
         return send((other for other in self.members.values() if other is not member), message)
 
     def repeats(self, sender: Member, data: Mapping[str, Any]) -> bool:
-        """Whether this is an event that was broadcast already.
+        """Return whether an event was broadcast already.
 
-        A client that can be reached only so could not tell apart what several of its neighbours broadcast.
-        Only events that carry id and origin are judged. An old client that broadcasts its events has told
-        them to the whole room: what others broadcast of them is old.
+        A client that can be reached only by broadcasts cannot recognise duplicates from several of its
+        neighbours. Only events with id and origin are checked. An old client that broadcasts its events has
+        sent them to the whole room, so broadcasts of its events by others are duplicates.
         """
         key, origin = data.get("id"), data.get("origin")
         if not (isinstance(key, str) and isinstance(origin, str) and "hops" in data):
@@ -130,7 +131,7 @@ class Room:
         return False
 
     def _recall(self, member: Member, now: float, join: JoinRoom | None) -> None:
-        """Hear a newcomer's word of what was before, and correct what all agree on."""
+        """Take a newcomer's report of the time before a restart, and adopt what the members agree on."""
         if self._recollections is None:
             return
         if now - self._since / 1000 > WINDOW:
@@ -147,29 +148,29 @@ class Room:
     # --- links --------------------------------------------------------------------------------
 
     def _neighbours(self, member: Member) -> list[Member]:
-        """In order of joining."""
+        """Return the neighbours of a member in order of joining."""
         others = (self.members[id_] for id_ in self._links.get(member.id, ()))
         return sorted(others, key=by_age)
 
     def _nodes(self) -> tuple[list[str], int]:
-        """Who is in the graph, and how many of them are connected."""
+        """Return the ids in the graph, and how many of them are connected."""
         nodes = [member for member in self.members.values() if member.kind != "probe"]
         return [node.id for node in nodes], sum(node.connection is not None for node in nodes)
 
     def _rewire(self, now: float, but: Member | None = None) -> list[Send]:
-        """Link the room anew, after somebody came or went, and tell everybody what changed for them."""
+        """Recompute the links after a member joined or left, and tell each member what changed for it."""
         silent = [id_ for id_, member in self.members.items() if not member.lasting]
         self._wiring.set(*self._nodes(), now, silent)
         return self._adopt(but)
 
     def _recount(self, now: float) -> list[Send]:
-        """Somebody's connection broke or is back: links change only if it is time for that anyway."""
+        """Count the connected members again. Links change only if they were due to change."""
         version = self._wiring.version
         self._wiring.count(self._nodes()[1], now)
         return [] if self._wiring.version == version else self._adopt()
 
     def _adopt(self, but: Member | None = None) -> list[Send]:
-        """Tell everybody what changed for them (new links of `but`: not here)."""
+        """Tell each member what changed for it, except the new links of `but`."""
         before, facts = self._links, (self.hops, self.recorded)
         self._take_links()
         sends: list[Send] = []
@@ -178,7 +179,7 @@ class Room:
         dial: dict[str, list[Member]] = {}
         for pair in _pairs(self._links, before):
             if but is None or but.id not in pair:
-                # Ours dial, and of these whoever came later, as on joining.
+                # Members with a secret dial; of two such members the later one does, as on joining.
                 waits, dials = sorted(
                     (self.members[id_] for id_ in pair), key=lambda peer: (peer.lasting, peer.joined)
                 )
@@ -191,7 +192,7 @@ class Room:
         return sends
 
     def _take_links(self) -> None:
-        """Take over the links, and what follows from them; a probe is linked with everybody."""
+        """Update the links and what depends on them. A probe is linked with every member."""
         kinds = {id_: member.kind for id_, member in self.members.items()}
         self._links = {id_: set(others) for id_, others in self._wiring.links.items()}
         self.hops = hop_limit(self._links)
@@ -221,7 +222,7 @@ class Room:
         return send([member], message)
 
     def _list(self, anew: Member | None = None) -> list[Send]:
-        """Tell what changed in who is in the room; everything to `anew`."""
+        """Send roster changes to the members, and a whole roster to `anew`."""
         return self._rosters.tell(self.members, self._links, anew)
 
     def _announce(self, member: Member) -> list[Send]:
@@ -231,16 +232,16 @@ class Room:
         return [each for other in neighbours for each in self._tell_of(member, other)]
 
     def _tell_of(self, member: Member, other: Member) -> list[Send]:
-        """Tell `other` of its neighbour."""
+        """Tell `other` of its neighbour `member`."""
         return send([other], member.announced(self._tellers.word(other, member)))
 
     def _name_tellers(self) -> list[Send]:
-        """Tell who passes events on to old clients, where that is not what was told."""
+        """Tell members who forwards events to their old neighbours, where that changed."""
         changed = list(self._tellers.changed(self.members))
         return [each for other, old in changed for each in self._tell_of(old, other)]
 
     def _unlink(self, one: str, other: str) -> list[Send]:
-        """Tell `one` that `other` is no neighbour any more; the first ChronoFlux knows only of leaving."""
+        """Tell `one` that `other` is no longer a neighbour; the first ChronoFlux knows only ``peer-left``."""
         member = self.members.get(one)
         if member is None or other not in self.members:
             return []
@@ -248,7 +249,7 @@ class Room:
 
 
 def _pairs(links: Links, without: Links) -> list[tuple[str, str]]:
-    """The pairs linked in one that are not in the other, in order of names."""
+    """Return the pairs of `links` that are not in `without`, sorted by id."""
     nobody: set[str] = set()
     return sorted(
         (one, other)

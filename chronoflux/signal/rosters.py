@@ -1,4 +1,4 @@
-"""`Rosters`: what the members of a room were told of who is in it, and what to tell them next. No I/O."""
+"""What each member of a room was told of the roster, and what to tell it next. No I/O."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from chronoflux.signal.protocol import Roster, RosterMember
 from chronoflux.signal.topology import Links
 
 EARLIEST = 8
-"""Members with a clock that everybody knows, however large the room is."""
+"""Number of earliest members with a clock that every member is told of, in rooms of any size."""
 
 Listed = dict[str, RosterMember]
 
 
 class _Told(NamedTuple):
-    """What one member of a large room was told last."""
+    """What one member of a large room was last told."""
 
     listed: Listed
     size: int
 
 
 class Rosters:
-    """See the module. Members without a secret are listed but are told nothing: their clients are old.
+    """Makes the `Roster` messages of a room. Members without a secret are listed, but get none: they are old.
 
-    A room of up to `whole_up_to` members is told whole to everybody. In a larger one a member is told
-    itself, its neighbours and the earliest members with a clock, and the room's size when that changed by
-    an eighth; whole rosters return only at three quarters of the limit, so that a single member who comes
-    and goes does not cause a roster for everybody each time.
+    In rooms of up to `whole_up_to` members each member gets the complete roster. In a larger room a member
+    is told of itself, its neighbours and the earliest members with a clock, and of the room's size when
+    that changed by an eighth. Complete rosters return only at three quarters of the limit, so that a single
+    member that comes and goes does not cause a roster for every member each time.
 
-    `since` is the time in ms at which this server's memory of the room begins.
+    `since` is when this server's memory of the room begins, ms.
     """
 
     def __init__(self, whole_up_to: int, since: int) -> None:
@@ -41,7 +41,7 @@ class Rosters:
         self._told: dict[str, _Told] = {}
 
     def tell(self, members: Mapping[str, Member], links: Links, anew: Member | None = None) -> list[Send]:
-        """What changed since the last call, for each who must know; everything for `anew`."""
+        """Return roster changes since the last call for each member, and a whole roster for `anew`."""
         listed = {id_: member.listed() for id_, member in members.items()}
         limit = self._whole_up_to if self._complete else self._whole_up_to * 3 // 4
         before, self._complete = self._complete, len(listed) <= limit

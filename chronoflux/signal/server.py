@@ -37,33 +37,33 @@ from chronoflux.version import VERSION
 
 log = logging.getLogger(__name__)
 library_log = logging.getLogger(f"{__name__}.websockets")
-library_log.setLevel(logging.WARNING)  # it tells of every connection
+library_log.setLevel(logging.WARNING)  # at INFO it logs every connection
 
 DEFAULT_PORT = 8089
 PING_EVERY = 20.0
-"""Seconds between pings, and for which an answer is waited."""
+"""Interval of pings, and time limit for their answer, s."""
 TICK = 0.25
-"""Longest the timekeeper sleeps, s."""
+"""Longest sleep of the timekeeper, s."""
 FAIRNESS = 32
-"""Messages read from one socket before everybody else gets a turn."""
+"""Messages read from one socket before other tasks run."""
 CUT_FACTOR = 4
-"""Messages longer than this many times the limit are not even read: their socket is closed."""
+"""A message longer than this many times the limit is not read, and its socket is closed."""
 
 
 class SignalServer:
     """A signaling server in the running event loop: ``async with SignalServer() as server: …``.
 
-    Port 0 takes any free one. Without a `token` everybody may join. Web pages of other sites are refused
+    Port 0 takes any free port. Without a `token` everybody may join. Web pages of other sites are refused
     unless they are among `origins`; `host_names` are further names under which browsers reach this server
-    (see :class:`~chronoflux.signal.access.Access`). `tls` makes it ``wss``, `turn` hands out TURN
-    credentials, `topology` says who is linked with whom. Behind `trusted_proxies` (addresses or networks)
-    clients are told apart by their forwarded address. The limits on places, joins and tokens of an address
-    do not hold for `exempt` addresses or networks.
+    (see :class:`~chronoflux.signal.access.Access`). With `tls` it speaks ``wss``. `turn` makes TURN
+    credentials. `topology` is the rule that links the members of a room. Clients behind `trusted_proxies`
+    (addresses or networks) are identified by their forwarded address. The limits on the places, joins and
+    tokens of an address do not apply to `exempt` addresses or networks.
 
     Raises
     ------
     UsageError
-        When an argument cannot be used.
+        If an argument cannot be used.
     SignalingError
         On entering, with code ``"port-taken"`` or ``"cannot-listen"``.
     """
@@ -152,7 +152,7 @@ class SignalServer:
         await self.close()
 
     async def serve_forever(self) -> None:
-        """Serve until :meth:`close` is called from elsewhere; raises what stops the server."""
+        """Serve until :meth:`close` is called elsewhere. An error that stops the server is raised."""
         if self._timekeeper is None:
             raise UsageError("the server is not running: use it in `async with`")
         await asyncio.wait([self._timekeeper])
@@ -160,7 +160,7 @@ class SignalServer:
             self._timekeeper.result()
 
     async def close(self) -> None:
-        """Tell everybody, close all sockets within 5 s, and end. Idempotent."""
+        """Tell all clients, close all sockets within 5 s, and stop. Idempotent."""
         server, self._server = self._server, None
         if server is None:
             return
@@ -179,20 +179,20 @@ class SignalServer:
 
     @property
     def port(self) -> int:
-        """The port, also when it was chosen by the system."""
+        """The port that the server listens on, also if the system chose it."""
         if self._server is not None:
             self._port = next(iter(self._server.sockets)).getsockname()[1]
         return self._port
 
     @property
     def url(self) -> str:
-        """Where this machine reaches the server."""
+        """The URL at which this machine reaches the server."""
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return self._url(host)
 
     @property
     def public_urls(self) -> list[str]:
-        """Where other machines reach it, likeliest first; empty on loopback, or when no network is up."""
+        """URLs for other machines, most likely first; empty on loopback or without a network."""
         if network.is_loopback(self.host):
             return []
         if not network.is_wildcard(self.host):
@@ -202,25 +202,25 @@ class SignalServer:
 
     @property
     def waiting(self) -> list[tuple[int, int]]:
-        """Messages and bytes that wait for each client."""
+        """Number and bytes of queued messages, for each client."""
         return [(len(session.outbox), session.outbox.bytes) for session in self._sessions.values()]
 
     @property
     def telemetry_dropped(self) -> int:
-        """How many telemetry messages were dropped because their receiver was slow."""
+        """The number of telemetry messages dropped because their receiver was slow."""
         return self._dropped + sum(session.outbox.dropped for session in self._sessions.values())
 
     # --- sockets --------------------------------------------------------------------------------
 
     def knock(self, socket: LimitedConnection) -> None:
-        """A socket was accepted; its handshake comes now. With too many under way the oldest is cut."""
+        """Register an accepted socket before its handshake. Beyond the limit the oldest one is cut."""
         goes = self.door.enter(socket, network.counted_as(self._client(socket)))
         if goes is not None:
             self.lobby.counts.refused["half-open"] += 1
             goes.transport.abort()
 
     async def _serve(self, socket: ServerConnection) -> None:
-        """One client, from handshake to end."""
+        """Serve one client from the end of its handshake until it disconnects."""
         self.door.leave(socket)
         number = next(self._numbers)
         outbox = Outbox(self.limits.queue_messages, self.limits.queue_bytes)
@@ -243,7 +243,7 @@ class SignalServer:
             await asyncio.wait([writer])
 
     async def _read(self, number: int, socket: ServerConnection) -> bool:
-        """Pass messages on until the socket is closed; whether the client closed it in order."""
+        """Pass messages to the lobby until the socket closes. Return whether the client closed it cleanly."""
         try:
             for count in itertools.count(1):
                 raw = await socket.recv(decode=False)
@@ -256,7 +256,7 @@ class SignalServer:
         return False
 
     def _act(self, actions: Sequence[Action]) -> None:
-        """Carry out what the lobby wants; never waits."""
+        """Perform the actions of the lobby. Never waits."""
         for action in actions:
             if isinstance(action, Send):
                 self._send(action)
@@ -280,7 +280,7 @@ class SignalServer:
                 session.abort()
 
     async def _keep_time(self) -> None:
-        """Tell the lobby the time, and measure how late the event loop is."""
+        """Call :meth:`Lobby.tick` when it is due, and measure the lag of the event loop."""
         loop = asyncio.get_running_loop()
         while True:
             due = self.lobby.due()
@@ -293,7 +293,7 @@ class SignalServer:
     # --- HTTP -----------------------------------------------------------------------------------
 
     def _http(self, socket: ServerConnection, request: Request) -> Response | None:
-        """Answer plain HTTP; None lets a WebSocket handshake go on."""
+        """Answer plain HTTP. Return None to let a WebSocket handshake proceed."""
         websocket = "Upgrade" in request.headers
         if refused := self._access.refusal(
             hosts=request.headers.get_all("Host"),
@@ -311,7 +311,7 @@ class SignalServer:
             response = socket.respond(HTTPStatus.OK, json.dumps(self.health()) + "\n")
             _set_type(response, "application/json")
         elif path == "/metrics":
-            from chronoflux.signal.metrics import exposition  # only servers that are watched load it
+            from chronoflux.signal.metrics import exposition  # imported only by servers that are monitored
 
             response = socket.respond(HTTPStatus.OK, exposition(self).decode())
             _set_type(response, "text/plain; version=0.0.4; charset=utf-8")
@@ -324,7 +324,7 @@ class SignalServer:
         return response
 
     def health(self) -> dict[str, object]:
-        """What ``/healthz`` says."""
+        """Return the content of ``/healthz``."""
         return {
             "status": "ok",
             "service": "chronoflux-signal",
@@ -340,10 +340,10 @@ class SignalServer:
             "Health: /healthz  Metrics: /metrics\n"
         )
 
-    # --- odds and ends --------------------------------------------------------------------------
+    # --- helpers --------------------------------------------------------------------------------
 
     def _now(self) -> float:
-        """Unix time in s as it was at the start, carried on by the loop's clock: never backwards."""
+        """Return Unix time (s) at the start plus the time since by the loop's clock: never backwards."""
         return self._epoch + asyncio.get_running_loop().time()
 
     def _url(self, host: str) -> str:
@@ -352,7 +352,7 @@ class SignalServer:
 
     def _client(self, socket: ServerConnection) -> network.Address | None:
         remote = socket.remote_address
-        # Before its handshake a socket has no request, and behind a proxy no address but the proxy's.
+        # Before its handshake a socket has no request; behind a proxy only the proxy's address is known.
         forwarded = socket.request.headers.get_all("X-Forwarded-For") if socket.request else []
         return network.client_address(remote[0] if remote else "", forwarded, self._trusted)
 

@@ -1,7 +1,8 @@
-"""`Tellers`: which node passes the events of others on to each old client of a partial mesh. No I/O.
+"""`Tellers`: which node forwards the events of others to each old client of a partial mesh. No I/O.
 
-A client of the first ChronoFlux keeps no ids of events and applies whatever comes. In a partial mesh each of
-its neighbours hears each event; so that it hears each one once, one of them is named to pass it on.
+A client of the first ChronoFlux keeps no event ids, so it applies every duplicate. In a partial mesh each of
+its neighbours receives each event. One of them, the *teller*, forwards events, so that the client gets each
+event once.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Hears = list[str] | UnsetType | None
 
 
 class Tellers:
-    """See the module. The teller of an old client stays the same for as long as the two are neighbours."""
+    """Chooses the tellers. A teller stays the same as long as it and the old client are neighbours."""
 
     def __init__(self) -> None:
         self._tellers: dict[str, str] = {}
@@ -26,7 +27,7 @@ class Tellers:
         self._told: dict[tuple[str, str], Hears] = {}
 
     def set(self, members: Mapping[str, Member], links: Links, *, partial: bool) -> None:
-        """These are the members and their links now; in a full mesh nothing is passed on."""
+        """Choose the tellers for these members and links. A full mesh (not `partial`) needs none."""
         before, self._tellers, self._words = self._tellers, {}, {}
         olds = [member for member in members.values() if not member.lasting] if partial else []
         for old in olds:
@@ -44,14 +45,14 @@ class Tellers:
         self._told = {pair: self._told[pair] for pair in still}
 
     def word(self, to: Member, of: Member) -> Hears:
-        """What `to` is told of its neighbour `of` now."""
+        """Return the current ``hears`` of `of` for its neighbour `to`, and note that it was told."""
         if of.lasting or not to.lasting:
             return UNSET
         word = self._told[to.id, of.id] = self._words.get((to.id, of.id), UNSET)
         return word
 
     def changed(self, members: Mapping[str, Member]) -> Iterator[tuple[Member, Member]]:
-        """Who has to be told anew, and of whom."""
+        """Yield each member that has to be told again, and the neighbour it concerns."""
         for to, of in sorted(self._words.keys() | self._told.keys()):
             word = self._words.get((to, of), UNSET)
             if word != self._told.get((to, of), UNSET) and members[to].connection is not None:
@@ -59,5 +60,5 @@ class Tellers:
 
 
 def _fires(member: Member) -> bool:
-    """Whether somebody may fire events or pass them on: a probe only looks."""
+    """Return whether a member may send or forward events; a probe only observes."""
     return member.kind != "probe"

@@ -1,14 +1,14 @@
-"""Who is linked with whom: pure functions of the names of those in a room.
+"""The links of a room as pure functions of its members' ids.
 
-The links are no state that is carried on but follow from the names alone, each time anew: `k/2` rings are
-laid through the room, in each of which everybody's place is the hash of their name. So the graph is
-connected as long as anybody is there; somebody who comes or goes changes about `3k/2` links; and a server
-that was restarted with no memory wires the same graph as soon as the same nodes are back. The union of
-random rings is, for large rooms, as good as a random regular graph (Kim and Wormald, J. Combin. Theory B
-81, 2001): its diameter grows like the logarithm of the room's size.
+The links keep no state: `k/2` rings run through the room, and the position of a member in each ring is a
+hash of its id. The graph is therefore always connected, a member that joins or leaves changes about `3k/2`
+links, and a server that was restarted without memory computes the same graph once the same nodes are back.
+For large rooms the union of random rings is as good as a random regular graph (Kim and Wormald, J. Combin.
+Theory B 81, 2001): its diameter grows like the logarithm of the room's size.
 
-Clients of the first ChronoFlux pass nothing on. So the members that do are connected by themselves: the
-same rings are laid through them alone as well, which adds a link only where such a client lies between two.
+Clients of the first ChronoFlux forward nothing. The other members must therefore be connected without them:
+the same rings also run through the other members alone, which adds a link only where such a client lies
+between two of them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from chronoflux.errors import UsageError, shorten
 from chronoflux.signal.protocol import MAX_HOPS
 
 FULL_UP_TO = 16
-"""Nodes up to which everybody is linked with everybody, unless told otherwise."""
+"""Largest room that is a full mesh with the topology ``auto``."""
 MAX_DEGREE = 30
-"""A node takes 32 links, and needs a few for changes under way."""
+"""Most links of a node. It accepts 32; the rest is for links that are being replaced."""
 
 Name = Literal["auto", "full", "ring", "random"]
 Links = dict[str, set[str]]
@@ -36,14 +36,14 @@ Links = dict[str, set[str]]
 class Topology:
     """A rule for linking a room.
 
-    ``full``: everybody with everybody. ``random``: `degree` random links each. ``ring``: a ring in which
-    everybody is linked with the nearest `degree`, half on either side. ``auto``: full up to 16 nodes,
-    random above. `degree` is even, by default 6, for a ring 2.
+    ``full``: a full mesh. ``random``: `degree` random links each. ``ring``: a ring in which each node is
+    linked with the nearest `degree` nodes, half on either side. ``auto``: full up to 16 nodes, random
+    above. `degree` is even; the default is 6, for a ring 2.
 
     Raises
     ------
     UsageError
-        When there is no such rule, or the degree does not fit it.
+        If the rule does not exist, or the degree does not fit it.
     """
 
     name: Name = "auto"
@@ -63,17 +63,17 @@ class Topology:
             )
 
     def links(self, ids: Collection[str], seed: str = "", silent: Collection[str] = ()) -> Links:
-        """The neighbours of each of `ids`, for one `seed` always the same.
+        """Return the neighbours of each of `ids`; the same `ids` and `seed` give the same links.
 
-        Of these, `silent` pass nothing on: the others are connected without them, and each of them is linked
-        with one of the others, as far as these have links left.
+        The `silent` ids forward nothing: the others are connected without them, and each silent id is linked
+        with at least one of the others, as long as these have links left.
         """
         if self.name == "full" or (self.name == "auto" and len(ids) <= FULL_UP_TO):
             return full(ids)
         through = sorted({*ids} - {*silent})
         if not silent or not through:
             return _linked(ids, self._pairs(ids, seed, self._rings))
-        rings = min(self._rings, MAX_DEGREE // 2 - 1)  # leaves links for the rings through some
+        rings = min(self._rings, MAX_DEGREE // 2 - 1)  # leaves links for the second set of rings
         pairs = [*self._pairs(ids, seed, rings), *self._pairs(through, seed, MAX_DEGREE // 2 - rings)]
         return _heard(_linked(ids, pairs), _order(ids, seed, 0), {*silent})
 
@@ -83,28 +83,28 @@ class Topology:
         return (self.degree or (2 if self.name == "ring" else 6)) // 2
 
     def _pairs(self, ids: Collection[str], seed: str, rings: int) -> Iterator[tuple[str, str]]:
-        """Who is linked in so many rings at most."""
+        """Yield the pairs linked in the first `rings` rings."""
         for n in range(min(self._rings, rings)):
             ring, step = (0, n + 1) if self.name == "ring" else (n, 1)
             yield from _around(_order(ids, seed, ring), step)
 
 
 def full(ids: Collection[str]) -> Links:
-    """Everybody with everybody."""
+    """Return the links of a full mesh."""
     everybody = set(ids)
     return {id_: everybody - {id_} for id_ in ids}
 
 
 def is_full(links: Mapping[str, Set[str]]) -> bool:
-    """Whether everybody is linked with everybody."""
+    """Return whether the links are a full mesh."""
     return all(len(others) == len(links) - 1 for others in links.values())
 
 
 def diameter(links: Mapping[str, Set[str]]) -> int:
-    """The most links on the shortest way between two nodes; 0 for none or one.
+    """Return the longest of the shortest paths between two nodes, in links; 0 for fewer than two nodes.
 
-    Whom a node reaches in so many links is an integer with a bit for each; a step joins those of its
-    neighbours, until nobody reaches anybody new (who cannot be reached at all does not count).
+    The nodes within reach of a node are a bit set in an integer. Each step adds the sets of its neighbours,
+    until no set grows. Unconnected pairs do not count.
     """
     bit = {id_: 1 << index for index, id_ in enumerate(links)}
     reach, steps = dict(bit), 0
@@ -121,16 +121,16 @@ def diameter(links: Mapping[str, Set[str]]) -> int:
 
 
 def hop_limit(links: Mapping[str, Set[str]]) -> int:
-    """How often an event may be passed on: 0 in a full mesh, else twice the diameter.
+    """Return how often an event may be forwarded: 0 in a full mesh, else twice the diameter.
 
-    An event may come first over a longer way than the shortest and is not passed on again when it comes
-    over that; so the limit leaves room. What keeps a flood small is that each node passes it on once.
+    The limit exceeds the diameter because an event may arrive first over a longer path, and a node forwards
+    it only on first arrival. A flood stays small because each node forwards an event once.
     """
     return 0 if is_full(links) else min(MAX_HOPS, 2 * diameter(links))
 
 
 def _order(ids: Collection[str], seed: str, ring: int) -> list[str]:
-    """`ids` around one ring."""
+    """Return `ids` in their order around one ring."""
     return sorted(ids, key=lambda id_: (_place(id_, seed, ring), id_))
 
 
@@ -140,13 +140,15 @@ def _place(id_: str, seed: str, ring: int) -> bytes:
 
 
 def _around(ring: Sequence[str], step: int = 1) -> Iterator[tuple[str, str]]:
-    """Each in a ring with whoever comes `step` places later."""
+    """Pair each member of a ring with the one `step` places later."""
     return zip(ring, islice(cycle(ring), step, None), strict=False)
 
 
 def _heard(links: Links, ring: Sequence[str], silent: Set[str]) -> Links:
-    """The links, with one more for each of the `silent` that has none with the others: with the next in the
-    ring that has links left."""
+    """Link each of the `silent` that has only silent neighbours with another node. Return the links.
+
+    The other node is the next one in the ring that forwards events and has links left.
+    """
     for place, one in enumerate(ring):
         if one not in silent or links[one] - silent:
             continue
@@ -159,7 +161,7 @@ def _heard(links: Links, ring: Sequence[str], silent: Set[str]) -> Links:
 
 
 def _linked(ids: Iterable[str], pairs: Iterable[tuple[str, str]]) -> Links:
-    """The links of `ids` by these pairs, both ways; nobody is linked with themselves."""
+    """Return the symmetric links of `ids` that the pairs describe, without links to oneself."""
     links: Links = {id_: set() for id_ in ids}
     for one, other in pairs:
         if one != other:

@@ -12,19 +12,19 @@ from chronoflux.errors import UsageError, shorten
 from chronoflux.signal.protocol import IceServer
 
 LIFETIME = 3600.0
-"""Seconds for which credentials are good."""
+"""Validity of credentials, s."""
 
 
 class Turn:
-    """Makes credentials for the TURN servers at `urls`, which share `secret` with us.
+    """Makes credentials for the TURN servers at `urls`, which share `secret` with the signaling server.
 
-    User name ``<expiry, Unix s>:<peer id>``, password ``base64(HMAC-SHA1(secret, user name))``, after
-    draft-uberti-behave-turn-rest-00.
+    The user name is ``<expiry, Unix s>:<peer id>``, the password ``base64(HMAC-SHA1(secret, user name))``,
+    after draft-uberti-behave-turn-rest-00.
 
     Raises
     ------
     UsageError
-        When there is no URL, one is no ``turn:`` or ``turns:`` URL, or the secret is empty.
+        If there is no URL, one is not a ``turn:`` or ``turns:`` URL, or the secret is empty.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Turn:
         self._secret, self._clock = secret.encode(), clock
 
     def credentials(self, peer_id: str) -> list[IceServer]:
-        """The servers with fresh credentials for one peer."""
+        """Return the servers with fresh credentials for one peer."""
         username = f"{int(self._clock() + self.lifetime)}:{peer_id}"
         digest = hmac.new(self._secret, username.encode(), hashlib.sha1).digest()
         return [IceServer(urls=self.urls, username=username, credential=base64.b64encode(digest).decode())]

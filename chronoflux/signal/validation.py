@@ -1,4 +1,4 @@
-"""What a name, an id, metadata and a payload may be, whoever they come from."""
+"""Checks of names, ids, URLs, metadata and payloads, from users and from remotes."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ NAME_LENGTH = 64
 METADATA_BYTES = 4096
 """Most bytes of a peer's metadata as JSON."""
 DEPTH = 32
-"""How deep the objects and arrays of a payload may nest."""
+"""Deepest nesting of objects and arrays in a payload."""
 
 
 def peer_id(secret: bytes) -> str:
-    """The id that belongs to a 16-byte secret: the first 128 bits, in hex, of its SHA-256."""
+    """Return the id of a 16-byte secret: the first 128 bits of its SHA-256, in hex."""
     return hashlib.sha256(secret).hexdigest()[:32]
 
 
 def clean(text: str) -> str:
-    """`text` fit to be shown: at most 64 characters, each unprintable one replaced by ``�``."""
+    """Return `text` in displayable form: at most 64 characters, unprintable ones as ``�``."""
     cut = text if len(text) <= NAME_LENGTH else text[: NAME_LENGTH - 1] + "…"
     return cut if cut.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in cut)
 
 
 def room_name(text: str) -> str:
-    """A room's name as a user gave it, checked.
+    """Check the name of a room that a user gave, and return it.
 
     Raises
     ------
     UsageError
-        When it is not a string of 1 to 64 printable characters, or blank.
+        If it is not a string of 1 to 64 printable characters, or is blank.
     """
     fits = isinstance(text, str) and len(text) <= NAME_LENGTH and text.isprintable() and bool(text.strip())
     if not fits:
@@ -46,12 +46,12 @@ def room_name(text: str) -> str:
 
 
 def server_url(url: str) -> str:
-    """A signaling server's URL as a user gave it, checked.
+    """Check the URL of a signaling server that a user gave, and return it.
 
     Raises
     ------
     UsageError
-        When it is not of the form ``ws://host:port`` or ``wss://host``, with a path at most.
+        If it is not of the form ``ws://host:port`` or ``wss://host``, optionally with a path.
     """
     remedy = "give it as ws://host:8089 or wss://host"
     try:
@@ -67,12 +67,12 @@ def server_url(url: str) -> str:
 
 
 def metadata_or_none(value: Any) -> dict[str, Any]:
-    """A peer's metadata as another server passed them on, or none when they may not be used."""
+    """Return a peer's metadata as a server sent them, or an empty dict if they are invalid."""
     return {} if value is None or metadata_problem(value) else value
 
 
 def metadata_problem(metadata: Any) -> str:
-    """Why this may not be somebody's metadata; empty when it may."""
+    """Return why metadata are invalid, or an empty text if they are valid."""
     if not isinstance(metadata, dict):
         return "is not an object"
     if not is_plain(metadata):
@@ -91,7 +91,7 @@ def metadata_problem(metadata: Any) -> str:
 
 
 def is_plain(value: Any, depth: int = DEPTH) -> bool:
-    """Whether no container nests deeper than `depth` and no integer exceeds 64 bits."""
+    """Return whether no container nests deeper than `depth` and no integer exceeds 64 bits."""
     if isinstance(value, dict):
         return depth > 0 and all(is_plain(item, depth - 1) for item in value.values())
     if isinstance(value, list):

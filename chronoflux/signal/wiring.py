@@ -1,8 +1,8 @@
-"""`Wiring`: the links of one room as it grows and shrinks, so that who flaps disturbs nobody. No I/O.
+"""The links of one room as it grows and shrinks, with hysteresis. No I/O.
 
-What a topology *requires* is linked at once. With the topology ``auto`` links that are required no more stay,
-as *surplus*, and are thinned out later and slowly: dialling takes seconds, and who joins and leaves again and
-again would otherwise tear up and dial anew the links of everybody else.
+Links that a topology *requires* are made at once. With the topology ``auto``, links that are no longer
+required stay as *surplus* links and are removed later and slowly. Dialling takes seconds, and a member that
+joins and leaves repeatedly would otherwise break and redial the links of all others.
 """
 
 from __future__ import annotations
@@ -14,47 +14,48 @@ from collections.abc import Collection
 from chronoflux.signal.topology import FULL_UP_TO, MAX_DEGREE, Links, Topology, full
 
 FULL_AGAIN = 12
-"""Nodes down to which a room that was thinned must shrink to become a full mesh again."""
+"""A sparse room with this many nodes or fewer becomes a full mesh again."""
 PATIENCE = 30.0
-"""Seconds without a break that a room must be above the one or below the other number."""
+"""Time that a room must stay beyond a threshold, without a break, before it switches, s."""
 PACE, AT_ONCE = 5.0, 2
-"""Seconds between two steps of thinning, and the links that a node loses in one at most."""
+"""Time between two steps of thinning (s), and most links that a node loses in one step."""
 SPARE = 2
-"""Surplus links a node may keep for `LONG` in a room that is thinned already; more wait for `PATIENCE`."""
+"""Surplus links that a node of a sparse room keeps for `LONG`; further ones stay for `PATIENCE`."""
 LONG = 600.0
-"""Seconds."""
+"""Time that a surplus link of a sparse room may stay, s."""
 
 Pair = tuple[str, str]
 
 
 class Wiring:
-    """See the module; `now` is in seconds. ``links`` are those of all nodes, symmetric.
+    """Maintains the links of a room. ``links`` holds those of all nodes, symmetric; `now` is in seconds.
 
-    With ``auto`` a room is a full mesh up to 16 nodes. Above, a newcomer gets the links of the random graph,
-    at least its degree (6), and nobody loses one. After 30 s above 16 the room is ``sparse``: the random
-    graph is what is required, down to 12 nodes for 30 s. Only nodes whose connection stands count for
-    the first, all of them for the second. Links beyond 30 a node, which takes 32, go at once.
+    With ``auto`` a room of up to 16 nodes is a full mesh. Above 16, a newcomer gets the links of the random
+    graph, at least its degree (6), and no node loses a link. After 30 s above 16 the room becomes
+    ``sparse``: only the random graph is required, until the room has had at most 12 nodes for 30 s. Only
+    connected nodes count towards the 16, all nodes count towards the 12. Links beyond 30 a node, which
+    accepts 32, are removed at once.
     """
 
     def __init__(self, topology: Topology, seed: str) -> None:
         self.links: Links = {}
         self.sparse = False
         self.version = 0
-        """Changes with the links."""
+        """Incremented when the links change."""
         self._topology, self._seed = topology, seed
         self._random = Topology("random", topology.degree) if topology.name == "auto" else None
         self._degree = topology.degree or 6
         self._present = 0
         self._silent: frozenset[str] = frozenset()
-        self._crossed: float | None = None  # since when the room has the other size
+        self._crossed: float | None = None  # when the room passed the threshold
         self._switched = False
-        self._settled = -math.inf  # until when a room of before is put together again
+        self._settled = -math.inf  # until when members return after a restart of the server
         self._thinned = -math.inf  # when the room became sparse
         self._next_step = -math.inf
         self._surplus: dict[Pair, float] = {}  # since when
 
     def set(self, nodes: Collection[str], present: int, now: float, silent: Collection[str] = ()) -> None:
-        """These are in the room now, `present` of them connected; `silent` are those that pass nothing on."""
+        """Set the nodes of the room, `present` of them connected; `silent` ones forward nothing."""
         self._silent = frozenset(silent)
         if self._random is None:
             self.links = self._topology.links(nodes, self._seed, self._silent)
@@ -66,7 +67,7 @@ class Wiring:
         self._watch(now)
 
     def count(self, present: int, now: float) -> None:
-        """So many of the nodes are connected now."""
+        """Set how many of the nodes are connected."""
         if self._random is None:
             return
         if self._switch(now):
@@ -75,7 +76,7 @@ class Wiring:
         self._watch(now)
 
     def tick(self, now: float) -> None:
-        """Do what has fallen due."""
+        """Make the changes that are due."""
         if self._random is None:
             return
         if self._switch(now):
@@ -84,17 +85,17 @@ class Wiring:
             self._thin(now)
 
     def due(self) -> float | None:
-        """When :meth:`tick` has something to do next."""
+        """Return when :meth:`tick` is to be called next, or None."""
         times = [] if self._crossed is None else [self._crossed + PATIENCE]
         if self.sparse and self._surplus:
             times.append(max(self._next_step, min(map(self._goes, self._surplus))))
         return min(times, default=None)
 
     def recall(self, sparse: bool, until: float) -> None:
-        """The members say how the room was linked before its server forgot it; holds from the next `set`.
+        """Adopt how the room was linked before its server restarted; takes effect at the next `set`.
 
-        Links that stand in for those of members who return by `until` go when these return: the lasting ones
-        are those of before, which survived the server.
+        Until `until`, members return with the links that survived the restart. Links that replaced them
+        meanwhile are removed when these members return.
         """
         if not self._switched and self.sparse != sparse:
             self.sparse, self._crossed, self._settled = sparse, None, until
@@ -102,7 +103,7 @@ class Wiring:
     # --- full or sparse -------------------------------------------------------------------------
 
     def _watch(self, now: float) -> None:
-        """Note since when the room has the size at which it changes."""
+        """Note when the room passes the threshold at which it switches."""
         crossed = len(self.links) <= FULL_AGAIN if self.sparse else self._present > FULL_UP_TO
         if not crossed:
             self._crossed = None
@@ -110,7 +111,7 @@ class Wiring:
             self._crossed = now
 
     def _switch(self, now: float) -> bool:
-        """Become sparse, or full again, if it is time to."""
+        """Switch between full and sparse if that is due. Return whether it switched."""
         if self._crossed is None or now < self._crossed + PATIENCE:
             return False
         self.sparse, self._crossed, self._switched = not self.sparse, None, True
@@ -122,7 +123,7 @@ class Wiring:
     # --- links ----------------------------------------------------------------------------------
 
     def _wire(self, random: Topology, nodes: Collection[str], now: float) -> None:
-        """Link what is required, and keep the rest of what there is."""
+        """Make the required links, and keep the other existing ones as surplus."""
         self.version += 1
         first_wiring = not self.sparse
         if first_wiring and len(nodes) <= FULL_UP_TO:
@@ -142,7 +143,7 @@ class Wiring:
         self._relieve()
 
     def _complete(self, newcomer: str, now: float) -> None:
-        """Give somebody as many links as the degree, with those who have the fewest."""
+        """Give a newcomer as many links as the degree, to the nodes that have the fewest."""
         others = sorted(self.links.keys() - {newcomer} - self.links[newcomer])
         others.sort(key=lambda other: len(self.links[other]))
         for other in others[: max(0, self._degree - len(self.links[newcomer]))]:
@@ -151,7 +152,7 @@ class Wiring:
             self._link(pair)
 
     def _relieve(self) -> None:
-        """Take from nodes with too many links those that are surplus for longest."""
+        """Remove the oldest surplus links of nodes with too many links."""
         if all(len(others) <= MAX_DEGREE for others in self.links.values()):
             return
         for pair in sorted(self._surplus, key=lambda pair: (self._surplus[pair], pair)):
@@ -159,7 +160,7 @@ class Wiring:
                 self._unlink(pair)
 
     def _thin(self, now: float) -> None:
-        """One step: surplus links go whose time has come, first those of nodes that have the most."""
+        """Remove surplus links that are due, those of the nodes with the most links first."""
 
         def order(pair: Pair) -> tuple[int, float, Pair]:
             return -sum(len(self.links[id_]) for id_ in pair), self._surplus[pair], pair
@@ -173,7 +174,7 @@ class Wiring:
         self.version += 1
 
     def _goes(self, pair: Pair) -> float:
-        """When a surplus link may go."""
+        """Return when a surplus link may be removed."""
         since = self._surplus[pair]
         if since <= self._thinned:
             return self._thinned
@@ -191,5 +192,5 @@ class Wiring:
 
 
 def _pairs(links: Links) -> list[Pair]:
-    """Each linked pair once."""
+    """Return each linked pair once."""
     return [(one, other) for one, others in links.items() for other in others if one < other]
