@@ -1,4 +1,4 @@
-"""`export_json`: a run as the JSON array that the first ChronoFlux's runner wrote."""
+"""`export_json`: export a run as a JSON array, in the format of the first ChronoFlux's runner."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _OLD_NAMES = {new: old for old, new in OLD_TYPES.items()}
 
 
 def export_json(run_folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> Path:
-    """Write a run as one JSON array of records, one on each line, and return its path.
+    """Write a run as one JSON array with one record per line. Return the file's path.
 
-    A remote lion gate goes by its old name ``remote_portal``; each record also says its room, node and
-    run, so that :func:`chronoflux.load` reads the same back. An existing file is replaced in one step.
-    Lines that are no records are left out, with one UserWarning.
+    A remote lion gate has its old name ``remote_portal``; each record includes its room, node and run, so
+    that :func:`chronoflux.load` reads the same data back. An existing file is replaced atomically. Lines that
+    are not records are left out, with one UserWarning.
 
     Raises
     ------
     LogError
-        When there is not exactly one run with records, or the file cannot be written.
+        When `run_folder` is not exactly one run with records, or the file cannot be written.
     """
     runs = distinct_runs(os.fspath(run_folder))
     elsewhere = [copy for run in runs for copy in run.copies if copy.folder != run.folder]
@@ -56,7 +56,7 @@ def export_json(run_folder: str | os.PathLike[str], path: str | os.PathLike[str]
     except OSError as error:
         raise LogError(target, f"cannot be written ({error.strerror or error})") from error
     finally:
-        with contextlib.suppress(OSError):  # mostly it is no longer there
+        with contextlib.suppress(OSError):  # normally it has been renamed
             fresh.unlink()
     if summary := report.summary():
         warnings.warn(f"{summary}; the rest was exported", UserWarning, stacklevel=2)

@@ -1,4 +1,4 @@
-"""What is in a run's folder, whether it is whole, and how what is torn is mended."""
+"""Summaries, checks and repairs of run folders."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from chronoflux.telemetry.write.rotation import trim_log
 
 @dataclass(frozen=True)
 class Summary:
-    """A run in a line: ``start`` in UTC, ``seconds`` from its first record to its last by the clock."""
+    """Summary of a run: ``start`` in UTC, ``seconds`` of wall-clock time from first to last record."""
 
     run: str
     room: str
@@ -50,7 +50,7 @@ class Summary:
 
 
 def summary(run: RunFiles, others: Report) -> Summary:
-    """A run in a line; its copies are noted in `others`."""
+    """Summarise a run; its copies are noted in `others`."""
     report = Report()
     facts = read_manifest(run, report)
     table = read_table(run, report)
@@ -71,7 +71,7 @@ def summary(run: RunFiles, others: Report) -> Summary:
 
 
 def status(facts: dict[str, Any]) -> str:
-    """``running``, ``ended`` or ``interrupted``; a run whose process is gone was interrupted."""
+    """Return ``running``, ``ended`` or ``interrupted``; a run whose process has ended was interrupted."""
     said = facts.get("status")
     if said == "running" and facts.get("host") == socket.gethostname():
         alive = facts.get("pid") == os.getpid() or is_running(facts.get("pid"))
@@ -80,27 +80,27 @@ def status(facts: dict[str, Any]) -> str:
 
 
 def types(table: Table) -> dict[str, int]:
-    """How many records there are of each type."""
+    """Count the records of each type."""
     return by_text(table, "type")
 
 
 def by_text(table: Table, name: str) -> dict[str, int]:
-    """How many records there are by the text in a column, such as ``node``."""
+    """Count the records by the text in a column, such as ``node``."""
     column = table.texts[name]
     counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.texts))
     return dict(zip(column.texts, counts.tolist(), strict=True))
 
 
 def has_swarm(run: RunFiles) -> bool:
-    """Whether it is a run of a swarm, which can be computed again, and not the record of a room."""
+    """Return whether this is the run of a swarm, which can be recomputed, and not a recorder's log."""
     return read_manifest(run, Report()).get("kind") != "recorder"
 
 
 def check_run(run: RunFiles) -> list[str]:
-    """Everything that is wrong with a run, in lines that name file and place; empty when it is whole.
+    """Check a run. Return its faults, a line each with file and place; empty when it has none.
 
-    The run is judged by its own files, without what its copies could add; where a copy has another record of
-    one seq, that is a fault too.
+    Only the run's own files are checked, without what its copies could add. A copy that has a different
+    record with the same seq is also a fault.
     """
     report, merged = Report(), Report()
     facts = read_manifest(run, report)
@@ -118,7 +118,7 @@ def check_run(run: RunFiles) -> list[str]:
         found.append(f"{run.folder}: its process is gone without an end: repair notes it, resume goes on")
     counts = report.to_dict()
     told = counts["examples"]
-    # `read_table` has read the manifest once more: what is wrong with it is told once.
+    # `read_table` reads the manifest again: report its faults only once.
     return list(dict.fromkeys([*told, *merged.to_dict()["examples"]])) + found
 
 
@@ -157,28 +157,28 @@ def _fault_of_picture(path: Path) -> str | None:
 
     try:
         with open_regular(path) as file, Image.open(file, formats=("PNG",)) as image:
-            image.verify()  # the checksum of each part
+            image.verify()  # compares the checksum of each chunk
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return str(error)
     return None
 
 
 def unprotected(run: RunFiles) -> list[str]:
-    """What of a run has no checksums though it could have, in lines; no fault."""
+    """Return a line for each part of a run that lacks optional checksums. These are not faults."""
     if run.folder is None or not (run.folder / STORE).exists():
         return []
     try:
         if has_checksums(run.folder / STORE):
             return []
     except LogError:
-        return []  # `check_run` says it
+        return []  # `check_run` reports it
     return [f"{run.folder / STORE}: has no checksums, as an older ChronoFlux recorded it"]
 
 
 def repair_run(run: RunFiles) -> list[str]:
-    """Cut torn tails and what is in segments as well, clear away what is half written, note an interruption.
+    """Cut torn tails, trim lines that segments hold, remove incomplete files, and note an interruption.
 
-    What is missing stays missing. What was done, in lines; empty when there was nothing to do.
+    Missing data stay missing. Return a line for each change; empty when nothing was changed.
 
     Raises
     ------
@@ -196,7 +196,7 @@ def repair_run(run: RunFiles) -> list[str]:
         for name in (INPUTS, LOG):
             if torn := cut_torn(run.folder / name):
                 done.append(f"{run.folder / name}: {torn} bytes of a torn last line cut off")
-            with contextlib.suppress(LogError):  # `check` names it; the lines are safe where they are
+            with contextlib.suppress(LogError):  # `check` reports it; the lines stay in the log
                 if lines := trim_log(run.folder, name):
                     done.append(f"{run.folder / name}: {lines} lines that closed segments hold taken out")
         for path in sorted(run.folder.rglob(".*.new")):

@@ -1,4 +1,4 @@
-"""From records to columns: `Builder` takes a run's lines, blocks and segments, and gives a `Table`."""
+"""`Builder`: collects a run's lines, blocks and segments and converts them to the columns of a `Table`."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ _RECORD = ("timestamp", "type", "t", "seq", "tick", "mono", "at", "room", "node"
 _record_values = attrgetter(*_RECORD)
 _metric_values = attrgetter(*METRICS)
 _NO_METRICS = Metrics()
-_BATCH = 1024  # records that are turned into columns at once: few enough to stay in the CPU's cache
+_BATCH = 1024  # records converted to columns at once: few enough to stay in the CPU's cache
 
 
 class _Codes(dict[str | None, int]):
-    """Numbers texts as they come."""
+    """Assign numbers to texts in the order of their first use."""
 
     def __missing__(self, text: str | None) -> int:
         self[text] = code = -1 if text is None else len(self.texts)
@@ -56,7 +56,7 @@ class _Codes(dict[str | None, int]):
 
 @dataclass
 class _Batch:
-    """Records parsed one by one, their line numbers, and by position what only some of them have."""
+    """Parsed records with their line numbers, and by position the additional content of some records."""
 
     records: list[Record] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
@@ -64,7 +64,7 @@ class _Batch:
 
 
 class Builder:
-    """Collects the records of one run; `defaults` are its ``run``, ``room`` and ``node``."""
+    """Collects the records of one run; `defaults` are the run's ``run``, ``room`` and ``node``."""
 
     def __init__(self, defaults: dict[str, str | None], *, keep_peerings: bool) -> None:
         self._defaults = defaults
@@ -80,14 +80,14 @@ class Builder:
         return len(self._columns)
 
     def add(self, path: Path, lines: Lines, report: Report) -> None:
-        """Add lines, parsing each."""
+        """Parse and add lines."""
         for batch in _parsed(path, lines, report):
             if batch.records:
                 self._note_others(batch, range(len(self), len(self) + len(batch.records)))
                 self._columns.append(self._columns_of(batch))
 
     def add_scanned(self, path: Path, block: Block, scanned: Scanned, report: Report) -> None:
-        """Add a block whose regular lines were scanned; the others are parsed."""
+        """Add a block: its regular lines from the scan, the other lines parsed."""
         rows = np.flatnonzero(scanned.regular)
         columns = self._columns_of_scanned(block, scanned, rows)
         left = np.flatnonzero(~scanned.regular).tolist()
@@ -102,13 +102,13 @@ class Builder:
                     self._peerings[row] = msgspec.Raw(block.content[begin:end])
 
     def spaces(self, sizes: Sequence[int]) -> list[dict[str, Any]]:
-        """Space for the next rows, in so many parts: for segments that come next, and write in place."""
+        """Reserve the next rows in parts of these sizes, for segments that are decoded in place."""
         self._columns.reserve(sum(sizes))
         starts = itertools.accumulate(sizes, initial=len(self))
         return [self._columns.space(start, size) for start, size in zip(starts, sizes, strict=False)]
 
     def add_segment(self, path: Path, found: Unpacked, report: Report) -> None:
-        """Add a closed segment: its columns as they are, lines that were kept in it parsed."""
+        """Add a closed segment: its columns directly, its unchanged lines parsed."""
         for name, texts in found.texts.items():
             self._recode(name, found.columns[name], texts)
         if found.in_place:
@@ -121,23 +121,23 @@ class Builder:
         self._peerings |= {int(where[position]): raw for position, raw in found.peerings.items()}
 
     def _recode(self, name: str, column: Any, texts: list[str]) -> None:
-        """Turn codes of a segment's own list of texts (−1: none) into codes of this run's."""
+        """Map a segment's text codes (−1: none) to this run's codes."""
         codes = self._codes[name]
         if not texts:
             column[:] = codes[self._defaults.get(name)]
             return
         places = [codes[OLD_TYPES.get(text, text) if name == "type" else text] for text in texts]
         nothing = codes[self._defaults.get(name)] if (column < 0).any() else -1
-        table = np.array([*places, nothing], np.int32)  # −1 takes the last
+        table = np.array([*places, nothing], np.int32)  # −1 selects the last entry
         if (table[:-1] != np.arange(len(places))).any() or nothing != -1:
             column[:] = table[column]
 
     def _append_mixed(
         self, columns: dict[str, Column], path: Path, rest: Lines, report: Report
     ) -> NDArray[np.int64]:
-        """Append rows that are columns already, and `rest`, which is parsed, in the order of their lines.
+        """Append rows given as columns and the lines `rest`, which are parsed, in line order.
 
-        Which rows the former are.
+        Return the row numbers of the former.
         """
         size, start = len(columns[NUMBER]), len(self)
         batches = [batch for batch in _parsed(path, rest, report) if batch.records]
@@ -156,7 +156,7 @@ class Builder:
         return where[:size]
 
     def _note_others(self, batch: _Batch, rows: Sequence[int]) -> None:
-        """Keep what only some records have."""
+        """Store additional metrics, data and peerings by row."""
         for position, parsed in batch.odd.items():
             for name, value in parsed.metrics.items():
                 self._further.setdefault(name, {})[rows[position]] = value
@@ -208,7 +208,7 @@ class Builder:
         return columns
 
     def finish(self) -> Table:
-        """Everything that was added, in its order."""
+        """Return all added rows in order."""
         joined = self._columns.rows()
         floats = {name: joined[name] for name in FLOATS}
         for name, values in self._further.items():
@@ -237,7 +237,7 @@ def _parsed(path: Path, lines: Lines, report: Report) -> Iterator[_Batch]:
 
 
 def _parsed_singly(path: Path, lines: Lines, report: Report) -> _Batch:
-    """Parse lines among which some are blank, unusual or damaged."""
+    """Parse lines some of which are blank, unusual or damaged."""
     batch = _Batch()
     for line, number in zip(lines.lines, lines.numbers, strict=True):
         if not line.strip():
@@ -255,7 +255,7 @@ def _parsed_singly(path: Path, lines: Lines, report: Report) -> _Batch:
 
 
 def _interleaved(columns: list[dict[str, Column]], place: NDArray[np.intp]) -> dict[str, Column]:
-    """Columns of several parts as one, in the order of `place`."""
+    """Join the columns of several parts in the order of `place`."""
     found: dict[str, Column] = {}
     for name, first in columns[0].items():
         if isinstance(first, Masked):
@@ -269,6 +269,6 @@ def _interleaved(columns: list[dict[str, Column]], place: NDArray[np.intp]) -> d
 def _whole_column(values: Sequence[int | None]) -> Masked:
     try:
         return Masked(np.array(values, dtype=np.int64), np.zeros(len(values), dtype=np.bool_))
-    except TypeError:  # there is a None among them
+    except TypeError:  # there is a None in `values`
         missing = np.array([value is None for value in values])
         return Masked(np.array([value or 0 for value in values], dtype=np.int64), missing)

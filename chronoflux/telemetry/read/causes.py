@@ -1,4 +1,4 @@
-"""Why a line or a file is no log, in words: what people most often meet, before what the parser says."""
+"""Likely causes why a line or file is not a log, in words: frequent ones, then the parser's message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MARKUP = re.compile(rb"<(?:!doctype|html|\?xml)", re.IGNORECASE)
 
 
 def wide_encoding(head: bytes) -> str | None:
-    """The encoding of a text of two or four bytes a character, by its first bytes; None for any other."""
+    """Return the name of a text encoding with two or four bytes per character; None for any other."""
     for mark, name in _WIDE:
         if head.startswith(mark):
             return name
@@ -29,7 +29,7 @@ def wide_encoding(head: bytes) -> str | None:
 
 
 def cause(line: bytes, error: Exception) -> str:
-    """Why a line is no record; `error` is what the parser said."""
+    """Return why a line is not a record; `error` is the parser's exception."""
     text = line.strip()
     if found := _NO_NUMBER.search(text):
         return f"it holds {found[1].decode()}, which JSON has not: write null"

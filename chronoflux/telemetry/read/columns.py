@@ -1,4 +1,4 @@
-"""The columns that a run's records become: `Table`, and `Columns`, which grow while it is read."""
+"""Columns of a run's records: `Table`, the result, and `Columns`, which grow during reading."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from chronoflux.telemetry.format.records import FLOATS, WHOLE
 TEXTS = ("node", "room", "run", "type")
 LOGIC = ("portal",)
 NUMBER = "number"
-"""Whole numbers that all rows have: what line of its file each was."""
+"""Integer column without missing values: the line number of each row in its file."""
 PAGES = 1 << 16
-"""Bytes from which a column has memory pages of its own."""
+"""Size in bytes from which a column gets its own memory pages."""
 
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
 
 
 class Masked(NamedTuple):
-    """Whole numbers or truth values, and where there are none."""
+    """Integers or booleans with a mask of missing values."""
 
     values: NDArray[Any]
     missing: NDArray[np.bool_]
 
 
 class Coded(NamedTuple):
-    """Texts as positions in a list of the distinct ones; −1 where there is none."""
+    """Texts as indices into a list of distinct texts; −1 where missing."""
 
     codes: NDArray[np.int32]
     texts: list[str]
@@ -47,8 +47,8 @@ class Table:
     """The records of one run, n rows.
 
     ``whole``, ``logic``: columns of shape (n,) with masks; ``floats``: (n,) float64, NaN where missing;
-    ``texts``: (n,) codes; ``data`` and ``peerings``: values by row, where there are any; ``lines``: (n,)
-    line numbers; ``files``: the first row and the path of each file.
+    ``texts``: (n,) codes; ``data`` and ``peerings``: values by row, where present; ``lines``: (n,) line
+    numbers; ``files``: the first row and the path of each file.
     """
 
     whole: dict[str, Masked]
@@ -64,13 +64,13 @@ class Table:
         return len(self.lines)
 
     def place(self, row: int) -> tuple[Path, int]:
-        """The file and line a row comes from."""
+        """Return the file and line that a row comes from."""
         path = next(path for first, path in reversed(self.files) if first <= row)
         return path, int(self.lines[row])
 
 
 def empty_columns(rows: int) -> dict[str, Any]:
-    """Columns that are still to be written: those of `WHOLE`, `FLOATS`, `LOGIC` and `TEXTS`, and `NUMBER`."""
+    """Return uninitialised columns for all of `WHOLE`, `FLOATS`, `LOGIC`, `TEXTS` and `NUMBER`."""
     columns: dict[str, Any] = {name: _empty(rows, np.float64) for name in FLOATS}
     columns |= {name: _empty(rows, np.int32) for name in TEXTS}
     for names, dtype in ((WHOLE, np.int64), (LOGIC, np.bool_)):
@@ -79,14 +79,17 @@ def empty_columns(rows: int) -> dict[str, Any]:
 
 
 def _empty(rows: int, dtype: type[np.generic]) -> NDArray[Any]:
-    """An array in pages of its own, if it is not small: they cost nothing until they are written to, and go
-    back to the system with the array. C libraries often keep what is freed between other things."""
+    """Allocate an uninitialised array; large ones get their own memory pages.
+
+    Pages use no memory until they are written, and return to the system with the array. C libraries often
+    keep freed memory that lies between other allocations.
+    """
     size = rows * np.dtype(dtype).itemsize
     return np.empty(rows, dtype) if size < PAGES else np.frombuffer(mmap.mmap(-1, size), dtype, rows)
 
 
 class Columns:
-    """Rows of a run, and space behind them, which others may write to before it is theirs."""
+    """Growing columns of a run, with reserved space that can be written before it is added."""
 
     def __init__(self) -> None:
         self._size = self._capacity = 0
@@ -96,27 +99,27 @@ class Columns:
         return self._size
 
     def reserve(self, rows: int) -> None:
-        """Make space for so many; what was given out by `space` before is none of it any more."""
+        """Reserve space for so many rows. Earlier results of `space` are invalid afterwards."""
         needed = self._size + rows
         if needed <= self._capacity:
             return
-        # Memory that is never written to costs nothing: the lines after closed segments often find it here.
+        # Unwritten memory costs nothing, and the lines after closed segments often fit into the extra space.
         self._capacity = max(needed + needed // 4, 2 * self._capacity)
         for name, grown in empty_columns(self._capacity).items():
             _put(_part(grown, slice(self._size)), _part(self._columns[name], slice(self._size)))
             self._columns[name] = grown
 
     def space(self, start: int, rows: int) -> dict[str, Any]:
-        """So many rows of what is reserved, from the `start`-th on, to be written to."""
+        """Return views of `rows` reserved rows from row `start` on, to be written."""
         assert self._size <= start <= start + rows <= self._capacity
         return {name: _part(column, slice(start, start + rows)) for name, column in self._columns.items()}
 
     def extend(self, rows: int) -> None:
-        """Take rows that were written to their space."""
+        """Add rows that were written to their reserved space."""
         self._size += rows
 
     def append(self, columns: Mapping[str, Column]) -> None:
-        """Take rows that stand elsewhere; text columns are codes."""
+        """Append rows by copying them; text columns are codes."""
         rows = len(columns[NUMBER])
         self.reserve(rows)
         for name, column in self.space(self._size, rows).items():
@@ -124,7 +127,7 @@ class Columns:
         self.extend(rows)
 
     def rows(self) -> dict[str, Any]:
-        """All rows that were taken."""
+        """Return all rows added so far."""
         return {name: _part(column, slice(self._size)) for name, column in self._columns.items()}
 
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a run's records as a whole: gaps, repeats, a clock that was set, drops."""
+"""Consistency checks of a run's records: gaps, repeats, clock steps and dropped records."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chronoflux.telemetry.read.columns import Table
 from chronoflux.telemetry.read.discovery import RunFiles
 
 CLOCK_STEP_MS = 1000
-"""A clock that moves so much against the monotonic one between two records was set."""
+"""Deviation from the monotonic clock between two records, in ms, from which the clock counts as set."""
 STEP_NS = CLOCK_STEP_MS * 10**6
 
 
@@ -28,10 +28,10 @@ def check_schema(run: RunFiles, manifest: dict[str, Any], report: Report) -> Non
 
 
 def check_seq(table: Table, run: RunFiles, manifest: dict[str, Any], report: Report) -> None:
-    """Note seqs that are missing or there twice; in a whole run also at its beginning and end."""
+    """Report missing and repeated seqs; in a whole run also at its beginning and end."""
     column = table.whole["seq"]
     known_start = len(table) > 0 and (not run.whole or column.values[0] <= 0)
-    if known_start and not column.missing.any() and (np.diff(column.values) == 1).all():  # mostly
+    if known_start and not column.missing.any() and (np.diff(column.values) == 1).all():  # the usual case
         _check_end(int(column.values[-1]), run, manifest, report)
         return
     rows = np.flatnonzero(~column.missing)
@@ -65,14 +65,14 @@ def _check_end(last: int, run: RunFiles, manifest: dict[str, Any], report: Repor
 
 
 def check_clock(table: Table, report: Report) -> None:
-    """Note where the clock was set: it moved against the monotonic clock, or without one went back."""
+    """Report clock steps against the monotonic clock or, where there is none, backwards."""
     time, mono = table.whole["timestamp"], table.whole["mono"]
     if not mono.missing.any():
         ahead = time.values * 10**6
         ahead -= mono.values
         steps = np.diff(ahead)
         if not (np.abs(steps, out=steps) > STEP_NS).any():
-            return  # mostly
+            return  # the usual case
     elapsed = np.diff(time.values).astype(np.float64)
     ran = np.diff(mono.values).astype(np.float64) / 1e6
     both = ~(mono.missing[1:] | mono.missing[:-1])
@@ -89,7 +89,7 @@ def check_clock(table: Table, report: Report) -> None:
 
 
 def check_drops(table: Table, report: Report) -> None:
-    """Note the records that the writer itself says it could not write."""
+    """Report records that the writer itself noted as dropped."""
     types = table.texts["type"]
     if "gap" not in types.texts:
         return

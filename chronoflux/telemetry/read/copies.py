@@ -1,4 +1,4 @@
-"""The same run at several places: a run is known by its id, not by where it lies."""
+"""Copies of one run at several places: a run is identified by its id, not by its path."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from chronoflux.telemetry.read.parts import read_entries
 
 _FACTS = ("run", "room", "node", "start")
 _NEAR = 86_400_000
-"""Milliseconds that the first record of a run is at most away from its start; more and it is another run."""
+"""Maximum distance in ms of a run's first record from its start; beyond it, the run is another one."""
 
 
 def distinct_runs(source: Source, report: Report | None = None) -> list[RunFiles]:
-    """The runs that `source` names, each once; further places of a run are its `copies`.
+    """Return the distinct runs that `source` names; further places of a run are its `copies`.
 
-    A run is known by what its manifest says: id, room, node and start. Where there is no readable manifest
-    the first whole record stands for these. See :func:`find_runs` for what is found, and for errors.
+    A run is identified by its manifest: id, room, node and start. Without a readable manifest, its first
+    whole record is used instead. :func:`find_runs` describes what is found, and the errors.
     """
     report = Report() if report is None else report
     found = find_runs(source, report)
@@ -79,7 +79,7 @@ def _first_record(run: RunFiles) -> Record | None:
 
 
 def _fingerprint(record: Record, run: RunFiles) -> Hashable:
-    """What tells a run by its first record; our own are numbered, those of others say whose they are."""
+    """Identify a run by its first record: by its numbers in our logs, else also by content and origin."""
     values = (record.timestamp, record.type, record.t, record.seq, record.tick, record.mono, record.at)
     numbered = record.seq is not None and record.mono is not None
     rest = None if numbered else (record.metrics, record.data, record.room, record.node, facts_of(run))
@@ -87,7 +87,7 @@ def _fingerprint(record: Record, run: RunFiles) -> Hashable:
 
 
 def _together(group: list[RunFiles]) -> RunFiles:
-    """The copies of a run as one: the one that seems fullest, and the others."""
+    """Join the copies of a run: the fullest one, with the others as its `copies`."""
     first, *others = sorted(group, key=_fullness, reverse=True)
     seen = _places(first)
     copies = [run for run in others if not _places(run) <= seen]
@@ -99,7 +99,7 @@ def _places(run: RunFiles) -> set[Path]:
 
 
 def _fullness(run: RunFiles) -> tuple[bool, int, int, bool]:
-    """Of equally full ones the folder that still has the run's own name comes first."""
+    """Return a sort key. Among equally full copies, the folder that still has the run's own name is first."""
     sizes = []
     for file in run.files:
         with contextlib.suppress(OSError):

@@ -1,6 +1,6 @@
-"""The content of a file, whole or damaged: plain, gzip or Zstandard, told apart by the first bytes.
+"""Content of a plain, gzip or Zstandard file, whole or damaged; the first bytes tell the format.
 
-A compressed file may hold at most `RATIO` times its own size, so that a small one cannot fill the memory.
+A compressed file may hold at most `RATIO` times its own size, so that a small file cannot fill the memory.
 """
 
 from __future__ import annotations
@@ -20,35 +20,36 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ENDINGS = (".gz", ".zst")
-"""What the names of compressed files end in."""
+"""File name suffixes of compressed files."""
 RATIO = 250
-"""A compressed file that holds more than so many times its size is read no further."""
+"""Maximum ratio of content to file size of a compressed file; reading stops beyond it."""
 FREE = 64 << 20
-"""Bytes that any compressed file may hold."""
+"""Content in bytes that any compressed file may hold."""
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-_MEMBER = _GZIP + b"\x08"  # gzip knows one method
-_PIECE = 1 << 18  # bytes asked of Arrow at a time; where it fails, so many are read once more, one by one
-_INPUT = 1 << 16  # compressed bytes given to zlib at a time
+_MEMBER = _GZIP + b"\x08"  # deflate is gzip's only method
+_PIECE = 1 << 18  # bytes requested from Arrow at a time; after an error, so many are reread byte by byte
+_INPUT = 1 << 16  # compressed bytes passed to zlib at a time
 
 
 @dataclass
 class Damage(Exception):
-    """The rest of a file cannot be read."""
+    """Raised where the rest of a file cannot be read."""
 
     reason: str
     args: tuple[Any, ...] = field(default=(), init=False)
 
 
 def content_of(path: Path, file: BufferedReader, start: int, size: int) -> Generator[bytes, None, None]:
-    """What is in a file from byte `start` on, decompressed, at most `size` bytes at a time.
+    """Yield the decompressed content of a file from byte `start` on, at most `size` bytes at a time.
 
-    `file` is the open file; a Zstandard one is opened once more by its `path`.
+    `file` is the open file; a Zstandard file is opened again by its `path`.
 
     Raises
     ------
     Damage
-        Where compressed data is damaged, ends early, or holds more than `RATIO` times its size, after all
-        that is whole, or where the disk fails. Behind a damaged gzip member the next member is looked for.
+        After the whole data, where compressed data are damaged, end early or hold more than `RATIO` times the
+        file's size, or where reading the disk fails. After a damaged gzip member, the next member is
+        searched.
     """
     try:
         file.seek(0)
@@ -66,7 +67,7 @@ def content_of(path: Path, file: BufferedReader, start: int, size: int) -> Gener
 
 
 def _bounded(chunks: Iterator[bytes], file: BufferedReader) -> Generator[bytes, None, None]:
-    """The same, as long as it is not too much for the size of the file."""
+    """Yield the chunks until they exceed the limit for the size of the file."""
     most = max(FREE, RATIO * os.fstat(file.fileno()).st_size)
     for chunk in chunks:
         most -= len(chunk)
@@ -80,7 +81,7 @@ def _damage(why: object) -> Damage:
 
 
 def _gunzipped(file: BufferedReader, size: int) -> Generator[bytes, None, None]:
-    """What is in the members of a gzip file, as far as it is whole."""
+    """Yield the content of the members of a gzip file, as far as it is whole."""
     rest, problem = file.read1(_INPUT), None
     while rest:
         unpacker = zlib.decompressobj(wbits=31)
@@ -90,11 +91,11 @@ def _gunzipped(file: BufferedReader, size: int) -> Generator[bytes, None, None]:
                 chunk = unpacker.decompress(rest, size)
             except zlib.error as error:
                 problem = problem or _damage(error)
-                # A torn member may have taken the beginning of the next one for its own data.
+                # A torn member may have consumed the beginning of the next one as its own data.
                 border = rest.find(_MEMBER, 1)
                 yield _before_error(before, rest[:border] if border > 0 else rest)
                 if rest := _next_member(rest[1:], file):
-                    yield b"\n"  # the torn line ends here
+                    yield b"\n"  # end of the torn line
                 break
             rest = unpacker.unconsumed_tail or unpacker.unused_data or file.read1(_INPUT)
             if chunk:
@@ -105,7 +106,7 @@ def _gunzipped(file: BufferedReader, size: int) -> Generator[bytes, None, None]:
             if not unpacker.eof:
                 problem = problem or _damage("it ends within a member")
                 break
-            while rest and not rest.strip(b"\0"):  # tapes are filled up with these
+            while rest and not rest.strip(b"\0"):  # padding, as on tapes
                 rest = file.read1(_INPUT)
             if rest and not rest.lstrip(b"\0").startswith(_GZIP[: len(rest)]):
                 problem = problem or _damage("something else follows")
@@ -116,7 +117,7 @@ def _gunzipped(file: BufferedReader, size: int) -> Generator[bytes, None, None]:
 
 
 def _before_error(unpacker: Any, data: bytes) -> bytes:
-    """What `data` gives up to its first error: zlib itself gives nothing of a piece with an error."""
+    """Decompress `data` up to its first error: zlib itself returns nothing for a piece with an error."""
     found = bytearray()
     with contextlib.suppress(zlib.error):
         for at in range(len(data)):
@@ -125,7 +126,7 @@ def _before_error(unpacker: Any, data: bytes) -> bytes:
 
 
 def _next_member(data: bytes, file: BufferedReader) -> bytes:
-    """The data from the next beginning of a member on; empty when there is none."""
+    """Return the data from the beginning of the next member on; empty when there is none."""
     while (at := data.find(_MEMBER)) < 0:
         more = file.read1(_INPUT)
         if not more:
@@ -136,7 +137,7 @@ def _next_member(data: bytes, file: BufferedReader) -> bytes:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[pa.CompressedInputStream]:
-    import pyarrow as pa  # only where there is such a file
+    import pyarrow as pa  # imported only when there is such a file
 
     with (
         open_regular(path) as file,
@@ -154,14 +155,14 @@ def _unpacked(path: Path, size: int) -> Generator[bytes, None, None]:
                 yield chunk
     except OSError as error:
         if error.errno is not None:
-            raise  # the disk's; Arrow's own about the data have none
+            raise  # an error of the disk; Arrow's errors about the data have no errno
         if rest := _before_damage(path, done):
             yield rest
         raise _damage(error) from error
 
 
 def _before_damage(path: Path, done: int) -> bytes:
-    """What follows `done` bytes up to the damage: a read that fails gives nothing of what it had."""
+    """Return the content between `done` bytes and the damage: a failed read returns nothing."""
     found = bytearray()
     with _opened(path) as content, contextlib.suppress(OSError):
         for at in range(0, done, _PIECE):

@@ -1,4 +1,4 @@
-"""Where logs lie, and how their lines are got out of whole or damaged files."""
+"""Discovery of logs: run folders, single files and globs, and their manifests."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ _SYSTEM |= {"system volume information", "__macosx"}
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The files of one run in their order, and its folder.
+    """The files of one run in order, and its folder.
 
-    `whole`: all of its files, also those to come; `exported`: a frame of :func:`load <chronoflux.load>`, of
-    one run or several, in which what was wrong with them has been told; `copies`: the same run elsewhere.
+    `whole`: these are all files of the run, including future ones. `exported`: the file is an exported frame
+    of :func:`load <chronoflux.load>`, of one or several runs, whose faults were already reported. `copies`:
+    the same run elsewhere.
     """
 
     name: str
@@ -51,21 +52,20 @@ class RunFiles:
 
     @property
     def path(self) -> Path:
-        """Where it is: its folder, or its file."""
+        """The run's folder, or its file."""
         return self.folder if self.whole and self.folder else self.files[0]
 
 
 def find_runs(source: Source, report: Report | None = None) -> list[RunFiles]:
-    """The runs and files that `source` names: a run folder, a folder of runs, a file, a glob, or a list.
+    """Find the runs and files that `source` names: a run folder, a folder of runs, a file, a glob, or a list.
 
-    Hidden and system folders are left out. Entries beside others that cannot be read are noted in `report`.
-    The same run may be found at several places; :func:`~chronoflux.telemetry.read.copies.distinct_runs`
-    tells.
+    Hidden and system folders are left out. Unreadable entries beside readable ones are noted in `report`. One
+    run may be found at several places; :func:`~chronoflux.telemetry.read.copies.distinct_runs` joins these.
 
     Raises
     ------
     LogError
-        When there is nothing of that kind; it says what was looked for.
+        When nothing is found; the message says what was looked for.
     """
     if not isinstance(source, str | os.PathLike | Iterable):
         raise LogError(repr(source), f"is no path; looked for {LOOKED_FOR}")
@@ -81,7 +81,7 @@ def find_runs(source: Source, report: Report | None = None) -> list[RunFiles]:
         found = [run for path in _expand(os.fspath(name)) for run in _runs_at(path, faults)]
         report.take(faults)
         if not found:
-            if faults.first:  # it is all there was
+            if faults.first:  # it is the only entry
                 raise faults.first
             raise LogError(os.fspath(name), f"no log here; looked for {LOOKED_FOR}")
         for run in found:
@@ -91,7 +91,7 @@ def find_runs(source: Source, report: Report | None = None) -> list[RunFiles]:
 
 
 def is_system(name: str) -> bool:
-    """Whether a file or folder of this name is hidden, or the system's: a trash, snapshots, thumbnails."""
+    """Return whether a name is hidden or the system's, such as trash, snapshots or thumbnails."""
     return name.startswith(".") or name.lower() in _SYSTEM
 
 
@@ -101,7 +101,7 @@ def _expand(name: str) -> list[Path]:
         if path.exists():
             return [path]
         matches = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else []
-    except (OSError, ValueError) as error:  # a name too long, or with a NUL
+    except (OSError, ValueError) as error:  # a name that is too long or contains a NUL
         raise LogError(name, f"not a usable path ({error})") from error
     if not matches:
         raise LogError(name, f"does not exist; looked for {LOOKED_FOR}")
@@ -147,17 +147,17 @@ def _runs_at(path: Path, report: Report) -> list[RunFiles]:
 
 
 def _looks_like_log(name: str, *, named: bool = False) -> bool:
-    """`named`: not just found beside others; then any Parquet file but one of inputs may be meant."""
+    """Return whether a name is a log's; with `named` (by the user), also any Parquet file but one of inputs."""
     if name.endswith(".parquet") and not name.startswith("."):
         return bool(_SEGMENT.fullmatch(name)) or (named and not _OF_INPUTS.fullmatch(name))
     return name.endswith(SUFFIXES) and name not in _NO_LOGS and not name.startswith(".")
 
 
 def _run_folder(folder: Path, report: Report) -> list[RunFiles]:
-    """The run in a folder, if it is one; its log packed beside the plain one is a copy. Raises OSError."""
+    """Return the run in a folder, if any; a packed log beside the plain one is a copy. Raises OSError."""
     segments = [path for _, path in segments_of(folder, _STEM)]
     logs = [folder / name for name in _LOGS if os.path.lexists(folder / name)]
-    # What keeps the plain log from being read is noted where it is opened, however it is come by.
+    # An unreadable plain log is reported where it is opened, however it is found.
     logs = [path for path in logs if _is_readable(path, Report() if path.name == LOG else report)]
     name = folder.resolve().name
     if not segments and not logs and not (folder / MANIFEST).is_file():
@@ -167,7 +167,7 @@ def _run_folder(folder: Path, report: Report) -> list[RunFiles]:
 
 
 def _is_readable(path: Path, report: Report) -> bool:
-    """Whether there is a regular file; if not, it is noted."""
+    """Return whether `path` is a regular file; if not, note it."""
     try:
         check_regular(path)
     except OSError as error:
@@ -184,7 +184,7 @@ def _single_file(path: Path, report: Report) -> Iterator[RunFiles]:
         yield RunFiles(folder.name, (path,), folder)
         return
     if path.suffix == ".parquet":
-        from chronoflux.telemetry.read.parquet_export import is_export  # Arrow: only where there is Parquet
+        from chronoflux.telemetry.read.parquet_export import is_export  # imports Arrow only for Parquet
 
         try:
             yield RunFiles(path.stem, (path,), exported=is_export(path))
@@ -198,7 +198,7 @@ def _single_file(path: Path, report: Report) -> Iterator[RunFiles]:
 
 
 def read_manifest(run: RunFiles, report: Report) -> dict[str, Any]:
-    """``run.json`` of a run; empty when it has none or it cannot be read, which is noted."""
+    """Return ``run.json`` of a run. Empty when it is missing or, which is noted, unreadable."""
     if run.folder is None or not (run.folder / MANIFEST).exists():
         return {}
     path = run.folder / MANIFEST

@@ -1,13 +1,13 @@
-"""The quick way through a log: regular telemetry lines straight from bytes to columns, as a numba kernel.
+"""Fast scan of a log: a numba kernel parses regular telemetry lines directly into columns.
 
-A line is *regular* when it is a telemetry record as ours are: no spaces, each field once, no field but the
-usual ones, numbers whose nearest float a few exact operations give. Whatever else a line is, whole or torn,
-sound or not, it is left to the parser of :mod:`~chronoflux.telemetry.format.records`, which has the last
-word; so the kernel may only accept what that accepts, with the same values, and the tests hold it to that.
+A line is *regular* when it is a telemetry record as ChronoFlux writes it: no spaces, each field at most once,
+only standard fields, and numbers for which a few exact operations give the nearest float. All other lines,
+valid or not, are left to the parser of :mod:`~chronoflux.telemetry.format.records`, which is authoritative.
+The kernel may therefore only accept lines that the parser accepts, with the same values; tests verify that.
 
-Floats are exact after W. D. Clinger, *How to read floating point numbers accurately*, PLDI 1990: a mantissa
-below 2⁵³ times or divided by a power of ten up to 10²² is rounded once. Longer ones (mesh times have 17
-digits) are divided as integers, with the remainder deciding the last bit.
+Floats are exact by W. D. Clinger, *How to read floating point numbers accurately*, PLDI 1990: a mantissa
+below 2⁵³ times or divided by a power of ten up to 10²² is rounded once. Longer mantissas (mesh times have 17
+digits) are divided as integers, and the remainder determines the last bit.
 """
 
 # mypy: disable-error-code="no-untyped-def, no-any-return, assignment"
@@ -31,30 +31,30 @@ _TYPE, _METRICS, _PEERINGS = len(_NAMES) - 3, len(_NAMES) - 2, len(_NAMES) - 1
 _TOP = np.array(
     [n in ("timestamp", "seq", "tick", "mono", "t", "at", "type", "metrics", "peerings") for n in _NAMES]
 )
-_LATEST = 253_402_300_799_999  # later ones are left to the parser
+_LATEST = 253_402_300_799_999  # later times are left to the parser
 _LONGEST = 18  # digits of a mantissa; 10¹⁸ is within int64
 _TENS = 10.0 ** np.arange(23)
 _WHOLE_TENS = 10 ** np.arange(19, dtype=np.int64)
 
 
 def _packed(name: str) -> int:
-    """A name's first seven bytes and its length as one number."""
+    """Pack a name's first seven bytes and its length into one integer."""
     text = name.encode()
     return int.from_bytes(text[:7].ljust(7, b"\0") + bytes([len(text)]), "little", signed=True)
 
 
 _KEYS = np.array([_packed(name) for name in _NAMES], dtype=np.int64)
 _TAILS = np.array([int.from_bytes(name.encode()[7:], "little") for name in _NAMES], dtype=np.int64)
-"""What a name has after its first seven bytes."""
+"""Bytes of each name after its first seven."""
 _TELEMETRY = np.frombuffer(b'"telemetry"', np.uint8)
 
 
 class Scanned(NamedTuple):
-    """The n lines of a block: ``starts`` (n + 1,), where each begins; ``regular`` (n,), whether it was taken.
+    """The n lines of a block: ``starts`` (n + 1,), their offsets; ``regular`` (n,), whether they were parsed.
 
-    Of regular lines: ``whole`` int64 (7, n), ``portal`` (n,), ``floats`` float64 (8, n; NaN where missing),
+    For regular lines: ``whole`` int64 (7, n), ``portal`` (n,), ``floats`` float64 (8, n; NaN where missing),
     in the order of `WHOLE` and `FLOATS`; ``have`` (n,), bit i set where column i of these has a value; and
-    ``peerings`` int64 (2, n), where that field's value begins and ends (0 where there is none).
+    ``peerings`` int64 (2, n), start and end of that field's value (0 where missing).
     """
 
     starts: NDArray[np.int64]
@@ -66,12 +66,12 @@ class Scanned(NamedTuple):
     peerings: NDArray[np.int64]
 
     def missing(self, name: str) -> NDArray[np.bool_]:
-        """Where a column of whole numbers or truth values has none; of all lines, (n,)."""
+        """Return where an integer or boolean column has no value, for all lines, bool (n,)."""
         return (self.have >> _NAMES.index(name)) & 1 == 0
 
 
 def scan(block: bytes) -> Scanned:
-    """Scan whole lines, each with its newline at the end."""
+    """Scan whole lines, each of which ends with a newline."""
     data = np.frombuffer(block, np.uint8)
     ends = np.flatnonzero(data == 10)
     n = len(ends)
@@ -92,7 +92,7 @@ def scan(block: bytes) -> Scanned:
 @cached
 @njit(nogil=True)
 def _lines(data, starts, regular, whole, portal, floats, have, peerings):
-    follows = np.arange(1, len(_KEYS) + 1) % len(_KEYS)  # which field came after each the last time
+    follows = np.arange(1, len(_KEYS) + 1) % len(_KEYS)  # the field that followed each field last time
     for row in range(len(regular)):
         got = _line(data, starts[row], row, whole, portal, floats, peerings, follows)
         regular[row] = got >= 0
@@ -101,14 +101,14 @@ def _lines(data, starts, regular, whole, portal, floats, have, peerings):
 
 @njit(nogil=True, inline="always")
 def _line(data, p, row, whole, portal, floats, peerings, follows):
-    """Read the line that begins at `p`; which columns have a value, as bits, or −1 when it is not regular.
+    """Parse the line at `p`. Return a bit mask of columns that have a value, or −1 when it is not regular.
 
-    A line ends with a newline, which no value may contain: nothing is read beyond it.
+    A line ends with a newline, which no value may contain, so nothing beyond it is read.
     """
     if data[p] != ord("{"):
         return -1
     named = got = 0
-    inner = False  # within the metrics
+    inner = False  # inside the metrics object
     last = _PEERINGS
     p += 1
     while True:
@@ -121,7 +121,7 @@ def _line(data, p, row, whole, portal, floats, peerings, follows):
         if field == _METRICS and data[p] == ord("{"):
             inner = True
             p += 1
-            if data[p] == ord("}"):  # no metrics at all: rare
+            if data[p] == ord("}"):  # an empty metrics object: rare
                 return -1
             continue
         if field == _TYPE:
@@ -163,7 +163,7 @@ def _line(data, p, row, whole, portal, floats, peerings, follows):
 
 @njit(nogil=True, inline="always")
 def _key(data, p, guess):
-    """The field whose name and colon are at `p`, and where its value begins; −1 for any other."""
+    """Return the field whose name and colon are at `p` and the start of its value; −1 for any other."""
     if data[p] != ord('"'):
         return -1, p
     p += 1
@@ -190,7 +190,7 @@ def _key(data, p, guess):
 
 @njit(nogil=True)
 def _word(data, p):
-    """Behind ``null``, ``true`` or ``false`` at `p`, or −1."""
+    """Return the position after ``null``, ``true`` or ``false`` at `p`, or −1."""
     if data[p] == ord("n"):
         sound = data[p + 1] == ord("u") and data[p + 2] == ord("l") and data[p + 3] == ord("l")
         return p + 4 if sound else -1
@@ -205,7 +205,7 @@ def _word(data, p):
 
 @njit(nogil=True, inline="always")
 def _number(data, p):
-    """A JSON number at `p`: its end (−1: not regular), mantissa, power of ten, minus, whether whole."""
+    """Parse a JSON number at `p`: end (−1: not regular), mantissa, power of ten, sign, whether an integer."""
     minus = data[p] == ord("-")
     if minus:
         p += 1
@@ -281,9 +281,9 @@ def _float(data, p):
 
 @njit(nogil=True)
 def _divided(m, d):
-    """The float nearest to m / d, ties to even; −1 when that does not fit into 64-bit integers."""
+    """Return the float nearest to m / d, ties to even; −1 when that exceeds 64-bit integers."""
     units, rest = m // d, m % d
-    _, bits = math.frexp(float(units))  # exact: below 2⁵³, or refused
+    _, bits = math.frexp(float(units))  # exact when below 2⁵³; larger values are refused below
     shift = 53 - bits
     if units == 0 or shift < 0 or float(rest) * 2.0**shift >= 2.0**62:
         return -1.0
@@ -296,7 +296,7 @@ def _divided(m, d):
 
 @njit(nogil=True)
 def _pairs(data, p):
-    """Behind an array of flat objects at `p`, or −1; only plain ASCII strings are taken."""
+    """Return the position after an array of flat objects at `p`, or −1. Strings must be plain ASCII."""
     if data[p] != ord("["):
         return -1
     p += 1
@@ -305,7 +305,7 @@ def _pairs(data, p):
     while True:
         if data[p] != ord("{"):
             return -1
-        while True:  # one member of the object
+        while True:  # one member of the object per pass
             p = _string(data, p + 1)
             if p < 0 or data[p] != ord(":"):
                 return -1
@@ -344,7 +344,7 @@ def _string(data, p):
 
 @njit(nogil=True)
 def _some_number(data, p):
-    """Behind a JSON number at `p`, however many digits after the point it has; −1 for any other."""
+    """Return the position after a JSON number at `p`, with any number of decimals; −1 for any other."""
     if data[p] == ord("-"):
         p += 1
     first = p

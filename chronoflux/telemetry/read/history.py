@@ -1,4 +1,4 @@
-"""A run's story, what moved it in the order it did: read from its files as it is told, or kept in memory."""
+"""History of a run: records and inputs in order, read from files on demand or kept in memory."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from chronoflux.telemetry.read.discovery import RunFiles
 from chronoflux.telemetry.read.journal import RevokedRanges, read_records, read_run_inputs, read_void
 
 START = {"seq": 0, "inputs": 0}
-"""The position of a story's beginning: the seqs of its next record and of its next input."""
+"""Position of the beginning: the seqs of the next record and of the next input."""
 TOGETHER = 4096
-"""Inputs put into columns at once."""
+"""Inputs converted to columns at once."""
 
 
 class RunHistory:
-    """The records and inputs of a run that count, read from its files each time they are asked for.
+    """The valid records and inputs of a run, read from its files on each request.
 
-    ``void``: what was taken back; ``report``: what is wrong with the lines, noted as they are read.
+    ``void``: the revoked ranges; ``report``: faults of the lines, noted during reading.
     """
 
     def __init__(self, run: RunFiles, void: RevokedRanges | None = None) -> None:
@@ -32,16 +32,16 @@ class RunHistory:
         self._run = run
 
     def records(self, position: dict[str, int]) -> Iterator[Record]:
-        """The records; those before `position` may be left out but for the last ``clock``."""
+        """Yield the records; those before `position` may be left out except for the last ``clock``."""
         return read_records(self._run, self.void, self.report)
 
     def inputs(self, position: dict[str, int]) -> Iterator[Input]:
-        """The inputs; those before `position` may be left out."""
+        """Yield the inputs; those before `position` may be left out."""
         return read_run_inputs(self._run, self.void, self.report)
 
 
 class StoryInMemory(RunHistory):
-    """The same, read once: for those who begin at many places. An input takes 44 bytes."""
+    """A history that is read once and kept in memory, to start at many places. An input takes 44 bytes."""
 
     def __init__(self, run: RunFiles) -> None:
         super().__init__(run)
@@ -50,12 +50,12 @@ class StoryInMemory(RunHistory):
         self._seqs = np.maximum.accumulate(seqs) if len(seqs) else seqs
         self._clocks = [i for i, record in enumerate(self._records) if record.type == "clock"]
         self.end = max((record.tick or 0 for record in self._records), default=0)
-        """The last tick on record."""
+        """Last recorded tick."""
         self._peers: list[str] = []
         self._columns = self._read_inputs()
 
     def records(self, position: dict[str, int]) -> Iterator[Record]:
-        """See :meth:`RunHistory.records`."""
+        """Yield the records: see :meth:`RunHistory.records`."""
         first = int(np.searchsorted(self._seqs, position["seq"]))
         clock = int(np.searchsorted(self._clocks, first)) - 1
         if clock >= 0:
@@ -64,7 +64,7 @@ class StoryInMemory(RunHistory):
             yield self._records[i]
 
     def inputs(self, position: dict[str, int]) -> Iterator[Input]:
-        """See :meth:`RunHistory.inputs`."""
+        """Yield the inputs: see :meth:`RunHistory.inputs`."""
         seq, tick, peer, at, R, psi, omega = self._columns
         for i in range(int(np.searchsorted(seq, position["inputs"])), len(seq)):
             when = None if np.isnan(at[i]) else at[i]
@@ -91,6 +91,6 @@ class StoryInMemory(RunHistory):
 
 
 def _lean(record: Record) -> Record:
-    """Without what nobody computes with."""
+    """Remove peerings, which no computation uses."""
     record.peerings = None
     return record

@@ -1,7 +1,7 @@
-"""``inputs.jsonl``: what came from peers and entered the swarm, line by line.
+"""``inputs.jsonl``: the peers' fields that were applied to the swarm, line by line.
 
-A line is ``{"seq", "tick", "peer", "at", "R", "psi", "omega"}``, a mean field; without ``at``: the peer is
-gone. R, psi and omega are float32, written with the fewest digits that tell it from others.
+A line is ``{"seq", "tick", "peer", "at", "R", "psi", "omega"}``, a mean field; without ``at``, the peer's
+coupling ended. R, psi and omega are float32, written with the fewest digits that identify the value.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from chronoflux.telemetry.read.parts import read_entries
 
 
 def read_inputs(run: RunFiles, report: Report) -> Iterator[tuple[Path, Input]]:
-    """The inputs of a run in their order, each with its file; bad and torn lines are noted."""
+    """Yield the inputs of a run in order, each with its file; bad and torn lines are noted."""
     for entry in read_entries(run, INPUTS, report):
         if isinstance(entry.found, Input):
             yield entry.path, entry.found

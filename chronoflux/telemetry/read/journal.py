@@ -1,4 +1,4 @@
-"""A run's records one after another, as they happened: for recomputing it, and for going on with it."""
+"""A run's records and inputs in order, without revoked ones, to recompute or resume the run."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Range: TypeAlias = tuple[int, int]
 
 
 class RevokedRanges(NamedTuple):
-    """What each ``resume`` took back: records ``first ≤ seq < end``, and inputs likewise.
+    """The ranges that each ``resume`` revoked: records ``first ≤ seq < end``, and inputs likewise.
 
-    ``ticks``: where it went on; ``numbers``: which resume of the run it was, from 1 on; 0 if not on record.
+    ``ticks``: tick of each resume; ``numbers``: number of the resume in the run from 1; 0 when not recorded.
     """
 
     records: list[Range]
@@ -29,13 +29,14 @@ class RevokedRanges(NamedTuple):
     numbers: list[int]
 
     def covers(self, position: dict[str, int]) -> bool:
-        """Whether a state saved at this place of the log was taken back as well.
+        """Return whether a state saved at this position of the log was also revoked.
 
-        That is one saved before a resume, of a moment after the one where it went on. A state may be ahead of
-        all records: after a power loss, or when none came between it and a kill.
+        That is the case if it was saved before a resume, at a position after the one where the resume
+        continued. A state may be ahead of all records: after a power loss, or when the run was killed before
+        the next record.
         """
         place = position["seq"], position["tick"], position["inputs"]
-        resumed = position["resumed"]  # how often the run that saved it was, -1 if that is not noted
+        resumed = position["resumed"]  # number of resumes before the state was saved, -1 when unknown
         for records, inputs, tick, number in zip(*self, strict=True):
             before = place[0] <= records[1] if resumed < 0 or not number else resumed < number
             if before and place > (records[0], tick, inputs[0]):
@@ -44,7 +45,7 @@ class RevokedRanges(NamedTuple):
 
 
 def read_void(run: RunFiles) -> RevokedRanges:
-    """What the resumes of a run took back."""
+    """Return the ranges that the resumes of a run revoked."""
     void = RevokedRanges([], [], [], [])
     for record in _records(run, Report(), _RESUMES):
         if record.type != "resume" or record.tick is None:
@@ -60,21 +61,21 @@ def read_void(run: RunFiles) -> RevokedRanges:
 
 
 def read_records(run: RunFiles, void: RevokedRanges, report: Report) -> Iterator[Record]:
-    """The records that count, with a seq and a tick; bad lines are noted in `report`."""
+    """Yield the valid records that have a seq and a tick; bad lines are noted in `report`."""
     for record in _records(run, report):
         if record.seq is not None and record.tick is not None and not _within(record.seq, void.records):
             yield record
 
 
 def read_run_inputs(run: RunFiles, void: RevokedRanges, report: Report) -> Iterator[Input]:
-    """The inputs that count."""
+    """Yield the valid inputs."""
     for _, given in read_inputs(run, report):
         if not _within(given.seq, void.inputs):
             yield given
 
 
 def _records(run: RunFiles, report: Report, kinds: frozenset[str] | None = None) -> Iterator[Record]:
-    """All records; those not of `kinds` may be left out."""
+    """Yield all records; those not of `kinds` may be left out."""
     for entry in read_entries(run, LOG, report, kinds):
         if isinstance(entry.found, Record):
             yield entry.found
@@ -93,9 +94,9 @@ def _record(line: bytes) -> Record:
 
 
 def _within(seq: int, ranges: list[Range]) -> bool:
-    return bool(ranges) and any(first <= seq < end for first, end in ranges)  # mostly there are none
+    return bool(ranges) and any(first <= seq < end for first, end in ranges)  # usually there are none
 
 
 def facts_of(value: Any) -> dict[str, Any]:
-    """A record's data, if it is an object."""
+    """Return a record's data if it is an object, else an empty dict."""
     return value if isinstance(value, dict) else {}

@@ -1,4 +1,4 @@
-"""The lines of a log, out of whole or damaged files."""
+"""Lines of logs, read from whole or damaged files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from chronoflux.telemetry.read.decompress import Damage, content_of
 
 CHUNK = 1 << 21  # bytes read at once
 LONGEST = 32 << 20
-"""Bytes from which a line is no record, and is not kept in memory."""
+"""Size in bytes from which a line is not a record and is not kept in memory."""
 _BOM = b"\xef\xbb\xbf"
 _NULS = re.compile(rb"\0+")
 
 
 class Lines(NamedTuple):
-    """Some consecutive records as bytes, their line numbers; or, `torn`, one that may be cut short."""
+    """Consecutive records as bytes with line numbers; when `torn`, one that may be incomplete."""
 
     lines: list[bytes]
     numbers: Sequence[int]
@@ -34,20 +34,20 @@ class Lines(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Whole lines of a file, each with its newline, and the number of the first."""
+    """Whole lines of a file, each with its newline, and the line number of the first."""
 
     content: bytes
     number: int
 
     def split(self) -> Lines:
-        """The same as lines without their newlines."""
+        """Split the block into lines without newlines."""
         lines = self.content.split(b"\n")
         lines.pop()
         return Lines(lines, range(self.number, self.number + len(lines)))
 
 
 def read_lines(path: Path, report: Report) -> Iterator[Lines]:
-    """The records of a log file, one by one; see :func:`read_blocks`."""
+    """Yield the records of a log file as lines: see :func:`read_blocks`."""
     for block in read_blocks(path, report):
         yield block if isinstance(block, Lines) else block.split()
 
@@ -55,10 +55,10 @@ def read_lines(path: Path, report: Report) -> Iterator[Lines]:
 def read_blocks(
     path: Path, report: Report, opened: BufferedReader | None = None, skip: int = 0
 ) -> Iterator[Block | Lines]:
-    """The records of a log file as bytes: of JSON Lines or of a JSON array, plain, gzip or Zstandard.
+    """Yield the records of a log file as bytes: JSON Lines or a JSON array, plain, gzip or Zstandard.
 
-    Damage to the file itself is noted in `report`; the records are not looked into. `opened`: the file, if it
-    is open already; `skip`: so many bytes of whole lines at its beginning are left out.
+    Damage of the file itself is noted in `report`; the records are not parsed. `opened` is the file, if it is
+    already open; `skip` is a number of bytes, whole lines at the beginning, to leave out.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -85,7 +85,7 @@ def _head(path: Path, file: BufferedReader, skip: int) -> bytes:
         try:
             return next(content, b"")
         except Damage:
-            return b""  # it is found again, and noted, where the content is read
+            return b""  # it is found again, and noted, when the content is read
 
 
 def _split_lines(path: Path, chunks: Iterator[bytes], report: Report, number: int) -> Iterator[Block | Lines]:
@@ -124,7 +124,7 @@ _TOO_LONG = f"no record (a line of more than {LONGEST >> 20} MiB)"
 
 
 def _without_nuls(path: Path, lines: Lines, report: Report) -> Lines:
-    """Lines with what stands before and behind NULs apart: a crash may leave these where data was lost."""
+    """Split lines at NULs: a crash may leave these where data were lost."""
     texts, numbers = [], []
     for text, number in zip(lines.lines, lines.numbers, strict=True):
         if b"\0" not in text:
@@ -157,7 +157,7 @@ def _array_elements(path: Path, chunks: Iterator[bytes], report: Report) -> Iter
         else:
             yield Lines(elements[:-1], numbers[:-1])
             yield Lines(elements[-1:], numbers[-1:], torn=True)
-            if damage is None and elements and _is_json(elements[-1]):  # else it is noted as torn itself
+            if damage is None and elements and _is_json(elements[-1]):  # otherwise it is noted as torn itself
                 report.fault("torn", path, content.count(b"\n") + 1, "the array ends early")
     if damage:
         report.fault("torn", path, content.count(b"\n") + 1, damage.reason)
@@ -185,9 +185,9 @@ _ELEMENT = re.compile(r'\{\s*"(?:timestamp|t|type)"\s*:')
 
 
 def _salvage(content: bytes) -> tuple[list[bytes], bool]:
-    """The elements of a damaged JSON array, and whether the array is closed.
+    """Return the elements of a damaged JSON array, and whether the array is closed.
 
-    What cannot be read is among the elements, cut where the next record seems to begin.
+    Unreadable text is one of the elements, cut where the next record seems to begin.
     """
     text = content.decode("utf-8", "surrogateescape")
     decoder = json.JSONDecoder()

@@ -1,4 +1,4 @@
-"""`load` and `load_peerings`: logs of any age and state as tidy pandas frames."""
+"""`load` and `load_peerings`: read logs of any version and condition into tidy pandas frames."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ COLUMNS = (
     *("time", "node", "room", "run", "seq", "tick", "t", "at", "mono", "type"),
     *("H", "psi", "omega", "tau", "H_local", "H_mesh", "nodes", "intents", "peers", "portal"),
 )
-"""The columns every frame of `load` has; further metrics (float64) and ``data`` come behind them."""
+"""Columns of every frame of `load`; additional metrics (float64) and ``data`` follow them."""
 PEERING_COLUMNS = (
     *("time", "at", "node", "run", "peer", "R", "dpsi", "rtt_ms", "offset_ms", "uncertainty_ms", "via"),
 )
-"""The columns of `load_peerings`."""
+"""Columns of `load_peerings`."""
 
 _NAMES = ("node", "room", "run", "type")
 
@@ -40,14 +40,14 @@ Rows: TypeAlias = NDArray[np.intp] | slice
 
 
 def load(source: Source, *, strict: bool = False) -> pd.DataFrame:
-    """Read logs into one frame, one row a record, in the order they were written.
+    """Read logs into one frame with one row per record, in the order they were written.
 
     Parameters
     ----------
     source
         A run folder, a folder of runs, a file, a glob, or a list of these. Files are JSON Lines or JSON
-        arrays, also ``.gz`` or ``.zst``: ours, and both exports of the first ChronoFlux; or Parquet:
-        closed segments, and, where they are named, what ``python -m chronoflux.logs export`` wrote.
+        arrays, also ``.gz`` or ``.zst``, written by this or (both exports) by the first ChronoFlux; or
+        Parquet: closed segments and, when named explicitly, files of ``python -m chronoflux.logs export``.
     strict
         Raise at the first fault instead of counting it.
 
@@ -56,16 +56,16 @@ def load(source: Source, *, strict: bool = False) -> pd.DataFrame:
     DataFrame
         ``time`` (datetime64[us, UTC]); ``node``, ``room``, ``run``, ``type`` (str); ``seq``, ``tick``,
         ``mono`` (ns), ``nodes``, ``intents``, ``peers`` (Int64); ``t`` (s), ``at`` (ms), ``H``, ``psi``,
-        ``omega``, ``tau``, ``H_local``, ``H_mesh`` (float64); ``portal`` (boolean); further metrics
-        (float64); and ``data``, a dict of what remains of the record, or None. The dtypes are the same
-        for every source. ``frame.attrs["report"]`` counts torn and bad lines, gaps and repeats in
-        ``seq``, clock steps, dropped records, unknown schema versions and superseded records; where
-        there are any but the last, one UserWarning says so.
+        ``omega``, ``tau``, ``H_local``, ``H_mesh`` (float64); ``portal`` (boolean); additional metrics
+        (float64); and ``data``, a dict of the rest of the record, or None. The dtypes are the same for every
+        source. ``frame.attrs["report"]`` counts torn and bad lines, gaps and repeats in ``seq``, clock
+        steps, dropped records, unknown schema versions and superseded records; one UserWarning sums up all
+        but the last.
 
     Raises
     ------
     LogError
-        When there is no log, no record in it, or, with `strict`, at the first fault, naming file and line.
+        When there is no log or it has no record; with `strict`, at the first fault, naming file and line.
     """
     tables, report = _read(source, strict=strict, peerings=False)
     frame = _frame(tables)
@@ -75,15 +75,15 @@ def load(source: Source, *, strict: bool = False) -> pd.DataFrame:
 
 
 def load_peerings(source: Source, *, strict: bool = False) -> pd.DataFrame:
-    """Read what nodes knew about their peers: one row for each peer in each record; see :func:`load`.
+    """Read what nodes knew about their peers: one row per peer and record; see :func:`load`.
 
     Returns
     -------
     DataFrame
         ``time`` and ``at`` (ms) of the record, ``node``, ``run``, ``peer``; the peer's ``R`` and phase
-        difference ``dpsi`` (rad); ``rtt_ms``, ``offset_ms``, ``uncertainty_ms`` of its clock; ``via``,
-        the way it is reached: by a link (``direct``, or ``turn`` through a TURN server), by the signaling
-        server's ``relay``, or by what that ``server`` passes on to old clients. Without peers it has no rows.
+        difference ``dpsi`` (rad); ``rtt_ms``, ``offset_ms``, ``uncertainty_ms`` of its clock; ``via``, the
+        path to it: a link (``direct``, or ``turn`` through a TURN server), the signaling server's
+        ``relay``, or ``server``, messages that it forwards to old clients. Without peers it has no rows.
 
     Raises
     ------
@@ -160,9 +160,9 @@ def _peerings_of(table: Table, row: int, report: Report) -> Sequence[Peering]:
 
 
 def _frame(tables: Sequence[tuple[Table, Rows]]) -> pd.DataFrame:
-    """One frame of all; the columns of the tables are let go of as they are used, to save memory."""
+    """Join all tables in one frame; columns of the tables are released when used, to save memory."""
     import pandas as pd
-    import pyarrow as pa  # by now pandas has it, too
+    import pyarrow as pa  # pandas has imported it by now
 
     def whole(name: str) -> Masked:
         return _taken([(table.whole.pop(name), kept) for table, kept in tables])
@@ -182,7 +182,7 @@ def _frame(tables: Sequence[tuple[Table, Rows]]) -> pd.DataFrame:
 
     def text(name: str) -> Any:
         codes, texts = _merged((table.texts.pop(name), kept) for table, kept in tables)
-        if len(texts) == 1 and not codes.any():  # one room, one run: twice as quick
+        if len(texts) == 1 and not codes.any():  # one room, one run: twice as fast
             return pd.array(pa.repeat(pa.scalar(texts[0], pa.large_string()), len(codes)), dtype="str")
         return pd.array(texts, dtype="str").take(codes, allow_fill=True)
 
@@ -210,7 +210,7 @@ def _floats(table: Table, name: str) -> NDArray[np.float64]:
 
 
 def _merged(parts: Iterable[tuple[Coded, Rows]]) -> tuple[NDArray[np.int32], list[str]]:
-    """Codes of several tables as codes of one list of texts."""
+    """Join the codes of several tables into codes of one list of texts."""
     index: dict[str, int] = {}
     codes = []
     for column, kept in parts:
@@ -218,7 +218,7 @@ def _merged(parts: Iterable[tuple[Coded, Rows]]) -> tuple[NDArray[np.int32], lis
         same = places == list(range(len(places)))
         kept_codes = column.codes[kept]
         codes.append(kept_codes if same else np.array([*places, -1], kept_codes.dtype)[kept_codes])
-    return _joined(codes), list(index)  # where several texts change places, −1 takes the last
+    return _joined(codes), list(index)  # −1 selects the last entry, also after remapping
 
 
 def _objects(tables: Sequence[tuple[Table, Rows]]) -> NDArray[np.object_]:

@@ -1,4 +1,4 @@
-"""Tables of copies of one run as one table: what the fullest lacks comes from the others."""
+"""Merging of copies of one run: rows that the fullest copy lacks come from the others."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ Rows: TypeAlias = NDArray[np.intp]
 
 
 class Part(NamedTuple):
-    """What a copy gave: rows ``taken`` from it, rows ``known`` already, and how many of these are
-    ``different`` records of one seq; ``first``: the first such seq, and where its two records stand."""
+    """What a copy contributed: rows ``taken`` from it, rows already ``known``, and ``different`` ones.
+
+    ``different`` counts known rows whose record with the same seq differs; ``first`` is the first such seq
+    and the places of its two records.
+    """
 
     taken: int
     known: int
@@ -26,7 +29,7 @@ class Part(NamedTuple):
 
 
 class Merged(NamedTuple):
-    """The table of all, and what each copy but the first gave."""
+    """The merged table, and the contribution of each copy but the first."""
 
     table: Table
     copies: list[Part]
@@ -36,7 +39,7 @@ _NOWHERE = (0, (Path(), 0), (Path(), 0))
 
 
 def merge(tables: Sequence[Table]) -> Merged:
-    """Put copies together; the first is the one that counts where they differ."""
+    """Merge copies; where they differ, the first one is used."""
     table = tables[0]
     copies = []
     for other in tables[1:]:
@@ -54,7 +57,7 @@ def merge(tables: Sequence[Table]) -> Merged:
 
 
 def _compared(table: Table, other: Table) -> tuple[Rows, NDArray[np.intp]]:
-    """The rows of `other` that `table` lacks, and the pairs of rows of one seq that differ."""
+    """Return the rows of `other` that `table` lacks, and the pairs of different rows with one seq."""
     mine, theirs = table.whole["seq"], other.whole["seq"]
     rows, numbered = np.flatnonzero(~mine.missing), np.flatnonzero(~theirs.missing)
     seqs, first = np.unique(mine.values[rows], return_index=True)
@@ -69,7 +72,7 @@ def _compared(table: Table, other: Table) -> tuple[Rows, NDArray[np.intp]]:
 
 
 def _lacking(table: Table, other: Table) -> Rows:
-    """The rows of `other` whose like is not in `table`; for records without a seq."""
+    """Return the rows of `other` that `table` has no equal of, for records without a seq."""
     counts: dict[tuple[Any, ...], int] = {}
     for key in _keys(table):
         counts[key] = counts.get(key, 0) + 1
@@ -94,7 +97,7 @@ def _texts(column: Coded) -> list[str | None]:
 
 
 def _same(table: Table, rows: Rows, other: Table, others: Rows) -> NDArray[np.bool_]:
-    """Which pairs of rows say the same."""
+    """Return which pairs of rows are equal."""
     same = np.ones(len(rows), np.bool_)
     for name in WHOLE:
         same &= _equal(table.whole[name], rows, other.whole[name], others)
@@ -121,16 +124,16 @@ def _equal(a: Masked, rows: Rows, b: Masked, others: Rows) -> NDArray[np.bool_]:
 
 
 def _order(table: Table, other: Table, new: Rows) -> Rows:
-    """The order of the rows of both: by seq; where there are none, by time."""
+    """Return the order of the rows of both: by seq or, where there are none, by time."""
     name = "timestamp" if table.whole["seq"].missing.all() else "seq"
     a, b = table.whole[name], other.whole[name]
-    # A row without a number stays behind the one before it.
+    # A row without a number stays after the row before it.
     mine = np.maximum.accumulate(np.where(a.missing, np.iinfo(np.int64).min, a.values))
     return np.argsort(np.concatenate([mine, b.values[new]]), kind="stable")
 
 
 def rows_of(tables: Sequence[Table], rows: Rows) -> Table:
-    """Some rows of several tables, one behind the other, in the order of `rows`."""
+    """Return some rows of several tables, numbered consecutively, in the order of `rows`."""
     whole = {name: _taken([table.whole[name] for table in tables], rows) for name in tables[0].whole}
     logic = {name: _taken([table.logic[name] for table in tables], rows) for name in tables[0].logic}
     names = dict.fromkeys(name for table in tables for name in table.floats)

@@ -1,4 +1,4 @@
-"""What the file names of exports of the first ChronoFlux say: its records name neither node nor room."""
+"""File names of exports of the first ChronoFlux: its records name neither node nor room."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ _RUNNER = re.compile(r"chrono-(?P<node>.+)-\d{10,}(?: ?\(\d+\))?")
 
 
 def facts_of(run: RunFiles) -> dict[str, str]:
-    """The ``room`` of a page's export ``chrono-telemetry-<room>-<ms>.json``, or the ``node`` of a runner's,
-    ``chrono-<node>-<ms>.json``; nothing for other files, and for runs that have a folder.
+    """Return the ``room`` or ``node`` that an export's file name contains.
+
+    A page's export is named ``chrono-telemetry-<room>-<ms>.json``, a runner's ``chrono-<node>-<ms>.json``.
+    The result is empty for other files and for runs with a folder.
 
     Examples
     --------
@@ -30,9 +32,9 @@ def facts_of(run: RunFiles) -> dict[str, str]:
 
 
 def told_apart(runs: Sequence[RunFiles]) -> list[RunFiles]:
-    """The same runs; single files that share a name are called by as much of their path as tells them apart.
+    """Rename single files that share a name to the shortest part of their path that tells them apart.
 
-    Their records say no run, so that they would be taken for one.
+    Their records do not name a run, so they would otherwise be taken for one run.
     """
     alike = Counter(run.name for run in runs if run.folder is None)
     paths = {run.files[0]: run.files[0].resolve().parts for run in runs if run.folder is None}

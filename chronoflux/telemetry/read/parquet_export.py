@@ -1,4 +1,4 @@
-"""Frames of `load` as Parquet files, for other programs and to be read back: ``logs export``."""
+"""Frames of `load` as Parquet files, for other programs and for reading back: ``logs export``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REMEDY = "give a segment of a log, or a file that `python -m chronoflux.logs exp
 
 
 def write_export(frame: pd.DataFrame, path: Path) -> None:
-    """Write a frame of :func:`chronoflux.load`, its ``data`` as JSON; raises OSError."""
+    """Write a frame of :func:`chronoflux.load`, with ``data`` as JSON. Raises OSError."""
     data = [None if data is None else msgspec.json.encode(data).decode() for data in frame["data"]]
     frame = frame.copy(deep=False)
     frame["data"] = data
@@ -36,7 +36,7 @@ def write_export(frame: pd.DataFrame, path: Path) -> None:
 
 
 def is_export(path: Path) -> bool:
-    """Whether a Parquet file holds a frame; else it says of itself that it is a segment.
+    """Return whether a Parquet file is an exported frame; otherwise it declares itself a segment.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def is_export(path: Path) -> bool:
 
 
 def read_export(path: Path) -> Iterator[Lines]:
-    """The rows of a frame as the lines of a log, numbered from 1; LogError when the file is damaged."""
+    """Yield the rows of a frame as the lines of a log, numbered from 1. Raises LogError on damage."""
     number = 1
     with _refusing(path), open_regular(path) as file:
         for batch in _open(file).iter_batches(_BATCH):
@@ -88,11 +88,11 @@ def _lines(batch: pa.RecordBatch) -> list[bytes]:
 
 @contextmanager
 def _refusing(path: Path) -> Iterator[None]:
-    """What Arrow says of a file that is none, as a LogError."""
+    """Convert Arrow's errors about unsuitable files to LogError."""
     try:
         yield
     except (OSError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise LogError(path, f"cannot be read ({error.strerror})") from error
-        # Arrow's own are these, too; a column of another type than a frame's gives the others.
+        # Arrow's own errors are among these types; a column of an unexpected type causes the others.
         raise LogError(path, f"is damaged, or no log as Parquet ({error}); {REMEDY}") from error

@@ -1,8 +1,8 @@
-"""A run's log in the order it was written: its closed segments, and what the JSON Lines hold beyond them.
+"""A run's log in the order of writing: its closed segments, then the JSON Lines that are in none.
 
-A segment is published first, and the lines that it holds are taken out of the JSON Lines later. So whoever
-opens those *before* looking for segments, as is done here, misses nothing however often the log is rotated
-meanwhile; what is in both is read once.
+A segment is published first, and its lines are trimmed off the JSON Lines later. The JSON Lines are opened
+*before* segments are listed, so that no line is missed however often the log is rotated meanwhile. Lines in
+both are read once.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ Part: TypeAlias = "Segment | Block | Lines"
 
 
 def read_parts(run: RunFiles, log: str, report: Report) -> Iterator[tuple[Path, Part]]:
-    """What one of a run's logs holds (`log`: ``telemetry.jsonl`` or ``inputs.jsonl``), by file.
+    """Yield the content of one log (`log`: ``telemetry.jsonl`` or ``inputs.jsonl``), by file.
 
-    A damaged segment is noted in `report`; where its lines are still in the JSON Lines they are read there.
-    So is a file that cannot be opened.
+    A damaged segment is noted in `report`; its lines are read from the JSON Lines if they are still there. A
+    file that cannot be opened is noted, too.
     """
     if log == LOG and not run.whole:
         for path in run.files:
             if run.exported:
                 from chronoflux.telemetry.read.parquet_export import (
-                    read_export,  # Arrow: only where there is Parquet
+                    read_export,  # imports Arrow only for Parquet
                 )
 
                 try:
@@ -70,7 +70,7 @@ def read_parts(run: RunFiles, log: str, report: Report) -> Iterator[tuple[Path, 
         if file is not None:
             skip = offset_of(file, end)
             yield from ((path, block) for block in read_blocks(path, report, file, skip))
-            return  # packed beside it is a copy
+            return  # a packed log beside it is a copy
     zipped = (run.folder / f"{log}{ending}" for ending in ENDINGS)
     if there := next((path for path in zipped if path.is_file()), None):
         for block in read_blocks(there, report):
@@ -78,7 +78,7 @@ def read_parts(run: RunFiles, log: str, report: Report) -> Iterator[tuple[Path, 
 
 
 def _from_seq(block: Block | Lines, seq: int) -> Lines:
-    """The lines that are not in segments that end before `seq`."""
+    """Return the lines with seq `seq` or later, or without one: segments hold the others."""
     lines = block.split() if isinstance(block, Block) else block
     kept = [i for i, line in enumerate(lines.lines) if not _is_before(line, seq)]
     return Lines([lines.lines[i] for i in kept], [lines.numbers[i] for i in kept], lines.torn)
@@ -92,7 +92,7 @@ def _is_before(line: bytes, seq: int) -> bool:
 
 
 class Entry(NamedTuple):
-    """A record or input, or a line that is still to be parsed, and where it stands."""
+    """A parsed record or input, or a line still to be parsed, and its place."""
 
     path: Path
     number: int
@@ -101,7 +101,7 @@ class Entry(NamedTuple):
     torn: bool = False
 
     def refuse(self, report: Report, what: str, error: Exception) -> None:
-        """Note that the line is no `what`, as the parser's `error` shows."""
+        """Note that the line is not a `what`, with a reason by the parser's `error`."""
         why = f"no {what} ({cause(self.line, error)})"
         report.fault("torn" if self.torn else "bad", self.path, self.number, why)
 
@@ -109,9 +109,9 @@ class Entry(NamedTuple):
 def read_entries(
     run: RunFiles, log: str, report: Report, kinds: frozenset[str] | None = None
 ) -> Iterator[Entry]:
-    """What one of a run's logs holds, one by one; blank lines are left out. See :func:`read_parts`.
+    """Yield the entries of one log one by one, without blank lines: see :func:`read_parts`.
 
-    `kinds`: other types of records may be left out, too.
+    With `kinds`, other types of records may be left out, too.
     """
     wanted = _not_blank if kinds is None else _mentioning(kinds)
     for path, part in read_parts(run, log, report):
@@ -123,7 +123,7 @@ def read_entries(
                     yield Entry(path, number, None, found)
             continue
         if isinstance(part, Block) and not wanted(part.content):
-            continue  # a day's lines are looked through at once
+            continue  # one search skips a whole block
         lines = part.split() if isinstance(part, Block) else part
         for number, line in zip(lines.numbers, lines.lines, strict=True):
             if wanted(line):
@@ -135,7 +135,7 @@ def _not_blank(content: bytes) -> bool:
 
 
 def _mentioning(kinds: frozenset[str]) -> Callable[[bytes], object]:
-    """Whether there may be a record of these types in some lines."""
+    """Return a function that tells whether lines may contain a record of these types."""
     names = b"|".join(re.escape(kind.encode()) for kind in sorted(kinds))
     return re.compile(rb'"type"\s*:\s*"(?:' + names + rb')"').search
 
@@ -153,15 +153,15 @@ def _segments(folder: Path, log: str, file: BufferedReader | None, report: Repor
     for _, path in segments_of(folder, log.removesuffix(".jsonl")):
         segment = _segment(path, log, report, instead)
         if segment is None and still_there():
-            return  # and all that came after it is there as well
+            return  # the JSON Lines also hold everything after it
         if segment is not None and segment.facts.end > end:
             yield segment
             end = segment.facts.end
 
 
 def _segment(path: Path, log: str, report: Report, instead: Callable[[], str]) -> Segment | None:
-    """A segment, or None when it is not sound, which is noted."""
-    from chronoflux.telemetry.format.segments import KINDS, Segment  # Arrow: only where there are segments
+    """Return a segment; None when it is not sound, which is noted."""
+    from chronoflux.telemetry.format.segments import KINDS, Segment  # imports Arrow only for segments
 
     try:
         return Segment.read(path, next(kind for kind in KINDS if kind.log == log))

@@ -1,4 +1,4 @@
-"""A run's parts into its `Builder`: segments and large files a few ahead of their turn, on other threads."""
+"""Adding a run's parts to a `Builder`: segments and large files are decoded ahead, on other threads."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from chronoflux.telemetry.read.segment_decode import Unpacked
 
 LARGE = 8 << 20
-"""Bytes from which a file is scanned by a compiled kernel; 8 × while that takes a second to load first."""
-_TOGETHER = 16  # segments that are held in memory, as files, to know how many rows they have
-_AHEAD = 3  # blocks scanned, or segments taken apart, before their turn
+"""Size in bytes from which a file is scanned by a compiled kernel.
+
+Loading the kernel takes about a second: it is loaded when such files add up to 8 times as much.
+"""
+_TOGETHER = 16  # segments held in memory, as files, to know their numbers of rows
+_AHEAD = 3  # blocks scanned or segments decoded in advance
 _WORKERS = min(_AHEAD + 1, max(2, os.cpu_count() or 2))
 
 T = TypeVar("T")
@@ -33,7 +36,7 @@ R = TypeVar("R")
 
 
 def add_parts(builder: Builder, parts: Iterable[tuple[Path, Part]], report: Report) -> None:
-    """Add what a log holds, file by file: segments, and lines; those of large files are scanned."""
+    """Add the content of a log, file by file: segments, and lines, which are scanned in large files."""
     for path, group in itertools.groupby(parts, key=lambda part: part[0] if _is_text(part[1]) else None):
         if path is None:
             add_segments(builder, (part for _, part in group if not isinstance(part, Block | Lines)), report)
@@ -52,7 +55,7 @@ def _is_text(part: Part) -> bool:
 
 
 def make_ready(runs: Iterable[RunFiles]) -> None:
-    """Load that kernel, if as much is in the large files of these runs together: else none are scanned."""
+    """Load the scan kernel if the large files of these runs add up to enough; otherwise none is scanned."""
     sizes = [_size(path) for run in runs for path in run.files if path.suffix != ".parquet"]
     if sum(size for size in sizes if size >= LARGE) >= 8 * LARGE:
         import chronoflux.telemetry.read.fast_scan  # noqa: F401
@@ -65,17 +68,17 @@ def _is_large(path: Path) -> bool:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # gone by now
+    except OSError:  # removed meanwhile
         return 0
 
 
 def add_segments(builder: Builder, segments: Iterable[Segment], report: Report) -> None:
-    """Add closed segments: they are taken apart on other threads, straight to where their rows belong.
+    """Add closed segments; they are decoded on other threads, directly into their rows of the table.
 
-    Where that is depends on how many records there are in those before: that is known of all but segments
-    with lines that were kept as they are, which may be none.
+    The place of a segment's rows depends on the number of records before it. That is known, except for
+    segments with unchanged lines, which may not be records.
     """
-    from chronoflux.telemetry.read.segment_decode import unpack  # Arrow: only where there are segments
+    from chronoflux.telemetry.read.segment_decode import unpack  # imports Arrow only for segments
 
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="unpack") as pool:
 
@@ -92,9 +95,9 @@ def add_segments(builder: Builder, segments: Iterable[Segment], report: Report) 
 
 
 def add_blocks(builder: Builder, path: Path, blocks: Iterable[Block | Lines], report: Report) -> None:
-    """Add a large file: its blocks are scanned on other threads, a few ahead of their turn."""
+    """Add a large file; its blocks are scanned on other threads, a few in advance."""
     from chronoflux.telemetry.read.fast_scan import (
-        scan,  # numba: only where it saves more time than it takes to load
+        scan,  # imports numba only where it saves more time than loading takes
     )
 
     with ThreadPoolExecutor(2, thread_name_prefix="scan") as pool:
@@ -111,7 +114,7 @@ def add_blocks(builder: Builder, path: Path, blocks: Iterable[Block | Lines], re
 
 
 def _ahead(items: Iterable[T], start: Callable[[T], R]) -> Iterator[tuple[T, R]]:
-    """Each item with what was started for it, which is some items before its turn."""
+    """Yield each item with its started work, which begins some items in advance."""
     waiting: deque[tuple[T, R]] = deque()
     for item in items:
         waiting.append((item, start(item)))

@@ -1,4 +1,4 @@
-"""A closed segment straight to the columns of a run, without a record in between."""
+"""Decoding of a closed segment directly into the columns of a run, without intermediate records."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REST = ("data", "id", "origin")
 
 
 class _Same(NamedTuple):
-    """A column that says one thing, or nothing (None), in all rows."""
+    """A column with the same value, or none (None), in all rows."""
 
     value: Any
 
@@ -29,11 +29,11 @@ _Read: TypeAlias = pa.Array | _Same
 
 
 class Unpacked(NamedTuple):
-    """The n rows of a segment that are taken apart, and the lines that were kept as they are.
+    """The n decoded rows of a segment, and its lines that were stored unchanged.
 
-    ``columns``, ``in_place`` where they belong or not; those of texts are codes (−1: none) of ``texts``, and
-    not written yet where there is no text; ``data``: at which of the n rows there is some, and what;
-    ``peerings`` by row, of the n.
+    ``columns``: values by name; ``in_place``: whether they are already in the table; text columns are codes
+    (−1: none) of ``texts``, and not yet written where there is no text; ``data``: the rows of n that have
+    any, and their values; ``peerings``: by row of n.
     """
 
     columns: dict[str, Any]
@@ -45,10 +45,10 @@ class Unpacked(NamedTuple):
 
 
 def unpack(segment: Segment, space: dict[str, Any] | None, *, peerings: bool) -> Unpacked:
-    """All of a segment, into the space for all of its rows, if there is one.
+    """Decode a whole segment, into the space reserved for its rows if there is one.
 
-    A column is read when its turn comes: there is little in memory beside what is kept. `peerings` only where
-    they are wanted, as they take time.
+    Columns are read one by one, so that little is in memory beside the result. `peerings` are decoded only on
+    request, since that takes time.
     """
     same = segment.uniform((*WHOLE, *LOGIC, *TEXTS, *_REST, LINE))
     numbers, kept, regular = np.arange(1, 1 + segment.facts.rows), Lines([], []), None
@@ -82,7 +82,7 @@ def unpack(segment: Segment, space: dict[str, Any] | None, *, peerings: bool) ->
 
 
 def _missing(column: _Read) -> NDArray[np.bool_] | bool:
-    """Where there is nothing, or whether there is nothing at all or something everywhere."""
+    """Return where values are missing, or one bool for all rows."""
     if isinstance(column, _Same) or not column.null_count:
         return isinstance(column, _Same) and column.value is None
     return np.asarray(column.is_null().to_numpy(zero_copy_only=False))
@@ -100,7 +100,7 @@ def _put_masked(into: Masked, column: _Read) -> None:
 
 
 def _put_codes(into: NDArray[np.int32], column: _Read) -> list[str]:
-    """The texts that the codes stand for."""
+    """Write the codes. Return the texts that they stand for."""
     if isinstance(column, _Same):
         return []
     into[:] = column.indices.fill_null(-1) if column.null_count else column.indices
@@ -115,12 +115,12 @@ def _taken(column: _Read, rows: NDArray[np.intp]) -> list[Any]:
     if not pa.types.is_dictionary(found.type):
         values: list[Any] = found.to_pylist()
         return values
-    texts = [*found.dictionary.to_pylist(), None]  # each of them once, and not as often as it occurs
+    texts = [*found.dictionary.to_pylist(), None]  # decoded once each, not once per occurrence
     return [texts[code] for code in found.indices.fill_null(-1).to_numpy().tolist()]
 
 
 def _decoded(column: _Read, rows: NDArray[np.intp]) -> list[Any]:
-    """What the JSON texts in some rows say (None: none), parsed as the one array that they are together."""
+    """Parse the JSON texts of some rows (None: none) as one joined array."""
     if isinstance(column, _Same):
         return [None] * len(rows)
     texts = column.take(pa.array(rows)).fill_null("null")
@@ -129,7 +129,7 @@ def _decoded(column: _Read, rows: NDArray[np.intp]) -> list[Any]:
 
 
 def _data(columns: list[_Read], rows: int) -> tuple[NDArray[np.intp], list[dict[str, Any]]]:
-    """What remains of records beside their columns, and where there is any."""
+    """Return the rows that have content beside their columns, and this content."""
     nothing = np.ones(rows, np.bool_)
     for column in columns:
         nothing &= _missing(column)
@@ -140,7 +140,7 @@ def _data(columns: list[_Read], rows: int) -> tuple[NDArray[np.intp], list[dict[
         zip(_decoded(data, some), _taken(ids, some), _taken(origins, some), strict=True)
     ):
         if type(value) is dict and event and origin and "id" not in value and "origin" not in value:
-            value["id"], value["origin"] = event, origin  # as `data_of` does, and quicker: an event
+            value["id"], value["origin"] = event, origin  # like `data_of`, but faster: an event
             found.append(value)
         elif (rest := data_of(Record(0, "", data=value, id=event, origin=origin))) is not None:
             found.append(rest)

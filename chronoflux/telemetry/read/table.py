@@ -1,4 +1,4 @@
-"""A run's records as one table, checked for what is missing, repeated or superseded."""
+"""A run's records as one table, checked for missing, repeated and superseded records."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from chronoflux.telemetry.read.times import check_times
 
 
 def read_table(run: RunFiles, report: Report, *, peerings: bool = False) -> Table:
-    """Read one run, noting in `report` whatever is wrong; `peerings` also keeps the pairwise rows.
+    """Read one run and note all faults in `report`; with `peerings`, also keep the pairwise rows.
 
-    Of a run with copies the one with the most records is read; what it lacks comes from the others.
+    For a run with copies, the copy with the most records is read; records it lacks come from the others.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def _read(run: RunFiles, manifest: dict[str, Any], report: Report, peerings: boo
 
 
 def _merged(run: RunFiles, report: Report, peerings: bool) -> Table:
-    """A run with its copies. Faults of a copy do not count: what it lost is in another, or missing."""
+    """Merge a run with its copies. A copy's faults do not count: others have its data, or they are missing."""
     runs = [run, *run.copies]
     manifest = next((facts for one in runs if (facts := read_manifest(one, Report()))), {"run": run.name})
     found = []
@@ -61,7 +61,7 @@ def _merged(run: RunFiles, report: Report, peerings: bool) -> Table:
         faults = Report()
         table = _read(one, manifest, faults, peerings)
         found.append((one, table, faults))
-    # Of equally full ones a whole one comes first; else the order stays.
+    # Among equally full copies, those without faults come first; otherwise the order is kept.
     found.sort(key=lambda one: (len(one[1]), not one[2].to_dict()["examples"]), reverse=True)
     first, table, faults = found[0]
     report.take(faults)
@@ -82,11 +82,11 @@ def _text(value: object) -> str | None:
 
 
 def current_rows(table: Table, run: RunFiles) -> NDArray[np.intp] | slice:
-    """The rows that no ``resume`` has superseded.
+    """Return the rows that no ``resume`` has superseded.
 
-    A run that was resumed at a tick computes what came after that tick once more: its ``resume`` record names
-    the seqs that no longer count. Where it does not, records of later ticks directly before it do not. An
-    export holds none of these any more.
+    A resumed run computes everything after its resume tick again: its ``resume`` record names the seqs that
+    are superseded. If it names none, records of later ticks directly before it are. An export does not
+    contain superseded records.
     """
     types, tick = table.texts["type"], table.whole["tick"]
     if "resume" not in types.texts or run.exported:

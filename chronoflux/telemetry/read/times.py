@@ -1,4 +1,4 @@
-"""Whether the times of records are milliseconds: some programs write seconds, or microseconds."""
+"""Check that timestamps are milliseconds: some programs write seconds or microseconds."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from chronoflux.telemetry.read.columns import Ints, Table
 from chronoflux.telemetry.read.merging import rows_of
 
 EARLIEST, LATEST = (round(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000) for year in (2000, 2100))
-"""Milliseconds between which a time is believed."""
+"""Range in ms in which a timestamp is plausible."""
 LAST = 253_402_300_799_999
-"""Milliseconds of the last moment that is a date."""
+"""Last representable date in ms."""
 NEAR = 86_400_000
-"""Milliseconds that mesh time and a machine's clock may differ by, to tell the unit of the latter."""
+"""Maximum difference in ms of mesh time and wall clock when the unit of the latter is inferred."""
 UNITS = {"seconds": 1e3, "microseconds": 1e-3, "nanoseconds": 1e-6}
-"""Other units, in ms."""
+"""Other units: factors to ms."""
 
 
 def check_times(table: Table, report: Report) -> Table:
-    """Times before 2000 or after 2100, which are noted.
+    """Handle timestamps before 2000 or after 2100, which are noted.
 
-    Where they are near the mesh time of their record in another unit, they are taken in that unit; where
-    they only seem to have another unit, or are no dates at all, the records are left out; all others, such as
-    those of a machine whose clock was never set, are kept.
+    Timestamps that in another unit are near the record's mesh time are converted from that unit. Records
+    whose timestamps only seem to have another unit, or are no dates at all, are left out. All others are
+    kept, such as those of a machine whose clock was never set.
     """
     times = table.whole["timestamp"].values
     odd = np.flatnonzero((times < EARLIEST) | (times > LATEST))
