@@ -147,7 +147,7 @@ def _runs_at(path: Path, report: Report) -> list[RunFiles]:
 
 
 def _looks_like_log(name: str, *, named: bool = False) -> bool:
-    """Return whether a name is a log's; with `named` (by the user), also any Parquet file but one of inputs."""
+    """Return whether a name is a log's; if the user `named` it, any Parquet file but one of inputs is."""
     if name.endswith(".parquet") and not name.startswith("."):
         return bool(_SEGMENT.fullmatch(name)) or (named and not _OF_INPUTS.fullmatch(name))
     return name.endswith(SUFFIXES) and name not in _NO_LOGS and not name.startswith(".")

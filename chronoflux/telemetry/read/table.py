@@ -53,7 +53,7 @@ def _read(run: RunFiles, manifest: dict[str, Any], report: Report, peerings: boo
 
 
 def _merged(run: RunFiles, report: Report, peerings: bool) -> Table:
-    """Merge a run with its copies. A copy's faults do not count: others have its data, or they are missing."""
+    """Merge a run with its copies. A copy's faults do not count: its data are in another or missing."""
     runs = [run, *run.copies]
     manifest = next((facts for one in runs if (facts := read_manifest(one, Report()))), {"run": run.name})
     found = []
