@@ -1,7 +1,7 @@
-"""Sweeps: the same experiment at many parameters, many times each; on this machine or on a cluster.
+"""Parameter sweeps: replicated runs at many parameter values, on this machine or on a cluster.
 
-``design.py`` says what is run, ``carried.py`` what is carried from value to value, ``task.py`` does one run,
-``executors.py`` says where, ``store.py`` keeps what came out, ``result.py`` puts it together.
+``design.py`` defines points, replicates and seeds; ``carried.py`` adiabatic sweeps; ``task.py`` a single run;
+``executors.py`` where runs are computed; ``store.py`` the folder of outcomes; ``result.py`` the Dataset.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import xarray
 
 PUBLISHED = 5.0
-"""Seconds between two writings of the result while the sweep goes on."""
+"""Minimum seconds between two updates of the result on disk during a sweep."""
 
 
 def sweep(
@@ -45,61 +45,60 @@ def sweep(
     seed: int = 0,
     progress: bool = True,
 ) -> xarray.Dataset:
-    """Run the model at many parameters, several times each, and measure.
+    """Run the model at many parameter values, with replicates, and measure.
 
-    Each run is kept in `out` as soon as it is done, so the same call goes on where an interrupted one was
-    (Ctrl-C, a kill, a crash), computes only what is new when values or replicates are added, and reads a
-    finished one from disk. A run is known by the hash of its parameters, its seed, the version, and the code
-    of `measure` and `make`. Functions that these call are not looked at: when one changes, name another
-    folder.
+    The outcome of each run is saved in `out` as soon as it is done. The same call therefore continues after
+    an interruption (Ctrl-C, a kill, a crash), computes only new runs when values or replicates are added, and
+    reads a finished sweep from disk. A run is identified by the hash of its parameters, its seed, the
+    version, and the code of `measure` and `make`. The hash does not cover functions that these call: when one
+    of those changes, use another folder.
 
     Parameters
     ----------
     grid
-        Parameters of ``Params`` with their values, of which all combinations are run:
+        Parameters of ``Params`` with their values; all combinations are run:
         ``{"kappa": [0.5, 1.0], "noise": [0, 0.1], "oscillators": 220}`` (a single value stays fixed). Or
-        samples to be run as they are: a list of such mappings, or a DataFrame with a row for each.
+        samples: a list of such mappings with single values, or a DataFrame with a row for each.
     replicates
-        Runs at each point, each with a seed of its own, spawned from `seed` and the point.
+        Runs at each point, each with its own seed, spawned from `seed` and the point.
     duration
-        Simulated seconds of a run; with `carry` at each value.
+        Simulated seconds of a run; with `carry`, at each value.
     measure
         Names of metrics (``"H"``, or ``["H", "tau"]``), or a function of the model that returns a number, a
         pair of number and unit, a :class:`~chronoflux.analysis.Result`, or a dict of these. It may advance
         the model further.
     out
-        Folder of the sweep; made if need be. ``results.zarr`` in it is the result so far.
+        Folder of the sweep, created if necessary. Its ``results.zarr`` is the result so far.
     executor
-        None: all processors of this machine, by joblib, one thread a worker. A ``distributed.Client``: the
-        cluster that it is connected to, which needs the same ChronoFlux and no common disk.
+        None: all processors of this machine, by joblib, with one thread per worker. A ``distributed.Client``:
+        its cluster, which needs the same version of ChronoFlux but no shared disk.
     every
-        Measure each so many simulated seconds, to the nearest tick, which gives a dimension ``t``; None:
-        once, at the end.
+        Simulated seconds between two measurements, rounded to the nearest tick; adds a dimension ``t``. None:
+        measure once, at the end.
     make
-        A function of ``(params, seed)`` that makes what is run, with ``advance(ticks)``; None: a
-        :class:`Simulation`. Names in `grid` that ``Params`` does not have are handed to it by name.
+        A function of ``(params, seed)`` that returns the model, with ``advance(ticks)``. None: a
+        :class:`Simulation`. Names in `grid` that ``Params`` does not have are passed as keyword arguments.
     carry
-        A parameter of the grid that goes through its values and back in one run, the state at the end of one
-        value being the beginning of the next: an adiabatic sweep, which shows hysteresis. The result has a
-        dimension ``branch`` (``"up"``: in the order of the values; ``"down"``: back). What `make` returns
-        needs ``params`` that can be set.
+        A parameter of the grid that goes through its values and back within one run. The state at the end of
+        one value is the initial state of the next: an adiabatic sweep, which shows hysteresis. The result has
+        a dimension ``branch`` (``"up"``: in the order of the values; ``"down"``: back). The model needs a
+        settable attribute ``params``.
     seed
         Root of all seeds.
     progress
-        Show a bar.
+        Show a progress bar.
 
     Returns
     -------
     Dataset
-        A dimension for each parameter in `grid` (or ``sample``), ``replicate`` and, with `every`, ``t``, with
-        `carry`, ``branch``; a
-        variable for each thing measured; NaN for runs that failed, which ``attrs["failures"]`` lists with
-        their parameters. The next call tries those again.
+        A dimension for each parameter in `grid` (or ``sample``), ``replicate``, with `every` also ``t``, and
+        with `carry` also ``branch``; a variable for each measured quantity. Runs that failed are NaN and
+        listed in ``attrs["failures"]`` with their parameters; the next call repeats them.
 
     Raises
     ------
     ParameterError, UsageError
-        Before anything is run, for parameters the model does not allow or a folder that cannot be made.
+        Before any run, for parameters the model does not allow or a folder that cannot be created.
     LogError
         When an outcome cannot be written.
     """
@@ -168,7 +167,7 @@ def _tell(failures: list[Mapping[str, Any]], runs: Sequence[Run]) -> None:
 
 
 def _told_measure(measure: Measure, make: Maker | None) -> Callable[[Any], Any] | list[str]:
-    """The function, or the names; refused before anything is run when they cannot be measured."""
+    """Return the function or the names. Raises ParameterError before any run for unknown names."""
     if callable(measure):
         return measure
     names = [measure] if isinstance(measure, str) else list(measure) if isinstance(measure, Iterable) else []

@@ -1,7 +1,7 @@
-"""Adiabatic sweeps: one parameter goes up through its values and down again, in one run, with its state.
+"""Adiabatic sweeps: within one run, a parameter goes up through its values and back, keeping the state.
 
-What a swarm does at a value may depend on where it comes from (hysteresis). So each run begins at the first
-value, and the state at the end of a value is where the next one begins.
+The state of a swarm at a value may depend on the previous values (hysteresis). Each run therefore starts at
+the first value, and the state at the end of one value is the initial state of the next.
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ BRANCHES = ("up", "down")
 
 
 def taken_out(design: Design, name: str, every: float | None) -> tuple[Design, Axis]:
-    """The design with the carried parameter at its first value, and its axis.
+    """Return the design with the carried parameter fixed at its first value, and the parameter's axis.
 
     Raises
     ------
     ParameterError
-        Unless the parameter is an axis of a grid with two values or more, growing or falling, that a running
-        swarm can change.
+        Unless the parameter is an axis of a grid with two or more monotonic values, and can change in a run.
     """
     found = [axis for axis in design.axes if axis.name == name]
     if not found or found[0].dim != name or len(found[0].values) < 2:
@@ -53,18 +52,18 @@ def taken_out(design: Design, name: str, every: float | None) -> tuple[Design, A
 
 
 def there_and_back(values: Sequence[Any]) -> list[Any]:
-    """The values in their order and back: the last is measured on both ways."""
+    """Return the values in order and back; the last value is measured in both directions."""
     return [*values, *reversed(values)]
 
 
 @dataclass(frozen=True)
 class CarriedFrame(Frame):
-    """The result of a carried sweep: the dimensions ``branch`` (``up``, ``down``) and that of `axis`."""
+    """Result of an adiabatic sweep, with the dimensions ``branch`` (``up``, ``down``) and that of `axis`."""
 
     axis: Axis = Axis("", "", [])
 
     def dataset(self, outcomes: Mapping[str, Outcome]) -> xarray.Dataset:
-        """The outcomes so far; see :meth:`Frame.dataset`."""
+        """Return the outcomes so far: see :meth:`Frame.dataset`."""
         labelled: Any = import_module("xarray")
         whole = super().dataset(outcomes)
         count = len(self.axis.values)

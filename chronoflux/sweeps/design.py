@@ -1,4 +1,4 @@
-"""What a sweep runs: points in the space of parameters, replicates of each, and their seeds."""
+"""Design of a sweep: points in parameter space, replicates of each, and their seeds."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from chronoflux.errors import ParameterError
 from chronoflux.model.params import SPECS, Params
 
 RESERVED = ("replicate", "sample", "t", "seed", "run")
-"""Names that the result has for something else."""
+"""Names that the result uses for other things."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One parameter along a dimension of the result, with its unit and meaning."""
+    """One parameter along a dimension of the result."""
 
     name: str
     dim: str
@@ -30,7 +30,7 @@ class Axis:
 
     @property
     def attrs(self) -> dict[str, str]:
-        """What the result says of it; a name that ``Params`` does not have says nothing."""
+        """Unit and long name of the parameter; empty for a name that ``Params`` does not have."""
         spec = SPECS.get(self.name)
         return {} if spec is None else {"units": spec.unit or "1", "long_name": spec.doc}
 
@@ -39,8 +39,9 @@ class Axis:
 class Design:
     """The points of a sweep.
 
-    ``dims``: dimensions by name with their lengths. ``axes``: what varies along them. ``fixed``: what was
-    given and does not vary. ``points``: everything given, a dict for each point, the last dimension fastest.
+    ``dims``: dimension lengths by name. ``axes``: the parameters that vary along them. ``fixed``: given
+    parameters that do not vary. ``points``: all given parameters of each point; the last dimension varies
+    fastest.
     """
 
     dims: dict[str, int]
@@ -50,15 +51,15 @@ class Design:
 
     @classmethod
     def read(cls, grid: Any) -> Design:
-        """A grid, that is a mapping of names to values of which all combinations are run, or samples: rows
-        that are run as they are (a sequence of mappings, or a DataFrame).
+        """Read a grid or samples.
 
-        In a grid a single value stays fixed; ``world`` always does.
+        A grid is a mapping of names to values, of which all combinations are run; a single value stays fixed,
+        and ``world`` always does. Samples are points to run: a sequence of mappings, or a DataFrame.
 
         Raises
         ------
         ParameterError
-            When it is neither, or an axis is empty or names a value twice.
+            When `grid` is neither, or an axis is empty or has a value twice.
         """
         if hasattr(grid, "to_dict") and hasattr(grid, "columns"):
             grid = grid.to_dict(orient="records")
@@ -104,7 +105,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Run:
-    """One run: what it is computed from, what it is called, and its place in the result."""
+    """One run: its id, its place in the result, its parameters and its seed."""
 
     id: str
     place: tuple[int, ...]
@@ -117,16 +118,16 @@ class Run:
 def runs_of(
     design: Design, replicates: int, *, seed: int, task: Mapping[str, Any], open_names: bool
 ) -> list[Run]:
-    """All runs of a design, their parameters checked, each with a seed of its own.
+    """Return all runs of a design with checked parameters, each with its own seed.
 
-    The seeds of a point are spawned from a ``SeedSequence`` of `seed` and the point's parameters; so a sweep
-    to which values or replicates are added keeps those it had. A run's id is the hash of its parameters, its
-    seed and the `task` (version, what is measured, when).
+    The seeds of a point are spawned from a ``SeedSequence`` of `seed` and the point's parameters, so adding
+    values or replicates to a sweep does not change existing runs. A run's id is the hash of its parameters,
+    its seed and the `task` (version, what is measured, when).
 
     Raises
     ------
     ParameterError
-        For a value that the model does not allow or, unless `open_names`, a name that it does not have.
+        For a value that the model does not allow or, unless `open_names`, an unknown parameter name.
     """
     shape = tuple(design.dims.values())
     runs = []
@@ -144,7 +145,7 @@ def runs_of(
 
 
 def moments_of(duration: float, every: float | None) -> list[float]:
-    """When is measured, in s: after each `every` seconds up to `duration`; None: at the end.
+    """Return the times of measurement, s: every `every` seconds up to `duration`; None: at the end only.
 
     Raises
     ------
@@ -173,7 +174,7 @@ def _name(name: Any) -> str:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A value as JSON keeps it: numbers of NumPy as Python's own."""
+    """Return a value as JSON represents it, with NumPy numbers as Python numbers."""
     value = value.item() if isinstance(value, np.generic) else value
     if name == "world" and not isinstance(value, str | Real):
         return [_plain("", side) for side in value]

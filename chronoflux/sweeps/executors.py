@@ -1,4 +1,4 @@
-"""Where runs are done: on this machine's processors by joblib, or on a cluster by Dask. Same outcomes."""
+"""Executors of a sweep: local processes by joblib, or a cluster by Dask. Both yield the same outcomes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from chronoflux.sweeps.design import Run
 from chronoflux.sweeps.task import Outcome, Task, perform
 
 WINDOW = 4096
-"""Runs that a cluster is told of at once; more make its scheduler slow."""
+"""Maximum number of runs submitted to a cluster at once; more slow down its scheduler."""
 LIVES = 3
-"""How often in a row workers may die without a run done before the sweep gives up."""
+"""Number of consecutive worker deaths without a finished run after which the sweep fails."""
 IDLE = 60
-"""Seconds for which idle workers wait for another sweep."""
+"""Seconds that idle workers wait for another sweep."""
 _GO_ON = "what is done is kept, and the same call goes on from there"
 
 
 def outcomes(runs: Sequence[Run], task: Task, executor: Any) -> Generator[Outcome]:
-    """The outcomes of all runs as they come. Closing the generator stops what is not done yet.
+    """Yield the outcomes of all runs as they finish. Closing the generator stops unfinished runs.
 
     Raises
     ------
     ParameterError
         When `executor` is neither None nor a synchronous ``distributed.Client``.
     ChronofluxError
-        When workers die again and again, or the cluster goes away.
+        When workers die repeatedly, or the connection to the cluster is lost.
     """
     if executor is None:
         return _here(runs, task)
@@ -40,7 +40,7 @@ def outcomes(runs: Sequence[Run], task: Task, executor: Any) -> Generator[Outcom
 
 
 def needed(name: str) -> None:
-    """UsageError unless a module of the extra ``sweeps`` is there; workers start before it is loaded."""
+    """Raise UsageError if a module of the extra ``sweeps`` is missing; workers start before it is loaded."""
     if find_spec(name) is None:
         raise UsageError(f"a sweep needs {name}: python -m pip install 'chronoflux[sweeps]'")
 
@@ -59,7 +59,7 @@ def _here(runs: Sequence[Run], task: Task) -> Generator[Outcome]:
                 del left[outcome.id]
                 lives = LIVES
                 yield outcome
-        except died as error:  # killed, as when memory runs out: the rest goes to new ones
+        except died as error:  # killed, as when memory runs out: new workers do the rest
             lives -= 1
             if not lives:
                 message = f"workers were killed {LIVES} times with no run done between: {_GO_ON}"
@@ -91,12 +91,12 @@ def _on_cluster(runs: Sequence[Run], task: Task, client: Any) -> Generator[Outco
 
 
 def _outcome(future: Any, name: str) -> Outcome:
-    """A run's outcome; waits where it was lost again with the worker that held it."""
+    """Return a run's outcome; wait if it was lost again together with the worker that held it."""
     cancelled = import_module("distributed.client").CancelledError
     try:
         found: Outcome = future.result()
     except cancelled as error:
         raise ChronofluxError(f"the cluster went away or was told to stop: {_GO_ON}") from error
-    except Exception as error:  # noqa: BLE001 - not the run's, which are outcomes: its workers died, say
+    except Exception as error:  # noqa: BLE001 - a run's own errors are outcomes; this is a dead worker's
         return Outcome(name, error=f"{type(error).__name__}: {error}")
     return found

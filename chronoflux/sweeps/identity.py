@@ -1,4 +1,4 @@
-"""What a function does, as far as its code tells: so that results of other code are not taken for its own."""
+"""Fingerprints of functions by their code, so that results of changed code are not reused."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 
 def fingerprint(thing: Callable[..., Any]) -> str:
-    """A name and a hash of a function's or class's code, defaults and enclosed values.
+    """Return a name and a hash of a function's or class's code, defaults and enclosed values.
 
-    Functions that it calls are not looked at. A hash holds for one minor version of Python.
+    Functions that it calls are not covered. The hash is valid within one minor version of Python.
     """
     name = getattr(thing, "__qualname__", type(thing).__qualname__)
     return f"{name}:{hashlib.sha256(_describe(thing).encode()).hexdigest()[:16]}"
@@ -43,7 +43,7 @@ def _describe(thing: Any) -> str:
 
 
 def _told(name: str) -> bool:
-    """Whether an attribute of a class says where it stands and not what it does."""
+    """Return whether an attribute of a class describes its definition and not its behaviour."""
     return name in ("__module__", "__qualname__", "__dict__", "__weakref__", "__doc__", "__firstlineno__")
 
 

@@ -1,4 +1,4 @@
-"""The result of a sweep: a Dataset with a dimension for each parameter, in units."""
+"""Result of a sweep: a Dataset with a dimension for each parameter, and units."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Frame:
-    """What the outcomes of `runs` are put into: the shape of the result, and what it says of itself."""
+    """Converts the outcomes of `runs` to a Dataset; `facts` become its attributes."""
 
     design: Design
     runs: Sequence[Run]
@@ -30,7 +30,7 @@ class Frame:
     facts: dict[str, Any]
 
     def dataset(self, outcomes: Mapping[str, Outcome]) -> xarray.Dataset:
-        """The outcomes so far, NaN where there is none; failed runs are listed in ``attrs["failures"]``."""
+        """Return the outcomes so far, NaN where missing; ``attrs["failures"]`` lists failed runs."""
         labelled: Any = import_module("xarray")
         dims = (*self.design.dims, "replicate")
         shape = (*self.design.dims.values(), self.replicates)
@@ -63,7 +63,7 @@ class Frame:
         return result
 
     def _fixed(self) -> dict[str, Any]:
-        """The parameters that are the same in all runs, those at their defaults among them."""
+        """Return the parameters that are equal in all runs, including defaults."""
         varies = {axis.name for axis in self.design.axes}
         first = self.runs[0]
         given = {**first.params.to_dict(), **first.extras}

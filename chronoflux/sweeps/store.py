@@ -1,7 +1,7 @@
-"""A sweep on disk: a folder a run, whose mark is there when it is done, and the result beside them.
+"""Folder of a sweep: a subfolder with a done marker for each run, and the result.
 
-``runs/<id>/run.json`` says what the run is, ``done.json`` holds its values, is written in one step, and is
-the mark that it is done; ``failed.json`` says why one failed. ``results.zarr`` is made from these and may
+``runs/<id>/run.json`` describes the run. ``done.json`` holds its values; it is written atomically and marks
+the run as done. ``failed.json`` holds the error of a failed run. ``results.zarr`` is built from these and may
 be deleted.
 """
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 RESULTS = "results.zarr"
 READERS = 8
-"""Marks are read on so many threads: a finished sweep should cost nothing, also on a network's disk."""
+"""Threads that read markers, so that reading a finished sweep is fast, also from a network disk."""
 
 
 class Folder:
-    """The folder of a sweep, made if it is not there.
+    """The folder of a sweep, created if missing.
 
     Raises
     ------
     UsageError
-        When it cannot be made.
+        When the folder cannot be created.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -47,7 +47,7 @@ class Folder:
             raise UsageError(f"out = {self.path}: cannot be made a folder ({error.strerror})") from error
 
     def finished(self, runs: Iterable[Run]) -> dict[str, Outcome]:
-        """Those of the runs that are done, by id. A mark that cannot be read counts for nothing."""
+        """Return the outcomes of finished runs by id. Unreadable markers are ignored."""
         with ThreadPoolExecutor(READERS) as readers:
             found = readers.map(self._outcome, [run.id for run in runs])
         return {outcome.id: outcome for outcome in found if outcome is not None}
@@ -61,7 +61,7 @@ class Folder:
             return None
 
     def keep(self, run: Run, outcome: Outcome) -> None:
-        """Write down how a run ended; its mark last.
+        """Save how a run ended; its marker is written last.
 
         Raises
         ------
@@ -84,12 +84,12 @@ class Folder:
             raise LogError(folder, f"cannot be written ({error.strerror or error})") from error
 
     def publish(self, data: xarray.Dataset) -> None:
-        """Put the result, as far as there is one, in place of the one that was there."""
+        """Replace the saved result with the result so far."""
         new, old, place = (self.path / name for name in (f"{RESULTS}.new", f"{RESULTS}.old", RESULTS))
         try:
             for rest in (new, old):
                 shutil.rmtree(rest, ignore_errors=True)
-            data.to_zarr(new, zarr_format=2, consolidated=True)  # 3 has no standard for words yet
+            data.to_zarr(new, zarr_format=2, consolidated=True)  # format 3 has no standard for strings yet
             if place.exists():
                 place.rename(old)
             new.rename(place)
@@ -99,12 +99,12 @@ class Folder:
 
 
 def _write(path: Path, facts: dict[str, Any]) -> None:
-    """Write JSON in one step: whoever looks sees all of it or nothing."""
+    """Write JSON atomically: readers see all of it or nothing."""
     part = path.with_suffix(f".{os.getpid()}.part")
     part.write_text(json.dumps(facts, allow_nan=False), encoding="utf-8")
     part.replace(path)
 
 
 def _number(value: float) -> float | str:
-    """JSON has no NaN and no infinity: these are words, which ``float`` reads."""
+    """Return NaN and infinities, which JSON lacks, as strings that ``float`` accepts."""
     return value if math.isfinite(value) else repr(value)

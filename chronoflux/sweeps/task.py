@@ -1,4 +1,4 @@
-"""What a worker does: one run from its seed to its measured values. Knows no file and no executor."""
+"""Work of a sweep's worker: one run from its seed to its measured values, without files or executors."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ UNITS = {"H": "1", "H_local": "1", "tau": "1", "psi": "rad", "omega": "rad/s"}
 
 
 class Model(Protocol):
-    """What can be swept: a :class:`Simulation`, or anything else that goes on by ticks."""
+    """What can be swept: a :class:`Simulation` or anything else that advances by ticks."""
 
     def advance(self, ticks: int = 1) -> None:
-        """Go on by so many ticks of ``Params.dt``."""
+        """Advance by so many ticks of ``Params.dt``."""
 
 
 Maker = Callable[..., Model]
@@ -34,9 +34,9 @@ Measure = Callable[[Any], Any] | str | Sequence[str]
 
 @dataclass(frozen=True)
 class Task:
-    """What is done in every run: how the model is made, what is measured at which moments (s).
+    """What is done in every run: how the model is made, and what is measured at which times (s).
 
-    ``carried``: a parameter and its values, one for each moment, which hold up to it.
+    ``carried``: a parameter and its values, one for each time, each applied up to that time.
     """
 
     make: Maker
@@ -49,7 +49,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: its values at each moment and their units by name, or else an error with its trace."""
+    """Outcome of a run: values at each time and units by name, or an error with its traceback."""
 
     id: str
     values: dict[str, list[float]] = field(default_factory=dict)
@@ -61,20 +61,20 @@ class Outcome:
 
 
 def simulation(params: Params, seed: int) -> Simulation:
-    """The model that is swept unless another is given."""
+    """Return the default model of a sweep."""
     return Simulation(params, seed=seed)
 
 
 def perform(run: Run, task: Task) -> Outcome:
-    """Do one run. Whatever goes wrong in it is its outcome; only an interrupt passes."""
+    """Do one run. All errors become part of the outcome; only interrupts are raised."""
     began, host = time.perf_counter(), socket.gethostname()
     if os.getpid() != task.home:
-        thread_pool.count = 1  # as many workers as processors: threads of theirs would only be in the way
+        thread_pool.count = 1  # there are as many workers as processors: more threads would compete
     try:
         if task.version != VERSION:
             raise ParameterError("chronoflux on the worker", VERSION, f"{task.version}, as here")
         values, units = _measured(run, task)
-    except Exception as error:  # noqa: BLE001 - a user's function may fail in any way; the sweep goes on
+    except Exception as error:  # noqa: BLE001 - a user's function may raise anything; the sweep continues
         return Outcome(
             run.id, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc(), host=host
         )
@@ -101,7 +101,7 @@ def _measured(run: Run, task: Task) -> tuple[dict[str, list[float]], dict[str, s
 
 
 def _read(model: Any, measure: Measure) -> dict[str, tuple[float, str]]:
-    """What is measured now, by name, with units."""
+    """Return the current measurements by name, with units."""
     if isinstance(measure, str):
         measure = [measure]
     if not callable(measure):
@@ -114,7 +114,7 @@ def _read(model: Any, measure: Measure) -> dict[str, tuple[float, str]]:
 
 
 def _quantity(name: str, value: Any) -> tuple[float, str]:
-    """A number with its unit: a plain one is dimensionless; a pair or a ``Result`` says its unit."""
+    """Return a number with its unit: plain numbers are dimensionless; pairs and ``Result`` have units."""
     unit = getattr(value, "unit", "1")
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], str):
         value, unit = value
