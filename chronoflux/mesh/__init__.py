@@ -1,1 +1,1 @@
-"""The mesh: links to peers, their events and mean fields, one room."""
+"""The mesh of one room: links to peers, events, mean fields and the common clock."""

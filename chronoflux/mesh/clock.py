@@ -1,7 +1,7 @@
 """Mesh time: milliseconds since the Unix epoch on the room's common clock.
 
-No task and no message here: `MeshClock` is told who is in the room (`roster`) and what came of the probes
-(`take`), and says what time it is (`now`). `look` draws the conclusions.
+It starts no tasks and sends no messages: `MeshClock` gets the members of the room (`roster`) and the replies
+to probes (`take`), and returns the time (`now`). `look` updates the reference and the rate.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ __all__ = [
     "utc_ms",
 ]
 
-LATEST = 10_000.0  # ms of round trip after which a reply says nothing
-GONE_FOR = 180_000.0  # ms in which nobody is followed to a reference that was seen to go
-STALL = 5_000.0  # ms between two looks after which this node was not there to hear answers
+LATEST = 10_000.0  # ms; replies with a longer round trip are ignored
+GONE_FOR = 180_000.0  # ms for which a reference that left is not accepted again
+STALL = 5_000.0  # ms between two looks after which this node was suspended and missed replies
 
 
 def monotonic_ms() -> float:
-    """A clock that nobody sets and that goes on while the machine sleeps, where there is one; ms."""
+    """Return a monotonic clock, ms; where the system has one, it also counts while the machine sleeps."""
     if hasattr(time, "clock_gettime_ns"):
         which = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
         return time.clock_gettime_ns(which) / 1e6
@@ -46,20 +46,22 @@ def monotonic_ms() -> float:
 
 
 def monotonic_tick() -> float:
-    """How coarse `monotonic_ms` is; ms."""
+    """Return the resolution of `monotonic_ms`, ms."""
     which = time.get_clock_info("monotonic" if hasattr(time, "clock_gettime_ns") else "perf_counter")
     return which.resolution * 1000
 
 
 def utc_ms() -> float:
-    """This machine's UTC, ms since the Unix epoch."""
+    """Return this machine's UTC, ms since the Unix epoch."""
     return time.time_ns() / 1e6
 
 
 @dataclass(frozen=True)
 class Followed:
-    """This node's mesh time has another reference now; `step` (ms) is what it was moved by at once, if it
-    was on another time before."""
+    """Mesh time has a new reference, or was moved by a step.
+
+    `step` (ms) is the size of that step; None if there was none.
+    """
 
     reference: str
     stratum: int
@@ -68,7 +70,7 @@ class Followed:
 
 @dataclass(frozen=True)
 class Judged:
-    """A peer's clock is not believed any more (or again), and why."""
+    """A peer's clock became untrusted, for a `reason`, or trusted again."""
 
     peer: str
     trusted: bool
@@ -76,7 +78,7 @@ class Judged:
 
 
 class _Line(NamedTuple):
-    """Mesh time from monotonic time `since` on: `time` there, then slewed until `slew` ms are worked off."""
+    """Mesh time as a function of monotonic time: `time` at `since`, then slewed by `slew` ms in total."""
 
     since: float
     time: float
@@ -90,14 +92,15 @@ class _Line(NamedTuple):
 class MeshClock:
     """The room's clock as this node knows it.
 
-    Until it knows better, and with servers that do not say who joined first, it is this machine's UTC. The
-    first in a room begins the room's time there; a newcomer takes it over, once, by a step. From then on
-    mesh time is slewed by at most 500 ppm and never runs backwards, unless this node's time is not the
-    room's: its own clock leapt, or it was alone with another server. Who leads is said by the server's
-    roster, see `Succession`; where the server tells none, by the peers' claims, see `claims`.
+    Mesh time is this machine's UTC until the node knows the room's time, and with servers that do not tell
+    who joined first. The first member of a room starts the room's time from its UTC; a newcomer adopts it by
+    one step. Afterwards mesh time is slewed by at most 500 ppm and never runs backwards, unless this node's
+    time differs from the room's: its own clock jumped, or it was alone on another server. The reference
+    follows from the server's roster, see `Succession`, or without a roster from the peers' claims, see
+    `claims`.
 
-    `mono` and `utc` read this machine's clocks, in ms; `tick` is how coarse they are, in ms. `now` may be
-    called from any thread, the rest on the event loop.
+    `mono` and `utc` read this machine's clocks, in ms; `tick` is their resolution, in ms. `now` may be called
+    from any thread, all other methods on the event loop.
     """
 
     def __init__(
@@ -110,7 +113,7 @@ class MeshClock:
         self.mono = mono
         self.tick = monotonic_tick() if tick is None else tick
         self.steps = 0
-        """How often mesh time was moved at once."""
+        """Number of steps of mesh time."""
         self._utc = utc
         self._line: _Line | None = None
         self._gap = 0.0
@@ -125,26 +128,26 @@ class MeshClock:
         self._succession: Succession | None = None
         self._looked = math.inf
 
-    # -- what it says ----------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------------
 
     def now(self) -> float:
-        """Mesh time, ms with fractions."""
+        """Return mesh time, ms with fractions."""
         with self._lock:
             return self._utc() if self._line is None else self._line.at(self.mono())
 
     @property
     def reference(self) -> str:
-        """Whose time mesh time is; empty while it is this machine's UTC."""
+        """The id of the reference; empty while mesh time is this machine's UTC."""
         return self._course.reference
 
     @property
     def stratum(self) -> int:
-        """Over how many others mesh time comes from the reference."""
+        """The number of steps from the reference, as in NTP; 0 for the reference itself."""
         return self._course.stratum
 
     @property
     def settled(self) -> bool:
-        """Whether mesh time is what it will stay; not while a newcomer waits for its first fix."""
+        """Whether mesh time is fixed; false while a newcomer waits for its first fix."""
         if self._line is not None:
             return True
         now = self.mono()
@@ -152,17 +155,17 @@ class MeshClock:
 
     @property
     def asked(self) -> Sequence[str]:
-        """Members whose time has to be known, be they neighbours or not, the best first."""
+        """Members whose time must be measured, neighbours or not, best first."""
         return () if self._succession is None else self._succession.asked
 
     def standing(self) -> tuple[str, int, int | None]:
-        """What replies to probes say of this clock: reference, stratum, and when the reference joined."""
+        """Return what probe replies state: reference, stratum, and when the reference joined (ms)."""
         reference, stratum, joined, *_ = self._course
         known = stratum < UNSYNCED and math.isfinite(joined)
         return reference, stratum, int(joined) if known else None
 
     def offset(self, peer: str) -> Offset | None:
-        """What is known of a peer's clock; None if nothing."""
+        """Return the measured offset of a peer's clock; None without a sample."""
         clock, now = self._peers.get(peer), self.mono()
         best = clock.best(now) if clock else None
         if clock is None or best is None:
@@ -171,12 +174,12 @@ class MeshClock:
         return Offset(apart, clock.uncertainty(best, now), best.round_trip)
 
     def unsynced(self, peer: str) -> bool:
-        """Whether a peer said that it is on its machine's time, not yet on the room's."""
+        """Return whether a peer reports that it is on its own machine's time, not the room's."""
         clock = self._peers.get(peer)
         return clock is not None and clock.answered and clock.stratum == UNSYNCED
 
     def objection(self, peer: str) -> str:
-        """Why what a peer says of times is not to be used; empty when nothing speaks against it."""
+        """Return why a peer's times must not be used; empty if they may be."""
         clock = self._peers.get(peer)
         if clock is None or self._line is None:
             return ""
@@ -187,7 +190,7 @@ class MeshClock:
             return f"its clock and ours are {abs(known.offset_ms) / 1000:.1f} s apart"
         return ""
 
-    # -- what it is told -------------------------------------------------------------------------------
+    # -- input -----------------------------------------------------------------------------------------
 
     def roster(
         self,
@@ -197,19 +200,19 @@ class MeshClock:
         ranked: Sequence[tuple[str, int]] | None = None,
         ticks: Mapping[str, float] | None = None,
     ) -> None:
-        """Who is here.
+        """Set the members of the room.
 
         Parameters
         ----------
         own:
-            This node's id, and when it joined.
+            This node's id, and when it joined (ms).
         peers:
-            The neighbours who have a clock, and when they joined.
+            The neighbours with a clock, and when they joined (ms).
         ranked:
-            The members that may lead the room's time, by the server's word, the best first, each with when
-            it joined; None where the server tells no roster.
+            The members that may be the reference according to the server, best first, each with when it
+            joined (ms); None if the server sends no roster.
         ticks:
-            How coarse the neighbours' clocks are, ms, where they say so.
+            The resolution of the neighbours' clocks (ms), where they report it.
         """
         self._id = own[0]
         if own[1] is not None:
@@ -234,12 +237,12 @@ class MeshClock:
             self._known(peer)
 
     def unlink(self, peer: str) -> None:
-        """A peer is no neighbour any more, but still in the room."""
+        """Forget a peer that is no longer a neighbour but still in the room."""
         self._roster.pop(peer, None)
         self._peers.pop(peer, None)
 
     def ask(self, peer: str) -> None:
-        """A probe is on its way to a peer."""
+        """Note that a probe was sent to a peer."""
         if peer in self._roster or peer in self.asked:
             self._known(peer).ask(self.mono())
 
@@ -249,7 +252,7 @@ class MeshClock:
         Raises
         ------
         ProtocolError
-            When it cannot be true.
+            If the reply is inconsistent.
         """
         if peer not in self._roster and peer not in self.asked:
             return
@@ -271,16 +274,16 @@ class MeshClock:
             unsynced = UNSYNCED in (clock.stratum, reply.stratum)
             clock.forget()
             if away and home:
-                clock.distrusted_until = received  # it found back
+                clock.distrusted_until = received  # it returned to the room's time
             elif jump is not None and not unsynced:
                 clock.leap(jump, received)
         clock.stratum, clock.reference, clock.joined = reply.stratum, reply.ref, reply.joined
         clock.add(sample)
 
-    # -- what follows ----------------------------------------------------------------------------------
+    # -- discipline ------------------------------------------------------------------------------------
 
     def look(self) -> list[Followed | Judged]:
-        """Choose whom to follow and steer towards it; what changed."""
+        """Choose the reference and steer towards it. Return what changed."""
         now = self.mono()
         if now - self._looked > STALL:
             for clock in self._peers.values():
@@ -289,7 +292,7 @@ class MeshClock:
         changes: list[Followed | Judged] = []
         if (
             not math.isinf(self._joined) or self._succession is not None
-        ):  # else nobody says who was first: UTC
+        ):  # else nobody knows who was first: UTC
             before, course = self._course, self._plan(now)
             if course is not None:
                 self._set(course)
@@ -299,7 +302,7 @@ class MeshClock:
         return self._judged(now) + changes
 
     def _judged(self, now: float) -> list[Followed | Judged]:
-        """Whose clock is not believed any more, or again."""
+        """Return the peers whose clock became untrusted, or trusted again."""
         changes: list[Followed | Judged] = []
         for peer, clock in self._peers.items():
             if clock.reason and clock.trusted(now):
@@ -311,7 +314,7 @@ class MeshClock:
         return changes
 
     def _plan(self, now: float) -> Course | None:
-        """The course that follows from what is known."""
+        """Return the course that follows from the measurements; None to wait or to change nothing."""
         view = self._view(now)
         for peer, known in view.offsets.items():
             if self._line is not None and known.near():
@@ -340,32 +343,32 @@ class MeshClock:
         )
 
     def _known(self, peer: str) -> PeerClock:
-        """What is known of a peer's clock, which may be nothing yet."""
+        """Return the record of a peer's clock, created on first use."""
         clock = self._peers.setdefault(peer, PeerClock())
         clock.window = WINDOW if peer in self._roster else FAR_WINDOW
         clock.tick = self.tick + self._ticks.get(peer, 0.0)
         return clock
 
     def _earlier(self) -> list[str]:
-        """Those who lead before this node, as far as they are waited for."""
+        """Return the members that precede this node as reference."""
         if self._succession is not None:
             return [id_ for _, id_ in self._succession.ahead(self._id)]
         return claims.earlier(self._roster, self._joined)
 
     def _set(self, course: Course) -> None:
-        """Steer."""
+        """Apply the step and the slew of a course."""
         if course.step is not None:
             self._move(course.step)
             for clock in self._peers.values():
                 clock.was_near = False
         elif self._line is None:
             mono, utc = self.mono(), self._utc()
-            self._line, self._gap = _Line(mono, utc, 0.0), utc - mono  # the room's time begins here
+            self._line, self._gap = _Line(mono, utc, 0.0), utc - mono  # the start of the room's time
         if course.slew is not None:
             self._slew(course.slew)
 
     def _move(self, by: float) -> None:
-        """Set mesh time on by so many ms, at once."""
+        """Move mesh time by `by` ms in one step."""
         with self._lock:
             mono = self.mono()
             utc = self._utc()
@@ -374,7 +377,7 @@ class MeshClock:
             self.steps += 1
 
     def _slew(self, by: float) -> None:
-        """Set mesh time on by so many ms, bit by bit."""
+        """Move mesh time by `by` ms gradually."""
         with self._lock:
             if self._line is not None:
                 mono = self.mono()

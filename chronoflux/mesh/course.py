@@ -1,7 +1,7 @@
-"""What a node knows of the clocks around it, and the course it sets for its own: words that the rules share.
+"""Types that the rules for choosing a clock reference share: `View` is their input, `Course` their result.
 
-Which clock is followed is decided by the server's word (`succession`) or, where the server tells no roster,
-by what the peers say (`claims`). Both get a `View` and give a `Course`. No clock is read here.
+The reference is chosen by the server's roster (`succession`) or, if the server sends none, by the peers'
+claims (`claims`). This module reads no clock.
 """
 
 from __future__ import annotations
@@ -12,34 +12,36 @@ from typing import NamedTuple
 
 from chronoflux.mesh.offset_filter import PeerClock
 
-STEP = 128.0  # ms apart from which two clocks are on different times, which no slewing joins (RFC 5905)
-SHARP = 2.0  # ms of uncertainty with which a first fix is good at once; slewing works off as much in 4 s
-BURST, BURST_MS = 8, 1_000.0  # probes in a burst; ms in which they have come back, or will not
-PATIENCE = 10_000.0  # ms that an answer is waited for
+STEP = 128.0  # ms; clocks further apart are on different times, and are stepped, not slewed (RFC 5905)
+SHARP = 2.0  # ms; a first fix with less uncertainty is used at once; slewing removes 2 ms in 4 s
+BURST, BURST_MS = 8, 1_000.0  # probes in a burst; ms within which their replies arrive, if ever
+PATIENCE = 10_000.0  # ms to wait for an answer
 
 Key = tuple[float, str]
-"""When a member joined, and its id: the least leads the room's time."""
+"""When a member joined, and its id; the member with the least key is the reference."""
 
 
 class Offset(NamedTuple):
-    """A peer's clock minus ours, how far that may be wrong, and the round trip it was measured with; ms."""
+    """A peer's clock minus ours, its uncertainty, and the round trip of the measurement; all ms."""
 
     offset_ms: float
     uncertainty_ms: float
     rtt_ms: float
 
     def near(self, offset: float = 0.0) -> bool:
-        """Whether a clock is on the same time as one with this offset; without one, as ours."""
+        """Return whether a clock is on the same time as a clock with this `offset` (default: ours)."""
         return abs(self.offset_ms - offset) <= STEP + self.uncertainty_ms
 
     def after(self, step: float) -> Offset:
-        """The same when our clock was moved by `step` ms."""
+        """Return the offset after our clock is moved by `step` ms."""
         return self._replace(offset_ms=self.offset_ms - step)
 
 
 class Course(NamedTuple):
-    """Whom mesh time follows: the reference, over how many others, and when it joined. Mesh time is moved by
-    `step` ms at once, then slewed by `slew` ms; None leaves it as it is."""
+    """The reference of mesh time, the stratum, when the reference joined (ms), and the correction.
+
+    Mesh time is stepped by `step` ms, then slewed by `slew` ms; None means no change.
+    """
 
     reference: str
     stratum: int
@@ -50,11 +52,11 @@ class Course(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """What is known at a look; `now` in ms of the monotonic clock.
+    """What is known when the reference is chosen; `now` is in ms of the monotonic clock.
 
-    `measured` has the clocks that are on a room's time and were heard of lately, `offsets` those of them that
-    are believed. `neighbours` says when each joined, inf where nobody says so; `met`, since when a member is
-    known. `started` tells whether mesh time was fixed; `present` is the course so far.
+    `measured` holds the clocks that are on a room's time and have a recent sample, `offsets` the trusted ones
+    of them. `neighbours` tells when each joined (inf if unknown), `met` since when a member is known.
+    `started`: mesh time is fixed. `present` is the current course.
     """
 
     now: float
@@ -68,16 +70,16 @@ class View:
     met: Mapping[str, float]
 
     def ripe(self, peer: str) -> bool:
-        """Whether enough is known of a clock to step to it: a short round trip, or a whole burst."""
+        """Return whether a clock is known well enough to step to it: a short round trip or a whole burst."""
         clock = self.clocks[peer]
         over = len(clock) >= BURST or (clock.first is not None and self.now - clock.first >= BURST_MS)
         return over or self.measured[peer].uncertainty_ms <= SHARP
 
 
 def intersection(intervals: Iterable[tuple[float, float]]) -> tuple[float, float, int]:
-    """The interval that most intervals have in common, and how many do (Marzullo's algorithm).
+    """Return the interval that most of the `intervals` contain, and their number (Marzullo's algorithm).
 
-    Of several that as many have in common it is the first. Without intervals it is ``(0, 0, 0)``.
+    If several qualify it is the first. Without intervals the result is ``(0, 0, 0)``.
 
     Examples
     --------

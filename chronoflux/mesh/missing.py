@@ -1,12 +1,12 @@
-"""Which numbers of others' events this node lacks, and which of its own the others lack. No I/O.
+"""Detection of missed events: those of others that this node lacks, and its own that others lack. No I/O.
 
-Each node numbers its events from 0 in each session and tells the highest number by telemetry and hellos. Who
-still lacks a number 90 to 95 s after it heard of it never gets it any more: the event is missed. A hello says
-what of the other's events arrived so far; with this the other knows what it will not tell again, and so both
-sides have the same numbers on record.
+Each node numbers its events from 0 in each session, and reports the highest number in telemetry and hellos. A
+number that has not arrived 90 to 95 s after it was reported will not arrive: the event is missed. A hello
+lists which of the receiver's events have arrived so far. From this the receiver knows which of them it will
+not send again, so both sides record the same numbers.
 
-A session is a node's stay under one id. That is made of a secret drawn at each start, so a restarted node is
-somebody else; one that keeps its secret, as a page may that is loaded again, tells another ``session``.
+A session is a node's stay under one id. The id derives from a secret drawn at each start, so a restarted node
+has a new id. A node that keeps its secret, such as a reloaded page, sends another ``session`` instead.
 """
 
 from __future__ import annotations
@@ -19,27 +19,30 @@ from typing import Any
 
 from chronoflux.mesh.messages import RANGES
 
-PATIENCE = 95.0  # s until a number that was told and did not arrive is missed, or …
-TOGETHER = 5.0  # … so much less, together with the one told before
-AHEAD = 4096  # numbers kept that came before one that lacks
-KNOWN = 1024  # origins; of more, the one that was heard of first is forgotten
+PATIENCE = 95.0  # s after which a reported number that did not arrive is missed
+TOGETHER = 5.0  # s; numbers reported within this time are due together, with the first
+AHEAD = 4096  # most numbers kept that arrived before a missing one
+KNOWN = 1024  # most origins kept; beyond that the oldest is forgotten
 
 
 @dataclass(frozen=True)
 class Missed:
-    """Events of one node that another did not get: `count` of the numbers from `first` to `last`."""
+    """Events of one node that another did not receive: `count` numbers between `first` and `last`."""
 
     first: int
     last: int
     count: int
 
     def facts(self, **whose: str) -> dict[str, Any]:
-        """As they go on record: ``origin`` where this node lacks them, ``peer`` where that one does."""
+        """Return the facts for the record.
+
+        `whose` is ``origin`` if this node lacks the events, ``peer`` if that peer does.
+        """
         return {**whose, "from": self.first, "to": self.last, "count": self.count}
 
 
 class _Heard:
-    """What arrived of one origin's events: all numbers from `since` + 1 to `floor`, and those in `ahead`."""
+    """The event numbers that arrived of one origin: `since` + 1 to `floor`, and those in `ahead`."""
 
     def __init__(self, floor: int, session: str) -> None:
         self.floor, self.since, self.session = floor, floor, session
@@ -61,7 +64,7 @@ class _Heard:
         self.told.append((n, due))
 
     def due(self, now: float) -> Missed | None:
-        """What is missed by now; from then on it is not waited for."""
+        """Return what is missed at `now`, and stop waiting for it."""
         last = None
         while self.told and self.told[0][1] <= now:
             last = self.told.popleft()[0]
@@ -80,13 +83,13 @@ class _Heard:
 
 
 class Missing:
-    """See the module. `now` is a monotonic clock in seconds.
+    """Tracks missed events in both directions. `now` is a monotonic clock in seconds.
 
     Examples
     --------
     >>> clock = [0.0]
     >>> missing = Missing(now=lambda: clock[0])
-    >>> missing.tell("a", 4)  # who comes into a room misses nothing of what was before
+    >>> missing.tell("a", 4)  # a newcomer does not miss earlier events
     >>> missing.hear("a", 6, direct=True)
     >>> missing.tell("a", 7)
     >>> missing.due()
@@ -104,9 +107,9 @@ class Missing:
     # -- others' events ----------------------------------------------------------------------------------
 
     def tell(self, origin: str, n: int | None, *, session: str | None = None) -> None:
-        """A node says that its highest number is `n`; None from one that does not number its events.
+        """Note that `origin` reported its highest number `n`; None if it does not number its events.
 
-        The first time, and when its session is another one, what was before does not count.
+        Earlier events do not count on its first report, and when its session changed.
         """
         if n is None:
             return
@@ -118,9 +121,10 @@ class Missing:
         heard.tell(n, self._now())
 
     def hear(self, origin: str, n: int | None, *, direct: bool) -> None:
-        """An event arrived, from its origin or passed on by others, who may have made its number up.
+        """Note the arrival of event `n`, from its origin (`direct`) or forwarded.
 
-        So by others only numbers of an origin are heard that spoke for itself.
+        A forwarding node may invent the number. Numbers of forwarded events therefore count only if their
+        origin has reported its own before.
         """
         if n is None or (origin not in self._origins and not direct):
             return
@@ -130,13 +134,13 @@ class Missing:
             heard.tell(n, self._now())
 
     def due(self) -> list[tuple[str, Missed]]:
-        """What is missed by now, by origin; each number once."""
+        """Return what is missed by now, by origin; each number once."""
         now = self._now()
         found = ((origin, heard.due(now)) for origin, heard in self._origins.items())
         return [(origin, missed) for origin, missed in found if missed is not None]
 
     def word(self, origin: str) -> dict[str, Any]:
-        """What a hello to this node says of its events that arrived; nothing before any did."""
+        """Return the fields of a hello to `origin` that list its events that arrived, if any."""
         heard = self._origins.get(origin)
         if heard is None:
             return {}
@@ -151,9 +155,9 @@ class Missing:
     # -- this node's events ------------------------------------------------------------------------------
 
     def meet(self, peer: str, last: int) -> None:
-        """A peer is there, perhaps again; of this node's events up to number `last` it misses none.
+        """Note that a peer is present; of this node's events up to number `last` it misses none.
 
-        Those it may miss from an earlier stay are still counted.
+        If it was present before, events missed since then still count.
         """
         self._settled.setdefault(peer, last)
         if len(self._settled) > KNOWN:
@@ -162,9 +166,9 @@ class Missing:
     def lost(
         self, peer: str, heard: int, also: Sequence[tuple[int, int]], waiting: Collection[int], last: int
     ) -> Missed | None:
-        """Which of this node's events a peer will not get, as it says what it `heard`; each number once.
+        """Return which of this node's events a peer will not receive, given what it `heard`; each once.
 
-        `waiting` are the numbers that will be told it again, `last` is the highest number so far.
+        `waiting` are the numbers that will be sent to it again; `last` is the highest number so far.
         """
         if peer not in self._settled:
             return None
@@ -177,7 +181,7 @@ class Missing:
 
 
 def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    """Numbers as ranges, first and last included, in order."""
+    """Return numbers as sorted ranges with inclusive ends."""
     found: list[tuple[int, int]] = []
     for n in sorted(numbers):
         if found and found[-1][1] == n - 1:
@@ -188,7 +192,7 @@ def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def _lacking(first: int, last: int, arrived: Iterable[tuple[int, int]]) -> Missed | None:
-    """The numbers from `first` to `last` that are not in the ranges that `arrived`."""
+    """Return the numbers from `first` to `last` that are not in the ranges `arrived`."""
     gaps: list[tuple[int, int]] = []
     at = first
     for low, high in sorted(arrived):

@@ -1,4 +1,4 @@
-"""`Report`: what a node says of itself once a second, decoded and checked by whoever writes it down."""
+"""`Report`: a node's telemetry, sent once a second; the receiver that records it checks it here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chronoflux.errors import ProtocolError
 from chronoflux.mesh.messages import Count, Short, Telemetry, Time, convert
 
 PAIRINGS = 48
-"""Most peers of a node that its report speaks of: with more it would be too long for the server."""
+"""Most peers listed in a report; a longer one would exceed the server's limit."""
 
 Order = Annotated[float, Meta(ge=0, le=1 + 1e-6)]
 Angle = Annotated[float, Meta(ge=-100, le=100)]
@@ -20,7 +20,7 @@ Seconds = Annotated[float, Meta(ge=0, le=1e12)]
 
 
 class Pairing(Struct):
-    """How one of its peers stands to a node, as in the node's own record."""
+    """A node's state relative to one of its peers, as in the node's own record."""
 
     id: Short
     R: Order | None = None
@@ -32,7 +32,7 @@ class Pairing(Struct):
 
 
 class Report(Struct, rename={"node_id": "nodeId"}):
-    """The numbers of one record of a node. Old clients send few of them, and `intents` as a list."""
+    """The values of one record of a node. Old clients send few of them, and `intents` as a list."""
 
     t: Seconds | None = None
     tick: Count | None = None
@@ -48,13 +48,13 @@ class Report(Struct, rename={"node_id": "nodeId"}):
     nodes: Count | None = None
     intents: Count | list[Any] | None = None
     pulses: Count | None = None
-    """How many intents there are, where the list names only some."""
+    """The number of intents, where the list contains only some of them."""
     peers: Count | list[Any] | None = None
     portal: bool | None = None
     peerings: Annotated[list[Pairing], Meta(max_length=PAIRINGS)] = []
 
     def metrics(self) -> dict[str, Any]:
-        """Its metrics, as they go on record."""
+        """Return the metrics in the form of a record."""
         named = ("H", "psi", "omega", "tau", "H_local", "H_mesh", "nodes", "intents", "peers", "portal")
         values = {name: getattr(self, name) for name in named}
         counted = {name: len(value) if isinstance(value, list) else value for name, value in values.items()}
@@ -64,12 +64,12 @@ class Report(Struct, rename={"node_id": "nodeId"}):
 
 
 def report_of(message: Telemetry) -> Report:
-    """The report in a telemetry message.
+    """Return the report in a telemetry message.
 
     Raises
     ------
     ProtocolError
-        When something in it is of the wrong type, out of range or not printable.
+        If a value has the wrong type, is out of range, or is not printable.
     """
     facts: Mapping[str, Any] = message.telemetry
     report: Report = convert(facts, Report, "telemetry")

@@ -1,4 +1,4 @@
-"""`Room`: one node's part in a room: the server it meets at, the client, the mesh."""
+"""`Room`: a node's membership in a room: the server, if hosted here, the client and the mesh."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from chronoflux.signal.server import DEFAULT_PORT, SignalServer
 log = logging.getLogger(__name__)
 
 AUTO = "auto"
-FIRST_WORD = 5.0  # s that joining waits for the server's answer
+FIRST_WORD = 5.0  # s that joining waits for the first answer of the server
 
 
 class Room:
-    """See the module. `enter`, then `run` until cancelled; `leave` says goodbye, `close` frees the port."""
+    """A node's membership in a room. Call `enter`, `run` until cancelled, `leave`, and `close`."""
 
     def __init__(
         self,
@@ -56,10 +56,10 @@ class Room:
         self.mesh = Mesh(self.client, participant, clock, ice)
 
     async def enter(self) -> None:
-        """With ``server="auto"``, start the server in this process unless somebody here answers."""
+        """With ``server="auto"``, start a server in this process unless one runs on this machine."""
         if self._auto and not await _answers("localhost", DEFAULT_PORT):
             server = SignalServer("127.0.0.1", DEFAULT_PORT, token=self._token)
-            self._hosted = server  # from here on `close` ends it, however far it came
+            self._hosted = server  # from here on `close` ends it, even if the start fails halfway
             starting = asyncio.create_task(server.__aenter__(), name="server start")
             try:
                 await asyncio.shield(starting)
@@ -68,15 +68,15 @@ class Room:
                 raise
             except SignalingError as error:
                 self._hosted = None
-                log.info("no server of our own: %s", error)  # somebody else was quicker
+                log.info("no server of our own: %s", error)  # another process was faster
 
     async def first_word(self) -> None:
-        """Wait until the server answered, or it is clear that it does not.
+        """Wait until the server answers or the attempt fails, at most `FIRST_WORD` seconds.
 
         Raises
         ------
         SignalingError
-            When it refuses this node, so that trying again cannot help.
+            If the server refuses this node, so that a retry cannot help.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_WORD):
@@ -96,26 +96,26 @@ class Room:
                 tasks.create_task(self._keep_server(), name="server keeper")
 
     async def _keep_server(self) -> None:
-        """When the process that held the server is gone, hold it here."""
+        """Start a server here when the process that hosted it is gone."""
         while True:
             await self._changed.wait()
             self._changed.clear()
             if self.client.state == "waiting" and self._hosted is None:
-                await asyncio.sleep(random.uniform(0.05, 0.5))  # so that not all try at once
+                await asyncio.sleep(random.uniform(0.05, 0.5))  # random, so that not all nodes try at once
                 await self.enter()
 
     async def leave(self, reason: str) -> None:
-        """Say goodbye to the peers and to the server."""
+        """Say goodbye to the peers and leave the server."""
         await self.mesh.leave(reason)
 
     async def close(self) -> None:
-        """End the server of this process, if it holds one."""
+        """Stop the server in this process, if there is one."""
         hosted, self._hosted = self._hosted, None
         if hosted is not None:
             await hosted.close()
 
     def connection(self) -> tuple[Light, str]:
-        """How this node is connected: a light, and a line for people."""
+        """Return how this node is connected: a status word, and a line of text for the user."""
         now = time.monotonic()
         peers = [peer for peer in self.mesh.peers.values() if peer.state != "gone"]
         ways = [peer.via(now) for peer in peers]
@@ -139,7 +139,7 @@ class Room:
 
 
 async def _answers(host: str, port: int) -> bool:
-    """Whether somebody listens there."""
+    """Return whether a server listens at this address."""
     try:
         async with asyncio.timeout(1.0):
             _, writer = await asyncio.open_connection(host, port)

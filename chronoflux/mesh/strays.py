@@ -1,9 +1,9 @@
-"""Strays: errors of the WebRTC libraries' own tasks and timers, which nobody waits for.
+"""Strays: errors in tasks and timers of the WebRTC libraries that nothing awaits.
 
-aiortc and aioice send, retransmit and close in tasks and timers that they never look at again. When a link
-goes down at a bad moment one of these fails, and the event loop prints a traceback ("Task exception was never
-retrieved") in somebody's notebook or terminal, long after the link was replaced. A node judges links by what
-it hears over them, so these errors tell it nothing; they go to the debug log.
+aiortc and aioice send, retransmit and close in tasks and timers whose results they never retrieve. If a link
+breaks at the wrong moment, one of them fails, and the event loop prints a traceback ("Task exception was
+never retrieved") in the user's notebook or terminal, long after the link was replaced. A node judges links by
+the messages it receives over them, so these errors carry no information; they go to the debug log.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 LIBRARIES = frozenset({"aiortc", "aioice"})
-"""Whose tasks and timers are meant."""
+"""The libraries whose tasks and timers are filtered."""
 BENEATH = LIBRARIES | {"asyncio", "OpenSSL", "pylibsrtp", "pyee", "dns"}
-"""What may have failed in them: these and what they use, but no code of ours or of the user."""
+"""Packages that a stray's traceback may contain: the libraries and what they use, but no other code."""
 
 Context = dict[str, Any]
 Handler = Callable[[asyncio.AbstractEventLoop, Context], object]
 
 
 class Strays:
-    """An event loop's exception handler that keeps strays from the one before it, which gets all the rest.
+    """An event loop's exception handler that logs strays and passes all other errors to the previous one.
 
-    ``count`` is how many there were.
+    ``count`` is the number of strays.
     """
 
     def __init__(self, before: Handler | None) -> None:
@@ -37,7 +37,7 @@ class Strays:
         self._before = before
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
-        """Handle what the loop tells."""
+        """Handle an error that the loop reports."""
         if is_stray(context):
             self.count += 1
             log.debug("link: %s", context.get("message"), exc_info=context.get("exception"))
@@ -48,9 +48,9 @@ class Strays:
 
 
 def keep_quiet(loop: asyncio.AbstractEventLoop) -> Strays:
-    """Put :class:`Strays` before the handler that a loop has now, unless it is one already.
+    """Install :class:`Strays` in front of a loop's current handler, unless it is installed already.
 
-    It stays: a task's error is found when the task is forgotten, which may be after the last link.
+    It is never removed: a task's error is reported at garbage collection, possibly after the last link.
     """
     before = loop.get_exception_handler()
     if isinstance(before, Strays):
@@ -61,7 +61,7 @@ def keep_quiet(loop: asyncio.AbstractEventLoop) -> Strays:
 
 
 def is_stray(context: Context) -> bool:
-    """Whether an error is of a library's own task or timer, and no other code had a part in it."""
+    """Return whether an error comes from a library's own task or timer, with no other code involved."""
     error = context.get("exception")
     if not LIBRARIES & {_package(_begun_by(context))}:
         return False
@@ -70,7 +70,7 @@ def is_stray(context: Context) -> bool:
 
 
 def _begun_by(context: Context) -> str:
-    """The name of the module whose coroutine or callback it was."""
+    """Return the name of the module of the coroutine or callback that failed."""
     task = context.get("future") or context.get("task")
     if isinstance(task, asyncio.Task):
         frame = getattr(task.get_coro(), "cr_frame", None)
@@ -90,7 +90,7 @@ def _passed(trace: TracebackType | None) -> set[str]:
 
 
 def _names(trace: TracebackType | None) -> list[str]:
-    """The modules that a traceback passes through, from the outermost on."""
+    """Return the modules in a traceback, outermost first."""
     names = []
     while trace is not None:
         names.append(str(trace.tb_frame.f_globals.get("__name__", "")))
