@@ -1,6 +1,6 @@
 """ChronoFlux: watch, run and study synchronising swarms across machines.
 
-The public surface. Everything loads on first use, so that ``import chronoflux`` is quick.
+This is the public interface. Everything loads on first use, so that ``import chronoflux`` is quick.
 """
 
 from __future__ import annotations
@@ -73,15 +73,18 @@ def __getattr__(name: str) -> Any:
 
 
 def _show(kind: Any, prefix: str = "") -> None:
-    """Give `Node` or `Replay`, which know no widget, the display hook of the notebook, and ``view3d``."""
+    """Add the notebook's display hook and ``view3d`` to `Node` or `Replay`, which do not import widgets."""
 
     def mimebundle(self: Any, include: Any = None, exclude: Any = None) -> Any:
         return getattr(import_module("chronoflux.widget"), f"{prefix}mimebundle")(self)
 
     def view3d(self: Any, layout: str = "torus") -> Any:
-        """The swarm in space: ``"torus"``, ``"helix"`` (phase over time) or ``"height"`` (by pressure).
+        """Show the swarm in 3-D: ``"torus"``, ``"helix"`` (phase over time) or ``"height"`` (by pressure).
 
-        Needs the extra ``chronoflux[3d]``. Raises UsageError without it.
+        Raises
+        ------
+        UsageError
+            When the extra ``chronoflux[3d]`` is not installed.
         """
         return getattr(import_module("chronoflux.widget"), f"{prefix}view3d")(self, layout)
 

@@ -1,4 +1,4 @@
-"""``python -m chronoflux``: lists the faces."""
+"""``python -m chronoflux``: list the command lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FACES = {
 
 @click.command()
 def main() -> None:
-    """Say what can be run."""
+    """List the commands of ChronoFlux."""
     click.echo(
         f"ChronoFlux {VERSION}. In a notebook: import chronoflux as cf; node = await cf.join('room1')\n"
     )

@@ -1,4 +1,4 @@
-"""``python -m chronoflux.analyze``: from a folder of logs to a summary and a report."""
+"""``python -m chronoflux.analyze``: turn a folder of logs into a summary and a report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from chronoflux.replay.null_runs import NullRuns
 
 LEAST_NULL_RUNS = 19
-"""Null runs with which p can reach .05."""
+"""Fewest null runs with which p can reach .05."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,12 +66,12 @@ LEAST_NULL_RUNS = 19
 )
 @click.option("--debug", is_flag=True, help="show tracebacks")
 def main(debug: bool, **options: Any) -> None:
-    """Say what is in LOGS: run folders, a folder of them, files or globs, of one room.
+    """Analyse LOGS: run folders, a folder of them, files or globs, of one room.
 
-    It begins with five sentences: who was there, what happened, what was found, how sure that is, and what
-    could not be asked. Then runs and gaps, order over time, who was locked with whom and when, responses to
-    events, change points, spectrum, information flow between nodes, emergence: in the terminal, and with
-    --out as an HTML page with pictures and sources.
+    The report begins with five sentences: who was there, what happened, what was found, how sure that is, and
+    what could not be asked. Then follow runs and gaps, order over time, which nodes were locked and when,
+    responses to events, change points, spectrum, information flow between nodes, and emergence. It is printed
+    in the terminal; with --out it is also written as an HTML page with figures and sources.
     """
     run_face(lambda: _run(**options), debug=debug)
 
@@ -95,7 +95,7 @@ async def _run(
     if 0 < null_runs < LEAST_NULL_RUNS:
         raise UsageError(f"--null-runs {null_runs}: give at least {LEAST_NULL_RUNS}, or p cannot reach .05")
     steps = len(SECTIONS) + 2 + (null_runs > 0)
-    # shown after half a second, so that what is refused at once is one line
+    # The bar appears after half a second, so that an immediate error prints one line only.
     with tqdm(total=steps, desc="reading", unit="step", file=sys.stderr, leave=False, delay=0.5) as bar:
 
         def progress(titles: Iterable[str]) -> Iterator[str]:
@@ -126,7 +126,7 @@ async def _run(
 
 
 def _null_runs(folders: Sequence[Folder], count: int, seed: int) -> NullRuns:
-    """The room computed again without coupling between nodes."""
+    """Recompute the room `count` times without coupling between nodes."""
     from chronoflux.replay.null_runs import null_runs
 
     swarms = [folder.path for folder in folders if folder.has_swarm]
@@ -136,7 +136,7 @@ def _null_runs(folders: Sequence[Folder], count: int, seed: int) -> NullRuns:
 
 
 def _seconds(option: str, given: str | None, frame: pd.DataFrame, default: float) -> float:
-    """A time of the command line in s of mesh time since the first record."""
+    """Convert a time from the command line to s of mesh time since the first record."""
     from chronoflux.model.schedule import duration
     from chronoflux.model.schedule_file import moment
 

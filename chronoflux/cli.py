@@ -1,4 +1,4 @@
-"""What every command line shares: exit codes, one line on stderr, Ctrl-C, a traceback only when asked for."""
+"""What every command line shares: exit codes, one-line errors on stderr, Ctrl-C, tracebacks on request."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from chronoflux.util.text import plain
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 _OPEN_FILES = (1 << 20, 1 << 16, 24_576, 10_240, 4_096)
-"""Limits to try where the hard one is refused; macOS allows from 10,240 (older) to 245,760."""
+"""Limits to try when the hard limit is refused; macOS allows from 10,240 (older) to 245,760."""
 
 
 def run_command(command: click.Command) -> NoReturn:
-    """Run a click command; what it refuses is one line on stderr and code 2."""
+    """Run a click command. Wrong use prints one line on stderr and exits with code 2."""
     never_fail_to_encode()
     try:
         command.main(standalone_mode=False)
-        if sys.stdout is not None:  # as it is without a console on Windows
+        if sys.stdout is not None:  # None without a console on Windows
             sys.stdout.flush()
     except BrokenPipeError:
         discard_output()
@@ -43,15 +43,15 @@ def run_command(command: click.Command) -> NoReturn:
 
 
 def run_face(work: Callable[[], Coroutine[Any, Any, None]], *, debug: bool) -> None:
-    """Run a command's coroutine; leave with code 2 for wrong use, 1 for anything else that fails."""
+    """Run a command's coroutine. Exit with code 2 for wrong use, 1 for any other failure."""
     try:
         asyncio.run(work())
     except (KeyboardInterrupt, asyncio.CancelledError):
         _complain("interrupted")
         sys.exit(FAILED)
-    except BrokenPipeError:  # of stdout: there is nobody to tell
+    except BrokenPipeError:  # of stdout: nobody reads a message
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it was, the user gets one line and a code
+    except Exception as error:  # noqa: BLE001 - for any error the user gets one line and an exit code
         if debug:
             traceback.print_exc()
         unknown = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
@@ -60,9 +60,9 @@ def run_face(work: Callable[[], Coroutine[Any, Any, None]], *, debug: bool) -> N
 
 
 def on_stop_signals(stop: Callable[[], object], last_words: Callable[[], object] = lambda: None) -> None:
-    """Have a function called on the running loop at Ctrl-C and SIGTERM, in place of a KeyboardInterrupt.
+    """Call `stop` on the running loop at Ctrl-C and SIGTERM, instead of raising KeyboardInterrupt.
 
-    At the second one the process ends at once, wherever it is, after `last_words`.
+    At the second signal the process calls `last_words` and ends at once.
     """
     loop = asyncio.get_running_loop()
 
@@ -75,7 +75,7 @@ def on_stop_signals(stop: Callable[[], object], last_words: Callable[[], object]
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError):
                 loop.remove_signal_handler(number)
-            signal.signal(number, again)  # not on the loop, which may stand still
+            signal.signal(number, again)  # not on the loop, which may be blocked
         stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -86,13 +86,13 @@ def on_stop_signals(stop: Callable[[], object], last_words: Callable[[], object]
 
 
 def on_hangup(act: Callable[[], object]) -> None:
-    """Have a function called on the running loop at SIGHUP, where there is such a signal."""
+    """Call `act` on the running loop at SIGHUP, on systems that have this signal."""
     if hasattr(signal, "SIGHUP"):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
 
 
 def read_token(path: Path | None) -> str | None:
-    """The room's token from the file that an option named, if it did.
+    """Read the room's token from the file at `path`. Return None if `path` is None.
 
     Raises
     ------
@@ -113,10 +113,10 @@ def read_token(path: Path | None) -> str | None:
 
 
 def raise_open_files() -> None:
-    """Raise the soft limit on open files as far as the system lets it; each connection is one.
+    """Raise the soft limit on open files as far as the system allows; each connection is an open file.
 
-    The usual soft limit of 1024, or 256 on macOS, is far below the hard one. Where the hard one is said to be
-    infinite, the kernel still has a limit of its own and refuses more: then less is tried.
+    The usual soft limit of 1024 (256 on macOS) is far below the hard limit. Where the hard limit is reported
+    as infinite, the kernel still has its own limit and refuses more, so lower values are tried in turn.
     """
     try:
         import resource

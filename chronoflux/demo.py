@@ -1,7 +1,7 @@
-"""``python -m chronoflux.demo``: the whole way once: a server, two headless nodes, a notebook, a reading.
+"""``python -m chronoflux.demo``: run a server, two headless nodes and a notebook, and analyse their logs.
 
-Everything runs as it would for a user: the server and the nodes as processes of their own, notebook 01
-in a kernel, logs on disk; what is printed at the end was read back from those logs.
+Everything runs as it would for a user: the server and the nodes in separate processes, notebook 01 in a
+kernel, logs on disk. The results printed at the end are read back from those logs.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ COLOURS = {
     "notebook": "#0072b2",
     "bot-1": "#d55e00",
     "bot-2": "#009e73",
-}  # told apart by the colour-blind too
+}  # colour-blind-safe palette
 MARKERS = {"intent": "o", "lion_gate": "s", "pacemaker_flip": "v"}
-PATIENCE = 60.0  # s for a process to come up
-MARGIN = 1_000.0  # ms before the first goodbye within which an event may still be on its way
+PATIENCE = 60.0  # s that a process may take to start
+MARGIN = 1_000.0  # ms before the first node leaves; events fired later may still be in transit
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,12 +51,12 @@ MARGIN = 1_000.0  # ms before the first goodbye within which an event may still 
 )
 @click.option("--debug", is_flag=True, help="show tracebacks")
 def main(log_dir: Path, seconds: int, debug: bool) -> None:
-    """Run a room of three on this machine, and read what happened from the logs."""
+    """Run a room of three nodes on this machine, and report what happened from their logs."""
     run_face(lambda: _demo(_emptied(log_dir), seconds), debug=debug)
 
 
 def _emptied(log_dir: Path) -> Path:
-    """The log folder, without the runs of an earlier demo."""
+    """Create the log folder, or remove the runs of an earlier demo from it. Return its absolute path."""
     if not NOTEBOOK.exists():
         raise UsageError(f"{NOTEBOOK} is not here: run this in the folder of ChronoFlux")
     for run in log_dir.glob(f"{ROOM}-*-*Z*"):
@@ -81,13 +81,13 @@ async def _demo(log_dir: Path, seconds: int) -> None:
 
 @contextlib.asynccontextmanager
 async def _process(*arguments: str, ready: str) -> AsyncIterator[str]:
-    """A process of ours from the line that says it is ready (given) until it ended in order."""
+    """Run a module as a process. Yield the line that says it is ready; at the end stop it cleanly."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=os.environ | {"PYTHONIOENCODING": "utf-8"},
-        start_new_session=True,  # Ctrl-C is for us; they are told in order
+        start_new_session=True,  # Ctrl-C reaches only this process, which then stops the others in order
     )
     assert process.stdout is not None
     said: list[str] = []
@@ -133,7 +133,7 @@ async def running_bot(name: str, url: str, log_dir: Path) -> AsyncIterator[None]
 
 
 def settings(url: str, log_dir: Path, seconds: int) -> dict[str, Any]:
-    """What the notebook gets in place of its own parameters."""
+    """Return the values that replace the notebook's parameters."""
     frequency, portal = FREQUENCIES["notebook"]
     return {
         "ROOM": ROOM,
@@ -150,9 +150,9 @@ def settings(url: str, log_dir: Path, seconds: int) -> dict[str, Any]:
 
 
 async def _notebook(url: str, log_dir: Path, seconds: int) -> None:
-    """Execute the notebook with our settings in place of its own; leave it as HTML beside the logs.
+    """Execute the notebook with the demo's settings, and write it as HTML beside the logs.
 
-    In a process of its own, which Ctrl-C does not reach: it is told to end, and ends its kernel.
+    It runs in a separate process that Ctrl-C does not reach; on SIGTERM that process ends its kernel.
     """
     import nbformat
 
@@ -162,7 +162,7 @@ async def _notebook(url: str, log_dir: Path, seconds: int) -> None:
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(injected))  # type: ignore[no-untyped-call]
     path = log_dir / "notebook.ipynb"
     nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
-    # Without the widgets' state the page shows their still pictures, which need no JavaScript from afar.
+    # Without widget state the page shows their static pictures, which need no JavaScript from the network.
     options = ("--to", "html", "--execute", "--ExecutePreprocessor.store_widget_state=False")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "nbconvert", *options, str(path)),
@@ -185,7 +185,7 @@ async def _notebook(url: str, log_dir: Path, seconds: int) -> None:
 
 
 async def _progress(log_dir: Path, seconds: int) -> None:
-    """Show what the notebook's own log says, once a second."""
+    """Show the latest values of the notebook's log, once per second."""
     with tqdm(total=seconds, bar_format="{bar:30} {n:.0f}/{total:.0f} s{postfix}") as bar:
         bar.set_postfix_str("the kernel starts, and compiles if it must")
         while True:
@@ -200,7 +200,7 @@ async def _progress(log_dir: Path, seconds: int) -> None:
 
 
 def _last_lines(log_dir: Path) -> list[dict[str, Any]]:
-    """The latest telemetry record of the notebook's run, if there is one yet."""
+    """Return the latest telemetry record of the notebook's run, or nothing if there is none yet."""
     for path in log_dir.glob(f"{ROOM}-notebook-*/telemetry.jsonl"):
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 8192))
@@ -212,11 +212,11 @@ def _last_lines(log_dir: Path) -> list[dict[str, Any]]:
     return []
 
 
-# -- the reading -----------------------------------------------------------------------------------------
+# -- the report ------------------------------------------------------------------------------------------
 
 
 def report(log_dir: Path) -> None:
-    """Print what the logs say, draw it, and raise when a link or an event is missing."""
+    """Print tables from the logs, draw them, and raise ChronofluxError when a link or an event is missing."""
     from chronoflux.telemetry import load
 
     frame = load(log_dir)
@@ -241,7 +241,7 @@ def _manifest(run: Path) -> dict[str, Any]:
 
 
 def node_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a node: records, mean order, events sent and received, peers."""
+    """Return one row per node: records, mean order, events sent and received, peers."""
     import pandas as pd
 
     rows = {}
@@ -258,7 +258,7 @@ def node_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def pair_table(log_dir: Path, names: dict[str, str]) -> pd.DataFrame:
-    """One row a pair of nodes: phase-locking value and mean phase difference, as the first of them saw it."""
+    """Return one row per pair: phase-locking value and mean phase difference, as the first node saw it."""
     import pandas as pd
 
     from chronoflux.telemetry import load_peerings
@@ -279,14 +279,14 @@ def pair_table(log_dir: Path, names: dict[str, str]) -> pd.DataFrame:
 
 
 def own_events(records: pd.DataFrame) -> pd.Series[bool]:
-    """Which records are events fired by the node itself."""
+    """Return a mask of the records that are events fired by the node itself."""
     from chronoflux.model.events import EVENTS
 
     return records["type"].isin([kind.name for kind in EVENTS])
 
 
 def missing_links(frame: pd.DataFrame, names: dict[str, str]) -> list[str]:
-    """The pairs that never had a data channel, in words."""
+    """Return one message for each pair that never had a data channel."""
     linked = set()
     for record in _rows(frame[frame["type"] == "peer"]):
         if record["data"]["change"] == "linked":
@@ -296,7 +296,7 @@ def missing_links(frame: pd.DataFrame, names: dict[str, str]) -> list[str]:
 
 
 def lost_events(frame: pd.DataFrame) -> list[str]:
-    """The events fired while all three were there that one of them has not on record, in words."""
+    """Return one message for each event that a node did not record, fired while all three were present."""
     telemetry = frame[frame["type"] == "telemetry"]
     complete = telemetry[telemetry["peers"] >= len(FREQUENCIES) - 1].groupby("node")["at"]
     if complete.ngroups < len(FREQUENCIES):
@@ -318,7 +318,7 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def draw(frame: pd.DataFrame, path: Path) -> Path:
-    """The three `H(t)`, above them the events, each in the colour of the node that fired it."""
+    """Plot the three `H(t)`, and above them the events in the colour of the node that fired them."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -1,17 +1,17 @@
-"""Every error ChronoFlux raises on purpose.
+"""All errors that ChronoFlux raises on purpose.
 
 ::
 
     ChronofluxError
     ├── ParameterError      a value the physics or an interface does not allow (also a ValueError)
     ├── UsageError          a room, URL, token or path that cannot be used (also a ValueError)
-    ├── SignalingError      the signaling server is unreachable or refused us
+    ├── SignalingError      the signaling server is unreachable or refused the node
     ├── LinkError           a peer-to-peer link could not be made or broke
     ├── ProtocolError       a message from a remote was refused
     └── LogError            a run folder or log file cannot be read or written
 
-Facts are attributes, so that a program can act on them; ``str(error)`` is one line that names the
-thing, the value and the remedy.
+Details are attributes, so that a program can act on them; ``str(error)`` is one line that names the
+object, the value and the remedy.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from pathlib import Path
 
 
 def plain(text: object) -> str:
-    """`text` as one line for a terminal: control characters, such as those that begin an escape sequence,
-    and invisible ones, such as those that turn the direction of writing, as ``\\x1b``.
+    """Return `text` as one line that is safe to print in a terminal.
+
+    Control characters (which begin escape sequences) and invisible ones (which reverse the writing direction)
+    are escaped, as in ``\\x1b``.
 
     >>> plain("a\x1b[31mb")
     'a\\\\x1b[31mb'
@@ -38,15 +40,18 @@ def _shown(character: str) -> str:
 
 
 class ChronofluxError(Exception):
-    """Base of all errors raised on purpose; its message is one line a person can act on, fit for a terminal
-    whatever names of others are in it."""
+    """Base class of all errors raised on purpose.
+
+    The message is one line that says what to do. It is safe to print in a terminal, even if it contains
+    untrusted names.
+    """
 
     def __init__(self, message: str = "") -> None:
         super().__init__(plain(message))
 
 
 class ParameterError(ChronofluxError, ValueError):
-    """A value outside what is allowed.
+    """A value that is not allowed.
 
     Attributes: ``name`` of the parameter, the ``value`` given, and what is ``allowed`` in words.
     """
@@ -61,11 +66,11 @@ class UsageError(ChronofluxError, ValueError):
 
 
 class SignalingError(ChronofluxError):
-    """The signaling server cannot be reached or refused us.
+    """The signaling server cannot be reached, or refused the node.
 
-    Attributes: ``url``; ``code`` as the server named it, ``"unreachable"``, ``"proxy"``, ``"certificate"`` or
-    ``"not-chronoflux"``; ``fatal`` when trying again cannot help;
-    ``retry_after``: in how many seconds it may, if the server said.
+    Attributes: ``url``; ``code`` from the server, or ``"unreachable"``, ``"proxy"``, ``"certificate"`` or
+    ``"not-chronoflux"``; ``fatal``, whether a retry cannot help; ``retry_after``, the seconds to wait before
+    a retry, if the server named them.
     """
 
     def __init__(
@@ -76,13 +81,13 @@ class SignalingError(ChronofluxError):
 
 
 class LinkError(ChronofluxError):
-    """A peer-to-peer link failed; the message is the reason in words."""
+    """A peer-to-peer link failed; the message gives the reason."""
 
 
 class ProtocolError(ChronofluxError):
     """A message from a remote was refused.
 
-    Attributes: ``kind``, the message's type as far as it could be read, and ``reason``.
+    Attributes: ``kind``, the message's type if it could be read, and ``reason``.
     """
 
     def __init__(self, kind: str, reason: str) -> None:
@@ -93,7 +98,7 @@ class ProtocolError(ChronofluxError):
 class LogError(ChronofluxError):
     """A run folder or log file cannot be read or written.
 
-    Attributes: ``path``, ``line`` (from 1) where that is known, and the ``reason`` without these.
+    Attributes: ``path``; ``line`` (from 1) if it is known; ``reason``, the message without these.
     """
 
     def __init__(self, path: str | Path, message: str, *, line: int | None = None) -> None:
@@ -103,6 +108,6 @@ class LogError(ChronofluxError):
 
 
 def shorten(value: object, limit: int = 60) -> str:
-    """``repr`` of a value, cut to `limit` characters, for use in a message."""
+    """Return ``repr(value)``, cut to `limit` characters, for use in a message."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

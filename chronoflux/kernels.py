@@ -1,6 +1,7 @@
-"""Kernels compiled before they are needed: seconds, when they are not in the cache of this machine yet.
+"""Compile kernels ahead of time, so that no later run has to wait for them.
 
-``python -m chronoflux.kernels`` compiles all of them: at the end of a set-up, or in the making of an image.
+``python -m chronoflux.kernels`` compiles all of them, for example at the end of an installation or while a
+container image is built.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ from chronoflux.telemetry.read.fast_scan import scan
 
 @click.command()
 def main() -> None:
-    """Compile all kernels for this machine and put them into numba's cache, so that nothing has to wait for
-    them later. Where they are there already it takes a second or two. Exit code 1: they could not be kept."""
+    """Compile all kernels for this machine into numba's cache.
+
+    Later runs then do not wait for compilation. If the kernels are cached already, this takes a second or
+    two.
+    Exit code 1: the cache could not be written.
+    """
     parts: dict[str, Callable[[], object]] = {
         "the swarm": lambda: warm_up(Params()),
         "pictures": rasterize.warm_up,
@@ -32,7 +37,7 @@ def main() -> None:
         start = time.perf_counter()
         compile_()
         click.echo(f"kernels of {what}: {time.perf_counter() - start:.1f} s")
-    if KernelCache.problem is not None:  # a warning said why
+    if KernelCache.problem is not None:  # a warning has given the reason
         sys.exit(FAILED)
 
 

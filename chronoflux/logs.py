@@ -1,4 +1,4 @@
-"""``python -m chronoflux.logs``: what run folders hold, whether they are whole, and in other formats."""
+"""``python -m chronoflux.logs``: list, show, check, repair, follow and export run folders."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from chronoflux.telemetry.read.parts import read_entries
 from chronoflux.telemetry.read.table import read_table
 from chronoflux.util.text import cell, plain
 
-PAUSE = 0.2  # s between looks at a log that is followed
+PAUSE = 0.2  # s between two reads of a followed log
 COLUMNS = ("run", "room", "node", "start", "length", "records", "gaps", "status")
 
 
 def face(work: Callable[..., Any]) -> Callable[..., None]:
-    """A command's body: what it refuses is one line and an exit code."""
+    """Wrap a command's function: an error becomes one line on stderr and an exit code."""
 
     def run(debug: bool, **options: Any) -> None:
         async def go() -> None:
@@ -59,14 +59,14 @@ RUN = click.argument("run", type=click.Path(path_type=Path))
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Look after run folders."""
+    """List, show, check, repair, follow and export run folders."""
 
 
 @main.command("ls")
 @click.argument("folder", default="logs", type=click.Path(path_type=Path))
 @face
 def list_runs(folder: Path) -> None:
-    """The runs in FOLDER (default: logs), a line each."""
+    """List the runs in FOLDER (default: logs), one per line."""
     rows: list[tuple[str, ...]] = [COLUMNS]
     report = Report()
     for run in distinct_runs(folder, report):
@@ -82,12 +82,12 @@ def list_runs(folder: Path) -> None:
 
 
 def _say(text: object) -> None:
-    """A line that may hold names of others."""
+    """Print a line that may contain untrusted names."""
     click.echo(plain(text))
 
 
 def _tell(report: Report) -> None:
-    """What was found beside runs: copies of them, and what cannot be read."""
+    """Print on stderr what was found beside runs: copies, and files that cannot be read."""
     for text in (*report.copies, *report.entries):
         click.echo(plain(text), err=True)
 
@@ -96,7 +96,7 @@ def _tell(report: Report) -> None:
 @RUN
 @face
 def show(run: Path) -> None:
-    """What RUN was: its facts, its records by type, its files."""
+    """Show RUN: its metadata, its records by type, its files."""
     entries = Report()
     for one in distinct_runs(run, entries):
         report = Report()
@@ -127,7 +127,7 @@ def show(run: Path) -> None:
 @click.option("--recompute", is_flag=True, help="also compute each run again and compare, bit for bit")
 @face
 def check(runs: tuple[Path, ...], recompute: bool) -> None:
-    """Whether RUNS are whole; leaves with code 1 when something is wrong, a line for each fault."""
+    """Check that RUNS are whole. Prints one line per fault, and exits with code 1 if there is any."""
     wrong = 0
     entries = Report()
     for run in [run for one in distinct_runs(runs, entries) for run in (one, *_elsewhere(one))]:
@@ -150,7 +150,7 @@ def check(runs: tuple[Path, ...], recompute: bool) -> None:
 
 
 def _elsewhere(run: RunFiles) -> list[RunFiles]:
-    """The copies of a run in folders of their own."""
+    """Return the copies of a run that have their own folders."""
     return [copy for copy in run.copies if copy.whole]
 
 
@@ -158,7 +158,7 @@ def _elsewhere(run: RunFiles) -> list[RunFiles]:
 @RUNS
 @face
 def repair(runs: tuple[Path, ...]) -> None:
-    """Cut torn tails of RUNS, clear away half-written files, note what was interrupted."""
+    """Cut torn tails of RUNS, remove half-written files, note what was interrupted."""
     for run in [run for one in distinct_runs(runs) for run in (one, *_elsewhere(one))]:
         done = repair_run(run)
         for line in done or [f"{run.name}: nothing to repair"]:
@@ -201,7 +201,7 @@ FORMATS: dict[str, Callable[[Path, Path], None]] = {".json": _json, ".csv": _csv
 def export(run: Path, path: Path) -> None:
     """Write RUN to PATH: .json (the array of the first ChronoFlux), .csv or .parquet.
 
-    In CSV a text that begins with = + - @ stands behind an apostrophe: no spreadsheet takes it for a formula.
+    In CSV an apostrophe precedes text that begins with = + - @, so that no spreadsheet reads it as a formula.
     """
     if path.suffix not in FORMATS:
         raise UsageError(f"{path}: name a file that ends in {', '.join(FORMATS)}")
@@ -218,7 +218,7 @@ def export(run: Path, path: Path) -> None:
 @click.option("--once", is_flag=True, help="do not wait for more")
 @face
 async def tail(run: Path, count: int, once: bool) -> None:
-    """The last records of RUN, and those to come until its end or Ctrl-C."""
+    """Print the last records of RUN, and new ones until its end or Ctrl-C."""
     found = distinct_runs(run)
     if len(found) != 1 or found[0].folder is None:
         raise UsageError(f"{run}: name one run folder")
@@ -250,17 +250,17 @@ async def _follow(run: RunFiles, count: int, once: bool) -> None:
 
 
 class Tail:
-    """The whole lines that come into a log, each once, also when its beginning is taken away meanwhile."""
+    """Read the complete lines of a growing log, each once, even if the log is rotated meanwhile."""
 
     def __init__(self, path: Path) -> None:
         self.last = -1
-        """The greatest seq so far: lines up to it are not given again."""
+        """The greatest seq so far; lines up to it are not returned again."""
         self._path = path
         self._file: BinaryIO = open(path, "rb")  # noqa: SIM115 - until `close`
         self._torn = b""
 
     def lines(self) -> list[bytes]:
-        """Those since the last time. Raises OSError."""
+        """Return the lines since the last call. Raise OSError when the file cannot be read."""
         found = self._rest()
         if not os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno())):
             self.close()
@@ -269,7 +269,7 @@ class Tail:
         return [line for line in found if self._is_new(line)]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
     def _rest(self) -> list[bytes]:

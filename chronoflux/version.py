@@ -1,3 +1,3 @@
-"""The package's version, in the one place that says it."""
+"""The package's version, defined in this one place."""
 
 VERSION = "0.1.0"

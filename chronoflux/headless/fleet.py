@@ -1,4 +1,4 @@
-"""The nodes of one headless process: they begin, are watched and end together."""
+"""Run the nodes of one headless process: they start, are watched and end together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LOOK_EVERY = 1.0  # s
-LAST_WORDS = 0.3  # s that the logs may take when everything has to end at once
+LAST_WORDS = 0.3  # s for flushing the logs when the process has to end at once
 Say = Callable[[str], None]
 
 
@@ -30,25 +30,27 @@ async def run_crew(
     bar: bool,
     say: Say,
 ) -> None:
-    """Run nodes until all have ended, a time is over, or somebody interrupts; again: they end at once.
+    """Run nodes until all have ended, the deadline is reached, or a signal stops them.
+
+    A second signal ends the process at once.
 
     Parameters
     ----------
     members
-        What :func:`chronoflux.join` is given for each.
+        Arguments of :func:`chronoflux.join` for each node.
     deadline
-        Seconds after which they leave; None: they leave by themselves, or not at all.
+        Seconds after which the nodes leave; None: no deadline.
     duration
-        Simulated seconds they are going to take, for the time left.
+        Simulated seconds the nodes will run, to estimate the time left.
     bar
-        Whether a terminal may have a line that is renewed.
+        Whether to show a progress line in a terminal.
     say
-        Is told what begins, and how it was.
+        Called with a line when a node starts, and with its summary lines at the end.
 
     Raises
     ------
     ChronofluxError
-        At the end, when a node had trouble.
+        At the end, when a node had a problem.
     """
     from chronoflux.node.join import join
     from chronoflux.telemetry.write.writer import rotate_all
@@ -82,7 +84,7 @@ def _last_words(nodes: Sequence[Node]) -> None:
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
-    """Await `work`; cancelled when somebody interrupts."""
+    """Await `work`, and cancel it when `stop` is set."""
     task, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -95,7 +97,7 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _watch(nodes: Sequence[Node], stop: asyncio.Event, end: float | None, progress: Progress) -> None:
-    """Look at the nodes every second until the time is over, somebody interrupts, or all have ended."""
+    """Watch the nodes every second until the end time, a stop signal, or the end of all nodes."""
     waits: list[asyncio.Task[Any]] = [
         asyncio.create_task(_all_closed(nodes)),
         asyncio.create_task(stop.wait()),
@@ -125,12 +127,12 @@ async def _all_closed(nodes: Sequence[Node]) -> None:
 
 
 def _sound(node: Node, before: float, now: float) -> bool:
-    """Whether a node's swarm moves, or there is a reason for it not to that a new start would not help."""
+    """Return whether a node's swarm moves, or stands still for a reason that a restart would not cure."""
     return now > before or node.closed or not node.playing or node.status.problem is not None
 
 
 def _summary(node: Node, seconds: float, say: Say) -> None:
-    """What a run was, in a few lines."""
+    """Print a summary of a run in a few lines."""
     from chronoflux.model.metrics import null_order
 
     frame = node.telemetry()

@@ -1,4 +1,4 @@
-"""How headless nodes say how they are doing: one line for all of them, and the log of ``logging``."""
+"""Report the progress of headless nodes: one line for all of them, and the handlers of ``logging``."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SPEAK_EVERY = 60.0  # s between two log lines where there is no terminal
-SMOOTH = 10.0  # s over which the rate is taken
+SPEAK_EVERY = 60.0  # s between two log lines without a terminal
+SMOOTH = 10.0  # s over which the rate is averaged
 NOISY = ("aioice", "aiortc", "websockets", "numba")
 SHOWN = ("H", "H_mesh", "tau")
 
 
 class _Handler(logging.StreamHandler[Any]):
-    """Writes above the line in a terminal instead of through it."""
+    """A handler that prints log lines above the progress line of a terminal."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """See :meth:`logging.Handler.emit`."""
+        """Print a record above the progress line."""
         try:
             tqdm.write(self.format(record), file=sys.stderr)
-        except Exception:  # noqa: BLE001 - what logging itself does
+        except Exception:  # noqa: BLE001 - as logging itself does
             self.handleError(record)
 
 
 class LineFormatter(logging.Formatter):
-    """A message as it is, but for control characters in names of others."""
+    """Format a record as plain text, with control characters escaped, as names in it are untrusted."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """See :meth:`logging.Formatter.format`."""
+        """Return the record as text that is safe for a terminal."""
         return plain_lines(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):
-    """A JSON object a line: ``time``, ``level``, ``logger``, ``message``, and the record's ``facts``."""
+    """Format a record as one JSON object: ``time``, ``level``, ``logger``, ``message`` and its ``facts``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """See :meth:`logging.Formatter.format`."""
+        """Return the record as one line of JSON."""
         found: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -62,7 +62,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up_logging(level: str, *, as_json: bool) -> None:
-    """Have what is logged written to stderr, as plain lines or as JSON."""
+    """Send log records to stderr, as plain lines or as JSON."""
     handler, root = _Handler(), logging.getLogger()
     handler.setFormatter(JsonFormatter() if as_json else LineFormatter("%(message)s"))
     for earlier in [held for held in root.handlers if isinstance(held, _Handler)]:
@@ -74,9 +74,9 @@ def set_up_logging(level: str, *, as_json: bool) -> None:
 
 
 class Progress:
-    """One line on all nodes: in a terminal renewed at every `show`, elsewhere one of the log every minute.
+    """One status line for all nodes: updated in place in a terminal, else logged once per minute.
 
-    `duration`: simulated seconds that are wanted, None: no end; `bar`: whether a terminal may have its line.
+    `duration` is the simulated time to run in s (None: no end); `bar` allows the line in a terminal.
     """
 
     def __init__(self, nodes: Sequence[Node], duration: float | None, *, bar: bool) -> None:
@@ -102,7 +102,7 @@ class Progress:
         self._bar.close()
 
     def show(self) -> None:
-        """Say how things are, if it is time to."""
+        """Update the line in the terminal, or log it if `SPEAK_EVERY` seconds have passed."""
         speaks = time.monotonic() - self._spoken >= SPEAK_EVERY and all(node.metrics for node in self._nodes)
         if self._bar.disable and not speaks:
             return
@@ -119,7 +119,7 @@ class Progress:
         return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
     def _facts(self) -> dict[str, Any]:
-        """Means over the nodes; ``t`` of the slowest, ``rate`` in simulated seconds per second."""
+        """Return means over the nodes, ``t`` of the slowest, and ``rate`` in simulated seconds per second."""
         t, now = min(node.t for node in self._nodes), time.monotonic()
         if (passed := now - self._at) >= 0.5:
             self._rate = (t - self._since) / passed

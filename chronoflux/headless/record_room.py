@@ -1,4 +1,4 @@
-"""``python -m chronoflux.headless ROOM --record-room``: a recorder at work in a terminal."""
+"""``python -m chronoflux.headless ROOM --record-room``: run a recorder in a terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SAY_EVERY = 60.0  # s
 
 
 async def record_room(room: str, duration: float | None, say: Callable[[str], None], **options: Any) -> None:
-    """Write down what happens in a room, for `duration` s or until Ctrl-C; see :func:`chronoflux.join`."""
+    """Record a room for `duration` s or until Ctrl-C. `options` are those of :func:`chronoflux.join`."""
     stop = asyncio.Event()
     on_stop_signals(stop.set)
     on_hangup(rotate_all)
@@ -43,7 +43,7 @@ async def record_room(room: str, duration: float | None, say: Callable[[str], No
 
 
 async def _watch(recorder: Recorder, stop: asyncio.Event, end: float | None) -> None:
-    """Say once a minute how it goes, until the time is over, somebody interrupts, or it ends by itself."""
+    """Log a status line once per minute, until the end time, a stop signal, or the recorder's end."""
     period, said = watchdog_period(), time.monotonic()
     every = SAY_EVERY if period is None else min(SAY_EVERY, period / 3)
     waits = [asyncio.create_task(recorder.wait_closed()), asyncio.create_task(stop.wait())]

@@ -1,1 +1,1 @@
-"""What a Jupyter kernel needs: a progress bar, a shutdown hook, the page of a visitor."""
+"""What a Jupyter kernel needs: a progress bar, a shutdown hook, and the room of a Voilà page."""

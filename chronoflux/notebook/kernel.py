@@ -1,4 +1,4 @@
-"""The Jupyter kernel that this process may be."""
+"""Find the Jupyter kernel of this process, if it is one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def in_notebook() -> bool:
-    """Whether this is a Jupyter kernel."""
+    """Return whether this process is a Jupyter kernel."""
     return kernel() is not None
 
 
 def kernel() -> Any:
-    """The Jupyter kernel that this process is, or None."""
+    """Return the Jupyter kernel of this process, or None."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return getattr(shell, "kernel", None)

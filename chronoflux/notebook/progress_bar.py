@@ -1,4 +1,4 @@
-"""A node in the foreground: a cell waits for it, and shows how it goes."""
+"""Run a node in the foreground: a cell waits for it and shows a progress bar."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tqdm import tqdm
 from chronoflux.errors import UsageError, shorten
 
 PERIOD = 0.5
-"""Seconds from one look to the next."""
+"""Seconds between two updates."""
 _FORM = "{bar:30} {n:.0f}/{total:.0f} s{postfix}"
 
 
 class Running(Protocol):
-    """What is waited for: a node."""
+    """The part of a node's interface that the progress bar uses."""
 
     @property
     def closed(self) -> bool:
-        """Whether it has ended."""
+        """Whether the node has ended."""
 
     @property
     def metrics(self) -> Mapping[str, Any]:
@@ -30,9 +30,12 @@ class Running(Protocol):
 
 
 async def watch(node: Running, seconds: float) -> None:
-    """Wait for `seconds`, or until `node` ends, with a progress bar that tells its order and its peers.
+    """Wait for `seconds`, or until `node` ends; a progress bar shows its order and its number of peers.
 
-    Raises UsageError when `seconds` is no number of seconds.
+    Raises
+    ------
+    UsageError
+        When `seconds` is not a finite number >= 0.
     """
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
         raise UsageError(f"seconds = {shorten(seconds)}: give how long to wait, such as 60")

@@ -1,4 +1,4 @@
-"""A Jupyter kernel that is shut down lets its nodes leave first: peers are told, logs are closed."""
+"""Let nodes leave before their Jupyter kernel shuts down: peers are told, logs are closed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from chronoflux.notebook.kernel import kernel
 log = logging.getLogger(__name__)
 
 PATIENCE = 2.0
-"""Seconds that leaving may take. Jupyter itself waits for a kernel 2.5 s and then ends it."""
+"""Seconds that leaving may take. Jupyter waits 2.5 s for a kernel, then ends it."""
 
 
 def before_shutdown(leave: Callable[[], Awaitable[Any]]) -> None:
-    """Have the kernel of this process, if it is one, await `leave` before it goes; the first call counts.
+    """Make the Jupyter kernel of this process await `leave` before it shuts down.
 
-    Kernels have no public hook for this: ``do_shutdown``, which subclasses are to override, is wrapped. It
-    runs on the kernel's control thread, on a loop of its own. A kernel that is killed does nothing any more.
+    Only the first call has an effect, and only in a kernel. Kernels have no public hook for this, so
+    ``do_shutdown``, the method that subclasses override, is wrapped. It runs on the kernel's control thread,
+    on its own event loop. A kernel that is killed does not call it.
     """
     own = kernel()
     if own is None or "do_shutdown" in vars(own):

@@ -1,6 +1,6 @@
-"""What notebook 02 needs to be a page of its own: the room that the page's address asks for.
+"""Read the room from the address of a Voilà page, for notebook 02.
 
-Voilà gives a notebook the address it is served for as CGI does, in the environment (RFC 3875).
+Voilà passes the address to the notebook as CGI does, in environment variables (RFC 3875).
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from chronoflux.errors import UsageError, shorten
 from chronoflux.signal.validation import room_name
 
 MOST_FIELDS = 20
-"""Fields of an address that are looked at."""
+"""Most fields of an address that are parsed."""
 
 
 def room_asked(usual: str, query: str | None = None) -> str:
-    """The room that the address of this page asks for with ``?room=…``, or the `usual` one.
+    """Return the room that the page's address names with ``?room=…``, or `usual` if it names none.
 
-    `query`: what comes after the question mark, by default that of the page. Anybody may have written it.
+    `query` is the part after the question mark, by default that of this page. It is untrusted input.
 
     Raises
     ------
     UsageError
-        When that is no room's name, or cannot be read.
+        When the query cannot be parsed, or the room's name is not allowed.
     """
     query = os.environ.get("QUERY_STRING", "") if query is None else query
     try:

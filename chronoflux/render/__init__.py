@@ -1,1 +1,1 @@
-"""A swarm and its field as arrays of RGB and levels."""
+"""Rendering: a swarm and its pressure field as arrays of RGB values or colour-map levels."""

@@ -1,8 +1,7 @@
-"""The pressure field as levels of a picture, row by row from its formula, which is that of
-:mod:`chronoflux.model.engine.field`.
+"""Rasterise the pressure field to levels, row by row, with the formula of `chronoflux.model.engine.field`.
 
-In float32, as pictures have 256 levels at most: errors are about a thousandth of a level, so that here and
-there a pixel is one level off. It takes a third of the time of levels made from
+It computes in float32, as pictures have at most 256 levels: errors are about a thousandth of a level, so a
+few pixels are one level off. It takes a third of the time of levels made from
 :func:`~chronoflux.model.engine.field.pressure_grid`.
 """
 
@@ -33,7 +32,7 @@ from chronoflux.render.palettes import LEVELS, Bytes
 Singles = NDArray[np.float32]
 
 UNSEEN = 16.0
-"""Where jet or pulse are ``e^−16`` of their strength nothing is seen of them."""
+"""Cutoff exponent: a jet or pulse below ``e^−16`` of its strength is invisible and is not drawn."""
 _REST, _ZERO, _HALF = np.float32(AMBIENT), np.float32(0), np.float32(0.5)
 _PER_VARIANCE = np.float32(-1 / (2 * JET_WIDTH * JET_WIDTH))
 
@@ -48,8 +47,29 @@ def ground(
     pulses: Floats,
     levels: int = LEVELS,
 ) -> Bytes:
-    """The pressure at the centres of `columns` × `rows` equal pixels that cover the world: uint8 (rows,
-    columns), row 0 at y = 0, in so many `levels` of 0 to 1.3. The other arguments as in the field's kernels.
+    """Return the pressure at the centres of equal pixels that cover the world, quantised to levels.
+
+    Parameters
+    ----------
+    columns, rows
+        Size of the picture, px.
+    world
+        Width and height of the world, px.
+    plane
+        Whether the world is a plane (else a torus).
+    t
+        Simulated time, s.
+    portal
+        Whether portal mode is on, in which there is no jet.
+    pulses
+        float64 (p, 4): rows of x, y (px), amplitude E, width σ (px).
+    levels
+        Number of levels that pressures from 0 to 1.3 are mapped to.
+
+    Returns
+    -------
+    ndarray
+        uint8 (rows, columns); row 0 is at y = 0.
     """
     picture = np.empty((rows, columns), np.uint8)
     _lay(picture, levels - 1, world, plane, t, portal, pulses)
@@ -60,7 +80,7 @@ def ground(
 def _lay(picture: Bytes, top: int, world: World, plane: bool, t: float, portal: bool, pulses: Floats) -> None:
     rows, columns = picture.shape
     x = (np.arange(columns) + 0.5) * (world[0] / columns)
-    bells = np.empty((len(pulses), columns), np.float32)  # a pulse is a product of one in x and one in y
+    bells = np.empty((len(pulses), columns), np.float32)  # a pulse separates into a factor in x and one in y
     for k in range(len(pulses)):
         for column in range(columns):
             dx = offset(x[column], pulses[k, 0], world[0], plane)
@@ -75,7 +95,7 @@ def _lay(picture: Bytes, top: int, world: World, plane: bool, t: float, portal: 
         steps[column] = (x[column] - x[0]) * SIN
         sines[column], cosines[column] = sincos(WAVENUMBER * COS * along[column] - JET_OMEGA * t)
     line = np.empty(columns, np.float32)
-    for row in range(rows):  # each row whole, as it then stays in the processor's first cache
+    for row in range(rows):  # whole rows, which fit the processor's L1 cache
         y = (row + 0.5) * world[1] / rows
         for column in range(columns):
             line[column] = _REST
@@ -95,9 +115,9 @@ def _lay(picture: Bytes, top: int, world: World, plane: bool, t: float, portal: 
 def _add_jet(
     line: Singles, along: Floats, steps: Singles, sines: Singles, cosines: Singles, b: float
 ) -> None:
-    """Add the jet to a row of pixels; as in :mod:`chronoflux.model.engine.field`.
+    """Add the jet to a row of pixels, as in :mod:`chronoflux.model.engine.field`.
 
-    `steps`: how much nearer to the axis, or farther beyond it, a pixel is than the first one.
+    `steps`: each pixel's offset across the jet's axis relative to the row's first pixel, px of the world.
     """
     turned = sincos(WAVENUMBER * SIN * b)
     sine, cosine = np.float32(JET_STRENGTH * turned[0]), np.float32(JET_STRENGTH * turned[1])
@@ -106,7 +126,7 @@ def _add_jet(
     last = np.searchsorted(along, (b * COS + seen) / SIN)
     if first == last:
         return
-    start = np.float32(b * COS - along[first] * SIN)  # exact also in a world that is large for a float32
+    start = np.float32(b * COS - along[first] * SIN)  # computed in float64: exact even in a large world
     line, steps = line[first:last], steps[: last - first]
     sines, cosines = sines[first:last], cosines[first:last]
     for i in range(len(line)):

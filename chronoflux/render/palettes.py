@@ -1,8 +1,8 @@
-"""Colours: maps of phases and pressures, and the palettes made of them.
+"""Colour maps of phases and pressures, and the palettes made of them.
 
-A colour map is a lookup table, uint8 of shape (256, 3), red, green, blue. Maps are computed in OKLab
-(Björn Ottosson, *A perceptual color space for image processing*, 2020), in which equal distances look
-equal, between the anchor colours named here.
+A colour map is a lookup table, uint8 (256, 3): red, green, blue. Maps interpolate the anchor colours named
+here in OKLab, in which equal distances look equal (Björn Ottosson, *A perceptual color space for image
+processing*, 2020).
 """
 
 from __future__ import annotations
@@ -37,7 +37,13 @@ _LMS_TO_LAB = np.array(
 
 
 def oklab(rgb: Bytes) -> Floats:
-    """sRGB colours, uint8 (n, 3), in OKLab: lightness 0 to 1, green to red, blue to yellow; (n, 3)."""
+    """Convert sRGB colours, uint8 (n, 3), to OKLab.
+
+    Returns
+    -------
+    ndarray
+        float64 (n, 3): lightness (0 to 1), green to red, blue to yellow.
+    """
     value = np.asarray(rgb) / 255.0
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     lab: Floats = np.cbrt(linear @ _RGB_TO_LMS.T) @ _LMS_TO_LAB.T
@@ -56,9 +62,9 @@ def _anchors(*colours: str) -> Floats:
 
 
 def cyclic_map(*anchors: str) -> Bytes:
-    """A closed colour map (256, 3) through the `anchors` (hexadecimal sRGB), in even steps of OKLab.
+    """Return a cyclic colour map (256, 3) through `anchors` (hexadecimal sRGB), in even steps of OKLab.
 
-    The loop is the closed Catmull–Rom spline through the anchors, run through at constant speed.
+    The loop is the closed Catmull–Rom spline through the anchors, sampled at equal arc lengths.
     """
     nodes = _anchors(*anchors)
     before, after, second = np.roll(nodes, 1, 0), np.roll(nodes, -1, 0), np.roll(nodes, -2, 0)
@@ -77,7 +83,7 @@ def cyclic_map(*anchors: str) -> Bytes:
 
 
 def linear_map(*stops: tuple[float, str]) -> Bytes:
-    """An open colour map (256, 3) between `stops` (pressure, hexadecimal sRGB), straight in OKLab."""
+    """Return a linear colour map (256, 3) between `stops` (pressure, hexadecimal sRGB), linear in OKLab."""
     p = np.linspace(0, TOP, LEVELS)
     at, lab = [stop[0] for stop in stops], _anchors(*(stop[1] for stop in stops))
     return _frozen(_srgb(np.column_stack([np.interp(p, at, column) for column in lab.T])))
@@ -89,9 +95,11 @@ def _frozen(table: Bytes) -> Bytes:
 
 
 PHASE_COLOURS = cyclic_map("ff8cf5", "ffdd40", "15913a", "3a4cf5")
-"""Phase 0 magenta, π/2 yellow, π green, 3π/2 blue, roughly: the order and the swing of lightness of
-CET-C2 (Peter Kovesi, *Good Colour Maps: How to Design Them*, arXiv:1509.03700), by which the four
-quarters can be told apart with red-green blindness too; lighter, to stand out from a dark field."""
+"""Colour-blind-safe map of phases: about magenta at 0, yellow at π/2, green at π, blue at 3π/2.
+
+Hue order and lightness follow CET-C2 (Peter Kovesi, *Good Colour Maps: How to Design Them*,
+arXiv:1509.03700), which keeps the four quarters distinct with red-green blindness. It is lighter than CET-C2,
+for contrast with a dark field."""
 
 FIELD_COLOURS = linear_map((0.0, "04060e"), (0.55, "101c36"), (1.0, "1f5673"), (TOP, "5fb4b8"))
 """The pressure field: near black in a trough, deep blue at rest, teal on a crest."""
@@ -102,7 +110,7 @@ PORTAL_COLOURS = linear_map((0.0, "0b0410"), (0.55, "2a1140"), (1.0, "7a2f6c"), 
 
 @dataclass(frozen=True)
 class Palette:
-    """What a picture is painted with: cyclic `phases`, and `field` by pressure, in portal mode `portal`."""
+    """Colour maps of a picture: cyclic `phases`, and pressure as `field` or, in portal mode, `portal`."""
 
     label: str
     phases: Bytes
@@ -125,6 +133,6 @@ PALETTES: dict[str, Palette] = {
         linear_map((0.0, "fffdf7"), (0.55, "fde6cf"), (1.0, "f2b8c6"), (TOP, "d987b0")),
     ),
 }
-"""The palettes to choose from, by name; the first is the usual one."""
+"""The palettes to choose from, by name; the first is the default."""
 
 USUAL = next(iter(PALETTES))

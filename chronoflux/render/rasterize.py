@@ -1,6 +1,6 @@
-"""Pictures of the model as arrays: levels and colours of the pressure field, oscillators in them.
+"""Rasterise the model to arrays: levels and colours of the pressure field, with the oscillators.
 
-Colour maps are those of :mod:`chronoflux.render.palettes`.
+Colour maps come from :mod:`chronoflux.render.palettes`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from chronoflux.render.field_raster import ground
 from chronoflux.render.palettes import LEVELS, PALETTES, PHASE_COLOURS, USUAL, Bytes
 
 GROUNDS, SHADES, HUES = 96, 4, 40
-"""A picture of a large swarm has one byte a pixel: so many levels of the field, then dots, in so many shades
-(by pressure) of so many hues (by phase); 256 in all."""
+"""Codes of the one-byte pixels of a large swarm's picture: first `GROUNDS` levels of the field, then
+oscillators in `SHADES` (by pressure) × `HUES` (by phase); 256 in total."""
 
 
 def put_word(array: Bytes, first: int, word: np.uint64) -> None:
-    """Write a word into the bytes `array`, from `first` on, the lowest of its eight bytes first."""
+    """Write the eight bytes of `word`, little-endian, into `array` from index `first`."""
     array[first : first + 8] = [int(word) >> 8 * i & 255 for i in range(8)]
 
 
@@ -48,9 +48,18 @@ def _put_word_compiled(array, first, word):  # type: ignore[no-untyped-def]
 
 
 def field_levels(p: Floats) -> Bytes:
-    """The pressure `p` (h, w), dimensionless, as levels 0 to 255 of 0 to 1.3: uint8 (h, w).
+    """Quantise pressure to levels.
 
-    Rounded to the nearest level; values outside are clamped, NaN is level 0.
+    Parameters
+    ----------
+    p
+        Pressure, dimensionless, (h, w).
+
+    Returns
+    -------
+    ndarray
+        uint8 (h, w): levels 0 to 255 for pressures from 0 to 1.3, rounded to nearest. Values outside are
+        clamped; NaN is level 0.
     """
     levels = np.empty(p.shape, np.uint8)
     _quantise(np.ascontiguousarray(p, np.float64).reshape(-1), LEVELS - 1.0, levels.reshape(-1))
@@ -58,29 +67,75 @@ def field_levels(p: Floats) -> Bytes:
 
 
 def paint(levels: Bytes, colours: Bytes) -> Bytes:
-    """`levels` (h, w) looked up in the colour map `colours` (256, 3): an RGB image, uint8 (h, w, 3)."""
+    """Look up levels in a colour map.
+
+    Parameters
+    ----------
+    levels
+        uint8 (h, w).
+    colours
+        Colour map, uint8 (256, 3).
+
+    Returns
+    -------
+    ndarray
+        RGB image, uint8 (h, w, 3).
+    """
     image = np.empty((*levels.shape, 3), np.uint8)
     _look_up(np.ascontiguousarray(levels).reshape(-1), colours, image.reshape(-1, 3))
     return image
 
 
 def phase_colours(phi: Floats, map_: Bytes = PHASE_COLOURS) -> Bytes:
-    """The colours (n, 3) of phases `phi` (n,) in rad, any turn, by a cyclic map; NaN is as phase 0."""
+    """Look up phases in a cyclic colour map.
+
+    Parameters
+    ----------
+    phi
+        Phases in rad, of any range, (n,). NaN counts as phase 0.
+    map_
+        Cyclic colour map, uint8 (m, 3).
+
+    Returns
+    -------
+    ndarray
+        RGB colours, uint8 (n, 3).
+    """
     colours = np.empty((len(phi), 3), np.uint8)
     _look_up_phase(np.ascontiguousarray(phi, np.float64), map_, colours)
     return colours
 
 
 def opacity(p: Floats) -> NDArray[np.float32]:
-    """The opacity (n,), from 0.4 at pressure 0 to 1 at 1 and above, of oscillators at pressure `p` (n,)."""
+    """Return the opacity of oscillators by pressure.
+
+    Parameters
+    ----------
+    p
+        Pressure at the oscillators, dimensionless, (n,).
+
+    Returns
+    -------
+    ndarray
+        float32 (n,): linear from 0.4 at pressure 0 to 1 at pressure 1, constant outside.
+    """
     alpha: NDArray[np.float32] = np.clip(0.4 + 0.6 * np.asarray(p, np.float64), 0.4, 1.0).astype(np.float32)
     return alpha
 
 
 def add_dots(image: Bytes, x: Floats, y: Floats, colours: Bytes, radius: int = 1) -> None:
-    """Draw discs of `radius` px at ``x, y`` (n,), px of the picture, into the RGB `image` (h, w, 3) in place.
+    """Draw discs into an RGB image, in place. Later discs cover earlier ones; parts outside are clipped.
 
-    `image`: contiguous. `colours`: uint8 (n, 3). Later ones lie on top; what is outside is cut off.
+    Parameters
+    ----------
+    image
+        uint8 (h, w, 3), contiguous.
+    x, y
+        Centres, px of the picture, (n,).
+    colours
+        uint8 (n, 3).
+    radius
+        Radius of the discs, px.
     """
     reach = np.arange(-radius, radius + 1)
     half_widths = np.floor(np.sqrt((radius + 0.5) ** 2 - reach**2)).astype(np.int64)
@@ -101,12 +156,26 @@ def add_swarm(
     radius: int,
     every: int = 1,
 ) -> None:
-    """Draw a large swarm into a picture of one byte a pixel, for the colours of :func:`swarm_colours`.
+    """Draw a large swarm into a picture of one byte per pixel, for the colours of :func:`swarm_colours`.
 
-    `levels`: uint8 (h, w), the field's in `GROUNDS` levels, changed in place. Of the oscillators at ``x, y``
-    (n,), px of the world, `scale` times as many px of the picture, with phases `phi` (rad) at pressures
-    `pressure`, one in `every` is drawn, as a square of ``2 radius + 1`` px. What is outside the picture, or
-    NaN, is left out.
+    Oscillators outside the picture, or at NaN, are skipped.
+
+    Parameters
+    ----------
+    levels
+        uint8 (h, w), the field in `GROUNDS` levels; changed in place.
+    x, y
+        Positions, px of the world, (n,).
+    phi
+        Phases, rad, (n,).
+    pressure
+        Pressure at the oscillators, dimensionless, (n,).
+    scale
+        Picture px per px of the world.
+    radius
+        Each oscillator is drawn as a square of ``2 radius + 1`` px.
+    every
+        Stride: one in `every` oscillators is drawn.
     """
     height, width = levels.shape
     for i in range(0, len(x), every):
@@ -120,9 +189,9 @@ def add_swarm(
 
 
 def warm_up() -> None:
-    """Compile what pictures are made with (seconds when it is not in the cache yet)."""
+    """Compile the kernels that make pictures. This takes seconds when they are not cached yet."""
     few, pulses = np.zeros(1), np.empty((0, 4))
-    for array in (few, pulses):  # as those of a snapshot: another type, for numba
+    for array in (few, pulses):  # read-only like a snapshot's arrays, which numba treats as another type
         array.flags.writeable = False
     field_levels(pressure_grid(1, 1, (1.0, 1.0), False, 0.0, False, pulses))
     levels = ground(1, 1, (1.0, 1.0), False, 0.0, False, pulses)
@@ -134,7 +203,10 @@ def warm_up() -> None:
 
 @cache
 def swarm_colours(palette: str, portal: bool) -> Bytes:
-    """The colours (256, 3) of :func:`add_swarm` in a palette of that name, in portal mode or not."""
+    """Return the colour map, uint8 (256, 3), for the codes of :func:`add_swarm`.
+
+    `palette` is a name in `PALETTES`; `portal` selects the colours of portal mode.
+    """
     chosen = PALETTES[palette]
     field = chosen.portal if portal else chosen.field
     hues = chosen.phases[np.arange(HUES) * LEVELS // HUES].astype(np.float64)
@@ -179,7 +251,7 @@ def _stamp(image: Bytes, x: Floats, y: Floats, colours: Bytes, half_widths: Long
 
 @part
 def _stamp_square(image: Bytes, first: int, line: int, red: int, green: int, blue: int) -> None:
-    """Three pixels of three rows, from byte `first` on; a row is `line` bytes long."""
+    """Write a square of 3 × 3 pixels, from byte `first` on; a row of the image has `line` bytes."""
     pixel = np.uint64(red) | np.uint64(green) << np.uint64(8) | np.uint64(blue) << np.uint64(16)
     word = pixel | pixel << np.uint64(24) | pixel << np.uint64(48)
     for at in range(first, first + 3 * line, line):

@@ -1,1 +1,1 @@
-"""What every floor may use: text, validation, token bucket."""
+"""Helpers that every package may use: text, output encoding, validation, token bucket."""

@@ -1,6 +1,6 @@
-"""Standard output in encodings that lack some of our characters: they are spelled in ASCII.
+"""Spell characters in ASCII where the encoding of standard output lacks them.
 
-A pipe on Windows has cp1252 or cp437, an old terminal ASCII. There Python would raise UnicodeEncodeError.
+A pipe on Windows uses cp1252 or cp437, an old terminal ASCII. Python would raise UnicodeEncodeError there.
 """
 
 from __future__ import annotations
@@ -40,8 +40,10 @@ _SPELLINGS = {
 
 
 def spelled(character: str) -> str:
-    """A character in ASCII: ``psi`` for a Greek letter, ``a`` for one with an accent, ``->`` for an arrow;
-    where nothing like it exists, its number as Python writes it.
+    """Spell a character in ASCII.
+
+    A Greek letter becomes its name (``psi``), an accented letter its base (``a``), an arrow ``->``. A
+    character without a spelling becomes its escape sequence as Python writes it.
 
     >>> "".join(map(spelled, "Δψ → ±0.5²"))
     'Deltapsi -> +-0.52'
@@ -72,14 +74,14 @@ codecs.register_error(_ERRORS, _spell)
 
 
 def never_fail_to_encode() -> None:
-    """Have stdout and stderr spell what their encoding lacks; a notebook's streams are left alone."""
+    """Make stdout and stderr spell characters that their encoding lacks. Skip a notebook's streams."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_ERRORS)
 
 
 def discard_output() -> None:
-    """Have what is still to be written to stdout go nowhere: who read it has ended, as ``head`` does."""
+    """Redirect stdout to the null device, after its reader (such as ``head``) has closed the pipe."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

@@ -1,4 +1,4 @@
-"""Text that came from others, where people see it: in a terminal, and in a table of a spreadsheet."""
+"""Make untrusted text safe to show in a terminal and in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def plain_lines(text: str) -> str:
-    """The same for a text of several lines."""
+    """Apply :func:`plain` to each line of `text`."""
     return "\n".join(map(plain, text.split("\n")))
 
 
 def cell(text: str) -> str:
-    """`text` for a cell of a CSV file: behind an apostrophe where a spreadsheet would take it for a formula.
+    """Return `text` for a cell of a CSV file, after an apostrophe if a spreadsheet would read a formula.
 
     >>> cell("=1+1")
     "'=1+1"

@@ -1,4 +1,4 @@
-"""Checks of arguments that several packages need."""
+"""Argument checks that several packages need."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from chronoflux.errors import ParameterError
 
 
 def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """`value` as an int; ParameterError unless it is a whole number, at least `least` and at most `most`."""
+    """Return `value` as an int.
+
+    Raises
+    ------
+    ParameterError
+        Unless `value` is an integer of at least `least` and at most `most`; booleans are refused.
+    """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ParameterError(name, value, f"a whole number >= {least}")
     if most is not None and int(value) > most:
