@@ -1,4 +1,4 @@
-"""The default model as one writes it in NumPy and SciPy without the engine, for the benchmark."""
+"""Baseline for the benchmark: the default model in plain NumPy and SciPy, without the engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chronoflux.model.simulation import Simulation
 
 
 def plain_step(sim: Simulation) -> Callable[[], None]:
-    """A function that goes on from the state of `sim` by a step at each call; ImportError without SciPy."""
+    """Return a function that advances the state of `sim` by a step per call. ImportError without SciPy."""
     from scipy.spatial import cKDTree
 
     p, s, n = sim.params, sim.state, sim.params.oscillators
@@ -34,7 +34,22 @@ def plain_step(sim: Simulation) -> Callable[[], None]:
 
 
 def _slope(x: Floats, y: Floats, t: float, world: World) -> tuple[Floats, Floats]:
-    """The jet's gradient and that of three pulses, as one writes it in NumPy."""
+    """Gradient of the jet and of three pulses.
+
+    Parameters
+    ----------
+    x, y
+        Positions, px, (n,).
+    t
+        Simulated time, s.
+    world
+        Width and height, px.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Gradient in x and y, 1/px, (n,) each.
+    """
     s = (x - 0.2 * world[0]) * np.cos(0.35) + (y - 0.78 * world[1]) * np.sin(0.35)
     d = -(x - 0.2 * world[0]) * np.sin(0.35) + (y - 0.78 * world[1]) * np.cos(0.35)
     wave, width = 2 * np.pi / 140, 0.33 * 140

@@ -1,4 +1,4 @@
-"""``python -m chronoflux.bench``: how fast the engine is here, beside what one would write without it."""
+"""``python -m chronoflux.bench``: speed of the engine on this machine, and of plain NumPy for comparison."""
 
 from __future__ import annotations
 
@@ -37,28 +37,30 @@ from chronoflux.render.rasterize import add_dots, paint, phase_colours
 from chronoflux.version import VERSION
 
 PARTS = {"telemetry": "chronoflux.bench.telemetry", "studies": "chronoflux.bench.studies"}
-"""What can be measured besides the engine: a module with a function ``measure(quick, scale)`` of rows."""
+"""Other benchmarks: modules with a function ``measure(quick, scale)`` that yields rows."""
 FIRED_EVERY = 150
-"""Ticks from one three pulses to the next."""
+"""Ticks between two groups of three pulses."""
 NIGHT = 1_800_000
 """Ticks of eight hours."""
 SECOND = 62
-"""Ticks from one record to the next."""
+"""Ticks between two records."""
 BYTES = 176
-"""What a calm oscillator-step at k = 8 reads and writes: positions, velocities, phase (80),
-frequency (8), neighbours (32), list times (8), sine and cosine read, and written to lines that are fetched
-first (48)."""
+"""Bytes read and written per oscillator-step at k = 8 in the classic regime.
+
+Positions, velocities and phase (80), frequency (8), neighbours (32), list times (8); sine and cosine,
+including fetching the lines that are written (48).
+"""
 MOVING, RESTING = 120, 56
-"""The same with global coupling, in motion and at rest."""
+"""The same for global coupling, with motion and with phases only."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One case measured: median and best in `unit`, to be at least `target`, or at most where `least`.
+    """One measured case: median and best in `unit`; `target` is a minimum, or a maximum with `least`.
 
-    ``bound``: what this machine allows at most, measured in the same run by a loop that does less; see
-    :mod:`chronoflux.bench.roofline`. ``processors``: how many of them this process had meanwhile, on average;
-    less than it has threads to use means that others were using them.
+    ``bound``: the best value possible on this machine, measured in the same run by a loop that does less
+    work: see :mod:`chronoflux.bench.roofline`. ``processors``: average number of processors that this process
+    used; fewer than its threads means that other processes were using them.
     """
 
     case: str
@@ -73,12 +75,12 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """How many times as good as the target."""
+        """Value relative to the target; above 1 is better."""
         return self._better_than(self.target)
 
     @property
     def of_bound(self) -> float | None:
-        """Which part of the bound is reached."""
+        """Value as a share of the bound."""
         return self._better_than(self.bound)
 
     def _better_than(self, other: float | None) -> float | None:
@@ -88,12 +90,12 @@ class Row:
 
 
 def world_for(n: int) -> World:
-    """The world in which n oscillators are as dense as 220 in 800 × 600 px."""
+    """Return a world in which n oscillators are as dense as 220 in 800 × 600 px."""
     return 800 * (n / 220) ** 0.5, 600 * (n / 220) ** 0.5
 
 
 def swarm(n: int, *, lively: bool = False, world: World | None = None, **changes: Any) -> Simulation:
-    """A swarm as the cases have it: at rest, or with velocities of N(0, 0.5) px a frame and no drag."""
+    """Return a swarm at rest or, if `lively`, with velocities of N(0, 0.5) px/frame and no drag."""
     world = world or world_for(n)
     if not lively:
         return Simulation(Params(oscillators=n, world=world, **changes), seed=1)
@@ -104,7 +106,7 @@ def swarm(n: int, *, lively: bool = False, world: World | None = None, **changes
 
 
 def pulses(world: World) -> Iterator[tuple[float, float]]:
-    """Places for pulses, without end."""
+    """Yield random places for pulses, without end."""
     rng = np.random.default_rng(2)
     while True:
         yield rng.random() * world[0], rng.random() * world[1]
@@ -118,7 +120,7 @@ def fire(sim: Simulation, places: Iterator[tuple[float, float]]) -> None:
 
 
 def go(sim: Simulation, places: Iterator[tuple[float, float]], ticks: int) -> None:
-    """Advance, pulses being fired at their ticks."""
+    """Advance by so many ticks, firing pulses when due."""
     while ticks:
         if sim.tick % FIRED_EVERY == 0:
             fire(sim, places)
@@ -130,9 +132,10 @@ def go(sim: Simulation, places: Iterator[tuple[float, float]], ticks: int) -> No
 def rate_row(
     case: str, target: float, make: Callable[[], Simulation], ticks: int, repeats: int, loads: list[Load]
 ) -> Row:
-    """A row of millions of oscillator-steps a second. `loads`: work, and for how many of them it is a part.
+    """Return a row in millions of oscillator-steps per second.
 
-    The case, its loads, and the same with frozen lists take turns, so that all have the same machine.
+    `loads` are reference loops, each with the number of steps whose work it does. The case, its loads, and
+    the same case with frozen lists alternate, so that all of them see the same state of the machine.
     """
     sim = make()
     places = pulses(sim.params.world)
@@ -165,7 +168,7 @@ def rate_row(
 
 
 def least_row(case: str, times: Times, scale: float, unit: str, target: float, **more: Any) -> Row:
-    """A row of something that should take little time; seconds times `scale` are in `unit`."""
+    """Return a row for which less time is better; seconds times `scale` are in `unit`."""
     return Row(
         case,
         times.median * scale,
@@ -179,7 +182,7 @@ def least_row(case: str, times: Times, scale: float, unit: str, target: float, *
 
 
 def small_swarm(ticks: int, repeats: int) -> Row:
-    """220 oscillators in one call after another, with metrics once a second."""
+    """Step 220 oscillators in consecutive calls, with metrics once a second."""
     sim = swarm(220)
 
     def work() -> None:
@@ -204,7 +207,7 @@ def small_swarm(ticks: int, repeats: int) -> Row:
 
 
 def night(ticks: int) -> Row:
-    """Eight hours of 220 oscillators with a record a second, or the first part of them."""
+    """Simulate eight hours, or their beginning, of 220 oscillators with a record per second."""
     sim, records = swarm(220), []
     sim.advance(SECOND)
     start = time.perf_counter()
@@ -217,7 +220,7 @@ def night(ticks: int) -> Row:
 
 
 def pictures(dots: int, repeats: int) -> list[Row]:
-    """The field as a picture, and with dots in it."""
+    """Draw the field as an image, without and with dots."""
     rng, world = np.random.default_rng(3), (800.0, 600.0)
     alive = np.array([[100.0, 200.0, 0.3, 80.0], [500.0, 300.0, 0.2, 80.0], [700.0, 20.0, 0.1, 80.0]])
     x, y, phi = (rng.random(dots) * side for side in (*world, 2 * np.pi))
@@ -249,7 +252,7 @@ print(1024 * (kilobytes("VmHWM") - before))
 
 
 def python(code: str, *arguments: str, pycache: str = "") -> str:
-    """What a new Python process prints, with compiled modules kept in the folder `pycache`, if given."""
+    """Return what a new Python process prints; `pycache`, if given, is its folder for compiled modules."""
     environment = dict(os.environ)
     if pycache:
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -259,7 +262,7 @@ def python(code: str, *arguments: str, pycache: str = "") -> str:
 
 
 def processes(n: int, repeats: int) -> list[Row]:
-    """What is measured in processes of their own: the start, and memory."""
+    """Measure what needs separate processes: the cold start, and memory."""
     with TemporaryDirectory() as folder:
         cold = Times.of(partial(python, _COLD, pycache=folder), repeats)
         bare = Times.of(partial(python, "import numpy, numba, msgspec", pycache=folder), repeats)
@@ -272,7 +275,7 @@ def processes(n: int, repeats: int) -> list[Row]:
 
 
 def without_the_engine(n: int, repeats: int) -> Row:
-    """The same step in NumPy, with SciPy's periodic tree for the neighbours."""
+    """Measure the same step in NumPy, with SciPy's periodic k-d tree for neighbours."""
     case = f"NumPy and cKDTree, n = {n:,}"
     try:
         step = plain_step(swarm(n))
@@ -285,7 +288,7 @@ def without_the_engine(n: int, repeats: int) -> Row:
 
 
 def measure(quick: bool, scale: float) -> Iterator[Row]:
-    """All rows, one after another; `quick` with fewer repeats and a tenth of the largest swarms."""
+    """Yield all rows; `quick` uses fewer repeats and smaller swarms."""
 
     def size(n: int) -> int:
         return max(20, int(n * scale))
@@ -293,7 +296,7 @@ def measure(quick: bool, scale: float) -> Iterator[Row]:
     def count(ticks: int) -> int:
         return max(1, int(ticks * min(scale, 1) * (0.3 if quick else 1)))
 
-    most = max(1000, int(2e7 * min(scale, 1)))  # floats, far more than caches hold
+    most = max(1000, int(2e7 * min(scale, 1)))  # floats: much more than caches hold
     (copy, copied), (turn, turned) = copying(most), turning()
     for case, load, unit in (
         ("memory bandwidth, copying", (copy, copied / 1e9), "GB/s"),
@@ -304,7 +307,7 @@ def measure(quick: bool, scale: float) -> Iterator[Row]:
     large, repeats = (200_000, 3) if quick else (1_000_000, 5)
 
     def moving(n: int, bytes_: int) -> Load:
-        """As much copied as n steps read and write, which may stay in the caches as it may there."""
+        """Return a load that copies as many bytes as n steps read and write, with the same use of caches."""
         floats = max(1, n * bytes_ // COPIED)
         work, done = copying(floats, -(-most // floats))
         return work, done / bytes_
@@ -335,7 +338,7 @@ def measure(quick: bool, scale: float) -> Iterator[Row]:
 
 
 def machine() -> dict[str, Any]:
-    """Where this is measured, and with what."""
+    """Return a description of the machine and the versions used."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -358,7 +361,7 @@ def number(value: float | None, form: str = "{:.3g}") -> str:
 
 
 def line(row: Row) -> str:
-    """A row of the table as text."""
+    """Format a row of the table."""
     value = "–" if row.value is None else number(row.value)
     target = number(row.target, ("≤" if row.least else "≥") + " {:g}")
     ratio, part = number(row.ratio, "× {:.2f}"), number(row.of_bound, "{:.0%}")
@@ -368,7 +371,7 @@ def line(row: Row) -> str:
 
 
 def head() -> str:
-    """What the columns of :func:`line` are."""
+    """Return the header for the columns of :func:`line`."""
     return (
         f"{'case':46} {'median':>7} {'best':>7} {'unit':12} {'target':>6} {'of it':>7}"
         f" {'bound':>7} {'of it':>5} {'procs':>5}  note"
@@ -412,17 +415,17 @@ def main(
     write: Path | None,
     scale: float,
 ) -> None:
-    """Measure the engine, the mesh and its server, the telemetry, or studies, in medians of repeated runs.
+    """Measure the engine, the mesh and its server, telemetry, or studies: medians of repeated runs.
 
-    calibration: how often each p-value is 0.05 or less where nothing is to be found (and where something is),
-    of `--repetitions` draws of each cell; all of it takes many hours: `--cells` chooses, and with `--results`
-    a run that was interrupted goes on. `--write` makes docs/calibration.md of what was kept.
+    calibration: how often p ≤ 0.05 on data without an effect, and on data with one, for `--repetitions` draws
+    of each cell. All cells take many hours: `--cells` selects some, and `--results` continues an interrupted
+    run. `--write` makes docs/calibration.md from the results.
 
-    engine, classic: the defaults, where hardly anything moves. lively: velocities of N(0, 0.5) px a frame
-    and no drag. Both with 8 neighbours, three pulses every 150 steps, and a world as dense as the default
-    one, unless said. Beside each value: what was aimed at, and how many times as good as that it is; what
-    this machine allows at most, measured in the same run (a step with frozen neighbour lists, memory's
-    bandwidth, sines alone), and which part of it is reached; how many processors there were for it.
+    engine, classic: the defaults, with hardly any motion. lively: velocities of N(0, 0.5) px/frame and no
+    drag. Both have 8 neighbours, three pulses every 150 steps, and the default density, unless stated.
+    Columns after the value: the target, and the value relative to it; the bound of this machine, measured in
+    the same run (a step with frozen neighbour lists, memory bandwidth, sines only), and the share of it; the
+    number of processors used.
     """
     where = machine()
     if write is not None and results is None:

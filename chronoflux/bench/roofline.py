@@ -1,6 +1,6 @@
-"""What this machine allows at most, measured by loops that do nothing but what no engine can do without.
+"""Upper bounds of this machine, measured by loops that only do the work no engine can avoid.
 
-A figure of the benchmark stands beside one of these, so that a slow engine can be told from a slow machine.
+The benchmark prints a bound beside each figure, to tell a slow engine from a slow machine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NEVER = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds that something took, repeatedly, and processors it had on average."""
+    """Seconds that repeated runs took, and the average number of processors used."""
 
     median: float
     best: float
@@ -33,12 +33,12 @@ class Times:
 
     @classmethod
     def of(cls, work: Callable[[], Any], repeats: int) -> Times:
-        """Of `work`, after one run to warm up."""
+        """Time `work`, after one warm-up run."""
         return cls.alternating([work], repeats)[0]
 
     @classmethod
     def alternating(cls, works: list[Callable[[], Any]], repeats: int) -> list[Times]:
-        """Of all `works`, which take turns, after a first round to warm up."""
+        """Time all `works` in alternation, after one warm-up round."""
         taken: list[list[tuple[float, float]]] = [[] for _ in works]
         for _ in range(repeats + 1):
             for work, times in zip(works, taken, strict=True):
@@ -50,15 +50,15 @@ class Times:
 
 
 Load = tuple[Callable[[], Any], float]
-"""Work, and how much of it: bytes, or pairs of sine and cosine."""
+"""Work, and its amount: bytes, or pairs of sine and cosine."""
 
 
 COPIED = 24
-"""Bytes that copying a float reads and writes: a line is fetched to be written."""
+"""Bytes read and written when a float is copied, including fetching the line that is written."""
 
 
 def copying(n: int, times: int = 1) -> Load:
-    """Copying n floats on all threads, so many times; the bytes read and written by that."""
+    """Return a load that copies n floats on all threads, so many times, with the bytes read and written."""
     parts = zip(
         *(np.array_split(array, thread_pool.count) for array in (np.zeros(n), np.ones(n))), strict=True
     )
@@ -72,12 +72,14 @@ def copying(n: int, times: int = 1) -> Load:
 
 
 def freeze(sim: Simulation) -> None:
-    """Have no neighbour list of `sim` looked at any more: its steps are wrong from here on, but cost what all
-    the rest of a step does."""
+    """Stop looking at neighbour lists of `sim`.
+
+    Its steps are wrong from here on, but cost the same as the rest of a normal step.
+    """
     flock = sim._flock
     flock._lists.until[:] = NEVER
-    flock._foresee = lambda old, fired: None  # type: ignore[method-assign]  # whatever is fired from here on
-    flock._ordered = False  # and no new order in memory
+    flock._foresee = lambda old, fired: None  # type: ignore[method-assign]  # events fired later, too
+    flock._ordered = False  # and no reordering in memory
 
 
 @kernel
@@ -88,7 +90,7 @@ def _circle(phi: Floats, s: Floats, c: Floats, times: int) -> None:
 
 
 def turning() -> Load:
-    """Sines and cosines on all threads, of arrays that stay in the caches; how many pairs."""
+    """Return a load of sines and cosines on all threads, of arrays that fit into the caches."""
     size, times = 1 << 10, 800
     phi = np.random.default_rng(1).random((thread_pool.count, size)) * 6
     s, c = np.empty_like(phi), np.empty_like(phi)

@@ -1,4 +1,4 @@
-"""``python -m chronoflux.bench studies``: how long an analysis of a night and a sweep take here."""
+"""``python -m chronoflux.bench studies``: duration of analysing a night's logs and of a sweep."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from chronoflux.telemetry.format.records import to_json
 
 START = 1_800_000_000_000
 NIGHT = 43_200
-"""Seconds of twelve hours, a record each."""
+"""Seconds of twelve hours, with a record each."""
 NODES, RUNS = 20, 200
 EVENT_EVERY = 120
-"""Seconds between two intents of a node, on average."""
+"""Average seconds between two intents of a node."""
 _SWEEP = """
 import sys, time
 import chronoflux as cf
@@ -34,11 +34,11 @@ print(time.perf_counter() - start)
 
 
 def write_night(folder: Path, nodes: int, seconds: int) -> Path:
-    """The logs of a room as nodes leave them: a record a second and node, and events, own and remote.
+    """Write logs of a room as its nodes do: a record per second and node, and own and remote events.
 
-    Order goes up and down slowly in all nodes and by itself in each, a node's order follows its neighbour's
-    a little, frequencies differ; records come at a tick's distance from their second, one in a thousand is
-    lost, and one node sleeps for ten minutes.
+    Order varies slowly in all nodes and independently in each, and depends slightly on the neighbour's order;
+    frequencies differ. Records lie within a tick of their second, one in a thousand is lost, and one node has
+    a gap of ten minutes.
     """
     rng = np.random.default_rng(4)
     slow = 0.55 + 0.2 * np.sin(2 * np.pi * np.arange(seconds) / 5400)
@@ -76,7 +76,7 @@ def write_night(folder: Path, nodes: int, seconds: int) -> Path:
 
 
 def analysis(folder: Path, nodes: int, seconds: int) -> Row:
-    """``python -m chronoflux.analyze`` with its report, start of Python and reading included."""
+    """Time ``python -m chronoflux.analyze`` with its report, including Python's start and reading."""
     logs, page = write_night(folder / "logs", nodes, seconds), folder / "report.html"
     command = [sys.executable, "-m", "chronoflux.analyze", str(logs), "--out", str(page)]
 
@@ -89,9 +89,9 @@ def analysis(folder: Path, nodes: int, seconds: int) -> Row:
 
 
 def sweeps(folder: Path, runs: int) -> Iterator[Row]:
-    """A sweep in a process of its own, workers' start included; and the same call once it is done."""
+    """Time a sweep in a separate process, with the start of workers, and the same call after it is done."""
     out, each = str(folder / "sweep"), max(1, runs // 4)
-    python("import chronoflux as cf; cf.Simulation(seed=1).advance(10)")  # kernels are compiled once ever
+    python("import chronoflux as cf; cf.Simulation(seed=1).advance(10)")  # compiles and caches kernels
     sim = swarm(220)
     sim.advance(10)
     ticks = 3750
@@ -102,7 +102,7 @@ def sweeps(folder: Path, runs: int) -> Iterator[Row]:
 
 
 def measure(quick: bool, scale: float) -> Iterator[Row]:
-    """All rows, one after another; `quick` with a tenth of the night and of the runs."""
+    """Yield all rows; `quick` uses a tenth of the night and of the runs."""
     scale *= 0.1 if quick else 1
     with TemporaryDirectory() as name:
         yield analysis(Path(name), NODES if scale >= 0.1 else 3, max(900, int(NIGHT * scale)))

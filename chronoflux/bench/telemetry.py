@@ -1,4 +1,4 @@
-"""``python -m chronoflux.bench telemetry``: how fast logs are read and written here."""
+"""``python -m chronoflux.bench telemetry``: speed of reading and writing logs on this machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from chronoflux.telemetry.write.rotation import publish, trim_log
 
 START = 1_800_000_000_000
 NIGHT = 43_200
-"""Seconds of twelve hours, a record each."""
+"""Seconds of twelve hours, with a record each."""
 _NIGHT_READ = """
 import re, sys, time
 from chronoflux.telemetry import load
@@ -63,11 +63,11 @@ async def main(folder, early, records):
 asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))
 """
 EARLY = 10_000
-"""Records after which a node has all the memory that it is going to need."""
+"""Records after which a node's memory use should no longer grow."""
 
 
 def record(seq: int, values: Any) -> dict[str, Any]:
-    """A record as a node writes it; every 20th is an event. `values`: seven numbers from 0 to 1."""
+    """Return a record as a node writes it; every 20th is an event. `values`: seven numbers from 0 to 1."""
     names = ("H", "psi", "omega", "tau", "H_local", "H_mesh")
     metrics = {name: round(float(value), 6) for name, value in zip(names, values[:6], strict=True)}
     found: dict[str, Any] = {"timestamp": START + 1000 * seq, "t": float(seq), "type": "telemetry"}
@@ -80,7 +80,7 @@ def record(seq: int, values: Any) -> dict[str, Any]:
 
 
 def write_run(folder: Path, records: int, closed: int = 0) -> Path:
-    """A run folder of so many records, as if from a node; `closed`: so many each in segments."""
+    """Write a run folder of so many records, as a node does; with `closed`, in segments of so many each."""
     folder.mkdir(parents=True)
     facts = {"schema": 1, "run": folder.name, "room": "bench", "node": folder.name, "status": "running"}
     (folder / "run.json").write_text(json.dumps(facts))
@@ -96,7 +96,7 @@ def write_run(folder: Path, records: int, closed: int = 0) -> Path:
 
 
 def _pandas(path: Path) -> int:
-    """What one would write without `load`; it cannot read a file whose last line is cut."""
+    """Read a log with pandas only, without `load`; this fails on a file with a torn last line."""
     import pandas as pd
 
     frame = pd.read_json(path, lines=True)
@@ -105,7 +105,7 @@ def _pandas(path: Path) -> int:
 
 
 def reading(folder: Path, records: int, repeats: int) -> Iterator[Row]:
-    """JSON Lines into a frame, beside pandas alone."""
+    """Time reading JSON Lines into a frame, and reading them with pandas only."""
     import warnings
 
     run = write_run(folder / "one", records)
@@ -115,7 +115,7 @@ def reading(folder: Path, records: int, repeats: int) -> Iterator[Row]:
     (run / LOG).write_bytes(whole[:-50])
     del whole
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of the torn line
+        warnings.simplefilter("ignore", UserWarning)  # about the torn line
         rate = records / Times.of(lambda: load(run), repeats).median
     yield Row(f"load {records:,} records, last line cut", rate / 1e3, "k records/s", 500)
     yield Row("pandas.read_json and json_normalize", plain / 1e3, "k records/s", note="the whole file")
@@ -123,7 +123,7 @@ def reading(folder: Path, records: int, repeats: int) -> Iterator[Row]:
 
 
 def reading_segments(folder: Path, records: int, repeats: int) -> Iterator[Row]:
-    """Closed segments, each of 64 MB of lines or so, into a frame."""
+    """Time reading closed segments, each of about 64 MB of lines, into a frame."""
     run = write_run(folder / "closed", records, max(50, records // 5))
     load(run)
     rate = records / Times.of(lambda: load(run), repeats).median
@@ -131,7 +131,7 @@ def reading_segments(folder: Path, records: int, repeats: int) -> Iterator[Row]:
 
 
 def night(folder: Path, nodes: int, records: int, closed: int) -> Iterator[Row]:
-    """A folder of many nodes, read in a process of its own; `closed`: records in a segment, or 0."""
+    """Time reading a folder of many nodes in a separate process; `closed`: records in a segment, or 0."""
     nights = folder / f"night-{closed}"
     for number in range(nodes):
         write_run(nights / f"n{number}", records, closed)
@@ -146,7 +146,7 @@ def night(folder: Path, nodes: int, records: int, closed: int) -> Iterator[Row]:
 
 
 def writing(folder: Path, records: int) -> Row:
-    """What the log costs the process that writes it."""
+    """Measure the processor time that the log takes in the process that writes it."""
     rng = np.random.default_rng(5)
     names = ("H", "psi", "omega", "tau", "H_local", "H_mesh")
     facts: dict[str, Any] = {"kind": "bench", "seed": 1, "schedule": "none"}
@@ -163,7 +163,7 @@ def writing(folder: Path, records: int) -> Row:
 
 
 def resident(folder: Path, records: int) -> Row:
-    """How much a node's memory grows, in a process of its own, with a record for each simulated second."""
+    """Measure a node's memory growth in a separate process, with a record per simulated second."""
     command = [sys.executable, "-c", _NODE, str(folder / "node"), str(EARLY), str(records)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     early, late, most = (int(size) / 1e6 for size in done.stdout.split())
@@ -172,9 +172,9 @@ def resident(folder: Path, records: int) -> Row:
 
 
 def coupled(folder: Path, seconds: float) -> Path:
-    """A run that really coupled with five peers, with its segments closed: six swarms, one of them on record.
+    """Write a run that is coupled with five peers, with closed segments: six swarms, of which one is logged.
 
-    Fields come eight times a second, as from the runner; what is said of clocks is made up as they say it.
+    Fields are exchanged eight times a second, as by the runner; clock measurements are synthetic.
     """
     rng = np.random.default_rng(11)
     params = Params(oscillators=60, mesh_coupling=0.5, noise=0.5)
@@ -185,7 +185,7 @@ def coupled(folder: Path, seconds: float) -> Path:
     facts: dict[str, Any] = {"kind": "bench", "seed": 0, "schedule": "none"}
     with RunLog(folder, room="bench", node="coupled", params=params, **facts) as log:
         while own.t < seconds:
-            for peer, swarm in peers.items():  # each at its own moment
+            for peer, swarm in peers.items():  # each at a different time
                 second, ticks = int(own.t), int(rng.integers(1, 3))
                 for one in (own, *others):
                     one.advance(ticks)
@@ -200,7 +200,7 @@ def coupled(folder: Path, seconds: float) -> Path:
 
 
 def _hear(own: Simulation, peer: str, swarm: Simulation, log: RunLog) -> None:
-    """Hear a peer's field, and put it on record, as the runner does."""
+    """Apply a peer's field and log it, as the runner does."""
     R, psi, omega = (single(value) for value in swarm.mean_field())
     if omega != omega:  # before the first tick
         return
@@ -227,7 +227,7 @@ def _record(own: Simulation, peers: dict[str, Simulation], log: RunLog, rng: np.
 
 
 def disk(folder: Path, seconds: float) -> Iterator[Row]:
-    """What twelve hours at a record a second and five peers take, from the segments of a part of it."""
+    """Estimate the disk use of twelve hours at a record per second and five peers, from a part of it."""
     run = coupled(folder, seconds)
     part = f"from {seconds / 3600:.2g} h"
     for stem, most in (("telemetry", 6), ("inputs", 40)):
@@ -238,7 +238,7 @@ def disk(folder: Path, seconds: float) -> Iterator[Row]:
 
 
 def measure(quick: bool, scale: float) -> Iterator[Row]:
-    """All rows, one after another; `quick` with a tenth of the records."""
+    """Yield all rows; `quick` uses a tenth of the records."""
     scale *= 0.1 if quick else 1
     with TemporaryDirectory() as name:
         folder = Path(name)

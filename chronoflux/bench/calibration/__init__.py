@@ -1,10 +1,9 @@
-"""``python -m chronoflux.bench calibration``: how often p is 0.05 or less where nothing is to be found.
+"""``python -m chronoflux.bench calibration``: how often p ≤ 0.05 when the null hypothesis holds.
 
-Each measure with its surrogates (:mod:`~chronoflux.bench.calibration.measures`) is put to data of which the
-answer is known (:mod:`~chronoflux.bench.calibration.data`), many times. A cell where nothing is to be found
-fails when the share of p ≤ 0.05, among those not refused, is beyond doubt above: the lower bound of Clopper
-and Pearson at 1 − 0.05/cells. Power, and what each finds in rooms with a common driver or
-a chain, stands beside it.
+Each measure with its surrogates (:mod:`~chronoflux.bench.calibration.measures`) is applied many times to data
+with a known answer (:mod:`~chronoflux.bench.calibration.data`). A cell of null data fails when the share of
+p ≤ 0.05, among repetitions not refused, is significantly above 0.05: when its lower Clopper–Pearson bound at
+1 − 0.05/cells is. The table also shows power, and results for rooms with a common driver or a chain.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ from chronoflux.replay.parallel import run_all
 Kind = Literal["size", "power", "told"]
 LEVEL = 0.05
 BATCH = 25
-"""Repetitions that a processor does in one go."""
+"""Repetitions in one job of a process."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One question: a measure, data by name, and how many samples."""
+    """One cell of the table: a measure, data by name, and the number of samples."""
 
     measure: str
     data: str
@@ -42,26 +41,26 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """As it is listed and chosen."""
+        """Name in the table, used to select cells."""
         return f"{self.measure} / {self.data} / {self.n}"
 
 
 @dataclass
 class Count:
-    """What a cell gave: repetitions, how many of them were refused, and in how many p was 0.05 or less."""
+    """Result of a cell: repetitions, how many of them were refused, and how many had p ≤ 0.05."""
 
     repetitions: int = 0
     refused: int = 0
     found: int = 0
 
     def add(self, more: Count) -> None:
-        """Count more repetitions of the same cell."""
+        """Add more repetitions of the same cell."""
         self.repetitions += more.repetitions
         self.refused += more.refused
         self.found += more.found
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Clopper and Pearson's, of the share found among those not refused, each side at (1 − level)/2."""
+        """Return the Clopper–Pearson interval of the share found, of those not refused; two-sided."""
         beta = library("scipy.stats", "calibration").beta
         n, k, tail = self.repetitions - self.refused, self.found, (1 - level) / 2
         low = float(beta.ppf(tail, k, n - k + 1)) if k else 0.0
@@ -73,7 +72,7 @@ TOLD = ("common driver", "chain")
 
 
 def cells(wanted: str = "") -> list[Cell]:
-    """All cells whose name contains `wanted`."""
+    """Return all cells whose name contains `wanted`."""
     found = []
     for measure, (_, nothing, something) in MEASURES.items():
         for data in (*nothing, *something):
@@ -83,7 +82,7 @@ def cells(wanted: str = "") -> list[Cell]:
 
 
 def batch(job: tuple[Cell, int, int]) -> Count:
-    """So many repetitions of a cell, from a number on."""
+    """Compute so many repetitions of a cell from a number on."""
     cell, first, repetitions = job
     work, make = MEASURES[cell.measure][0], (DATA | LINKED)[cell.data]
     count = Count(repetitions)
@@ -97,13 +96,13 @@ def batch(job: tuple[Cell, int, int]) -> Count:
 
 
 def beyond_doubt(cell: Cell, count: Count, cells_in_all: int) -> bool:
-    """Whether p ≤ 0.05 comes more often than that, where nothing is to be found."""
+    """Return whether p ≤ 0.05 is significantly more frequent than 0.05 on null data."""
     left = count.repetitions - count.refused
     return cell.kind == "size" and left > 0 and count.interval(1 - 2 * LEVEL / cells_in_all)[0] > LEVEL
 
 
 def line(cell: Cell, count: Count, cells_in_all: int) -> str:
-    """A row of the table."""
+    """Format a row of the table."""
     left = count.repetitions - count.refused
     share = "    –" if not left else f"{count.found / left:5.3f}"
     low, high = count.interval(0.95) if left else (0.0, 1.0)
@@ -120,9 +119,9 @@ HEAD = f"{'measure × surrogate':32} {'data':28} {'n':>4} {'asked':>6} p≤.05 {
 
 
 class Kept:
-    """What was measured, in a file of lines of JSON: one for each cell and number of repetitions.
+    """Results in a JSON Lines file: a line per cell and number of repetitions.
 
-    Without a file nothing is kept.
+    Without a file, nothing is saved.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -136,11 +135,11 @@ class Kept:
                 raise ParameterError("results", text[:80], "a file that bench calibration wrote") from error
 
     def get(self, cell: Cell, repetitions: int) -> Count | None:
-        """What is known of a cell from so many repetitions."""
+        """Return the result of a cell for so many repetitions; None when there is none."""
         return self._found.get((cell.name, repetitions))
 
     def add(self, cell: Cell, count: Count) -> None:
-        """Keep a cell that is done."""
+        """Save the result of a cell."""
         self._found[cell.name, count.repetitions] = count
         if self._path is not None:
             row = {"cell": cell.name, "asked": count.repetitions, **asdict(count)}
@@ -148,7 +147,7 @@ class Kept:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def most(self, cell: Cell) -> Count | None:
-        """What is known of a cell from the most repetitions."""
+        """Return the result of a cell with the most repetitions; None when there is none."""
         known = [count for (name, _), count in self._found.items() if name == cell.name]
         return max(known, key=lambda count: count.repetitions, default=None)
 
@@ -156,14 +155,14 @@ class Kept:
 def measure(
     wanted: str, repetitions: int, *, results: Path | None = None, jobs: int | None = None
 ) -> Iterator[str]:
-    """The table, line by line, as it comes.
+    """Yield the table line by line as cells finish.
 
     Parameters
     ----------
     results
-        Where cells that are done are kept, and read again: an interrupted run goes on where it was.
+        File of finished cells, which is written and read, so that an interrupted run continues.
     jobs
-        How many processes; None: one for each processor.
+        Number of processes; None: one per processor.
     """
     chosen = cells(wanted)
     if not chosen:

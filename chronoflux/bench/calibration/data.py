@@ -1,4 +1,4 @@
-"""Data of which the answer is known: series and rooms with nothing to be found in them, or something."""
+"""Data with a known answer: independent series and rooms (null data), and series with a known effect."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ PoolKind = Literal["alone", "events", "coupled"]
 KINDS: tuple[PoolKind, PoolKind] = ("alone", "events")
 LENGTHS = (150, 300, 600)
 START_UP = 60
-"""Seconds left out of a swarm without its start-up."""
+"""Seconds at the beginning of a swarm that settled data leave out."""
 LONGEST = max(LENGTHS) + START_UP
 SWARMS, GROUP = 48, 8
-"""Different swarms of which rooms of strangers are drawn, and how many of them hear the same events; rooms of
-the same swarms are not independent."""
+"""Number of swarms from which null rooms are drawn, and size of groups with the same events.
+
+Rooms with common swarms are not independent.
+"""
 ROOMS = 16
-"""Different coupled rooms."""
+"""Number of coupled rooms."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """Series that a measure is put to: `H` and, of swarms, `psi` (n, nodes).
+    """Input of a measure: series `H` and, of swarms, `psi` (rad), each (n, nodes).
 
-    The first `linked` nodes have to do with each other; where it is not 0, only pairs with others count.
-    `events` in s and their `doses`, where the first node answers to some.
+    The first `linked` nodes depend on each other; if it is not 0, only pairs with other nodes count. `events`
+    are in s, with their `doses`, where the first node responds to events.
     """
 
     H: Floats
@@ -45,7 +47,7 @@ class Room:
     doses: Floats | None = None
 
     def frame(self) -> Any:
-        """As logs are loaded: a record a second."""
+        """Return the room as loaded logs: a record per second."""
         import pandas as pd
 
         n, k = self.H.shape
@@ -59,7 +61,20 @@ class Room:
 
 
 def autoregressive(a: float, n: int, columns: int, rng: np.random.Generator) -> Floats:
-    """Independent AR(1) series of unit noise that have forgotten their start, (n, columns)."""
+    """Return stationary, independent AR(1) series with unit noise.
+
+    Parameters
+    ----------
+    a
+        Autoregressive coefficient.
+    n, columns
+        Samples and number of series.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (n, columns).
+    """
     noise = rng.normal(size=(n + 400, columns))
     for t in range(1, len(noise)):
         noise[t] += a * noise[t - 1]
@@ -134,7 +149,7 @@ def _slowing(n: int, rng: np.random.Generator) -> Room:
 
 
 def coupled(job: tuple[str, int]) -> Floats:
-    """H and psi, once a second, of three swarms that hear each other's fields: (seconds, 2, 3)."""
+    """Return H and psi of three coupled swarms once a second, (seconds, 2, 3)."""
     preset, seed = job
     sims = []
     for k, hertz in enumerate((1.1, 1.2, 1.3)):
@@ -156,12 +171,12 @@ def coupled(job: tuple[str, int]) -> Floats:
 
 
 def events_in(n: int, rng: np.random.Generator) -> Floats:
-    """Moments of events in s, whole ones and at random, with room for an epoch round each."""
+    """Return random times of events in s, whole seconds, with room for an epoch around each."""
     return np.sort(rng.choice(np.arange(12.0, n - 32), max(6, n // 40), replace=False))
 
 
 def _answers(n: int, rng: np.random.Generator) -> Room:
-    """The first series answers to events, the more the greater the dose, and forgets within 5 s."""
+    """The first series responds to events, more to larger doses, and decays with a time constant of 5 s."""
     x, events = autoregressive(0.5, n, 3, rng), events_in(n, rng)
     doses = rng.random(len(events))
     for at, dose in zip(events.astype(int), doses, strict=True):
@@ -170,15 +185,15 @@ def _answers(n: int, rng: np.random.Generator) -> Room:
 
 
 def _whole(n: int, rng: np.random.Generator) -> Room:
-    """The mean of three goes on as it was, each of them by itself is noise."""
+    """The mean of three series is autocorrelated; each series by itself is dominated by noise."""
     apart = rng.normal(size=(n, 3)) * 3
     return Room(autoregressive(0.9, n, 1, rng) + apart - apart.mean(axis=1, keepdims=True))
 
 
 def swarm(job: tuple[str, int, bool]) -> Floats:
-    """H and psi, once a second, of one swarm of 100 oscillators of a preset: (seconds, 2).
+    """Return H and psi of one swarm of 100 oscillators of a preset once a second, (seconds, 2).
 
-    With events: every 20 s on average an intent, every 150 s a flip, at the same moments and places in all
+    With events: an intent every 20 s and a flip every 150 s on average, at the same times and places in all
     swarms of a group.
     """
     preset, seed, events = job
@@ -200,9 +215,9 @@ def swarm(job: tuple[str, int, bool]) -> Floats:
 
 @cache
 def _pool(preset: str, kind: PoolKind) -> Floats:
-    """Swarms that rooms are drawn of: (seconds, 2, swarms) or, coupled, (seconds, 2, rooms, nodes).
+    """Return the swarms that rooms are drawn from: (seconds, 2, swarms); coupled, (seconds, 2, rooms, nodes).
 
-    They are computed once and kept in a folder, as many processes need them.
+    They are computed once and saved in the temporary folder, because several processes need them.
     """
     path = Path(tempfile.gettempdir()) / f"chronoflux-calibration-{VERSION}-{preset}-{kind}-{SWARMS}.npy"
     if path.exists():
@@ -220,7 +235,7 @@ def _pool(preset: str, kind: PoolKind) -> Floats:
 
 
 def _non_neighbours(preset: str, kind: PoolKind, skip: int, n: int, rng: np.random.Generator) -> Room:
-    """Three swarms that never met; with events they have heard the same ones."""
+    """Three independent swarms; with events, they received the same ones."""
     group = rng.integers(SWARMS // GROUP) * GROUP if kind == "events" else 0
     among = GROUP if kind == "events" else SWARMS
     pool = _pool(preset, kind)[skip : skip + n][..., group + rng.permutation(among)[:3]]
@@ -229,13 +244,13 @@ def _non_neighbours(preset: str, kind: PoolKind, skip: int, n: int, rng: np.rand
 
 
 def _coupled(preset: str, n: int, rng: np.random.Generator) -> Room:
-    """Three swarms that hear each other, in a room drawn of some, without the start-up."""
+    """Three coupled swarms, drawn from several rooms, without the start-up."""
     pool = _pool(preset, "coupled")[START_UP : START_UP + n, :, rng.integers(ROOMS)]
     return Room(pool[:, 0], pool[:, 1])
 
 
 def _three_and_three(n: int, rng: np.random.Generator) -> Room:
-    """Three series that drive each other in a ring, and three that nobody drives."""
+    """Three series that drive each other in a ring, and three independent ones."""
     x = autoregressive(0.5, n, 6, rng)
     for t in range(1, n):
         x[t, :3] += 0.3 * x[t - 1, [2, 0, 1]]
@@ -259,7 +274,7 @@ DATA: dict[str, Callable[[int, np.random.Generator], Room]] = {
         for skip in (0, START_UP)
     },
 }
-"""Where series have nothing to do with each other."""
+"""Null data: the series are independent."""
 LINKED: dict[str, Callable[[int, np.random.Generator], Room]] = {
     "driven": _driven,
     "correlated": _correlated,
@@ -274,4 +289,4 @@ LINKED: dict[str, Callable[[int, np.random.Generator], Room]] = {
     "chain": _chain,
     **{f"coupled, {name}": partial(_coupled, name) for name in ("storm", "spread")},
 }
-"""Where there is something to be found."""
+"""Data with a known effect."""

@@ -1,4 +1,4 @@
-"""Each measure with its surrogates, as the calibration asks it: its p of a room of known data."""
+"""Measures with their surrogates for the calibration: each returns the p-value for a room of known data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from chronoflux.analysis.surrogates import block_shuffles, event_shuffles
 from chronoflux.bench.calibration.data import DATA, Floats, Room, events_in
 
 COUNT = 39
-"""Surrogates a judgement: p may be 0.05 exactly."""
+"""Surrogates per test: p can be exactly 0.05."""
 
 
 def _by_shift(measure: Callable[..., Result], room: Room, seed: int, **options: Any) -> float:
@@ -179,4 +179,4 @@ MEASURES: dict[str, tuple[Callable[[Room, int], float], tuple[str, ...], tuple[s
     "dose response, slope × permutation": (_doses, LINEAR, ("answers",)),
     "dose response, rank × permutation": (partial(_doses, rank=True), LINEAR, ("answers",)),
 }
-"""Each measure with its surrogates: what it gives as p, data with nothing to be found, and with something."""
+"""By name: the function that returns p, names of null data, and names of data with an effect."""

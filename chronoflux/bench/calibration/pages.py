@@ -1,4 +1,4 @@
-"""The calibration as a page of the documentation."""
+"""The calibration as a documentation page."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ what is found there is the events. Null runs take events as given.
 
 
 def document(results: Path | None, where: Mapping[str, Any]) -> str:
-    """The page, of what is kept in a file; the most repetitions of each cell."""
+    """Return the page from the results in a file; for each cell, those with the most repetitions."""
     kept, every = Kept(results), cells()
     sizes = sum(cell.kind == "size" for cell in every)
     parts = [INTRODUCTION.format(sizes=sizes, surrogates=COUNT)]

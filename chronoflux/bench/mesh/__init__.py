@@ -1,4 +1,4 @@
-"""``python -m chronoflux.bench mesh``: how fast mesh and server are here, beside what was aimed at."""
+"""``python -m chronoflux.bench mesh``: speed of the mesh and server on this machine, with targets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Case = Callable[[], Awaitable[list[Figure]]]
 
 
 async def measure(quick: bool, scale: float) -> AsyncIterator[Figure]:
-    """All figures, one case after another: medians of three runs, or one if `quick` or it takes minutes."""
+    """Yield all figures: medians of three runs, or one run if `quick` or if it takes minutes."""
 
     def count(whole: int) -> int:
         return max(4, int(whole * scale * (0.2 if quick else 1)))
@@ -48,7 +48,7 @@ async def measure(quick: bool, scale: float) -> AsyncIterator[Figure]:
 
 
 def median_of(runs: list[list[Figure]]) -> list[Figure]:
-    """The figures of several runs of one case as one, with the range in the note."""
+    """Join the figures of several runs of a case: medians, with the range in the note."""
     figures = []
     for same in zip(*runs, strict=True):
         values = [figure.value for figure in same if figure.value is not None]
@@ -63,7 +63,7 @@ def median_of(runs: list[list[Figure]]) -> list[Figure]:
 
 
 def line(figure: Figure) -> str:
-    """A row of the table as text."""
+    """Format a row of the table."""
     value = "–" if figure.value is None else f"{figure.value:.3g}"
     target = "" if figure.target is None else f"≤ {figure.target:g}"
     met = {None: "", True: "met", False: "not met"}[figure.met]
@@ -71,7 +71,7 @@ def line(figure: Figure) -> str:
 
 
 async def bench(quick: bool, scale: float, where: dict[str, Any], path: Path | None) -> None:
-    """Measure, print the table, and write it to `path` too."""
+    """Measure, print the table, and also write it to `path`."""
     raise_open_files()
     click.echo(", ".join(f"{name} {value}" for name, value in where.items()))
     figures = []

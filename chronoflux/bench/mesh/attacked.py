@@ -1,4 +1,4 @@
-"""How long an honest pair waits for its messages while the server is attacked, beside quiet times."""
+"""Message delay of an honest pair of clients while the server is attacked, compared with quiet times."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from chronoflux.bench.mesh.cases import Figure, Stopwatch, percentile, process, 
 from chronoflux.bench.mesh.clients import LightClient, enter
 from chronoflux.errors import ChronofluxError
 
-RATE = 20.0  # messages/s of each of the pair
+RATE = 20.0  # messages/s of each client of the pair
 ROOM, TOKEN = "honest", "open sesame"
-TIMES, MORE = 3.0, 50.0  # p99 under attack is to be at most so many times the quiet one, or so many ms more
-BEGIN = 3.0  # s from the attackers' start to the measurement
-ARRIVAL = 10.0  # s waited for the last message
+TIMES, MORE = 3.0, 50.0  # limits of p99 under attack: factor of the quiet p99, or ms above it
+BEGIN = 3.0  # s from the start of the attackers to the measurement
+ARRIVAL = 10.0  # s to wait for the last message
 PAUSE = 2.0  # s between an attack and the next quiet time
 
 
 @dataclass
 class Phase:
-    """What was seen in some seconds: delays (ms), messages that never came, and cores kept busy."""
+    """Measurements of one phase: delays (ms), lost messages, and busy cores of server and generator."""
 
     delays: list[float]
     lost: int
@@ -40,8 +40,8 @@ class Phase:
 
 
 async def attacked(seconds: float, rounds: int) -> list[Figure]:
-    """`rounds` times so many quiet seconds and so many attacked ones, by turns; medians of the rounds."""
-    if sys.platform != "linux":  # elsewhere the attackers have no addresses of their own
+    """Alternate `rounds` quiet and attacked phases of so many seconds; return medians over the rounds."""
+    if sys.platform != "linux":  # on other systems, attackers cannot have separate addresses
         return [Figure("a pair while the server is attacked, p99", None, "ms")]
     quiet, loud, did = [], [], {}
     with TemporaryDirectory() as folder:
@@ -80,7 +80,7 @@ async def _phase(pair: list[LightClient], seconds: float, pids: list[int]) -> Ph
         watch.__exit__()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(ARRIVAL):
-            while sum(len(client.delays) for client in pair) < 2 * count:  # noqa: ASYNC110 - a client tells nobody
+            while sum(len(client.delays) for client in pair) < 2 * count:  # noqa: ASYNC110 - no event to await
                 await asyncio.sleep(0.05)
     if any(client.lost for client in pair):
         raise ChronofluxError("the server cut off the pair that was to be timed")

@@ -1,9 +1,9 @@
-"""A process that attacks a signaling server in many ways at once, from addresses of its own (127.1.0.1, …).
+"""Attack a signaling server in several ways at once, from separate addresses (127.1.0.1, …).
 
-``python -m chronoflux.bench.mesh.attackers URL ROOM TOKEN`` attacks until its stdin ends, and then says in a
-line of JSON how often it did what. It keeps a thousand connections open, dribbles handshakes, floods with
-every kind of message, joins and leaves the room without end, guesses tokens, and sends frames that make no
-sense.
+``python -m chronoflux.bench.mesh.attackers URL ROOM TOKEN`` attacks until its stdin ends, then prints a line
+of JSON with the number of attacks of each kind. It holds a thousand connections open, sends handshakes byte
+by byte, floods with every kind of message, joins and leaves the room repeatedly, guesses tokens, and sends
+malformed frames.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from chronoflux.cli import raise_open_files
 from chronoflux.errors import ChronofluxError
 
 CONNECTIONS = 1000
-SLOW = 100  # handshakes that are dribbled at a time
-FLOOD = (500, 20)  # messages a second of each flooder, and how many at once
-CHURN, GUESSES, NONSENSE = 20.0, 20.0, 50.0  # a second
-ADDRESSES = 30  # of each kind of attack: it is not to be stopped by what the server does about another
+SLOW = 100  # concurrent slow handshakes
+FLOOD = (500, 20)  # messages per second of each flooder, and messages per burst
+CHURN, GUESSES, NONSENSE = 20.0, 20.0, 50.0  # per second
+ADDRESSES = 30  # per kind of attack, so that limits on one kind do not stop another
 KINDS = ("connections", "slow handshakes", "floods", "visits", "guessed tokens", "malformed frames")
 FLOODS: dict[str, dict[str, Any]] = {
     "join-room": {"room": "flooded", "metadata": {"nodeId": "x" * 60}},
@@ -41,7 +41,7 @@ FLOODS: dict[str, dict[str, Any]] = {
 
 
 class Attackers:
-    """All of them, on one event loop."""
+    """Run all attacks on one event loop."""
 
     def __init__(self, url: str, room: str, token: str) -> None:
         self.did: Counter[str] = Counter()
@@ -75,13 +75,13 @@ class Attackers:
             await asyncio.sleep(1 / rate)
 
     async def _connected(self, kind: str) -> LightClient:
-        """A socket from one of the addresses of a kind of attack."""
+        """Connect from one of the addresses of a kind of attack."""
         number = list(KINDS).index(kind) + 1
         self._used[kind] += 1
         return await connected(self._url, local=f"127.{number}.0.{1 + self._used[kind] % ADDRESSES}")
 
     async def _client(self, kind: str, room: str, token: str | None = None) -> LightClient:
-        """Somebody who asks to be let in, and may not be."""
+        """Connect and ask to join a room, which may be refused."""
         client = await self._connected(kind)
         client.join(room, self._token if token is None else token)
         self.did[kind] += 1
@@ -143,7 +143,7 @@ class Attackers:
 
 
 async def main(url: str, room: str, token: str) -> None:
-    """See the module."""
+    """Attack until stdin ends, then print how often each attack was made."""
     raise_open_files()
     loop = asyncio.get_running_loop()
     end = asyncio.StreamReader()

@@ -1,4 +1,4 @@
-"""The cases of ``python -m chronoflux.bench mesh``, each a coroutine that gives its figures."""
+"""Cases of ``python -m chronoflux.bench mesh``: coroutines that return figures."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from chronoflux.node.node import Node
 
 LINKING = 120.0
-"""Seconds in which all links of a case must be up."""
+"""Seconds within which all links of a case must be up."""
 SETTLING = 3.0
-"""Seconds from when all links are up to the first event."""
+"""Seconds between the last link and the first event."""
 ARRIVAL = 5.0
-"""Seconds waited for the last event."""
+"""Seconds to wait for the last event."""
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
-"""A second in the system's account of processor time."""
+"""Clock ticks per second of the system's processor times."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure: `value` in `unit`, to be at most `target`. `note` says what else was seen."""
+    """One figure: `value` in `unit`, with the maximum `target`; `note` has further observations."""
 
     case: str
     value: float | None
@@ -46,12 +46,12 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met, if there are both."""
+        """Whether the target is met; None without value or target."""
         return None if self.value is None or self.target is None else self.value <= self.target
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of them does not exceed."""
+    """Return the smallest of the values that at least this share of them does not exceed."""
     ranked = sorted(values)
     return ranked[max(0, math.ceil(share * len(ranked)) - 1)]
 
@@ -61,7 +61,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 @contextlib.asynccontextmanager
 async def process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A Python process of ours; its stdin is closed at the end and it is waited for."""
+    """Run a Python module as a process; at the end, close its stdin and wait for it."""
     running = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", *arguments),
         stdin=asyncio.subprocess.PIPE,
@@ -86,12 +86,12 @@ async def process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
 
 
 MANY = ("--max-per-address", "10000", "--exempt", "127.0.0.0/8")
-"""Options of a server all of whose clients are on this machine."""
+"""Options of a server whose clients are all on this machine."""
 
 
 @contextlib.asynccontextmanager
 async def signaling(*options: str) -> AsyncIterator[tuple[str, int]]:
-    """A server in a process of its own: its URL and process id."""
+    """Run a signaling server in a separate process; yields its URL and process id."""
     async with process("chronoflux.signal", "--port", "0", *(options or MANY)) as running:
         assert running.stdout is not None
         said = (await running.stdout.readline()).decode()
@@ -113,7 +113,7 @@ def _tell(worker: asyncio.subprocess.Process, command: str) -> None:
 
 
 def _memory(pid: int) -> int | None:
-    """Resident bytes of a process, where the system tells."""
+    """Return the resident bytes of a process; None where the system does not provide them."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
@@ -121,7 +121,7 @@ def _memory(pid: int) -> int | None:
 
 
 class Stopwatch:
-    """How many cores some processes keep busy, between entering and leaving; None where nobody tells."""
+    """Measure how many cores some processes use in a ``with`` block; None where unavailable."""
 
     def __init__(self, pids: Sequence[int]) -> None:
         self.cores: float | None = None
@@ -140,7 +140,7 @@ class Stopwatch:
         return "" if self.cores is None else f"{self.cores:.2f} cores busy"
 
     def _used(self) -> float | None:
-        """Seconds of processor time, all processes together."""
+        """Return the processor time of all processes in s."""
         try:
             stats = [Path(f"/proc/{pid}/stat").read_text() for pid in self._pids]
         except OSError:
@@ -153,7 +153,7 @@ class Stopwatch:
 
 
 async def joining(times: int) -> Figure:
-    """From `join` to the first direct link, to a headless node in another process."""
+    """Measure the time from `join` to the first direct link, to a headless node in another process."""
     from chronoflux.node.join import join
 
     took: list[float] = []
@@ -168,7 +168,7 @@ async def joining(times: int) -> Figure:
                 await _direct(node)
                 took.append((time.perf_counter() - begun) * 1e3)
                 await node.leave()
-    took = took[1:]  # the first compiles, and waits for the other to start
+    took = took[1:]  # the first one compiles, and waits for the other node to start
     note = f"median {median(took):.0f} ms of {times} joins"
     return Figure("join to first direct link, p95", percentile(took, 0.95), "ms", 250, note)
 
@@ -176,14 +176,14 @@ async def joining(times: int) -> Figure:
 async def _direct(node: Node) -> None:
     """Wait until the node has a direct link."""
     async with asyncio.timeout(LINKING):
-        while node.status.light != "linked":  # noqa: ASYNC110 - a node tells nobody
+        while node.status.light != "linked":  # noqa: ASYNC110 - no event to await
             await asyncio.sleep(0.001)
 
 
 async def events(
     nodes: int, processes: int, count: int, rate: float, fields: float, target: float
 ) -> list[Figure]:
-    """From firing an event until the last of the other nodes is handed it, once."""
+    """Measure the time from an event until the last node receives it; count losses and repeats."""
     share = nodes // processes
     async with signaling() as (url, _), contextlib.AsyncExitStack() as stack:
         arguments = (url, "bench", str(share), f"{fields:g}")
@@ -207,7 +207,7 @@ async def events(
 
 
 async def _linked(workers: list[asyncio.subprocess.Process], nodes: int) -> float:
-    """Wait until every node has all its links; how many that are on average."""
+    """Wait until every node has all its links. Return their average number."""
     async with asyncio.timeout(LINKING):
         while True:
             await asyncio.sleep(0.5)
@@ -215,7 +215,7 @@ async def _linked(workers: list[asyncio.subprocess.Process], nodes: int) -> floa
             known: int = sum(peers for peers, _ in seen)
             if all(peers == linked and peers >= min(2, nodes - 1) for peers, linked in seen):
                 if nodes <= 16 and known < nodes * (nodes - 1):
-                    continue  # not everybody has joined yet
+                    continue  # some nodes have not joined yet
                 return known / nodes
 
 
@@ -246,7 +246,7 @@ def _arrivals(reports: list[Any], nodes: int, degree: float, target: float, watc
 
 
 async def relay(seconds: float) -> list[Figure]:
-    """A room of 100 that sends telemetry at 5 Hz, and signals."""
+    """Measure delays in a room of 100 clients that send telemetry at 5 Hz, and signals."""
     async with signaling() as (url, pid):
         clients = await enter(url, ["bench"] * 100)
         with Stopwatch([pid]) as watch:
@@ -266,7 +266,7 @@ async def relay(seconds: float) -> list[Figure]:
 
 
 async def _arrived(clients: list[LightClient], signals: int) -> None:
-    """Wait a second, and longer while signals are still to come and do."""
+    """Wait a second, and longer while expected signals keep arriving."""
     before = -1
     while True:
         await asyncio.sleep(1)
@@ -277,7 +277,7 @@ async def _arrived(clients: list[LightClient], signals: int) -> None:
 
 
 async def crowd() -> list[Figure]:
-    """1,000 clients join 100 rooms at once."""
+    """Measure how long 1,000 clients take to join 100 rooms at once, and the server's memory."""
     async with signaling() as (url, pid):
         _close(await enter(url, ["warm"] * 10))
         await asyncio.sleep(0.5)
@@ -295,7 +295,7 @@ async def crowd() -> list[Figure]:
 
 
 async def idle(seconds: float) -> Figure:
-    """2,000 connections that do nothing but answer pings."""
+    """Measure the load of 2,000 connections that only answer pings."""
     async with signaling() as (url, pid):
         clients = await enter(url, [f"room{n % 200}" for n in range(2000)])
         await asyncio.sleep(2)

@@ -1,7 +1,7 @@
-"""Many light clients of the signaling server in one process: bytes in, times out, as little else as can be.
+"""Light clients of the signaling server, many per process, that do as little as possible.
 
-A full client would be slower than the server it is to measure: these find what they look for in the bytes
-as they come.
+A full client would be slower than the server that it measures. These clients search the received bytes for
+the patterns that they need.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from chronoflux.errors import SignalingError
 
 STAMP = re.compile(rb'"at":(\d+)')
 TAIL = 256
-"""Bytes kept of what was read, so that nothing is missed where one read ends and the next begins."""
+"""Bytes kept after each read, so that patterns across two reads are found."""
 TEXT, PING, PONG = 0x81, 0x89, 0x8A
 AMONG_OTHERS = re.compile(rb"\x89\x04(.{4})", re.DOTALL)
-"""A ping of the server's that comes with other frames: JSON has neither of its first bytes."""
+"""A ping of the server between other frames: neither of its first two bytes occurs in JSON."""
 
 
 class LightClient(asyncio.Protocol):
-    """One socket. ``joined`` is set when the server answered the join or the socket is lost, ``over`` only
-    then; ``delays`` are in ms."""
+    """One connection to the server.
+
+    ``joined`` is set when the server answers the join or the connection is lost, ``over`` only in the latter
+    case; ``delays`` are in ms.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self.joined, self.over = asyncio.Event(), asyncio.Event()
@@ -39,7 +42,7 @@ class LightClient(asyncio.Protocol):
         self._token: dict[str, str] = {}
 
     def join(self, room: str, token: str = "") -> None:
-        """Enter a room, once the handshake is done."""
+        """Start the handshake, and join a room once it is complete."""
         self._room, self._token = room, {"token": token} if token else {}
         self.write(
             f"GET / HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nUpgrade: websocket\r\n"
@@ -52,28 +55,28 @@ class LightClient(asyncio.Protocol):
         self.write(_frame(TEXT, json.dumps(message).encode()))
 
     def write(self, data: bytes) -> None:
-        """Send bytes as they are."""
+        """Send bytes unchanged."""
         if self._transport is not None:
             self._transport.write(data)
 
     def close(self) -> None:
-        """Cut the socket."""
+        """Abort the connection."""
         if self._transport is not None:
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See :class:`asyncio.Protocol`."""
+        """Store the transport: see :class:`asyncio.Protocol`."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See :class:`asyncio.Protocol`."""
+        """Set both events: see :class:`asyncio.Protocol`."""
         self.lost = True
         self.joined.set()
         self.over.set()
 
     def data_received(self, data: bytes) -> None:
-        """See :class:`asyncio.Protocol`."""
+        """Handle received bytes: see :class:`asyncio.Protocol`."""
         if self._listening:
             self._listen(data)
             return
@@ -88,14 +91,14 @@ class LightClient(asyncio.Protocol):
         try:
             message = json.JSONDecoder().raw_decode(self._rest[start:].decode(errors="replace"))[0]
         except ValueError:
-            return  # the rest of it is still to come
+            return  # the message is still incomplete
         self.id = message["peerId"]
         self._listening, self._rest = True, b""
         self.joined.set()
 
     def _listen(self, data: bytes) -> None:
         now = time.monotonic_ns()
-        if data[0] == PING and self._transport is not None:  # alone, as it comes to who is idle
+        if data[0] == PING and self._transport is not None:  # a single ping, as idle clients receive it
             self._transport.write(_frame(PONG, data[2 : 2 + data[1]]))
             return
         old, data = len(self._rest), self._rest + data
@@ -103,7 +106,7 @@ class LightClient(asyncio.Protocol):
             if ping.end() > old:
                 self.write(_frame(PONG, ping[1]))
         for match in STAMP.finditer(data):
-            # A match that reaches the end may lack digits: it is found again with what comes next.
+            # A match at the end may lack digits: it is found again together with the next data.
             if old < match.end() < len(data):
                 self.delays.append((now - int(match[1])) / 1e6)
         kind = b'"type":"signal"'
@@ -112,14 +115,14 @@ class LightClient(asyncio.Protocol):
 
 
 def _frame(head: int, payload: bytes) -> bytes:
-    """A frame of a client's, masked with zeros, which leave it as it is."""
+    """Return a client frame, masked with zeros, which leave the payload unchanged."""
     size = len(payload)
     length = bytes([0x80 | size]) if size < 126 else bytes([0xFE]) + size.to_bytes(2, "big")
     return bytes([head]) + length + bytes(4) + payload
 
 
 async def connected(url: str, local: str | None = None) -> LightClient:
-    """A client with a socket, from an address of this machine's if it is to be a certain one."""
+    """Return a connected client, optionally from a given local address."""
     host, _, port = url.partition("://")[2].rpartition(":")
     _, client = await asyncio.get_running_loop().create_connection(
         lambda: LightClient(host, int(port)), host, int(port), local_addr=(local, 0) if local else None
@@ -128,12 +131,12 @@ async def connected(url: str, local: str | None = None) -> LightClient:
 
 
 async def enter(url: str, rooms: list[str], token: str = "") -> list[LightClient]:
-    """A client in each of the rooms (names may repeat), all at once.
+    """Connect a client to each of the rooms (names may repeat), all at once.
 
     Raises
     ------
     SignalingError
-        When not everybody was let in.
+        When a client was refused.
     """
 
     async def one(room: str) -> LightClient:
@@ -149,7 +152,7 @@ async def enter(url: str, rooms: list[str], token: str = "") -> list[LightClient
 
 
 async def chatter(clients: list[LightClient], seconds: float, rate: float, size: int) -> int:
-    """Everybody sends telemetry at `rate` Hz and, each second, a signal to the next; how many signals."""
+    """Let all clients send telemetry at `rate` Hz and a signal per second. Return the number of signals."""
     loop, sent = asyncio.get_running_loop(), 0
     padding = "x" * size
     begun = loop.time()

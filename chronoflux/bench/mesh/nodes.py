@@ -1,9 +1,9 @@
-"""A process full of nodes without swarms: real links, real gossip, fields at a rate, and a stopwatch.
+"""A process of several nodes without swarms, with real links and gossip, for measuring delays.
 
-``python -m chronoflux.bench.mesh.nodes URL ROOM COUNT FIELDS_PER_S`` obeys lines on stdin: ``look`` says how
-many peers each node has and how many of these are linked; ``fire N`` fires an event at node N; ``say N SIZE``
-has it send telemetry with so many bytes more; ``report`` tells all times (monotonic ns, which all processes
-of a machine share); the end of stdin ends it.
+``python -m chronoflux.bench.mesh.nodes URL ROOM COUNT FIELDS_PER_S`` reads commands from stdin: ``look``
+prints each node's number of peers and of linked peers; ``fire N`` fires an event at node N; ``say N SIZE``
+makes it send telemetry with so many additional bytes; ``report`` prints all times (monotonic ns, which all
+processes of a machine share). The process ends with stdin.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RECORD = {
 
 
 class Listener(Spectator):
-    """Notes when each event is handed to it, as a simulation would get it."""
+    """A node that records when it receives each event, at the point where a simulation would."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, "headless")
@@ -42,11 +42,11 @@ class Listener(Spectator):
         self.room: Room
 
     def on_event(self, event: Event) -> None:
-        """See :class:`~chronoflux.mesh.participant.Participant`."""
+        """Record the event's time: see :class:`~chronoflux.mesh.participant.Participant`."""
         self.heard.append((event.id, time.monotonic_ns()))
 
     def fire(self) -> None:
-        """Tell the room of an intent."""
+        """Fire an intent and publish it to the room."""
         mesh, known = self.room.mesh, {key for key, _ in self.fired}
         data = {"x": 400.0, "y": 300.0, "E": 0.3, "sigma": 80.0}
         now, begun = mesh.clock.now(), time.monotonic_ns()
@@ -55,12 +55,12 @@ class Listener(Spectator):
         mesh.publish(event)
 
     async def talk(self, rate: float, phase: float) -> None:
-        """Fields at a rate, telemetry once a second."""
+        """Send fields at `rate` Hz and telemetry once a second."""
         mesh, loop = self.room.mesh, asyncio.get_running_loop()
         due, every = loop.time() + phase / rate, max(1, round(rate))
         for count in itertools.count():
             await asyncio.sleep(max(0.0, due - loop.time()))
-            due = max(due + 1 / rate, loop.time())  # what was missed is not made up for
+            due = max(due + 1 / rate, loop.time())  # missed fields are not made up for
             psi = math.remainder(count * 0.7, math.tau)
             mesh.send_field(Field(at=mesh.clock.now(), R=0.5, psi=psi, omega=7.5, n=220))
             if count % every == 0:
@@ -68,7 +68,7 @@ class Listener(Spectator):
 
 
 async def main(url: str, room: str, count: int, rate: float) -> None:
-    """See the module."""
+    """Run the nodes and execute commands from stdin until it ends."""
     loop = asyncio.get_running_loop()
     commands = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
