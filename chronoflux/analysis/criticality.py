@@ -61,6 +61,16 @@ def variance_and_lag1(x: ArrayLike) -> tuple[Result, Result]:
     ----------
     x
         An unbroken, evenly sampled series, shape (n,), n ≥ 10.
+
+    Examples
+    --------
+    A series that alternates between 1 and -1 has the lag-1 correlation -(n - 1) / n.
+
+    >>> import numpy as np
+    >>> from chronoflux.analysis import variance_and_lag1
+    >>> variance, lag1 = variance_and_lag1(np.tile([1.0, -1.0], 50))
+    >>> round(float(variance), 3), round(float(lag1), 3)
+    (1.01, -0.99)
     """
     values = series("x", x, least=10)
     (variance,), (lag1,) = _moments(values[None])
@@ -103,6 +113,17 @@ def early_warnings(x: ArrayLike, *, window: int, detrend: float | None = None, s
         Width, in samples, of the Gaussian whose moving mean is taken off first; None: nothing is.
     step
         Samples from window to window.
+
+    Examples
+    --------
+    Noise whose spread grows from 1 to 3: its variance grows with it.
+
+    >>> import numpy as np
+    >>> from chronoflux.analysis import early_warnings
+    >>> x = np.random.default_rng(1).normal(size=1000) * np.linspace(1, 3, 1000)
+    >>> found = early_warnings(x, window=200, step=50)
+    >>> len(found.end), round(float(found.variance_trend), 2), found.variance_trend.reading
+    (17, 0.99, 'grows')
     """
     values = series("x", x, least=20)
     whole("window", window, 10, len(values) // 2), whole("step", step, 1)
@@ -159,6 +180,14 @@ def change_points(x: ArrayLike, *, strictness: float = 1.0, least: int = 10) -> 
         Above 1: fewer steps.
     least
         Shortest segment, in samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chronoflux.analysis import change_points
+    >>> x = np.repeat([0.0, 3.0], 200) + np.random.default_rng(1).normal(size=400)
+    >>> change_points(x)
+    array([200.])
     """
     whole("least", least, 2)
     if not strictness > 0:
@@ -197,6 +226,13 @@ def avalanches(x: ArrayLike, threshold: float | None = None) -> Avalanches:
         An unbroken, evenly sampled series, shape (n,).
     threshold
         In units of x; None: the median.
+
+    Examples
+    --------
+    >>> from chronoflux.analysis import avalanches
+    >>> found = avalanches([0, 0, 2, 3, 0, 0, 1, 1, 1, 0], threshold=0)
+    >>> found.sizes, found.durations
+    (array([5., 3.]), array([2., 3.]))
     """
     values = series("x", x, least=10)
     level = float(np.median(values)) if threshold is None else float(threshold)
@@ -225,6 +261,17 @@ def power_law_tail(sizes: ArrayLike, *, discrete: bool = False, level: float = 0
         For whole numbers, such as durations in samples.
     level
         Alternatives with a p below it count as decided.
+
+    Examples
+    --------
+    Sizes drawn from a power law with the exponent 2.5.
+
+    >>> import numpy as np
+    >>> from chronoflux.analysis import power_law_tail
+    >>> sizes = np.random.default_rng(1).pareto(1.5, size=400) + 1
+    >>> tail = power_law_tail(sizes)
+    >>> round(float(tail.exponent), 1), tail.exponent.reading
+    (2.5, 'not told apart from lognormal')
     """
     values = series("sizes", sizes, least=50)
     fraction("level", level)

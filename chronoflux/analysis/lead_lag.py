@@ -54,6 +54,17 @@ def spread(
         Unbroken series on the same even steps of `step` s, shape (n,).
     stationary
         True: both are known to be stationary, and are not looked at.
+
+    Examples
+    --------
+    The target repeats the source 3 s later.
+
+    >>> import numpy as np
+    >>> from chronoflux.analysis import spread
+    >>> x = np.random.default_rng(1).normal(size=600)
+    >>> found = spread(x, np.roll(x, 3), step=1.0, longest=10.0)
+    >>> float(found.delay), round(float(found.correlation), 2), found.delay.p
+    (3.0, 1.0, 0.005)
     """
     x, y = series("source", source, least=20), series("target", target, least=20)
     same_length(source=x, target=y)

@@ -96,6 +96,17 @@ def superposed_epochs(
     ------
     ParameterError
         When fewer than three epochs are left.
+
+    Examples
+    --------
+    Every 50 s the quantity jumps by 1 and decays with a time constant of 5 s.
+
+    >>> import numpy as np
+    >>> from chronoflux.analysis import superposed_epochs
+    >>> t = np.arange(500.0)
+    >>> found = superposed_epochs(np.exp(-(t % 50) / 5), t, np.arange(50, 450, 50), before=5, after=10)
+    >>> found.courses.shape, found.mean[found.lag == 5].round(2)
+    ((8, 16), array([0.37]))
     """
     lag = epoch_lags(before, after, step)
     courses = epoch_courses(x, t, events, lag, gap=gap)
@@ -185,6 +196,18 @@ def epoch_response(found: Epochs, *, count: int = 199, level: float = 0.05, seed
         How many times signs are drawn; 0: no p-value, as when
         :func:`~chronoflux.analysis.significance.assess` judges by
         :func:`~chronoflux.analysis.surrogates.event_shuffles` instead.
+
+    Examples
+    --------
+    Every 50 s the quantity jumps by 1.
+
+    >>> import numpy as np
+    >>> from chronoflux.analysis import epoch_response, superposed_epochs
+    >>> t = np.arange(500.0)
+    >>> x = np.exp(-(t % 50) / 5) + 0.1 * np.random.default_rng(1).normal(size=500)
+    >>> found = epoch_response(superposed_epochs(x, t, np.arange(50, 450, 50)))
+    >>> round(float(found), 1), found.reading
+    (1.0, '0 s after it; more than chance')
     """
     fraction("level", level)
     if count:
@@ -254,6 +277,16 @@ def recovery_time(lag: ArrayLike, course: ArrayLike, *, fraction_left: float = 1
     ----------
     lag, course
         Times since the event in s, growing, and the course, shape (n,).
+
+    Examples
+    --------
+    An exponential recovery returns its time constant.
+
+    >>> import numpy as np
+    >>> from chronoflux.analysis import recovery_time
+    >>> lag = np.arange(0, 30, 0.1)
+    >>> round(recovery_time(lag, np.exp(-lag / 5)), 2)
+    5.0
     """
     times, values = growing("lag", lag, least=3), series("course", course, least=3)
     same_length(lag=times, course=values)
@@ -293,6 +326,15 @@ def dose_response(
         One of each for every event, shape (k,), k ≥ 5; events with a missing value are left out and counted.
     unit
         The unit of the slope, for the reader.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chronoflux.analysis import dose_response
+    >>> dose = np.linspace(0.1, 1.0, 10)
+    >>> found = dose_response(dose, 2 * dose)
+    >>> round(float(found.slope), 3), round(float(found.rank), 3), found.rank.p
+    (2.0, 1.0, 0.0005)
     """
     doses, responses = gappy("dose", dose), gappy("response", response)
     same_length(dose=doses, response=responses)

@@ -32,6 +32,15 @@ class Result:
         Whether the value tells nothing either way, whatever its p.
     source
         Where the formula is from.
+
+    Examples
+    --------
+    >>> from chronoflux.analysis import Result
+    >>> delay = Result(name="delay", value=0.25, unit="s", n=120, uncertainty=0.02)
+    >>> delay
+    delay = 0.25 ± 0.02 s (n = 120)
+    >>> float(delay)
+    0.25
     """
 
     name: str

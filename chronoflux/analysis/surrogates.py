@@ -68,6 +68,16 @@ def circular_shifts(
     ------
     ParameterError
         When there are not that many different shifts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chronoflux.analysis import circular_shifts
+    >>> rng = np.random.default_rng(1)
+    >>> for shifted in circular_shifts([0, 1, 2, 3, 4], 2, rng):
+    ...     print(shifted)
+    [4. 0. 1. 2. 3.]
+    [3. 4. 0. 1. 2.]
     """
     values = numbers("x", x)
     n = len(values) if values.ndim else 0
@@ -98,6 +108,18 @@ def iaaft(x: ArrayLike, count: int, rng: np.random.Generator, *, iterations: int
         An unbroken, evenly sampled series, shape (n,), n ≥ 20.
     iterations
         At most so many; it ends when the order of the values no longer changes.
+
+    Examples
+    --------
+    The surrogate has the same values in another order.
+
+    >>> import numpy as np
+    >>> from chronoflux.analysis import iaaft
+    >>> rng = np.random.default_rng(1)
+    >>> x = rng.normal(size=200).cumsum()
+    >>> (surrogate,) = iaaft(x, 1, rng)
+    >>> np.array_equal(np.sort(surrogate), np.sort(x)), np.array_equal(surrogate, x)
+    (True, False)
     """
     values = series("x", x, least=20)
     whole("count", count, 1), whole("iterations", iterations, 1)
@@ -131,6 +153,18 @@ def autoregressions(x: ArrayLike, count: int, rng: np.random.Generator) -> Itera
     ------
     ParameterError
         When x is wholly told by its past.
+
+    Examples
+    --------
+    The surrogate has the same values in another order.
+
+    >>> import numpy as np
+    >>> from chronoflux.analysis import autoregressions
+    >>> rng = np.random.default_rng(1)
+    >>> x = rng.normal(size=200)
+    >>> (surrogate,) = autoregressions(x, 1, rng)
+    >>> np.array_equal(np.sort(surrogate), np.sort(x)), np.array_equal(surrogate, x)
+    (True, False)
     """
     values = series("x", x, least=20)
     whole("count", count, 1)
@@ -184,6 +218,15 @@ def block_shuffles(x: ArrayLike, count: int, rng: np.random.Generator, *, block:
     ----------
     x
         Shape (n,) or (n, d); columns stay together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chronoflux.analysis import block_shuffles
+    >>> rng = np.random.default_rng(1)
+    >>> (shuffled,) = block_shuffles(np.arange(10), 1, rng, block=2)
+    >>> shuffled
+    array([4., 5., 6., 7., 8., 9., 0., 1., 2., 3.])
     """
     values = columns("x", x)
     n = len(values)
@@ -235,6 +278,15 @@ def event_shuffles(
 
         assess(change, x, t, events, which=2, tail="both",
                surrogate=partial(event_shuffles, start=t[0], end=t[-1], step=t[1] - t[0]))
+
+    The waiting times stay, in another order; the record is a circle of 100 s:
+
+    >>> import numpy as np
+    >>> from chronoflux.analysis import event_shuffles
+    >>> rng = np.random.default_rng(1)
+    >>> (moments,) = event_shuffles([10.0, 20.0, 50.0], 1, rng, start=0.0, end=100.0)
+    >>> np.sort(np.diff(moments, append=moments[0] + 100)).round(3)
+    array([10., 30., 60.])
     """
     found = np.sort(series("times", times, least=2, varies=False))
     whole("count", count, 1)
