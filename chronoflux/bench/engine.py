@@ -120,7 +120,7 @@ def fire(sim: Simulation, places: Iterator[tuple[float, float]]) -> None:
 
 
 def go(sim: Simulation, places: Iterator[tuple[float, float]], ticks: int) -> None:
-    """Advance by so many ticks, firing pulses when due."""
+    """Advance by `ticks` ticks, firing pulses when due."""
     while ticks:
         if sim.tick % FIRED_EVERY == 0:
             fire(sim, places)

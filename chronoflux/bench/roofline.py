@@ -58,7 +58,7 @@ COPIED = 24
 
 
 def copying(n: int, times: int = 1) -> Load:
-    """Return a load that copies n floats on all threads, so many times, with the bytes read and written."""
+    """Return a load that copies n floats `times` times on all threads, with the bytes read and written."""
     parts = zip(
         *(np.array_split(array, thread_pool.count) for array in (np.zeros(n), np.ones(n))), strict=True
     )

@@ -80,7 +80,7 @@ def record(seq: int, values: Any) -> dict[str, Any]:
 
 
 def write_run(folder: Path, records: int, closed: int = 0) -> Path:
-    """Write a run folder of so many records, as a node does; with `closed`, in segments of so many each."""
+    """Write a run folder of `records` records, as a node does; with `closed`, in segments of that size."""
     folder.mkdir(parents=True)
     facts = {"schema": 1, "run": folder.name, "room": "bench", "node": folder.name, "status": "running"}
     (folder / "run.json").write_text(json.dumps(facts))

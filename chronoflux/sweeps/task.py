@@ -25,7 +25,7 @@ class Model(Protocol):
     """What can be swept: a :class:`Simulation` or anything else that advances by ticks."""
 
     def advance(self, ticks: int = 1) -> None:
-        """Advance by so many ticks of ``Params.dt``."""
+        """Advance by `ticks` steps of ``Params.dt``."""
 
 
 Maker = Callable[..., Model]

@@ -82,7 +82,7 @@ def cells(wanted: str = "") -> list[Cell]:
 
 
 def batch(job: tuple[Cell, int, int]) -> Count:
-    """Compute so many repetitions of a cell from a number on."""
+    """Compute repetitions of a cell; `job` has the cell, the number of the first one, and their count."""
     cell, first, repetitions = job
     work, make = MEASURES[cell.measure][0], (DATA | LINKED)[cell.data]
     count = Count(repetitions)
@@ -135,7 +135,7 @@ class Kept:
                 raise ParameterError("results", text[:80], "a file that bench calibration wrote") from error
 
     def get(self, cell: Cell, repetitions: int) -> Count | None:
-        """Return the result of a cell for so many repetitions; None when there is none."""
+        """Return the result of a cell for this number of repetitions; None when there is none."""
         return self._found.get((cell.name, repetitions))
 
     def add(self, cell: Cell, count: Count) -> None:

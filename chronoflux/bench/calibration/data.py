@@ -149,7 +149,18 @@ def _slowing(n: int, rng: np.random.Generator) -> Room:
 
 
 def coupled(job: tuple[str, int]) -> Floats:
-    """Return H and psi of three coupled swarms once a second, (seconds, 2, 3)."""
+    """Simulate three coupled swarms and sample them once a second.
+
+    Parameters
+    ----------
+    job
+        Name of the preset, and seed.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (seconds, 2, 3): H and psi (rad) of each swarm.
+    """
     preset, seed = job
     sims = []
     for k, hertz in enumerate((1.1, 1.2, 1.3)):
@@ -171,7 +182,13 @@ def coupled(job: tuple[str, int]) -> Floats:
 
 
 def events_in(n: int, rng: np.random.Generator) -> Floats:
-    """Return random times of events in s, whole seconds, with room for an epoch around each."""
+    """Return random times of events, with room for an epoch around each.
+
+    Returns
+    -------
+    numpy.ndarray
+        Sorted whole seconds, float64 (max(6, n // 40),).
+    """
     return np.sort(rng.choice(np.arange(12.0, n - 32), max(6, n // 40), replace=False))
 
 
@@ -191,10 +208,20 @@ def _whole(n: int, rng: np.random.Generator) -> Room:
 
 
 def swarm(job: tuple[str, int, bool]) -> Floats:
-    """Return H and psi of one swarm of 100 oscillators of a preset once a second, (seconds, 2).
+    """Simulate one swarm of 100 oscillators and sample it once a second.
 
     With events: an intent every 20 s and a flip every 150 s on average, at the same times and places in all
     swarms of a group.
+
+    Parameters
+    ----------
+    job
+        Name of the preset, seed, and whether there are events.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 (seconds, 2): H and psi (rad).
     """
     preset, seed, events = job
     sim = Simulation(PRESETS[preset].replace(oscillators=100), seed=seed)

@@ -119,7 +119,7 @@ def fits(values: Floats, places: int) -> NDArray[np.bool_]:
     Returns
     -------
     numpy.ndarray
-        bool (n,): whether the value is the float64 nearest to a number with so many decimals.
+        bool (n,): whether the value is the float64 nearest to a number with `places` decimals.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = np.rint(values * 10.0**places)

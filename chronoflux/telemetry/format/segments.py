@@ -1,4 +1,4 @@
-"""Closed segments of a run's log: ``telemetry-0001.parquet``, ``inputs-0001.parquet``, …
+"""Closed segments of a run's log, such as ``telemetry-0001.parquet`` and ``inputs-0001.parquet``.
 
 A segment is a standard Parquet file with two metadata entries: a description (``chronoflux``, JSON: kind,
 seq range ``first ≤ seq < end``, rows) and a CRC-32 of the whole file, computed with its own eight digits as

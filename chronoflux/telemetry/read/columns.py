@@ -99,7 +99,7 @@ class Columns:
         return self._size
 
     def reserve(self, rows: int) -> None:
-        """Reserve space for so many rows. Earlier results of `space` are invalid afterwards."""
+        """Reserve space for `rows` more rows. Earlier results of `space` are invalid afterwards."""
         needed = self._size + rows
         if needed <= self._capacity:
             return

@@ -66,7 +66,18 @@ class Scanned(NamedTuple):
     peerings: NDArray[np.int64]
 
     def missing(self, name: str) -> NDArray[np.bool_]:
-        """Return where an integer or boolean column has no value, for all lines, bool (n,)."""
+        """Return where an integer or boolean column has no value.
+
+        Parameters
+        ----------
+        name
+            Name of the column.
+
+        Returns
+        -------
+        numpy.ndarray
+            bool (n,), for all lines.
+        """
         return (self.have >> _NAMES.index(name)) & 1 == 0
 
 

@@ -133,7 +133,20 @@ def _order(table: Table, other: Table, new: Rows) -> Rows:
 
 
 def rows_of(tables: Sequence[Table], rows: Rows) -> Table:
-    """Return some rows of several tables, numbered consecutively, in the order of `rows`."""
+    """Return some rows of several tables.
+
+    Parameters
+    ----------
+    tables
+        Their rows are numbered consecutively.
+    rows
+        Numbers of the rows to return, intp (m,), in the order of the result.
+
+    Returns
+    -------
+    Table
+        m rows.
+    """
     whole = {name: _taken([table.whole[name] for table in tables], rows) for name in tables[0].whole}
     logic = {name: _taken([table.logic[name] for table in tables], rows) for name in tables[0].logic}
     names = dict.fromkeys(name for table in tables for name in table.floats)

@@ -87,6 +87,11 @@ def current_rows(table: Table, run: RunFiles) -> NDArray[np.intp] | slice:
     A resumed run computes everything after its resume tick again: its ``resume`` record names the seqs that
     are superseded. If it names none, records of later ticks directly before it are. An export does not
     contain superseded records.
+
+    Returns
+    -------
+    numpy.ndarray or slice
+        intp (m,), row numbers; a slice when all rows are current.
     """
     types, tick = table.texts["type"], table.whole["tick"]
     if "resume" not in types.texts or run.exported:

@@ -2,9 +2,9 @@
 
 A rotation has two steps. First, whole lines that are in no segment yet are *published* as Parquet, inputs
 before records. A minute later these lines are *trimmed* off the JSON Lines, if the segments, read back and
-compared with their checksums, have as many rows. The delay lets a copy of the folder that is being made
-get both, or the longer log. A run killed in between has some lines twice, which readers handle, and loses
-none.
+compared with their checksums, have as many rows. The delay ensures that a copy of the folder made meanwhile
+contains the segments or the untrimmed log. A run killed in between has some lines twice, which readers
+handle, and loses none.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ logger = logging.getLogger(__name__)
 class Rotator(Helper):
     """Rotate both logs of a run by age, by size (:meth:`watch`) and on request.
 
-    `settle` is called first to write everything logged so far to the files. `trim` removes so many bytes from
-    the beginning of one of the logs, or raises OSError.
+    `settle` is called first to write everything logged so far to the files. `trim` removes a number of bytes
+    from the beginning of a log, or raises OSError.
     """
 
     TASK = "segments"
@@ -195,7 +195,7 @@ def trimmable(folder: Path, kind: Kind, below: int) -> int:
 
 
 def trim_log(folder: Path, log: str) -> int:
-    """Remove the lines that sound segments hold from a log that nobody writes. Return their number.
+    """Remove the lines that sound segments hold from a log that is not being written. Return their number.
 
     Raises
     ------
