@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 SERVER = "ws://localhost:8089"
 PATIENCE = 25.0
-"""Seconds; an attempt to link is given up after 20."""
+"""Default of ``--seconds``; an attempt to link is given up after 20 s."""
 SETTLED = ("direct", "turn", "server")
-"""Ways of peers of which no better one is to be expected."""
+"""Paths that will not be replaced by a better one."""
 SETTLING = 3.0
-"""Seconds in which more may turn up, and in which a round trip is measured."""
+"""Time in which further peers may appear, and round trips are measured, s."""
 BEAT = 1.0
-"""Seconds between words to peers, so that they do not take the links for dead."""
+"""Time between messages to peers, so that they do not consider the links dead, s."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """What was found out about one peer."""
+    """The result for one peer: one row of the table."""
 
     name: str
     kind: str
@@ -110,7 +110,7 @@ async def _check(room: str, server: str, seconds: float, token_file: Path | None
 
 
 async def _look(visited: Room, seconds: float, stop: asyncio.Event) -> None:
-    """Wait until everybody is linked directly, and a little longer; or until the time is over."""
+    """Wait at least `SETTLING` seconds, until all peers are on a final path or the time is over."""
     began, spoken = time.monotonic(), 0.0
     while not stop.is_set():
         now = time.monotonic()
@@ -129,14 +129,14 @@ def _line(peer: Peer) -> Line:
     way, rtt = peer.via(now), peer.row(None, 0.0)["rtt_ms"]
     linked = way in ("direct", "turn")
     note = "" if linked else peer.reason or (peer.link is not None and "no link yet") or "no link"
-    if not peer.ours and not linked:  # and while an offer of ours waits for an answer
+    if not peer.ours and not linked:  # also while our offer is pending
         way, note = "server", f"{peer.whose()}: it hears and is heard through the server"
     name = peer.name if peer.name != peer.id[:8] else peer.id
     return Line(name, peer.kind, way or "–", "–" if rtt is None else f"{rtt:.1f} ms", note, bool(way))
 
 
 def _report(room: str, lines: list[Line]) -> None:
-    """The table, with a line that sums it up."""
+    """Print the table and a summary line."""
     rows = [("name", "kind", "way", "round trip", "why not direct")]
     rows += [(line.name, line.kind, line.way, line.rtt, line.note) for line in lines]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]

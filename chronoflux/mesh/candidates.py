@@ -1,10 +1,10 @@
-"""Candidates, addresses at which a peer may be reached: how many are told and tried, and which.
+"""Limits on ICE candidates: how many are sent to a peer, and how many of a peer's are tried.
 
-Whoever is in the room names addresses in an offer, and a node then sends packets there, wanted or not. So of
-each peer only a few are tried, each from a few of ours, and none that is no single machine's. A sender
-tells its best first, and no more than receivers keep.
+Any member of the room can name addresses in an offer, and a node then sends packets to them. Therefore only a
+few candidates of each peer are tried, each from a few of our addresses, and only unicast addresses. A sender
+lists its best candidates first, and no more than receivers keep.
 
-aioice limits none of this (0.13), so an ICE connection's pairing is wrapped here.
+aioice (0.13) has none of these limits, so this module wraps the pairing of an ICE connection.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from chronoflux.signal.addresses import usable
 log = logging.getLogger(__name__)
 
 TOLD: Mapping[str, int] = {"host": 16, "srflx": 12, "relay": 4}
-"""Candidates of each type that are told: 32, as many as receivers keep."""
+"""Most candidates sent, by type: 32 in total, as many as receivers keep."""
 TRIED: Mapping[str, int] = {"host": 10, "srflx": 4, "relay": 2}
-"""Candidates of a peer of each type that are tried: 16. The types do not crowd out each other."""
+"""Most candidates of a peer that are tried, by type: 16 in total. No type displaces another."""
 FROM_EACH = 6
-"""Addresses of ours from which each is tried: with 16 there are less than the 100 pairs of RFC 8445."""
+"""Local addresses from which each is tried: with 16 candidates fewer than the 100 pairs of RFC 8445."""
 LINE = "a=candidate:"
 IP_MTU_DISCOVER, IP_PMTUDISC_DONT = 10, 0  # linux/in.h
 
 
 class Allowance:
-    """What may still be told or tried; one for each link and direction."""
+    """Counts the candidates that may still be sent or tried; one instance for each link and direction."""
 
     def __init__(self, most: Mapping[str, int]) -> None:
         self._left = Counter(most)
 
     def take(self, candidate: RTCIceCandidate) -> bool:
-        """Whether a candidate is to be used: an address of one machine, a real port, and not one too many."""
+        """Return whether to use a candidate: unicast UDP, a valid port, and within the limit."""
         fits = candidate.protocol.lower() == "udp" and candidate.component == 1 and 0 < candidate.port < 65536
         fits = fits and (is_mdns_hostname(candidate.ip) or usable(candidate.ip))
         if not fits or self._left[candidate.type] <= 0:
@@ -54,19 +54,19 @@ class Allowance:
         return True
 
     def trim(self, sdp: str) -> str:
-        """A description without the candidates that are not to be used.
+        """Return a description without the candidates that are not used.
 
         Raises
         ------
         ValueError, IndexError
-            When a candidate makes no sense.
+            If a candidate cannot be parsed.
         """
         lines = sdp.splitlines(keepends=True)
         return "".join(line for line in lines if not line.startswith(LINE) or self.take(parse(line)))
 
 
 def parse(text: str) -> RTCIceCandidate:
-    """A candidate from its line in a description, or as it is sent alone (``candidate:…``)."""
+    """Parse a candidate from a line of a description or from its own text (``candidate:…``)."""
     fields = text.strip().removeprefix("a=").removeprefix("candidate:")
     if len(fields.split()) < 8:
         raise ValueError("a candidate with too few fields")
@@ -74,10 +74,10 @@ def parse(text: str) -> RTCIceCandidate:
 
 
 def limit_pairs(connection: Connection) -> None:
-    """Try each candidate of the peer from at most :data:`FROM_EACH` addresses of ours.
+    """Try each candidate of the peer from at most :data:`FROM_EACH` of our addresses.
 
-    Those are a relay's, then those of the same network, then the best. Pairs that the peer's own checks
-    make are answers to where they came from, and are not limited.
+    Relay addresses come first, then those of the same network, then the best. Pairs from checks that the
+    peer sends are not limited, because they only answer the peer's source address.
     """
     pair_all, pairs = connection._pair_remote_candidate, connection._check_list
 
@@ -85,7 +85,7 @@ def limit_pairs(connection: Connection) -> None:
         before = len(pairs)
         pair_all(remote_candidate)
         new = pairs[before:]
-        new.sort(key=_distance)  # stable: the best first, as they were gathered
+        new.sort(key=_distance)  # stable: keeps the order of gathering, best first
         already = sum(known.remote_candidate is remote_candidate for known in pairs[:before])
         pairs[before:] = new[: max(0, FROM_EACH - already)]
 
@@ -93,10 +93,10 @@ def limit_pairs(connection: Connection) -> None:
 
 
 def let_split(connection: Connection) -> None:
-    """Let routers split long IPv4 packets of a connection's sockets, once these are there.
+    """Allow routers to fragment long IPv4 packets of a connection's sockets; call it after gathering.
 
-    Linux forbids it (DF) to learn how much the path takes; where nothing tells it, encryption's first long
-    packets would be lost for ever. Our packets are at most some 1,250 bytes, which IPv6 paths take whole.
+    Linux sets the DF bit to discover the path MTU. On paths without ICMP feedback the first long DTLS packets
+    would be lost on every attempt. Our packets have at most about 1,250 bytes, which IPv6 paths carry whole.
     """
     if sys.platform != "linux":
         return

@@ -1,6 +1,6 @@
-"""Whom to follow where the server tells no roster: the first to have joined, as the peers say it.
+"""Choice of the clock reference without a roster: the first member to join, according to the peers.
 
-A peer can claim anything here. Servers of this version tell the roster, and then `succession` decides.
+Peers can claim anything here. Servers of this version send a roster, and `succession` is used instead.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from chronoflux.mesh.course import Course, Offset, View
 
 Rank = tuple[float, str, int]
-"""Who is followed: when the reference joined, its id, the stratum. The least is the best."""
+"""When the reference joined, its id, and the stratum; the least rank is the best."""
 
 
 def plan(view: View, went: Collection[str]) -> Course | None:
-    """The course by the peers' claims; None while a newcomer waits for its first fix.
+    """Return the course according to the peers' claims; None while a newcomer waits for its first fix.
 
-    `went` are those who were seen to go lately: nobody is followed to them.
+    `went` are peers that left recently; they are not accepted as references.
     """
     claims = _Claims(view, went)
     step = claims.step()
@@ -29,7 +29,7 @@ def plan(view: View, went: Collection[str]) -> Course | None:
 
 
 def earlier(neighbours: Mapping[str, float], own: float) -> list[str]:
-    """Those of the neighbours who joined before this node did."""
+    """Return the neighbours that joined before this node."""
     return [peer for peer, joined in neighbours.items() if joined < own]
 
 
@@ -39,10 +39,10 @@ class _Claims:
     went: Collection[str]
 
     def rank(self, peer: str, lost: Collection[str] = ()) -> Rank:
-        """How good a peer is to follow; what the server said goes before what the peer says.
+        """Return the rank of a peer. The server's word on when the reference joined precedes the peer's.
 
-        One that still names a reference that is `lost`, or this node, is taken for the reference itself: if
-        it is not, it will soon say whom it follows instead.
+        A peer that names a `lost` reference, or this node, counts as the reference itself; if it is not, it
+        will soon name the one that it follows.
         """
         clock = self.view.clocks[peer]
         reference, stratum = clock.reference, clock.stratum
@@ -52,9 +52,9 @@ class _Claims:
         return (self.view.neighbours.get(reference, claimed), reference, stratum + 1)
 
     def step(self) -> float | None:
-        """By how much to move at once, ms: on the first fix, or when the room is on another time; or None.
+        """Return the step (ms) for a first fix, or if the room is on another time; else None.
 
-        Of several times the one that most are on is the room's; this node counts for its own.
+        Among several times, that of most clocks is the room's; this node counts for its own.
         """
         view, offsets = self.view, self.view.offsets
         here = {peer for peer, known in offsets.items() if view.started and known.near()}
@@ -74,7 +74,7 @@ class _Claims:
         return offsets[best].offset_ms
 
     def follow(self, offsets: Mapping[str, Offset]) -> Course:
-        """Slew towards the best of those on this node's time."""
+        """Return a course that slews towards the best clock on this node's time."""
         joined, own = self.view.own
         near = [peer for peer, known in offsets.items() if known.near()]
         lost = self.view.clocks.keys() - near

@@ -1,8 +1,8 @@
-"""`Distant`: asks members who are no neighbours for the time, through the server, and answers such.
+"""`Distant`: clock probes to and from members that are not neighbours, through the server.
 
-The server vouches for who a relayed message is from. In a partial mesh everybody asks the member that leads
-the room's time, so both sides keep to rates with which a room of 256 leaves it most of what a server takes
-from one connection.
+The server vouches for the sender of a relayed message. In a partial mesh every member probes the clock
+reference. Both sides therefore limit their rates, so that in a room of 256 the reference keeps most of the
+rate that the server allows one connection.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ from chronoflux.util.token_bucket import Bucket
 log = logging.getLogger(__name__)
 
 BURST, PACE = 4, 0.064  # probes in a burst, s between them
-PERIOD, JITTER = 60.0, 5.0  # s from burst to burst, and by which that is longer or shorter
-AGAIN = 4.0  # s after which a burst without any answer is repeated, or of a clock on no room's time yet
-SPREAD = 40.0  # s over which nodes that know the room's time begin to ask, as all may begin at once
-ANSWERS = (0.1, 80.0)  # answers a second for each sender, and how many seconds' worth at once
-FIRST, MORE = (20.0, 2.0), (20.0, 2.0)  # likewise in total: the first to a sender in `PERIOD`, and the others
-MOST = 1024  # senders told apart
-WAITING = 8  # probes whose answer may still come
+PERIOD, JITTER = 60.0, 5.0  # s between bursts, and random variation of it
+AGAIN = 4.0  # s until a burst is repeated that got no answer, or only from an unsynchronised clock
+SPREAD = 40.0  # s over which nodes that know the room's time spread their first burst
+ANSWERS = (0.1, 80.0)  # answers/s for each sender, and burst in s
+FIRST, MORE = (20.0, 2.0), (20.0, 2.0)  # in total: first answers to a sender within `PERIOD`, others
+MOST = 1024  # most senders tracked
+WAITING = 8  # most probes without an answer yet
 
 
 @dataclass
 class _Asked:
-    """Where the asking of one member stands; times in s of the monotonic clock."""
+    """The state of probing one member; times in s of the monotonic clock."""
 
     due: float
     left: int = BURST
     heard: bool = False
     sent: dict[float, float] = field(default_factory=dict)
-    """By the probe's `t0`: when it was sent, ms of the clock's monotonic time."""
+    """When each probe was sent, by its `t0`; ms of the clock's monotonic time."""
 
 
 @dataclass
 class _Sender:
-    """What was answered to a member that asks."""
+    """The rate limit of a member that sends probes."""
 
     answers: Bucket
     first: float = -1e9
 
 
 class Distant:
-    """See the module. `send` sends a message to a member through the server; True when it was taken.
+    """Probes members through the server, and answers their probes.
 
-    `monotonic` gives the time in s.
+    `send` sends a message to a member and returns whether it was accepted. `monotonic` gives the time in s.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Distant:
         self._first, self._more = Bucket(*FIRST, now), Bucket(*MORE, now)
 
     def ask(self, members: Collection[str], now: float) -> float:
-        """Ask those of the members whose turn it is; seconds until the next one's."""
+        """Probe the members that are due. Return the seconds until the next is due."""
         for gone in self._asked.keys() - set(members):
             del self._asked[gone]
         return min((self._ask(member, now) for member in members), default=PERIOD)
@@ -96,7 +96,7 @@ class Distant:
         return known.due - now
 
     def answer(self, sender: str, probe: Probe) -> None:
-        """Tell a member the time, unless it or all together ask too often: then nobody is the wiser."""
+        """Answer a member's probe. Beyond a rate limit the probe is silently ignored."""
         heard, now = self._clock.now(), self._monotonic()
         known = self._senders.get(sender)
         if known is None:
@@ -112,12 +112,12 @@ class Distant:
         self._send(sender, ProbeReply(probe.t0, heard, self._clock.now(), *self._clock.standing()))
 
     def hear(self, sender: str, reply: ProbeReply) -> None:
-        """Take a member's reply.
+        """Process a member's reply.
 
         Raises
         ------
         ProtocolError
-            When nobody asked, or it cannot be true.
+            If it answers no probe, or is inconsistent.
         """
         received = self._clock.mono()
         known = self._asked.get(sender)
@@ -126,8 +126,8 @@ class Distant:
             raise ProtocolError("probe-reply", "nobody asked")
         self._clock.take(sender, sent, reply, received)
         if self._clock.unsynced(sender):
-            return  # it will soon have the room's time
+            return  # it will adopt the room's time soon
         if known.left < BURST:
             known.heard = True
-        else:  # it came after the burst was over
+        else:  # it arrived after the end of the burst
             known.due = max(known.due, self._monotonic() + PERIOD - JITTER)

@@ -1,9 +1,9 @@
-"""The id of an event: a hash of who fired what and when, so that nobody can pass it on as something else.
+"""The id of an event: a hash of its origin, content and time, so that others cannot alter the event.
 
 It is the first 128 bits, as 32 lower-case hex digits, of the SHA-256 of the origin, the message's ``type``,
-the time and the content, one after the other, each written as follows. The time is the message's ``stamp``
-where it has one, else its ``at``. The content is an object: the message without the fields of the envelope
-(`ENVELOPE`).
+the time and the content, concatenated in this order, each encoded as follows. The time is the message's
+``stamp`` if it has one, else its ``at``. The content is an object: the message without the fields of the
+envelope (`ENVELOPE`).
 
 ========================  ==============================================================================
 null, false, true         the byte ``z``, ``f`` or ``t``
@@ -14,11 +14,11 @@ object                    ``o``, then the number of entries as 4 bytes, big-endi
                           a string) and its value, in the order of the keys' code points
 ========================  ==============================================================================
 
-Versions of ChronoFlux before this one give random UUIDs, which are 32 hex digits as well, and other programs
-may give any text. So that a hash is never taken for one of these, `mint` moves the time by a microsecond
-until the id is not formed like a random UUID; 32 hex digits that are not formed like one must be the hash.
+Earlier versions of ChronoFlux use random UUIDs, which are 32 hex digits too, and other programs may use any
+text. To keep hashes distinct from random UUIDs, `mint` moves the time by a microsecond until the id does not
+have the form of a random UUID. An id of 32 hex digits without that form must therefore be the event's hash.
 
-The same values in every language: ``tests/event_ids.json``.
+``tests/event_ids.json`` holds test vectors for all languages.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 ENVELOPE = frozenset({"type", "id", "origin", "at", "hops", "n", "stamp"})
-"""Fields of an event's message that its id does not cover, or covers apart from the content."""
-DEPTH = 32  # of nested content
-TICK = 0.001  # ms by which `mint` moves a time; a double of the present epoch has steps of 0.00024 ms
+"""Fields of an event's message that are not part of its content."""
+DEPTH = 32  # deepest nesting of content
+TICK = 0.001  # ms by which `mint` moves a time; present-day times as doubles have a resolution of 0.00024 ms
 _HASH = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _RANDOM = re.compile(r"[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}", re.ASCII)
 
 
 def event_id(origin: str, wire: str, at: float, content: Mapping[str, Any]) -> str:
-    """The id of an event of the type `wire`, fired at mesh time `at` (ms) by `origin`; see the module.
+    """Return the id of an event of type `wire` that `origin` fired at mesh time `at` (ms).
 
     Raises
     ------
     ValueError
-        When something in it cannot be written: a number that is not finite, half a surrogate pair, lists and
-        objects in one another more than 32 deep, or what JSON does not know.
+        If a value cannot be encoded: a number that is not finite, half a surrogate pair, lists and objects
+        nested more than 32 deep, or a type that JSON does not have.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def event_id(origin: str, wire: str, at: float, content: Mapping[str, Any]) -> s
 def mint(
     origin: str, wire: str, at: float, content: Mapping[str, Any], taken: Callable[[str], bool]
 ) -> tuple[str, float]:
-    """An id for an event fired at `at`, and the time it is for: later by µs so that the id is not `taken`."""
+    """Return an id that is not `taken` for an event at `at`, and its time, which may be µs later."""
     while True:
         found = event_id(origin, wire, at, content)
         if not _RANDOM.fullmatch(found) and not taken(found):
@@ -70,12 +70,12 @@ def mint(
 
 
 def must_match(key: str) -> bool:
-    """Whether an id is formed like a hash, and unlike a random UUID: then it has to be the event's hash."""
+    """Return whether an id has the form of a hash and not of a random UUID, so must be the hash."""
     return bool(_HASH.fullmatch(key)) and not _RANDOM.fullmatch(key)
 
 
 def content_of(message: Mapping[str, Any]) -> dict[str, Any]:
-    """What the id of an event's message covers beside origin, type and time."""
+    """Return the content of an event's message, which its id covers besides origin, type and time."""
     return {name: value for name, value in message.items() if name not in ENVELOPE}
 
 
@@ -102,7 +102,7 @@ def _write(value: Any, parts: list[bytes], depth: int) -> None:
 
 def _number(value: float) -> bytes:
     try:
-        number = float(value) + 0.0  # −0 becomes 0: some languages write it so
+        number = float(value) + 0.0  # −0 becomes 0, because some languages do not distinguish them
     except OverflowError:
         raise ValueError("a number too large for a double in an event's content") from None
     if not math.isfinite(number):

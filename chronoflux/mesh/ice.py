@@ -1,4 +1,4 @@
-"""`Ice`: with whose help links find their way: STUN and TURN servers, and what may be used of them."""
+"""`Ice`: the STUN and TURN servers that links use, and the transport policy."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ KEYS = {"urls", "username", "credential"}
 
 @dataclass(frozen=True)
 class Ice:
-    """STUN and TURN servers, as a browser's ``RTCPeerConnection`` takes them.
+    """STUN and TURN servers, in the form of a browser's ``RTCPeerConnection``.
 
-    ``relay_only``: nothing but a TURN server may connect two nodes (``iceTransportPolicy: "relay"``), for
-    who must not show its address. ``fixed``: the user named the servers; the signaling server's do not count.
+    ``relay_only``: only a TURN server may connect two nodes (``iceTransportPolicy: "relay"``), so that a node
+    does not reveal its address. ``fixed``: the user named the servers; those of the signaling server are
+    ignored.
     """
 
     servers: Sequence[Mapping[str, Any]] = ()
@@ -27,13 +28,13 @@ class Ice:
 
     @classmethod
     def wanted(cls, servers: Sequence[Mapping[str, Any]] | None, policy: Policy) -> Ice:
-        """What a user asked for, checked.
+        """Check the settings of a user, and return them.
 
         Raises
         ------
         UsageError
-            When a server is not like ``{"urls": "turn:host:3478", "username": …, "credential": …}``, or the
-            policy not "all" or "relay".
+            If a server is not of the form ``{"urls": "turn:host:3478", "username": …, "credential": …}``, or
+            the policy is not "all" or "relay".
         """
         if policy not in ("all", "relay"):
             raise UsageError(f'ice_transport_policy = {shorten(policy)}: give "all" or "relay"')
@@ -45,7 +46,7 @@ class Ice:
             urls = server.get("urls") if isinstance(server, Mapping) and set(server) <= KEYS else None
             listed = [urls] if isinstance(urls, str) else urls
             if not isinstance(listed, list) or not listed or not all(map(_is_url, listed)):
-                # Without its values: a credential must not end up in a log.
+                # The message omits the values: a credential must not reach a log.
                 shown = sorted(map(str, server)) if isinstance(server, Mapping) else type(server).__name__
                 raise UsageError(
                     f"an ICE server with {shown} cannot be used: give it as "
@@ -54,7 +55,7 @@ class Ice:
         return cls(tuple(servers), policy == "relay", fixed=True)
 
     def told(self, servers: Sequence[Mapping[str, Any]]) -> Ice:
-        """The same with the signaling server's word on STUN and TURN, unless the user's stands."""
+        """Return a copy with the signaling server's servers, unless the user named the servers."""
         return self if self.fixed else replace(self, servers=tuple(servers))
 
 

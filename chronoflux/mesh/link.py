@@ -1,9 +1,8 @@
-"""`Link`: one WebRTC connection to one peer. Only this file, `sctp_limits.py` and `candidates.py` know
-aiortc.
+"""`Link`: one WebRTC connection to one peer.
 
-aiortc has no ICE restart and no rollback, so a link lives once: whoever dials offers, the other side
-answers, and a link that broke is replaced by a new one. It gathers all its candidates before it offers
-and takes those of the other side one by one.
+Only this module, `sctp_limits` and `candidates` use aiortc. aiortc has no ICE restart and no rollback, so a
+link is used once: the dialling side offers, the other side answers, and a broken link is replaced by a new
+one. A link gathers all its candidates before it offers, and accepts those of the other side one by one.
 """
 
 from __future__ import annotations
@@ -37,25 +36,25 @@ from chronoflux.util.token_bucket import Bucket
 
 log = logging.getLogger(__name__)
 
-# Consent checks run every 5 s and six misses end a connection for good. Peers are watched by our own
-# heartbeats, so links may outlive a cut or a suspended process and go on at once afterwards.
+# By default six missed consent checks, one every 5 s, end a connection. The mesh has its own heartbeats, so a
+# link may survive a network cut or a suspended process, and resume at once afterwards.
 aioice.ice.CONSENT_FAILURES = 30
-# aioice takes every address of the machine, each with a socket; we take the best.
+# aioice would open a socket for every address of the machine; `addresses.best` limits their number.
 aioice.ice.get_host_addresses = addresses.best
 
 CONNECT_DEADLINE = 20.0  # s; under heavy loss connecting takes up to 11 s
 TEAR_DOWN = 3.0  # s
-GATHERING = 1.0  # s for gathering addresses to come to an end; only waiting for STUN servers takes longer
-END_OF_CANDIDATES = 5.0  # s after the last one; simple-peer never says that it has no more
-# Bytes buffered above which what may be dropped is dropped. All channels of a link share one queue, first in,
-# first out: so little may wait, so that an event waits for little, and what is told next is the newest.
+GATHERING = 1.0  # s to wait for gathering to end; only STUN servers that do not answer take longer
+END_OF_CANDIDATES = 5.0  # s after the last candidate; simple-peer never signals the end
+# Buffered bytes above which droppable messages are dropped. All channels of a link share one FIFO queue. A
+# short queue keeps the delay of events small, and the next values sent are the newest.
 HIGH_WATER = 4 * 1024
-PERISHABLE_HIGH_WATER = 512  # of what is worthless when late: a few fields and probes
-MAX_BUFFERED = 4 * 1024 * 1024  # bytes buffered for a peer that takes nothing, after which the link ends
-RT_PACE = (100.0, 0.5)  # messages/s, and seconds' worth at once: flooded, that channel collapses
-FLOOD_MESSAGES = (1000.0, 5.0)  # a second of a peer, and seconds' worth at once: so much waits after a cut
-FLOOD_BYTES = (2.0**20, 8.0)
-INBOX = 64  # signals waiting for the owner task
+PERISHABLE_HIGH_WATER = 512  # bytes, for perishable messages: a few fields and probes
+MAX_BUFFERED = 4 * 1024 * 1024  # buffered bytes above which the link ends, because the peer does not read
+RT_PACE = (100.0, 0.5)  # messages/s, and burst in s: the channel collapses when it is flooded
+FLOOD_MESSAGES = (1000.0, 5.0)  # messages/s of a peer, and burst in s: this much is queued after a cut
+FLOOD_BYTES = (2.0**20, 8.0)  # bytes/s of a peer, and burst in s
+INBOX = 64  # most signals queued for the owner task
 CHANNEL = "chronoflux"
 
 NO_TURN = "the TURN server gives no address: not reached, or its credentials are wrong or expired"
@@ -64,21 +63,21 @@ State = Literal["connecting", "open", "closed"]
 
 
 class Link:
-    """One connection to one peer, from dialling to its end.
+    """One connection to one peer, from dialling to its end. An instance connects once.
 
     Parameters
     ----------
     dials
-        Whether this side makes the channel and the offer.
+        Whether this side creates the channel and makes the offer.
     send_signal
-        Takes a payload (``{"type": "offer" | "answer", "sdp": …}``) to be delivered to the peer.
+        Called with a payload (``{"type": "offer" | "answer", "sdp": …}``) that must be delivered to the peer.
     on_open, on_message, on_closed
         Called on the event loop: when the channel opened, for each message (text or bytes), and once at
-        the end. An exception in one of them is logged and goes no further.
+        the end. Exceptions in them are logged and not propagated.
     ice
         STUN and TURN servers; by default none.
 
-    ``dropped`` counts the messages that would have come late and were not sent.
+    ``dropped`` counts messages that were not sent because they would have been late.
     """
 
     def __init__(
@@ -113,31 +112,31 @@ class Link:
         self._gathering: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to connect; the task that owns the connection runs until it ended."""
+        """Start the task that owns the connection; it runs until the link ends."""
         keep_quiet(asyncio.get_running_loop())
         self._task = asyncio.create_task(self._run(), name="link")
 
     def feed(self, payload: dict[str, Any]) -> None:
-        """Take a signal of the peer: an answer, a candidate, or the offer to answer."""
+        """Queue a signal of the peer: an answer, a candidate, or the offer to be answered."""
         try:
             self._inbox.put_nowait(payload)
         except asyncio.QueueFull:
             log.debug("link: a signal more than %d is waiting; dropped", INBOX)
 
     def open_rt(self) -> None:
-        """As the dialler, open the channel without retransmission; the peer's ``hello`` must have named it.
+        """As the dialler, open the channel without retransmission. The peer's ``hello`` must list it.
 
-        simple-peer would take a second channel for its own, so it must not come unasked for.
+        simple-peer would mistake a second channel for its own, so other peers must not get one.
         """
         if self.dials and self._rt is None and self.state == "open" and self._connection is not None:
             channel = self._connection.createDataChannel(RT_CHANNEL, ordered=False, maxRetransmits=0)
             self._adopt_rt(channel)
 
     def send(self, text: str, *, perishable: bool = False, droppable: bool = False) -> bool:
-        """Send a message; False when it was not taken: not open, or it may be dropped and would be late.
+        """Send a message. Return False if the link is not open, or the message was dropped.
 
-        What is `perishable`, worthless when late, goes over the channel without retransmission where there
-        is one. What is `droppable` is left out when something is waiting already.
+        A `perishable` message is worthless when late; it goes over the channel without retransmission if
+        there is one. Perishable and `droppable` messages are dropped if too many bytes are buffered.
         """
         channel, high = self._channel, PERISHABLE_HIGH_WATER if perishable else HIGH_WATER
         if perishable and self._rt is not None and self._rt.readyState == "open":
@@ -162,19 +161,19 @@ class Link:
 
     @property
     def by_turn(self) -> bool:
-        """Whether it goes through a TURN server, of this side or of the peer's."""
+        """Whether the link goes through a TURN server, of this side or of the peer."""
         if self._connection is None or self._connection.sctp is None:
             return False
         ice = self._connection.sctp.transport.transport._connection
         relays = {(c.host, c.port) for c in ice.remote_candidates if c.type == "relay"}
         return any(
-            # a peer whose packets come before its candidates are known is first known by its address alone
+            # a peer whose packets arrive before its candidates is known only by its address
             pair.local_candidate.type == "relay" or pair.remote_addr in relays
             for pair in ice._nominated.values()
         )
 
     async def close(self, reason: str = "closed here") -> None:
-        """End the link and wait until its connection is torn down."""
+        """End the link and wait until its connection is closed."""
         self._end(reason)
         if self._task is not None:
             await asyncio.wait([self._task])
@@ -214,7 +213,10 @@ class Link:
             self._guard(self._on_closed, self)
 
     async def _describe(self, connection: RTCPeerConnection, description: RTCSessionDescription) -> None:
-        """Gather our addresses. Cut short, aioice would forget sockets that it has opened: so it goes on."""
+        """Set the local description, which gathers addresses.
+
+        Gathering is shielded from cancellation, because aioice would leak the sockets it has opened.
+        """
         self._gathering = asyncio.create_task(
             connection.setLocalDescription(description), name="link gathering"
         )
@@ -230,7 +232,7 @@ class Link:
 
     @staticmethod
     async def _tear_down(connection: RTCPeerConnection) -> None:
-        """Close, but not for ever: a close of aiortc's own that was cut short is never finished."""
+        """Close within a time limit, because an interrupted close of aiortc never finishes."""
         try:
             async with asyncio.timeout(TEAR_DOWN):
                 await connection.close()
@@ -248,7 +250,7 @@ class Link:
             await asyncio.wait(waits)
 
     async def _signals(self, connection: RTCPeerConnection) -> None:
-        """Do the offer and answer, then take the peer's signals one after the other."""
+        """Make the offer if this side dials, then process the peer's signals in order."""
         if self.dials:
             self._adopt(connection.createDataChannel(CHANNEL))
             self._bound(connection)
@@ -261,7 +263,7 @@ class Link:
             except LinkError:
                 raise
             except Exception as error:
-                # Whatever aiortc's parsers make of a remote's text, it ends this link and nothing else.
+                # An error of aiortc's parsers on a remote's text must end this link only.
                 log.debug("link: bad signal", exc_info=True)
                 raise LinkError(f"the peer's signal could not be used: {error!r}") from error
 
@@ -296,7 +298,7 @@ class Link:
     async def _candidate(self, connection: RTCPeerConnection, fields: Any) -> None:
         text = fields.get("candidate") if isinstance(fields, dict) else None
         if not isinstance(text, str) or not text.strip():
-            return  # an empty one means that there are no more; the timer says so
+            return  # an empty one marks the end, which the timer handles
         candidate = candidates.parse(text)
         if not self._tried.take(candidate):
             return
@@ -328,10 +330,10 @@ class Link:
         told = Allowance(candidates.TOLD).trim(description.sdp)
         self._send_signal({"type": description.type, "sdp": told})
 
-    # -- what aiortc tells us ------------------------------------------------------------------------
+    # -- callbacks of aiortc -------------------------------------------------------------------------
 
     def _adopt(self, channel: RTCDataChannel) -> None:
-        """Take the peer's (or our own) channel; listen at once, or its first messages are lost."""
+        """Adopt the peer's or our own channel. Register handlers at once, or its first messages are lost."""
         if channel.label == RT_CHANNEL and self._channel is not None and self._rt is None:
             self._adopt_rt(channel)
         if channel.label == RT_CHANNEL or self._channel is not None:
@@ -379,7 +381,7 @@ class Link:
             self._end(str(error) if isinstance(error, LinkError) else f"could not connect: {error!r}")
 
     def _hint(self, connection: RTCPeerConnection) -> str:
-        """What is odd about the candidates, for a person who asks why."""
+        """Return the probable reason why the link does not connect, from the candidates."""
         ours, theirs = (
             None if description is None else description.sdp
             for description in (connection.localDescription, connection.remoteDescription)
@@ -407,7 +409,7 @@ class Link:
 
     @staticmethod
     def _guard(callback: Callable[..., object], *arguments: object) -> None:
-        """Call, and let nothing out: an exception in a handler would tear down aiortc's receiver."""
+        """Call a handler and log its exceptions, which would otherwise stop aiortc's receiver."""
         try:
             callback(*arguments)
         except Exception:

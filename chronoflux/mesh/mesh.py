@@ -1,7 +1,7 @@
-"""`Mesh`: the peers of a room, the ways to them, and what goes over them.
+"""`Mesh`: the peers of a room, the paths to them, and the messages over these paths.
 
-The server's word makes and ends peers; links are dialled by the joiner; what is heard over a link, the
-server's relay or a broadcast comes together here, is checked, and is handed to the node once.
+The server announces peers that join and leave, and the joining side dials. Messages from links, the server's
+relay and broadcasts are merged and checked here, and each is passed to the node once.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ from chronoflux.signal.client import SignalClient
 
 log = logging.getLogger(__name__)
 
-WATCH = 0.1  # s between looks at the peers; also the pace at which old events are told again
+WATCH = 0.1  # s between checks of the peers, and between two resent events
 BYE_DEADLINE = 1.0  # s
-CROSSING = 3.0  # s after a greeting in which a peer may say hello that has not heard it yet
-HELD = 128  # messages with a time kept until this node knows the room's
-LATE = 1.0  # s by which the watch itself must be late before what it sees is not held against peers
-BETWEEN_TWO = messages.FIXED.keys() - {"telemetry"}  # types that are never told to a whole room
-MOST = 4096  # peers known at once: what a server says beyond is not taken
-PROBES = ("probe", "probe-reply")  # types of messages that members send who are no neighbours
-UNNAMED = 90.0  # s for which a link is kept to a member that the server did not name as a neighbour
-STALL = 5.0  # s late after which links may be dead unnoticed
+CROSSING = 3.0  # s after our greeting within which the hello of a peer may have crossed it
+HELD = 128  # most timed messages kept until this node knows the room's time
+LATE = 1.0  # s of delay of the watch itself, beyond which silence of peers is excused
+BETWEEN_TWO = messages.FIXED.keys() - {"telemetry"}  # types that are never sent to a whole room
+MOST = 4096  # most peers; further announcements of a server are ignored
+PROBES = ("probe", "probe-reply")  # types of messages from members that are not neighbours
+UNNAMED = 90.0  # s to keep a link to a member that the server does not list as a neighbour
+STALL = 5.0  # s of delay after which links may be dead without a sign
 
 
 class Mesh:
-    """One node's part in a room. :meth:`run` holds it up until cancelled; :meth:`leave` ends it."""
+    """A node's connections to a room. :meth:`run` maintains them until cancelled; :meth:`leave` ends them."""
 
     def __init__(
         self,
@@ -94,12 +94,12 @@ class Mesh:
 
     @property
     def id(self) -> str:
-        """This node's id in the room; empty before the server gave or confirmed it."""
+        """This node's id in the room; empty until the server assigned or confirmed it."""
         return self._inbound.id
 
     @property
     def origin(self) -> str:
-        """Whose events fired here are: this node's id, also before the server confirmed it."""
+        """The origin of events fired here: this node's id, also before the server confirmed it."""
         return self.id or self.client.own_id
 
     # -- life ----------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ class Mesh:
             await self._negotiation.close("this node ended")
 
     async def leave(self, reason: str = "left") -> None:
-        """Say goodbye to every peer, wait for their answer for at most a second, leave the room."""
+        """Say goodbye to every peer, wait at most `BYE_DEADLINE` for their answers, and leave the room."""
         self._leaving = True
         now = time.monotonic()
         text = messages.encode(messages.Bye(reason[:64]))
@@ -135,7 +135,7 @@ class Mesh:
     # -- what the node sends ---------------------------------------------------------------------------
 
     def publish(self, event: Event) -> None:
-        """Tell the room of an event fired here; a newcomer does when it knows the room's time."""
+        """Send an event fired here to the room. A newcomer defers it until it knows the room's time."""
         event = self.gossip.own(event)
         if self.clock.settled:
             self._outgoing.tell(event.message(0), self._outgoing.present())
@@ -143,30 +143,30 @@ class Mesh:
             self._untold.append(event.id)
 
     def send_field(self, field: Field) -> None:
-        """Tell our mean field, once the room's time is known."""
+        """Send our mean field, if the room's time is known."""
         if self.clock.settled:
             self._outgoing.send_field(field)
 
     def send_telemetry(self, message: messages.Telemetry, whole: Mapping[str, Any] | None = None) -> None:
-        """Tell the second's telemetry; `whole` is what recorders are told in place of it."""
+        """Send the telemetry of the last second; recorders get `whole` instead, if given."""
         latest = self.gossip.count - 1
         numbered = msgspec.structs.replace(message, n=latest)
         to_recorders = numbered if whole is None else messages.Telemetry({**whole, "n": latest})
         self._outgoing.send_telemetry(numbered, to_recorders)
 
     def keep_alive(self) -> None:
-        """Be heard, as a participant without a swarm, which has nothing to tell; by peers of ours only."""
+        """Send empty telemetry to peers of ours, so that a participant without a swarm counts as live."""
         self._outgoing.keep_alive()
 
     def _pass_on(self, message: dict[str, Any], sender: Peer, origin: str) -> None:
-        """Tell what a peer told to the other neighbours: see :class:`InboundMessages`."""
+        """Forward a message of a peer to the other neighbours; see :class:`InboundMessages`."""
         others = (peer for peer in self._outgoing.present() if peer is not sender and peer.id != origin)
         self._outgoing.tell(message, [peer for peer in others if peer.wants(origin)])
 
-    # -- what the server says --------------------------------------------------------------------------
+    # -- messages of the server ------------------------------------------------------------------------
 
     def on_signaling(self, message: protocol.ServerMessage) -> None:
-        """Take a message of the signaling server."""
+        """Handle a message of the signaling server."""
         if self._leaving:
             return
         match message:
@@ -203,7 +203,7 @@ class Mesh:
         if anew:
             self.roster.joined(told=self.client.server is not None and self.client.server.rosters)
         if self.id and mine != self.id:
-            # A server without memory for secrets gave us a new name: to the others we are somebody new.
+            # A server that does not know secrets assigned a new id: for the others this node is a new peer.
             for peer in self.peers.values():
                 self._negotiation.retire(peer, "joined anew under another id")
         self._inbound.id = mine
@@ -224,7 +224,7 @@ class Mesh:
             if not named.direct(time.monotonic()):
                 self._negotiation.dial(named)
         rosters = self.client.server is not None and self.client.server.rosters
-        if self.roster.told or not rosters:  # else the roster comes next, and says who leads
+        if self.roster.told or not rosters:  # else the roster follows, and determines the reference
             self._probing.enter(self.id, self._since(mine, message.joined))
 
     def _announce(self, said: protocol.RoomPeer | protocol.PeerJoinedRoom) -> Peer | None:
@@ -244,7 +244,7 @@ class Mesh:
         return peer
 
     def _on_roster(self, message: protocol.Roster) -> None:
-        """Somebody came or went, or joined earlier than a server without memory knew."""
+        """Handle a roster: members joined or left, or a restarted server corrected when they joined."""
         self.roster.take(message)
         for entry in message.members:
             if (peer := self.peers.get(entry.id)) is not None:
@@ -253,22 +253,23 @@ class Mesh:
                 self._probing.enter(self.id, self._since(entry.id, entry.joined))
 
     def _since(self, id_: str, joined: int | None) -> int | None:
-        """When somebody joined: as the server says, or earlier, as one said that was restarted since."""
+        """Return when a member joined: the earlier of the server's time and that from before its restart."""
         known = self.roster.member(id_)
         return joined if joined is None or known is None else min(joined, known.joined)
 
     def recall(self, join: protocol.JoinRoom) -> protocol.JoinRoom:
-        """The join, with what a server without memory is told: who was there first, and how it was linked."""
+        """Return the join with what restores a restarted server: the earliest members and our links."""
         if not self.roster.told:
             return join
         known, links = self.roster.known(self.id), sum(peer.in_room for peer in self.peers.values())
         return msgspec.structs.replace(join, known=known, hops=self._inbound.hops, links=links)
 
     def _on_left(self, peer_id: str) -> None:
-        """A peer is not in the room any more.
+        """Handle a peer that left the room.
 
-        A node of ours keeps its working link: perhaps only its socket broke. An old client that lost its
-        socket comes back under another id, and dials nobody to whom it still has a link.
+        A node of ours keeps its working link, because perhaps only its socket to the server broke. The link
+        of an old client is dropped: it returns under another id, and does not dial peers that it still has
+        links to.
         """
         peer = self.peers.get(peer_id)
         if peer is None:
@@ -290,10 +291,10 @@ class Mesh:
         except ProtocolError as error:
             peer.refuse(error)
 
-    # -- what a link says ------------------------------------------------------------------------------
+    # -- messages of peers -----------------------------------------------------------------------------
 
     def on_open(self, peer: Peer, link: Link) -> None:
-        """See :class:`~chronoflux.mesh.negotiation.Listener`: greet."""
+        """Greet a peer whose link opened."""
         peer.opened, peer.reason = time.monotonic(), ""
         self._outgoing.send_direct(peer, messages.encode(self._hello(peer)))
         self._outgoing.send_direct(peer, messages.encode({"type": "state", **self._node.greeting()}))
@@ -301,7 +302,7 @@ class Mesh:
         self._node.on_peer(peer, "linked", "")
 
     def on_closed(self, peer: Peer, link: Link) -> None:
-        """See :class:`~chronoflux.mesh.negotiation.Listener`: plan the next one."""
+        """Plan a new link to a peer whose link ended, unless the peer left."""
         now = time.monotonic()
         if peer.in_room and not peer.left and peer.gives_no_answer(now):
             peer.unanswered, peer.reason = True, ""
@@ -312,16 +313,16 @@ class Mesh:
             self._node.on_peer(peer, "unlinked", link.reason)
         if peer.left or not peer.in_room:
             self._drop(peer, peer.reason)
-        elif (peer.dials or not peer.ours) and not self._leaving:  # an old client does not call again
+        elif (peer.dials or not peer.ours) and not self._leaving:  # an old client does not redial
             peer.plan_redial(now)
 
     def on_full(self, peer: Peer, reason: str) -> None:
-        """See :class:`~chronoflux.mesh.negotiation.Listener`: so it need not wait for its deadline."""
+        """Tell a peer that its offer is refused, so that it need not wait for its deadline."""
         if self._outgoing.can_relay(peer):
             self._outgoing.send_relay(peer, messages.Refused(reason))
 
     def on_message(self, peer: Peer, data: str | bytes) -> None:
-        """See :class:`~chronoflux.mesh.negotiation.Listener`: hear it."""
+        """Handle a message that arrived over a link."""
         peer.heard_direct = time.monotonic()
         self._hear(peer, lambda: messages.decode(data))
 
@@ -337,7 +338,7 @@ class Mesh:
             self._hear(peer, lambda: messages.parse(dict(data)))
 
     def _on_told_all(self, sender: str, data: Mapping[str, Any]) -> None:
-        """Somebody told the whole room an event or telemetry; greetings and goodbyes are for one peer."""
+        """Handle a message to the whole room: an event or telemetry. Other types are refused."""
         if (peer := self.peers.get(sender)) is not None and str(data.get("type")) in BETWEEN_TWO:
             peer.refuse(ProtocolError("broadcast", "not for a whole room"))
         elif peer is not None:
@@ -346,7 +347,7 @@ class Mesh:
             self._non_neighbours.hear(sender, data)
 
     def _hear(self, peer: Peer, decode: Callable[[], messages.Message]) -> None:
-        """Take a message; what is refused is counted and goes no further."""
+        """Handle a message. A refused message is counted and dropped."""
         try:
             message = decode()
             if peer.left and not isinstance(message, messages.ByeAck):
@@ -370,9 +371,9 @@ class Mesh:
                 case messages.EventMessage() | messages.Greeting() if not self.clock.settled:
                     self._held.append((peer, message, monotonic_ms()))
                 case messages.Field() if not self.clock.settled:
-                    pass  # the next is good enough
+                    pass  # the next one suffices
                 case messages.Telemetry() if not self.clock.settled:
-                    pass  # so is this; the gate it tells of may wait here as an event
+                    pass  # likewise; its portal state may wait here as an event
                 case messages.Hello():
                     self._inbound.take(peer, message)
                     self._greet_again(peer, message)
@@ -388,7 +389,7 @@ class Mesh:
     # -- mesh time -------------------------------------------------------------------------------------
 
     def _on_clock(self, changes: Sequence[Followed | Judged]) -> None:
-        """Draw the consequences of a change of the room's time; once it is known, make up for the wait."""
+        """Handle changes of mesh time. Once it is settled, process what waited for it."""
         for change in changes:
             if isinstance(change, Judged):
                 if (peer := self.peers.get(change.peer)) is not None:
@@ -401,7 +402,7 @@ class Mesh:
         self._make_up()
 
     def _make_up(self) -> None:
-        """Tell and hear what waited until this node knew the room's time."""
+        """Send and process messages that waited until this node knew the room's time."""
         if not self.clock.settled or not (self._untold or self._held):
             return
         for event in self.gossip.recent(self.clock.now()):
@@ -414,7 +415,7 @@ class Mesh:
             self._hear(peer, partial(_given, _dated(message, at)))
 
     def _shift(self, by: float) -> None:
-        """Mesh time was moved by so many ms: what is kept with a time moves along, or is no good any more."""
+        """Adjust stored times after a step of mesh time by `by` ms, and discard outdated fields."""
         self.gossip.shift(by)
         for peer in self.peers.values():
             peer.field_ = None
@@ -423,7 +424,7 @@ class Mesh:
     # -- the watch -------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """Judge the peers, dial again what broke, greet over the relay, tell late events."""
+        """Check the peers, redial broken links, greet over the relay, and resend events."""
         last = monotonic_ms() / 1000
         while not self._leaving:
             now, late = time.monotonic(), monotonic_ms() / 1000 - last - WATCH
@@ -436,14 +437,14 @@ class Mesh:
             for peer in list(self.peers.values()):
                 self._look(peer, now)
             self._asking.look()
-            self._make_up()  # a node that finds nobody to follow settles by itself
+            self._make_up()  # a node that finds no reference settles by a timeout
             self._retelling.report()
             await asyncio.sleep(WATCH)
 
     def _excuse(self, now: float, *, stalled: bool) -> None:
-        """This node slept or its loop was blocked: what peers said meanwhile is still to be read.
+        """Excuse the silence of peers after this node slept or its loop was blocked: messages are unread.
 
-        After a long stall links may be dead without showing it: they are checked soon, not in their time.
+        After a long stall (`stalled`) links may be dead without a sign, so they are checked soon.
         """
         self.client.doubt()
         for peer in self.peers.values():
@@ -462,7 +463,7 @@ class Mesh:
         self._negotiation.look(peer, now, self.id, joined=self.client.state == "joined")
         relaying = not peer.direct(now) and self._outgoing.relaying(peer, now)
         if relaying and not peer.greeted_relay and self._may_greet:
-            self._may_greet = False  # one at a time: greetings are long, and the server counts bytes
+            self._may_greet = False  # one for each check: greetings are long, and the server limits bytes
             self._outgoing.send_relay(peer, self._hello(peer))
             self._outgoing.send_relay(peer, {"type": "state", **self._node.greeting()})
             self._retelling.begin(peer)
@@ -475,8 +476,11 @@ class Mesh:
         self._judge(peer, now)
 
     def _unnamed(self, peer: Peer, now: float) -> bool:
-        """Whether a peer is in the room and for long was no neighbour by the server's word: a server that was
-        restarted links others. One that is not in the room lost its socket perhaps, and keeps its link."""
+        """Return whether a linked member has not been a neighbour according to the server for `UNNAMED` s.
+
+        A restarted server may link other pairs. A peer that is not in the room may have lost only its socket
+        to the server, and keeps its link.
+        """
         here = self.client.state == "joined" and peer.id in self.roster.members
         if peer.in_room or not here:
             peer.unnamed = None
@@ -485,21 +489,23 @@ class Mesh:
         return peer.unnamed is not None and now - peer.unnamed > UNNAMED
 
     def _hello(self, peer: Peer) -> dict[str, Any]:
-        """The first word to a peer on a new path, and which of its events arrived so far."""
+        """Return the first message to a peer on a new path, with the numbers of its events that arrived."""
         return {
             "type": "hello", **self._node.hello(), "tick_ms": self.clock.tick, **self._retelling.numbers(peer)
         }  # fmt: skip
 
     def _greet_again(self, peer: Peer, hello: messages.Hello) -> None:
-        """A peer said hello: it is greeted again if it lost our greeting, as one does that was away from the
-        server when that was relayed. Greetings that cross are no reason."""
+        """Greet a peer again if its hello shows that it lost our relayed greeting.
+
+        A peer loses it if it was away from the server at that moment. Greetings that cross do not count.
+        """
         lost = peer.said_hello or time.monotonic() - peer.greeted_at > CROSSING
         if hello.heard is None and peer.greeted_relay and lost:
             peer.greeted_relay = False
         peer.said_hello = True
 
     def _ask_who(self, ids: list[str]) -> None:
-        """Ask the server who of these is in the room."""
+        """Ask the server which of these ids are in the room."""
         self.client.send(protocol.SendWho(ids=ids))
 
     def _judge(self, peer: Peer, now: float) -> None:
@@ -512,11 +518,11 @@ class Mesh:
                 self._drop(peer, peer.reason)
         elif before != "connecting" or peer.state != "live":
             if peer.state == "quiet":
-                self.client.doubt()  # perhaps it is our own network that is gone
+                self.client.doubt()  # our own network may have failed
             self._node.on_peer(peer, peer.state, peer.reason)
 
     def _drop(self, peer: Peer, reason: str) -> None:
-        """Forget a peer that left the room."""
+        """Close the link of a peer and forget the peer."""
         self._negotiation.retire(peer, reason)
         if self.peers.get(peer.id) is peer:
             del self.peers[peer.id]
@@ -530,7 +536,7 @@ def _given(message: messages.Message) -> messages.Message:
 
 
 def _dated(message: messages.Message, at: float) -> messages.Message:
-    """A message that came at mesh time `at`: an old client's event, which has no time, was then."""
+    """Return a message received at mesh time `at`; an event of an old client without a time gets `at`."""
     if not isinstance(message, messages.EventMessage) or message.envelope.at is not None:
         return message
     return replace(message, envelope=msgspec.structs.replace(message.envelope, at=at))

@@ -1,6 +1,6 @@
-"""What goes over a data channel (or the server's relay), typed and checked on the way in.
+"""Messages of the data channel and of the server's relay, typed and checked when they are decoded.
 
-Events are not listed here: they follow from the registry in `chronoflux.model.events`.
+Event messages are not listed here; the registry in `chronoflux.model.events` defines them.
 """
 
 from __future__ import annotations
@@ -25,16 +25,15 @@ Time = Annotated[float, Meta(ge=0, le=1e14)]
 Count = Annotated[int, Meta(ge=0, le=10**12)]
 Latest = Annotated[int, Meta(ge=-1, le=10**12)]
 Side = Annotated[float, Meta(ge=1, le=1e7)]
-RANGES = 32  # of numbers in a hello
+RANGES = 32  # most ranges of numbers in a hello
 
 
 class Hello(Struct, tag_field="type", tag="hello", rename="camel"):
-    """First on a channel; who does not send it within 2 s is an old client. `tick_ms` is how coarse its clock
-    is.
+    """The first message on a channel. A peer that does not send it within 2 s is an old client.
 
-    `n` is the highest number of the sender's events so far (-1: none), in this `session`. Of the receiver's
-    events the sender has all from number `since` + 1 to `heard`, and those within the ranges `also`; what was
-    before it came it does not miss.
+    `tick_ms` is the resolution of the sender's clock. `n` is the highest number of the sender's events so
+    far (-1: none) in this `session`. Of the receiver's events the sender has those numbered `since` + 1 to
+    `heard`, and those in the ranges `also`. It does not miss events from before it joined.
     """
 
     version: Short
@@ -50,7 +49,7 @@ class Hello(Struct, tag_field="type", tag="hello", rename="camel"):
 
 
 class LivePulse(Struct):
-    """A pulse that is still there; `at` is when it was fired, `world` the one in whose px it is."""
+    """A pulse that is still active; `at` is when it was fired, in mesh time. Positions are px of `world`."""
 
     x: float
     y: float
@@ -65,7 +64,7 @@ class LivePulse(Struct):
 
 
 class Greeting(Struct, tag_field="type", tag="state", rename="camel"):
-    """What a newcomer takes over: portal mode and the pulses still alive."""
+    """The state that a newcomer adopts: portal mode and the active pulses."""
 
     nodes: Count = 0
     portal: bool = False
@@ -77,10 +76,10 @@ class Greeting(Struct, tag_field="type", tag="state", rename="camel"):
 
 
 class Telemetry(Struct, tag_field="type", tag="telemetry", rename="camel", omit_defaults=True):
-    """A peer's record of the second; its numbers are shown, never coupled to.
+    """A peer's record of the last second; its values are displayed but never used for coupling.
 
-    It repeats the standing state, so that nodes agree again whatever was lost on the way, and the highest
-    number `n` of the sender's events, so that who lacks some knows.
+    It repeats the standing state, so that nodes agree again after any loss. It also repeats the highest
+    number `n` of the sender's events, so that receivers detect missing events.
     """
 
     telemetry: dict[str, Any]
@@ -93,7 +92,7 @@ class Telemetry(Struct, tag_field="type", tag="telemetry", rename="camel", omit_
 
     @property
     def latest(self) -> int | None:
-        """The highest number of the sender's events; what goes through the server has it inside."""
+        """The highest number of the sender's events; messages through the server carry it in `telemetry`."""
         inside = self.telemetry.get("n")
         if self.n is not None or isinstance(inside, bool) or not isinstance(inside, int):
             return self.n
@@ -121,21 +120,22 @@ class ByeAck(Struct, tag_field="type", tag="bye-ack"):
 
 
 class Refused(Struct, tag_field="type", tag="refused"):
-    """Your offer is not answered, for this reason; told through the server's relay, there being no link."""
+    """The receiver's offer is refused, for this reason; sent by the server's relay, for lack of a link."""
 
     reason: Short = ""
 
 
 class Probe(Struct, tag_field="type", tag="probe"):
-    """What time is it with you? `t0` is the asker's mesh time and comes back as it is."""
+    """A request for the receiver's mesh time; `t0` is the sender's mesh time, which the reply repeats."""
 
     t0: Time
 
 
 class ProbeReply(Struct, tag_field="type", tag="probe-reply"):
-    """Heard at `t1`, answered at `t2`, on the peer's mesh time; whom that follows, over how many others.
+    """The answer to a probe received at `t1` and answered at `t2`, in the sender's mesh time.
 
-    `joined` is when the reference joined by the server's word (ms), for who is not its neighbour.
+    `ref` and `stratum` are the sender's reference and stratum. `joined` is when the reference joined
+    according to the server (ms), for receivers that are not its neighbours.
     """
 
     t0: Time
@@ -147,10 +147,10 @@ class ProbeReply(Struct, tag_field="type", tag="probe-reply"):
 
 
 class Envelope(Struct):
-    """What travels with every event; old clients send none of it.
+    """The fields that accompany every event; old clients send none of them.
 
-    `n` is its number among its origin's; `stamp` the time that its id was made with, where mesh time was
-    moved since; `world` that of its origin, in whose px its data is.
+    `n` is the event's number at its origin. `stamp` is the time from which its id was made, if mesh time was
+    stepped since. `world` is the size of the origin's world; the event's data are in its px.
     """
 
     id: Short | None = None
@@ -164,7 +164,7 @@ class Envelope(Struct):
 
 @dataclass(frozen=True)
 class EventMessage:
-    """An event of a known kind, its data not yet checked against a world; `message` is all of it, as told."""
+    """An event of a known kind. Its data are unchecked; `message` is the whole message as received."""
 
     kind: EventKind
     envelope: Envelope
@@ -173,13 +173,13 @@ class EventMessage:
 
     @property
     def type(self) -> str:
-        """Its type on the wire."""
+        """The event's ``type`` on the wire."""
         return self.kind.wire
 
 
 @dataclass(frozen=True)
 class UnknownEvent:
-    """An event of a kind that is not known here: passed on as it is, to those who may know it."""
+    """An event of an unknown kind, which is forwarded unchanged to nodes that may know it."""
 
     type: str
     envelope: Envelope
@@ -188,7 +188,7 @@ class UnknownEvent:
 
 @dataclass(frozen=True)
 class Unknown:
-    """A type we do not know: ignored."""
+    """A message of an unknown type, which is ignored."""
 
     type: str
 
@@ -206,16 +206,16 @@ RT_CHANNEL = "chronoflux-rt"  # label of the channel without retransmission, and
 CLOCK = "clock"  # the feature: answers probes
 HASHED = "event-hash"  # the feature: ids of its events are hashes, see `chronoflux.mesh.event_id`
 FEATURES = [RT_CHANNEL, CLOCK, HASHED]
-PASSED_BYTES = 16_384  # of an event that is passed on
+PASSED_BYTES = 16_384  # most bytes of a forwarded event
 
 
 def decode(raw: str | bytes) -> Message:
-    """A message as it came over a channel.
+    """Decode a message of a channel.
 
     Raises
     ------
     ProtocolError
-        When it is not a JSON object with a type, or its fields are wrong or out of range.
+        If it is not a JSON object with a type, or its fields are wrong or out of range.
     """
     try:
         value = msgspec.json.decode(raw)
@@ -225,7 +225,7 @@ def decode(raw: str | bytes) -> Message:
 
 
 def parse(value: Any) -> Message:
-    """A message that is already an object (from the server's relay or a broadcast); see :func:`decode`."""
+    """Decode a message that is already an object (from a relay or broadcast); see :func:`decode`."""
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         raise ProtocolError("message", "not an object with a type")
     name = value["type"]
@@ -242,7 +242,7 @@ def parse(value: Any) -> Message:
 
 
 def _unknown(name: str, value: dict[str, Any]) -> Message:
-    """Something of an unknown type; an event, if it has an event's envelope."""
+    """Decode a message of an unknown type: an event if it has an event's envelope."""
     if not {"id", "origin", "hops"} <= value.keys():
         return Unknown(name[:64])
     envelope: Envelope = convert(value, Envelope, name[:64])
@@ -253,13 +253,13 @@ def _unknown(name: str, value: dict[str, Any]) -> Message:
 
 
 def check_passable(value: dict[str, Any], name: str) -> None:
-    """Refuse an event's message that is too long or too deep to be passed on as it is."""
+    """Raise ProtocolError for an event's message that is too long or too deep to be forwarded."""
     if not is_plain(value) or len(msgspec.json.encode(value)) > PASSED_BYTES:
         raise ProtocolError(name, "too long or too deep to be passed on")
 
 
 def convert(value: Any, kind: type[Struct], name: str) -> Any:
-    """A plain object as a `kind`, its texts printable and its numbers finite; raises ProtocolError."""
+    """Convert an object to `kind`. Raise ProtocolError unless texts are printable and numbers finite."""
     try:
         message = msgspec.convert(value, kind)
     except (msgspec.ValidationError, RecursionError, UnicodeError) as error:
@@ -274,16 +274,16 @@ def convert(value: Any, kind: type[Struct], name: str) -> Any:
 
 
 def encode(message: Outgoing) -> str:
-    """A message as JSON text."""
+    """Return a message as JSON text."""
     return msgspec.json.encode(message).decode()
 
 
 def to_object(message: Outgoing) -> dict[str, Any]:
-    """A message as an object of plain values, for the server's relay."""
+    """Return a message as an object of plain values, for the server's relay."""
     value: dict[str, Any] = msgspec.to_builtins(message)
     return value
 
 
 def metadata(node_id: str, kind: str, params: Params, version: str) -> dict[str, Any]:
-    """What the server tells others of us."""
+    """Return this node's metadata, which the server passes to other members."""
     return {"nodeId": node_id, "kind": kind, "nodeCount": params.oscillators, "version": version}

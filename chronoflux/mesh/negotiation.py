@@ -1,4 +1,4 @@
-"""`Negotiation`: makes the links of peers from offers, answers and candidates, and ends them."""
+"""`Negotiation`: opens the links of peers by offers, answers and candidates, and closes them."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from chronoflux.mesh.peer import EARLY, Peer
 log = logging.getLogger(__name__)
 
 MAX_LINKS = 32
-CROSSING = 3.0  # s in which an offer that crossed ours is taken for one made at the same time
-SILENT_LINK = 10.0  # s without a word over an open link after which its dialler replaces it
-BURST, CHECK = 0.5, 2.5  # s after a stall: what waited was read; by then a living peer said something
-STEADY = 10.0  # s open after which a link's earlier failures are forgotten
-FORGOTTEN = 15.0  # s without a link or a plan for one after which somebody has to begin anew
+CROSSING = 3.0  # s after our offer within which an offer of the peer counts as crossing it
+SILENT_LINK = 10.0  # s of silence on an open link after which its dialler replaces it
+BURST, CHECK = 0.5, 2.5  # s after a stall: queued messages are read; a live peer has sent a new one
+STEADY = 10.0  # s that a link must be open until its earlier failures are forgotten
+FORGOTTEN = 15.0  # s without a link or a planned redial after which one side dials again
 
 
 class Listener(Protocol):
-    """Whoever uses the links. Called on the event loop, only for the link a peer has at present."""
+    """The user of the links. Called on the event loop, only for the current link of a peer."""
 
     def on_open(self, peer: Peer, link: Link) -> None:
-        """The peer's link is up."""
+        """Handle the opening of the peer's link."""
 
     def on_message(self, peer: Peer, data: str | bytes) -> None:
-        """A message came over the peer's link."""
+        """Handle a message from the peer's link."""
 
     def on_closed(self, peer: Peer, link: Link) -> None:
-        """The peer's link ended; the peer has none now."""
+        """Handle the end of the peer's link; the peer has none now."""
 
     def on_full(self, peer: Peer, reason: str) -> None:
-        """An offer of the peer cannot be answered."""
+        """Handle an offer of the peer that cannot be answered."""
 
 
 class Negotiation:
-    """See the module.
+    """Opens, replaces and closes the links of all peers.
 
-    ``send_signal`` takes a peer's id and a payload for it.
+    ``send_signal`` is called with a peer's id and a payload for it.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Negotiation:
         self._retired: set[asyncio.Task[None]] = set()
 
     def take_ice_servers(self, servers: Sequence[Mapping[str, Any]]) -> None:
-        """The server's word on STUN and TURN, for links dialled from now on."""
+        """Use the server's STUN and TURN servers for new links."""
         self._ice = self._ice.told(servers)
 
     def dial(self, peer: Peer) -> None:
-        """Make a new link, in place of the one there may be, and offer it to the peer."""
+        """Make a new link, which replaces an existing one, and offer it to the peer."""
         peer.dials, peer.dialled, peer.doubted = True, time.monotonic(), None
         if self._full(peer):
             peer.plan_redial(peer.dialled)
@@ -70,7 +70,7 @@ class Negotiation:
         self._connect(peer)
 
     def look(self, peer: Peer, now: float, own_id: str, *, joined: bool) -> None:
-        """Dial again what broke, fell silent, or nobody began, as long as the server passes signals on."""
+        """Redial broken, silent or missing links, while this node is `joined` to a server."""
         if peer.linked and now - peer.opened > STEADY:
             peer.failures = 0
         idle = peer.link is None and peer.redial_at is None and peer.in_room
@@ -79,7 +79,7 @@ class Negotiation:
             if peer.ours:
                 peer.plan_redial(now)
             elif not peer.unanswered:
-                peer.unanswered = True  # an old client that should have called, and did not
+                peer.unanswered = True  # an old client that should have dialled, and did not
         silence = now - max(peer.heard_direct, peer.opened)
         silent = peer.linked and peer.ours and peer.dials and silence > SILENT_LINK
         due = peer.redial_at is not None and now >= peer.redial_at
@@ -91,19 +91,19 @@ class Negotiation:
 
     @staticmethod
     def _dead(peer: Peer, doubted: float) -> bool:
-        """After a stall: whether a link that seems open is not; whoever wakes dials, as only it knows."""
+        """Return whether an open link is dead after a stall. The node that woke redials: only it knows."""
         dead = peer.linked and peer.ours and peer.heard_direct < doubted + BURST
         if not dead:
             peer.doubted = None
         return dead
 
     def on_signal(self, peer: Peer, signal: dict[str, Any], own_id: str) -> None:
-        """Take a signal of a peer.
+        """Process a signal of a peer.
 
         Raises
         ------
         ProtocolError
-            When offers come too often.
+            If offers arrive too often.
         """
         peer.answered, peer.unanswered = True, False
         if signal.get("type") == "offer":
@@ -114,14 +114,14 @@ class Negotiation:
             peer.early.append(signal)
 
     def on_refused(self, peer: Peer, reason: str) -> None:
-        """The peer says why it does not answer our offer: no need to wait for the deadline."""
+        """Handle the peer's refusal of our offer, without waiting for the deadline."""
         if peer.dials and peer.link is not None and peer.link.state == "connecting":
             peer.reason = f"refused by the peer: {reason}"
             self.retire(peer, peer.reason)
             peer.plan_redial(time.monotonic())
 
     def retire(self, peer: Peer, reason: str) -> None:
-        """Take the link off a peer and close it in a task that is waited for."""
+        """Detach the link of a peer and close it in a task, which :meth:`close` awaits."""
         link, peer.link = peer.link, None
         self._linked.discard(peer)
         if link is not None:
@@ -130,7 +130,7 @@ class Negotiation:
             task.add_done_callback(self._retired.discard)
 
     async def close(self, reason: str) -> None:
-        """End all links and wait until they are torn down."""
+        """End all links and wait until they are closed."""
         for peer in tuple(self._linked):
             self.retire(peer, reason)
         while self._retired:
@@ -142,7 +142,7 @@ class Negotiation:
             raise ProtocolError("offer", "more than one every 2 s")
         pending = peer.link is not None and peer.link.dials and peer.link.state == "connecting"
         if pending and own_id < peer.id and now - peer.dialled < CROSSING:
-            return  # offers crossed: the smaller id's stands
+            return  # offers crossed: that of the smaller id wins
         if self._full(peer):
             self._listener.on_full(peer, f"it has {MAX_LINKS} links already")
             return
@@ -155,7 +155,7 @@ class Negotiation:
         peer.early.clear()
 
     def _full(self, peer: Peer) -> bool:
-        """Whether there is no room for one more link; the peer's reason says so."""
+        """Return whether the limit of links is reached, and record it as the peer's reason."""
         full = len(self._linked - {peer}) >= MAX_LINKS
         if full:
             peer.reason = f"this node has {MAX_LINKS} links already"

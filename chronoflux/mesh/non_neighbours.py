@@ -1,4 +1,4 @@
-"""`NonNeighbours`: members of a partial mesh that are no neighbours of this node."""
+"""`NonNeighbours`: messages to the room from members that are not neighbours of this node."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from chronoflux.mesh import messages
 from chronoflux.mesh.inbound import InboundMessages
 from chronoflux.mesh.peer import Peer
 
-MOST = 256  # that are told apart, as many as a room has
+MOST = 256  # most members tracked, as many as a room has
 
 
 class NonNeighbours:
-    """See the module; `hear` takes a message that one of them told the room.
+    """Filters messages to the room from non-neighbours in a partial mesh; `hear` handles those it accepts.
 
-    Events of old clients, which come in no other way, are heard; ours come from neighbours too. Telemetry is
-    for recorders, to whom it matters what everybody says.
+    Events of old clients are accepted, because they arrive in no other way; other events also arrive from
+    neighbours. Telemetry is accepted for recorders, which record all members.
     """
 
     def __init__(self, intake: InboundMessages, hear: Callable[[Peer, messages.Message], object]) -> None:
@@ -25,7 +25,7 @@ class NonNeighbours:
         self._known: dict[str, Peer] = {}
 
     def hear(self, sender: str, data: Mapping[str, Any]) -> None:
-        """Take what somebody told the whole room; what is refused is counted and goes no further."""
+        """Take a message to the whole room. A refused message is counted and dropped."""
         if not self._inbound.hops:
             return
         if sender not in self._known and len(self._known) >= MOST:

@@ -1,4 +1,4 @@
-"""Whose events are taken: those of members of the room, by the server's word."""
+"""Check of event origins: only events of members of the room are accepted."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from chronoflux.mesh.roster import Roster
 from chronoflux.signal.protocol import MAX_WHO
 from chronoflux.util.token_bucket import Bucket
 
-UNTOLD = 256  # origins taken at once where no roster is told; each counts for …
-KEPT = 95.0  # … so many s after its last event
-QUESTIONS = (20.0, 1.0)  # to the server a second, and how many seconds' worth at once
+UNTOLD = 256  # most origins accepted at a time without a roster; each is kept for …
+KEPT = 95.0  # … this time after its last event, s
+QUESTIONS = (20.0, 1.0)  # ``who`` messages/s to the server, and burst in s
 PATIENCE = 1.0  # s that an event waits for the answer
-WAITING, WAITING_EACH = 1024, 128  # events that wait, of all links and of one
+WAITING, WAITING_EACH = 1024, 128  # most waiting events, of all links and of one
 
 AnyEvent = EventMessage | UnknownEvent
 
 
 class Origins:
-    """Who may be the origin of an event that somebody else passes on.
+    """Decides which origins of forwarded events are accepted.
 
-    Members of the room and those who left it less than 60 s ago, by the roster; where the server tells none,
-    the peers that it announced and 256 others at a time.
+    By the roster these are members of the room, and those that left it less than 60 s ago. Without a roster
+    they are the peers that the server announced, and 256 others at a time.
     """
 
     def __init__(self, roster: Roster, peers: Mapping[str, Peer]) -> None:
@@ -35,7 +35,7 @@ class Origins:
         self._untold: dict[str, float] = {}
 
     def admits(self, origin: str) -> bool | None:
-        """Whether events of this origin are taken; None when the server must be asked."""
+        """Return whether events of this origin are accepted; None if the server must be asked."""
         if (peer := self._peers.get(origin)) is not None and peer.in_room:
             return True
         if self._roster.told:
@@ -49,22 +49,22 @@ class Origins:
         return True
 
     def hashes(self, origin: str) -> bool:
-        """Whether this origin said, over a link, that the ids of its events are hashes."""
+        """Return whether this origin announced, over a link, that its event ids are hashes."""
         peer = self._peers.get(origin)
         return peer is not None and peer.hashes
 
     def keeps_ids(self, origin: str) -> bool:
-        """Whether this origin is one of ours by the server's word, whose events all have ids of their own."""
+        """Return whether the server lists this origin as one of ours, whose events all have ids."""
         member = self._roster.member(origin)
         return member is not None and member.lasting and member.kind in OURS
 
     def newcomer(self, origin: str) -> bool:
-        """Whether this origin may have fired events before it knew the room's time."""
+        """Return whether this origin may have fired events before it knew the room's time."""
         return not self._roster.told or self._roster.newcomer(origin)
 
     @property
     def size(self) -> int:
-        """How many are in the room, as far as it is known."""
+        """The known number of members of the room."""
         return max(self._roster.size, len(self._peers) + 1)
 
 
@@ -76,9 +76,9 @@ class _Held(NamedTuple):
 
 
 class Asking:
-    """Events whose origins only the server knows: they wait until it answers, at most a second.
+    """Holds events of unknown origin until the server answers, at most `PATIENCE` seconds.
 
-    `ask` puts a question to the server; `take` takes an event whose origin is decided.
+    `ask` sends a ``who`` message to the server. `take` is called with each event whose origin is decided.
     """
 
     def __init__(
@@ -90,12 +90,12 @@ class Asking:
         self._questions = Bucket(*QUESTIONS, time.monotonic())
 
     def hold(self, peer: Peer, origin: str, event: AnyEvent) -> None:
-        """Have an event wait for word of its origin.
+        """Hold an event until the server has answered for its origin.
 
         Raises
         ------
         ProtocolError
-            When too many wait.
+            If too many events wait.
         """
         of_peer = Counter(held.peer.id for held in self._held)[peer.id]
         if len(self._held) >= WAITING or of_peer >= WAITING_EACH:
@@ -104,7 +104,7 @@ class Asking:
         self.look()
 
     def look(self) -> None:
-        """Ask what is not asked yet, as far as that is allowed; hand on what is decided or has waited."""
+        """Ask for new origins within the rate limit. Hand on decided events, and refuse expired ones."""
         now, held = time.monotonic(), self._held
         self._held = deque()
         decided = []

@@ -1,4 +1,4 @@
-"""`Outgoing`: what this node tells its peers, over whichever ways to them work."""
+"""`Outgoing`: sends messages to peers over every path that works."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from chronoflux.mesh.roster import Roster
 from chronoflux.signal import protocol
 from chronoflux.signal.client import SignalClient
 
-RELAY_FIELD = 0.5  # s between fields over the relay
-RELAY_FIELDS, RELAY_TELEMETRIES = 20.0, 10.0  # messages/s over the relay at most, of the server's 60
+RELAY_FIELD = 0.5  # least s between fields over the relay
+RELAY_FIELDS, RELAY_TELEMETRIES = 20.0, 10.0  # most messages/s over the relay; the server allows 60 in total
 
 
 class Outgoing:
-    """See the module. A peer is reached directly, by the server's relay, or by a broadcast to the room.
+    """Sends messages to peers over links, the server's relay, or a broadcast to the room.
 
-    ``recorded``: whether a recorder is in the room that is no neighbour of everybody.
+    ``recorded``: a recorder is in the room that is not a neighbour of every member.
     """
 
     def __init__(self, client: SignalClient, peers: Mapping[str, Peer], roster: Roster) -> None:
@@ -32,19 +32,19 @@ class Outgoing:
     # -- messages to one peer --------------------------------------------------------------------------
 
     def can_relay(self, peer: Peer) -> bool:
-        """Whether the server passes messages on to this peer."""
+        """Return whether the server relays messages to this peer."""
         there = self._client.state == "joined" and self._client.server is not None
         return there and peer.ours and peer.in_room
 
     def send(self, peer: Peer, message: messages.Outgoing, text: str = "") -> bool:
-        """Send over every way that may work; True when one took it. `text`: the message encoded, if it is."""
+        """Send over every path that may work. Return whether one took it. `text`: the encoded message."""
         taken = peer.linked and self.send_direct(peer, text or messages.encode(message))
         if not peer.direct(time.monotonic()) and self.can_relay(peer):
             taken |= self.send_relay(peer, message)
         return taken
 
     def send_perishable(self, peer: Peer, message: messages.Outgoing) -> bool:
-        """Send what is worthless when late, over the one way that works."""
+        """Send a perishable message, over the link if it works, else over the relay."""
         if peer.direct(now := time.monotonic()):
             return self.send_direct(peer, messages.encode(message), perishable=True)
         return self.relaying(peer, now) and self.send_relay(peer, message)
@@ -56,35 +56,35 @@ class Outgoing:
         return peer.link is not None and peer.link.send(text, perishable=perishable, droppable=droppable)
 
     def send_member(self, to: str, message: messages.Outgoing) -> bool:
-        """Send through the server to a member that need not be a neighbour."""
+        """Send through the server to a member, neighbour or not."""
         if self._client.state != "joined" or self._client.server is None:
             return False
         return self._client.send(protocol.SendRelay(to=to, data=messages.to_object(message)))
 
     def send_relay(self, peer: Peer, message: messages.Outgoing) -> bool:
-        """Send by way of the server."""
+        """Send over the server's relay."""
         return self._client.send(protocol.SendRelay(to=peer.id, data=messages.to_object(message)))
 
     def relaying(self, peer: Peer, now: float) -> bool:
-        """Whether fields and telemetry go through the relay: no link since a while, or a silent one."""
+        """Return whether fields and telemetry go over the relay: the link was missing or silent for 1.5 s."""
         return self.can_relay(peer) and now - max(peer.since, peer.heard_direct) > RELAY_AFTER
 
     # -- messages to all -------------------------------------------------------------------------------
 
     def present(self) -> list[Peer]:
-        """Who is in the room or linked, and has not said goodbye."""
+        """Return the peers that are in the room or linked, and have not said goodbye."""
         return [peer for peer in self._peers.values() if (peer.in_room or peer.linked) and not peer.left]
 
     def tell(self, message: dict[str, Any], peers: Sequence[Peer]) -> None:
-        """Tell an event to these peers; to those who cannot be reached by a broadcast."""
+        """Send an event to these peers, by a broadcast if no other path reaches one of them."""
         text = messages.encode(message)
         unreached = [peer for peer in peers if not self.send(peer, message, text)]
         if unreached:
-            # The first ChronoFlux's runner, and anybody on a server without relay, hears events only so.
+            # Runners of the first ChronoFlux, and peers on a server without relay, get events only this way.
             self._client.send(protocol.SendBroadcast(data=message))
 
     def send_field(self, field: Field) -> None:
-        """Tell our mean field; it is dropped where it would come late."""
+        """Send our mean field; it is dropped where it would be late."""
         now, text = time.monotonic(), messages.encode(field)
         period = max(RELAY_FIELD, self._relayed(now) / RELAY_FIELDS)
         for peer in self.present():
@@ -97,7 +97,7 @@ class Outgoing:
                 self.send_relay(peer, field)
 
     def send_telemetry(self, message: messages.Telemetry, to_recorders: messages.Telemetry) -> None:
-        """Tell the second's telemetry; through the server too, for recorders and old clients."""
+        """Send the telemetry of the last second; also through the server, for recorders and old clients."""
         now, present = time.monotonic(), self.present()
         period = self._relayed(now) / RELAY_TELEMETRIES
         for peer in present:
@@ -108,16 +108,16 @@ class Outgoing:
             self._client.send(protocol.SendTelemetry(telemetry=told.telemetry))
 
     def _old_ears(self) -> bool:
-        """Whether a client of the first ChronoFlux is here: it hears telemetry from the server only."""
+        """Return whether an old client is in the room; it gets telemetry only from the server."""
         members = self._roster.members.values()
         return any(not peer.ours for peer in self.present()) or any(not member.lasting for member in members)
 
     def _size(self) -> int:
-        """How many are in the room, this node included, as far as it is known."""
+        """Return the known number of members of the room, this node included."""
         return max(self._roster.size, len(self.present()) + 1)
 
     def keep_alive(self) -> None:
-        """Be heard, as a participant without a swarm, which has nothing to tell; by peers of ours only."""
+        """Send empty telemetry to peers of ours, so that a participant without a swarm counts as live."""
         now = time.monotonic()
         period = self._relayed(now) / RELAY_TELEMETRIES
         for peer in self.present():
@@ -133,5 +133,5 @@ class Outgoing:
             self.send_relay(peer, message)
 
     def _relayed(self, now: float) -> int:
-        """How many peers hear us through the server only; they share what it takes from one connection."""
+        """Return the number of peers on the relay; they share the rate of one connection to the server."""
         return sum(peer.ours and not peer.direct(now) for peer in self.present())

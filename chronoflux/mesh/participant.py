@@ -1,4 +1,4 @@
-"""`Participant`: whoever takes part in a room, as its mesh sees it."""
+"""`Participant`: the interface of a node that its mesh calls."""
 
 from __future__ import annotations
 
@@ -11,25 +11,30 @@ from chronoflux.mesh.peer import Peer
 
 
 class Participant(Listener, Protocol):
-    """The node, as the mesh sees it. Called on the event loop."""
+    """The interface of a node that its mesh calls, on the event loop."""
 
     def hello(self) -> Mapping[str, Any]:
-        """The fields of ``hello``."""
+        """Return the fields of ``hello``."""
 
     def greeting(self) -> Mapping[str, Any]:
-        """The fields of ``state``: what a newcomer takes over."""
+        """Return the fields of ``state``, which a newcomer adopts."""
 
     def on_joined(self, peer_id: str) -> None:
-        """This node is in the room, under this id."""
+        """Handle this node's join of the room under the id `peer_id`."""
 
     def on_peer(self, peer: Peer, change: str, reason: str) -> None:
-        """A peer changed: ``linked``, ``unlinked``, ``relayed``, ``quiet``, ``live``, ``gone``;
-        ``server``: it is an old client that only the server reaches; or its clock is ``distrusted``, or
-        ``trusted`` again."""
+        """Handle a change of a peer, with a reason as text.
+
+        `change` is ``linked``, ``unlinked``, ``relayed``, ``quiet``, ``live`` or ``gone``; ``server`` for an
+        old client that only the server reaches; ``distrusted`` or ``trusted`` for its clock.
+        """
 
     def on_clock(self, change: Followed) -> None:
-        """Mesh time has another reference, or was moved."""
+        """Handle a new reference or a step of mesh time."""
 
     def on_missed(self, facts: Mapping[str, Any]) -> None:
-        """Events were missed: this node lacks those of an ``origin``, or a ``peer`` those of this node;
-        ``from`` and ``to``, their numbers, and how many (``count``)."""
+        """Handle missed events.
+
+        `facts` holds ``origin`` if this node lacks events of that origin, or ``peer`` if that peer lacks
+        events of this node. ``from`` and ``to`` are the first and last number, ``count`` is how many.
+        """

@@ -1,4 +1,4 @@
-"""`Peer`: what this node knows of another one in its room."""
+"""`Peer`: the state that this node keeps of another node in its room."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HELLO_DEADLINE = 2.0  # s
-ANSWER = 15.0  # s without any answer to an offer, after which an old client is taken to have no WebRTC
-LIVE, GONE = 2.0, 15.0  # s without a word: quiet after the first, gone after the second
-RELAY_AFTER = 1.5  # s without a link before the server's relay carries more than events
-BACKOFF = (2.0, 60.0)  # s, first and longest wait before a link is dialled again
-EVENTS = (20.0, 2.0)  # a second of one link and origin, and how many seconds' worth at once
-PASSED_ON = (0.5, 100.0, 4.0)  # a second for each member of the room, at least; seconds' worth at once
-SLOT = 10_000.0  # ms of mesh time in which an origin's events are counted together
-SLOTS = 4096  # such counts kept for each link: many origins, each over the last minute and a half
-GATES = (1.0, 5.0)  # changes of the standing state told by state and telemetry, which repeat it
-GREETINGS = (0.2, 10.0)
-OFFERS = (0.5, 16.0)
-KINDS = 32  # kinds of message told apart in what is refused of a peer
-EARLY = 32  # candidates kept for a peer whose offer has not come yet
+ANSWER = 15.0  # s without an answer to an offer, after which an old client counts as without WebRTC
+LIVE, GONE = 2.0, 15.0  # s of silence after which a peer is quiet, and gone
+RELAY_AFTER = 1.5  # s without a link after which the relay also carries fields and telemetry
+BACKOFF = (2.0, 60.0)  # s, first and longest wait before a redial
+EVENTS = (20.0, 2.0)  # events/s of one link and origin, and burst in s
+PASSED_ON = (0.5, 100.0, 4.0)  # events/s for each member of the room; least events/s; burst in s
+SLOT = 10_000.0  # ms of mesh time over which an origin's events are counted
+SLOTS = 4096  # most counts kept for each link: many origins over 90 s
+GATES = (1.0, 5.0)  # changes/s of the standing state by state and telemetry messages; burst in s
+GREETINGS = (0.2, 10.0)  # greetings/s, and burst in s
+OFFERS = (0.5, 16.0)  # offers/s, and burst in s
+KINDS = 32  # most message kinds counted separately in the refusals of a peer
+EARLY = 32  # most candidates kept for a peer whose offer has not arrived yet
 
 OURS = frozenset({"notebook", "headless", "page", "recorder", "probe"})
-"""Kinds that nodes of this and later versions announce."""
+"""Kinds that nodes with the extensions announce."""
 OLD, RUNNER, BRIDGE = "old", "runner", "bridge"
-"""Kinds of the first ChronoFlux's clients: its page and whoever announces nothing; those without WebRTC."""
+"""Kinds of the first ChronoFlux's clients: page or unannounced; runner and bridge have no WebRTC."""
 WITHOUT_SWARM = ("probe", "recorder", BRIDGE)  # kinds
 
 PeerState = Literal["connecting", "live", "quiet", "gone"]
 Via = Literal["direct", "turn", "relay", "server", ""]
 Light = Literal["linked", "relay", "server", "alone"]
 
-FRESH = 2_000.0  # ms, the age from which a mean field is not used any more
+FRESH = 2_000.0  # ms, the age beyond which a mean field is not used
 PEER_COLUMNS = (
     *("name", "kind", "state", "via", "n", "H", "dpsi"),
     *("rtt_ms", "offset_ms", "uncertainty_ms", "refused", "dropped", "reason", "id"),
@@ -62,15 +62,15 @@ class Peer:
     name: str = ""
     kind: str = OLD
     ours: bool = False
-    """Whether it announced itself as ours, to the server or by a hello. Others are clients of the first
-    ChronoFlux: they keep no event ids, answer no probes, and may be silent for as long as they like."""
+    """Whether it announced one of our kinds to the server, or sent a hello. Other peers are clients of the
+    first ChronoFlux: they keep no event ids, answer no probes, and may be silent for any time."""
     answered: bool = False
-    """Whether a signal ever came from it: then it has WebRTC."""
+    """Whether it ever sent a signal, which shows that it has WebRTC."""
     unanswered: bool = False
-    """Whether an old client left an offer unanswered: then there is only the server, until it calls."""
+    """Whether an old client left an offer unanswered; until it dials, only the server reaches it."""
     hears: frozenset[str] | None = frozenset()
-    """Of an old client: who tells it their events themselves, those of others this node passes on to it; None
-    when another neighbour does."""
+    """For an old client: the ids whose events it receives directly; this node forwards the events of others
+    to it. None if another neighbour forwards them."""
     features: frozenset[str] | None = None
     joined: int | None = None
     offset: Offset | None = None
@@ -99,8 +99,8 @@ class Peer:
     refused: Counter[str] = field(default_factory=Counter)
     dialled: float = -1e9
     left_at: float = -1e9
-    unnamed: float | None = None  # since when it is in the room, but no neighbour by the server's word
-    doubted: float | None = None  # when this node woke from a stall, until the link is known to live
+    unnamed: float | None = None  # since when it is a member but not a neighbour according to the server
+    doubted: float | None = None  # when this node woke from a stall; None once the link is known to work
     relayed_telemetry: float = -1e9
     offers: Bucket = field(default_factory=lambda: Bucket(*OFFERS, time.monotonic()))
     greetings: Bucket = field(default_factory=lambda: Bucket(*GREETINGS, time.monotonic()))
@@ -111,14 +111,14 @@ class Peer:
 
     @property
     def has_swarm(self) -> bool:
-        """Whether it is somebody to couple with, and not one who only looks or listens."""
+        """Whether it has a swarm to couple with; probes, recorders and bridges have none."""
         return self.kind not in WITHOUT_SWARM
 
     def announced(self, metadata: Mapping[str, Any], *, lasting: bool | None) -> None:
-        """Take over what it said on joining; `lasting`: whether with a secret, None if the server is silent.
+        """Take its metadata from the join; `lasting`: it joined with a secret, None if unknown.
 
-        Only its kind, as long as it said no hello, tells whether it is one of ours. A version does not: the
-        first ChronoFlux's page has one.
+        Before a hello only its kind tells whether it is one of ours. The version does not, because the page
+        of the first ChronoFlux sends one too.
         """
         self.name = _text(metadata.get("nodeId")) or self.name
         kind = _text(metadata.get("kind"))
@@ -128,31 +128,33 @@ class Peer:
             self.kind, self.ours = _old_kind(metadata), False
 
     def wants(self, origin: str) -> bool:
-        """Whether this node passes events of this origin on to it: to an old client, which would apply one as
-        often as it hears it, only if no other neighbour does."""
+        """Return whether this node forwards events of `origin` to it.
+
+        An old client applies every duplicate, so it gets an event only if no other node sends it.
+        """
         return self.ours or (self.hears is not None and origin not in self.hears)
 
     def greeted(self, name: str, kind: str, features: Iterable[str]) -> None:
-        """Take over its ``hello``: from now on it is one of ours."""
+        """Take its ``hello``, which shows that it is one of ours."""
         self.name, self.kind = _text(name) or self.name, _text(kind) or self.kind
         self.ours, self.features = True, frozenset(features)
 
     @property
     def hashes(self) -> bool:
-        """Whether it said that the ids of its events are hashes."""
+        """Whether it announced that its event ids are hashes."""
         return self.features is not None and HASHED in self.features
 
     @property
     def server_only(self) -> bool:
-        """Whether it is an old client that hears and is heard through the server only."""
+        """Whether it is an old client that only the server reaches."""
         return not self.ours and not self.linked and (self.unanswered or self.kind in (RUNNER, BRIDGE))
 
     def whose(self) -> str:
-        """An old client in words."""
+        """Return a description of an old client."""
         return f"{'a client' if self.kind == OLD else f'a {self.kind}'} of the first ChronoFlux"
 
     def gives_no_answer(self, now: float) -> bool:
-        """Whether it is an old client that left an offer, which it had time for, without any answer."""
+        """Return whether it is an old client that did not answer an offer in time."""
         silent = not self.ours and not self.answered
         return silent and (self.kind != OLD or now - self.dialled > ANSWER)
 
@@ -162,11 +164,11 @@ class Peer:
         return self.link is not None and self.link.state == "open"
 
     def direct(self, now: float) -> bool:
-        """Whether the direct way works: open, and (a node of ours) heard of lately or just opened."""
+        """Return whether the link works: open, and (our nodes) recently opened or heard within 2 s."""
         return self.linked and (not self.ours or now - max(self.heard_direct, self.opened) < LIVE)
 
     def via(self, now: float) -> Via:
-        """The way messages take at present: a link, by a TURN server or not, or the signaling server."""
+        """Return the current path of messages: link, TURN server, relay or server; "" for none."""
         if self.direct(now):
             return "turn" if self.link is not None and self.link.by_turn else "direct"
         if self.server_only:
@@ -176,7 +178,7 @@ class Peer:
         return ""
 
     def why(self, now: float) -> str:
-        """Why the way is not direct, or what else is odd about the peer; empty when all is well."""
+        """Return why the path is not direct, or another problem of the peer; empty without a problem."""
         if self.linked and self.ours and not self.direct(now):
             return f"nothing heard over the link for {now - max(self.heard_direct, self.opened):.0f} s"
         if self.server_only:
@@ -191,11 +193,11 @@ class Peer:
         return self.reason or self.doubt or ("" if self.linked else "no link: it has not called yet")
 
     def silence(self, now: float) -> float:
-        """Seconds since anything was heard of it, or since it came."""
+        """Return the seconds since its last message, or since it appeared."""
         return now - max(self.heard_direct, self.heard_relay, self.since)
 
     def judge(self, now: float) -> PeerState:
-        """Live, quiet or gone: ours by what is heard of them, old ones by their connection."""
+        """Return its state: from its last message for our nodes, from its connection for old clients."""
         silence = now - max(self.heard_direct, self.heard_relay)
         if not self.ours:
             if self.linked or (self.in_room and (self.server_only or silence < GONE)):
@@ -208,14 +210,14 @@ class Peer:
         return "connecting" if self.state == "connecting" and now - self.since < GONE else "gone"
 
     def order(self, at: float) -> complex | None:
-        """The peer's order parameter `R e^{iΨ}` carried forward to mesh time `at`; None if too old."""
+        """Return its order parameter `R e^{iΨ}` extrapolated to mesh time `at` (ms); None if too old."""
         field = self.field_
         if field is None or abs(at - field.at) > FRESH:
             return None
         return cmath.rect(min(field.R, 1.0), field.psi + field.omega * (at - field.at) / 1000)
 
     def pairing(self, own: Field | None, at: float) -> dict[str, Any]:
-        """How the peer stands to this node at mesh time `at`, as it is put on record."""
+        """Return its state relative to this node at mesh time `at` (ms), as recorded."""
         theirs, dpsi = self.order(at), None
         if theirs is not None and own is not None:
             dpsi = cmath.phase(theirs * own_order(own, at).conjugate())
@@ -230,7 +232,7 @@ class Peer:
         }
 
     def row(self, own: Field | None, at: float) -> dict[str, Any]:
-        """The peer as a row of ``node.peers``."""
+        """Return the peer as a row of ``node.peers``."""
         pairing = self.pairing(own, at)
         facts = {"name": self.name, "kind": self.kind, "state": self.state, "H": pairing["R"]}
         counts = {"refused": self.refused.total(), "dropped": self.link.dropped if self.link else 0}
@@ -238,10 +240,10 @@ class Peer:
         return pairing | facts | counts | why | {"n": self.field_.n if self.field_ else None}
 
     def allows_event(self, origin: str, at: float, now: float) -> bool:
-        """Whether one more event of this origin over this link, fired at mesh time `at`, is within the rate.
+        """Return whether one more event of `origin`, fired at mesh time `at` (ms), is within the rate.
 
-        Counted by when they were fired: by when they arrive would not do, as after a cut or a sleep those of
-        a whole minute come at once, and what is refused here is lost.
+        Events count by the time they were fired, not by arrival: after a network cut or a sleep those of a
+        whole minute arrive at once, and a refused event is lost.
         """
         key = (origin, int(at // SLOT))
         if key not in self._fired and len(self._fired) >= SLOTS:
@@ -257,9 +259,9 @@ class Peer:
         return True
 
     def allows_passing_on(self, members: int, now: float) -> bool:
-        """Whether one more event of others over this link is within the rate for a room of so many.
+        """Return whether one more forwarded event is within the link's rate, in a room of `members`.
 
-        `now` is monotonic, in s.
+        `now` is monotonic time, s.
         """
         each, least, burst = PASSED_ON
         rate = max(least, each * members)
@@ -268,14 +270,14 @@ class Peer:
         return self._passed_on.take(1, now)
 
     def refuse(self, error: ProtocolError | ParameterError) -> None:
-        """Count something of this peer's that was refused."""
+        """Count a refused message of this peer."""
         kind = error.kind if isinstance(error, ProtocolError) else error.name.partition(".")[0]
         known = kind[:32] in self.refused or len(self.refused) < KINDS
-        self.refused[kind[:32] if known else "other"] += 1  # a kind may be any name that the peer made up
+        self.refused[kind[:32] if known else "other"] += 1  # the peer may invent any kind
         log.debug("refused from %s: %s", self.name, error)
 
     def plan_redial(self, now: float) -> None:
-        """Dial again after a wait that doubles with each failure, with jitter."""
+        """Schedule a redial after a wait that doubles with each failure, with jitter."""
         first, longest = BACKOFF
         wait = min(longest, first * 2 ** min(self.failures, 8))
         self.failures += 1
@@ -283,18 +285,18 @@ class Peer:
 
 
 def _text(value: object) -> str:
-    """Short printable text as it is, anything else as ""."""
+    """Return a short printable text unchanged, and "" for anything else."""
     return value if isinstance(value, str) and len(value) <= 64 and value.isprintable() else ""
 
 
 def _old_kind(metadata: Mapping[str, Any]) -> str:
-    """What a client of the first ChronoFlux is, by how it joins."""
+    """Return the kind of a client of the first ChronoFlux from its join metadata."""
     if metadata.get("headless") is True:
         return RUNNER
     return BRIDGE if metadata.get("bridge") is True or metadata.get("p2p") is True else OLD
 
 
 def own_order(own: Field, at: float | None = None) -> complex:
-    """This node's order parameter, carried forward to mesh time `at` if given."""
+    """Return this node's order parameter, extrapolated to mesh time `at` (ms) if given."""
     turned = 0.0 if at is None else own.omega * (at - own.at) / 1000
     return cmath.rect(own.R, own.psi + turned)

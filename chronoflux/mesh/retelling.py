@@ -1,4 +1,4 @@
-"""`Retelling`: events that are told again on a new path, and those that never arrived."""
+"""`Retelling`: resends events on a new path, and reports missed ones."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from chronoflux.mesh.gossip import PAST, Gossip
 from chronoflux.mesh.missing import Missing
 from chronoflux.mesh.peer import Peer
 
-MANY = 300  # events waiting to be told again, above which two are told at once
+MANY = 300  # waiting events above which two are sent at a time
 
 
 class Retelling:
-    """See the module.
+    """Resends this node's events on a new path, and reports missed events.
 
-    `send` tells a peer an event and says whether a way took it. `on_missed` takes the facts of events that
-    this node will not get any more, or that a peer will not get from it.
+    `send` sends an event to a peer and returns whether a path accepted it. `on_missed` is called with the
+    facts of events that this node will not receive any more, or that a peer will not receive from it.
     """
 
     def __init__(
@@ -36,16 +36,18 @@ class Retelling:
         self._session = os.urandom(4).hex()
 
     def numbers(self, peer: Peer) -> dict[str, Any]:
-        """For a hello: how many events were fired here, and which of the peer's arrived so far."""
+        """Return the fields of a hello on our event numbers, and on the peer's events that arrived."""
         return {"n": self._gossip.count - 1, "session": self._session, **self._missing.word(peer.id)}
 
     def begin(self, peer: Peer) -> None:
-        """Have our events of the last minute told again on a new path. Old clients, which keep no ids, would
-        apply them twice."""
+        """Queue our events of the last minute for a peer on a new path.
+
+        Old clients get none, because they keep no ids and would apply the events twice.
+        """
         peer.backlog = deque(self._gossip.recent(self._clock.now()) if peer.ours else ())
 
     def catch_up(self, peer: Peer, hello: messages.Hello) -> None:
-        """A peer said hello on a new path: it is told again what it lacks; what is too old is missed."""
+        """Queue the events that a peer lacks according to its hello; report those that are too old."""
         self.begin(peer)
         if hello.heard is None:
             return
@@ -57,20 +59,20 @@ class Retelling:
             self._on_missed(lost.facts(peer=peer.id))
 
     def tell_next(self, peer: Peer) -> None:
-        """Tell the next of the events that wait; two, when they are so many that they would grow too old."""
+        """Send the next waiting event; two if so many wait that they would become too old."""
         for _ in range(1 if len(peer.backlog) <= MANY else 2):
             event = peer.backlog[0]
             if self._clock.now() - event.at <= PAST and not self._send(peer, event.message(0)):
                 return
-            peer.backlog.popleft()  # one that is too old for the peer is counted when it says hello again
+            peer.backlog.popleft()  # an event that became too old is counted at the peer's next hello
 
     def report(self) -> None:
-        """Say which events of others this node will not get any more."""
+        """Report the events of others that this node will not receive any more."""
         for origin, missed in self._missing.due():
             self._on_missed(missed.facts(origin=origin))
 
     def on_step(self, peers: Iterable[Peer]) -> None:
-        """Mesh time was moved: what waits is taken anew, with the times of now."""
+        """After a step of mesh time, queue the waiting events again with their new times."""
         for peer in peers:
             if peer.backlog:
                 peer.backlog = deque(self._gossip.recent(self._clock.now()))

@@ -1,16 +1,16 @@
-"""`RoomTelemetry`: how often a node tells the whole room its telemetry, through the server."""
+"""`RoomTelemetry`: the rate at which a node sends its telemetry to the whole room, through the server."""
 
 from __future__ import annotations
 
-PERIOD = 1.0  # s between two at least, on average
-FEW = 16  # members; in a larger room each tells more rarely, as the server passes each one on to everybody
+PERIOD = 1.0  # least average time between two messages, s
+FEW = 16  # members; larger rooms send less often, because the server forwards each message to all
 
 
 class RoomTelemetry:
-    """See the module. Times are seconds of the monotonic clock.
+    """Limits the rate of telemetry to the whole room. Times are seconds of the monotonic clock.
 
-    Records come once a second of simulated time, a little early or late: one may come up to a second early,
-    and the next is due that much later.
+    Records are made once a second of simulated time, with jitter. A message may be up to a second early; the
+    next one is then due that much later.
 
     Examples
     --------
@@ -23,7 +23,7 @@ class RoomTelemetry:
         self._next = 0.0
 
     def due(self, size: int, now: float) -> bool:
-        """Whether to tell it now, to a room of so many; it is then taken as told."""
+        """Return whether to send now, in a room of `size` members. True counts as sent."""
         period = PERIOD * max(1.0, size / FEW)
         if now < self._next - PERIOD:
             return False

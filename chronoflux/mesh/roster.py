@@ -1,7 +1,7 @@
-"""`Roster`: who is in the room, by the server's word. No I/O.
+"""`Roster`: the members of the room according to the server. No I/O.
 
-The server tells nodes of ours the members of the room as differences: id, when they joined, their kind, and
-whether they joined with a secret. What a peer claims about itself or others is checked against it.
+The server sends the members of the room to our nodes as differences: id, when they joined, their kind, and
+whether they joined with a secret. Claims of peers about themselves or others are checked against it.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from chronoflux.signal.protocol import MAX_KNOWN, Known, RosterMember, Who
 from chronoflux.signal.protocol import Roster as RosterMessage
 
 REMEMBERED = 60.0
-"""Seconds for which members still count who left, or were known before the server was restarted."""
+"""Time for which members count that left, or that were known before a restart of the server, s."""
 NEW = 90.0
-"""Seconds for which a member is a newcomer; events older than that are not taken from anybody."""
+"""Time for which a member is a newcomer, s; events older than that are not accepted from anybody."""
 MOST_ANSWERS = 4096
-"""Answers of the server that are kept, the latest."""
+"""Most answers of the server that are kept; the oldest are dropped."""
 
 
 class Roster:
-    """The members of the room as the server told them; ``now`` is a monotonic clock in seconds.
+    """The members of the room as the server reported them; ``now`` is a monotonic clock in seconds.
 
-    While the server is away (:meth:`server_lost`) everybody counts who counted when it went. A server that
-    was restarted knows only who is back: those known before count for 60 s more, and of two times at which
-    somebody joined the earlier holds meanwhile. A server without rosters tells nothing (``told`` is False).
+    While the server is away (:meth:`server_lost`) the last known members count. A restarted server knows only
+    the members that have returned. Members known before the restart therefore count for 60 s more, and the
+    earlier of two times at which a member joined is used meanwhile. With a server that sends no rosters
+    ``told`` is False.
 
     Examples
     --------
@@ -52,20 +53,20 @@ class Roster:
         self._since: int | None = None
         self._lost_at: float | None = None
         self.told = False
-        """Whether the server tells rosters at all; without, peers' own words are all there is."""
+        """Whether the server sends rosters; if not, only the peers' own claims are known."""
         self.complete = False
-        """Whether the roster names the whole room."""
+        """Whether the roster covers the whole room."""
         self.size = 0
 
-    # --- what the server says -------------------------------------------------------------------
+    # --- messages of the server -----------------------------------------------------------------
 
     def joined(self, *, told: bool) -> None:
-        """This node joined a server, again perhaps; `told` when it is one that tells rosters."""
+        """Note that this node joined or rejoined a server; `told`: the server sends rosters."""
         if not told:
             self._reset()
 
     def take(self, message: RosterMessage) -> None:
-        """Take what the server says: everything anew, or a difference."""
+        """Apply a roster message: a whole roster or a difference."""
         now = self._clock()
         if message.whole:
             self._begin(message, now)
@@ -78,7 +79,7 @@ class Roster:
         self.told, self.complete, self.size = True, message.complete, message.size
 
     def answer(self, message: Who) -> None:
-        """Take the answer to a question who is in the room."""
+        """Store the answer to a ``who`` message."""
         now, present = self._clock(), {member.id: member for member in message.present}
         for id_ in message.ids:
             self._answers.pop(id_, None)
@@ -88,15 +89,15 @@ class Roster:
             del self._answers[next(iter(self._answers))]
 
     def server_lost(self) -> None:
-        """The server is away: time stands still for what it said, until it is back."""
+        """Note that the server is away: until it is back, nothing it reported expires."""
         if self._lost_at is None:
             self._lost_at = self._clock()
 
-    # --- what follows ---------------------------------------------------------------------------
+    # --- queries --------------------------------------------------------------------------------
 
     @property
     def members(self) -> dict[str, RosterMember]:
-        """By id: who is in the room now, as far as it is known; who was before a restart, for 60 s."""
+        """The known members by id; for 60 s after a restart also those known before it."""
         if self._now() >= self._before_until:
             return dict(self._members)
         return {
@@ -105,7 +106,7 @@ class Roster:
         }
 
     def member(self, id_: str) -> RosterMember | None:
-        """What the server says of a member; None if it says nothing."""
+        """Return what the server reported of a member; None if nothing is known."""
         now, known = self._now(), self._members.get(id_)
         before = self._before.get(id_) if now < self._before_until else None
         if known is not None:
@@ -115,7 +116,7 @@ class Roster:
         return before
 
     def belongs(self, id_: str) -> bool | None:
-        """Whether somebody is a member, or left less than 60 s ago; None when the server must be asked."""
+        """Return whether an id is a member or left less than 60 s ago; None if the server must be asked."""
         if self.member(id_) is not None:
             return True
         now = self._now()
@@ -126,17 +127,17 @@ class Roster:
         return False
 
     def newcomer(self, id_: str) -> bool:
-        """Whether the server named a member for the first time less than 90 s ago."""
+        """Return whether the server first listed a member less than 90 s ago."""
         met = self._met.get(id_)
         return met is not None and self._now() - met < NEW
 
     def ranked(self) -> list[RosterMember]:
-        """Who may lead the room's time, best first: lasting members with a clock, by when they joined."""
+        """Return possible clock references, best first: lasting members with a clock, by age."""
         fit = (member for member in self.members.values() if member.lasting and member.kind in WITH_CLOCK)
         return sorted(fit, key=by_age)
 
     def known(self, own: str) -> list[Known]:
-        """What a server that was restarted is told: the earliest members with a clock, and `own`."""
+        """Return when the earliest members with a clock and `own` joined, for a restarted server."""
         if not self.told:
             return []
         told, mine = self.ranked()[: MAX_KNOWN - 1], self.member(own)
@@ -144,13 +145,13 @@ class Roster:
             told.append(mine)
         return [Known(member.id, member.joined) for member in told]
 
-    # --- odds and ends --------------------------------------------------------------------------
+    # --- helpers --------------------------------------------------------------------------------
 
     def _now(self) -> float:
         return self._clock() if self._lost_at is None else self._lost_at
 
     def _begin(self, message: RosterMessage, now: float) -> None:
-        """Forget what was told before; but a server without memory does not know who was in the room."""
+        """Discard the old roster. After a restart of the server, keep its members for `REMEMBERED` s."""
         if self.told and message.since != self._since:
             self._before, self._before_until = self.members, now + REMEMBERED
         else:
@@ -176,7 +177,7 @@ class Roster:
 
 
 def _earlier(member: RosterMember, before: RosterMember | None) -> RosterMember:
-    """The member, with the earlier of the two times at which it joined."""
+    """Return the member with the earlier of the two times at which it joined."""
     if before is None or before.joined >= member.joined:
         return member
     return msgspec.structs.replace(member, joined=before.joined)

@@ -1,9 +1,9 @@
-"""How much of what a peer has not finished yet may be kept: `bound` watches an SCTP transport of aiortc.
+"""Limits on the incomplete data that an SCTP transport of aiortc buffers for a peer.
 
-aiortc (1.16) gathers the fragments of a message for as long as they come, keeps whatever else is incomplete
-or out of order, and raises on packets that make no sense. So the transport's two entrances are wrapped:
-what would go over a limit is not taken, and the link is told why, once. This file alone, beside `link.py`,
-knows aiortc; it is the only one that reaches into what is private there, and its tests hold that together.
+aiortc (1.16) buffers the fragments of a message and out-of-order chunks without a limit, and raises on
+malformed packets. `bound` wraps the two methods through which the transport receives: data that would exceed
+a limit are discarded, and the link is told why, once. This module uses private attributes of aiortc, and its
+tests fail if these change.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from aiortc.rtcsctptransport import (
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE = 256 * 1024  # bytes
-MAX_CHUNKS = 1024  # fragments kept, and chunks that came before their turn: a window of whole ones
-MAX_STREAMS = 8  # one a channel; ours uses two
+MAX_CHUNKS = 1024  # most fragments, and most out-of-order chunks: a window of full-size chunks
+MAX_STREAMS = 8  # one for each channel; our links use two
 
 
 def bound(transport: RTCSctpTransport, refuse: Callable[[str], object]) -> None:
-    """Hold a transport to the limits from now on; `refuse` is told in words what was broken, once.
+    """Enforce the limits on a transport. `refuse` is called once, with a text that names the exceeded limit.
 
-    Besides the constants above: no more bytes are kept than the window that the transport advertised.
+    Besides the constants above, no more bytes are buffered than the window that the transport advertised.
     """
     handle, receive, window = transport._handle_data, transport._receive_chunk, transport._advertised_rwnd
     refused = False
@@ -48,9 +48,9 @@ def bound(transport: RTCSctpTransport, refuse: Callable[[str], object]) -> None:
         try:
             await handle(data)
         except ConnectionError:
-            raise  # our own end is gone; aiortc knows what to do
+            raise  # our own side is closed; aiortc handles it
         except Exception as error:
-            # Whatever a hostile packet makes of aiortc's parsers, it ends this link and nothing else.
+            # An error of aiortc's parsers on a hostile packet must end this link only.
             log.debug("link: a packet that aiortc cannot take", exc_info=True)
             give_up(f"the peer sent a packet that makes no sense ({type(error).__name__})")
 
@@ -68,7 +68,7 @@ def bound(transport: RTCSctpTransport, refuse: Callable[[str], object]) -> None:
 
 
 def _too_much(transport: RTCSctpTransport, chunk: Chunk, window: int) -> str | None:
-    """Which limit would be broken if this chunk were taken, in words."""
+    """Return a text naming the limit that this chunk would exceed, or None."""
     streams = transport._inbound_streams
     match chunk:
         case DataChunk():
@@ -95,7 +95,7 @@ def _too_much(transport: RTCSctpTransport, chunk: Chunk, window: int) -> str | N
 
 
 def _length(fragments: Sequence[DataChunk], chunk: DataChunk) -> int:
-    """Bytes of the message that `chunk` is part of, as far as it is there without a gap."""
+    """Return the bytes of the contiguous fragments around `chunk` that belong to its message."""
     known = {fragment.tsn: fragment for fragment in fragments}
     length = len(chunk.user_data)
     for step, edge, other in (

@@ -1,4 +1,4 @@
-"""A participant without a swarm: sees who is in a room and by which way each is reached."""
+"""A participant without a swarm, which observes the members of a room and the paths to them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chronoflux.version import VERSION
 
 
 class Spectator:
-    """See the module: a :class:`~chronoflux.mesh.participant.Participant` that applies nothing."""
+    """A :class:`~chronoflux.mesh.participant.Participant` that ignores events, fields and telemetry."""
 
     world: World = (800.0, 600.0)
 
@@ -25,37 +25,37 @@ class Spectator:
         self.name, self.kind = name, kind
 
     def metadata(self) -> dict[str, Any]:
-        """What the server tells others of it."""
+        """Return the metadata that the server passes to other members."""
         return {"nodeId": self.name, "kind": self.kind, "nodeCount": 0, "version": VERSION}
 
     def hello(self) -> Mapping[str, Any]:
-        """See :class:`~chronoflux.mesh.participant.Participant`."""
+        """Return the fields of ``hello``."""
         return {"version": VERSION, "nodeId": self.name, "kind": self.kind, "features": FEATURES}
 
     def greeting(self) -> Mapping[str, Any]:
-        """See :class:`~chronoflux.mesh.participant.Participant`: no swarm, nothing to take over."""
+        """Return the fields of ``state``: an empty state, for lack of a swarm."""
         return {"nodes": 0, "portal": False, "t": 0.0, "intents": [], "world": list(self.world)}
 
     def on_joined(self, peer_id: str) -> None:
-        """See :class:`~chronoflux.mesh.participant.Participant`."""
+        """Do nothing."""
 
     def on_peer(self, peer: Peer, change: str, reason: str) -> None:
-        """See :class:`~chronoflux.mesh.participant.Participant`."""
+        """Do nothing."""
 
     def on_clock(self, change: Followed) -> None:
-        """See :class:`~chronoflux.mesh.participant.Participant`."""
+        """Do nothing."""
 
     def on_missed(self, facts: Mapping[str, Any]) -> None:
-        """See :class:`~chronoflux.mesh.participant.Participant`."""
+        """Do nothing."""
 
     def on_event(self, event: Event) -> None:
-        """See :class:`~chronoflux.mesh.participant.Participant`."""
+        """Do nothing."""
 
     def on_field(self, peer: str, field: Field) -> None:
-        """See :class:`~chronoflux.mesh.participant.Participant`."""
+        """Do nothing."""
 
     def on_telemetry(self, peer: Peer, message: Telemetry) -> None:
-        """See :class:`~chronoflux.mesh.participant.Participant`."""
+        """Do nothing."""
 
 
 def visit(
@@ -67,12 +67,12 @@ def visit(
     token: str | None = None,
     ice: Ice | None = None,
 ) -> Room:
-    """A spectator's part in a room, to be run and left like a node's; `server` is a URL or ``"auto"``.
+    """Return a spectator's `Room`, to be run and left like a node's; `server` is a URL or ``"auto"``.
 
     Raises
     ------
     UsageError
-        When the room's name, the URL or the token cannot be used.
+        If the room's name, the URL or the token cannot be used.
     """
     return Room(
         room,
