@@ -1,6 +1,6 @@
-"""`Probing`: asks for the time and tells it, and has the clock draw its conclusions.
+"""`Probing`: sends and answers clock probes, and updates the clock.
 
-Neighbours are asked here, other members by `Distant`.
+It probes neighbours; `Distant` probes other members.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from chronoflux.mesh.peer import Peer
 from chronoflux.mesh.roster import Roster
 from chronoflux.util.token_bucket import Bucket
 
-PACE, PERIOD = 0.064, 10.0  # s between the probes of a burst, s from burst to burst
-ASIDE = 1.0  # s between single probes of a peer that has not found the room's time yet
-JITTER = 0.5  # s by which a period is longer or shorter, so that not all bursts fall together
-LOOK = (0.25, 1.0)  # s between looks at the clock, at least and at most
-ANSWERS = (4.0, 8.0)  # probes answered a second for each peer, and how many seconds' worth at once
-RELAYED = (6.0, 2.0)  # probes, and as many replies, a second through the server, which counts them
-WAITING = 16  # probes of a peer whose reply may still come
+PACE, PERIOD = 0.064, 10.0  # s between the probes of a burst, s between bursts
+ASIDE = 1.0  # s between single probes of a peer that is not on the room's time yet
+JITTER = 0.5  # s of random variation of a period, so that bursts do not coincide
+LOOK = (0.25, 1.0)  # least and most s between updates of the clock
+ANSWERS = (4.0, 8.0)  # answers/s for each peer, and burst in s
+RELAYED = (6.0, 2.0)  # probes/s and replies/s over the relay, which the server limits; burst in s
+WAITING = 16  # most probes of a peer without a reply yet
 
 
 @dataclass(eq=False)
 class _Round:
-    """Where the probing of one peer stands; times in s of the monotonic clock."""
+    """The state of probing one peer; times in s of the monotonic clock."""
 
     due: float
     left: int = BURST
     aside: bool = False
-    """Whether the peer was found on a time of its own, and is asked now and then."""
+    """Whether the peer is on its own machine's time, and gets single probes."""
     asked: dict[float, float] = field(default_factory=dict)
-    """By the probe's `t0`: when it was sent, ms of the clock's monotonic time."""
+    """When each probe was sent, by its `t0`; ms of the clock's monotonic time."""
     answers: Bucket = field(default_factory=lambda: Bucket(*ANSWERS, time.monotonic()))
 
 
 class Probing:
-    """See the module.
+    """Sends and answers clock probes, and updates the clock.
 
-    `send` sends a message that is worthless when late, `relay` one through the server to a member that need
-    not be a neighbour; `on_clock` is told what changed, at every look. The `roster` says who leads.
+    `send` sends a perishable message to a peer, `relay` a message through the server to any member.
+    `on_clock` is called with the changes at every update of the clock. The `roster` determines the reference.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Probing:
         self._clock, self._peers, self._send, self._on_clock = clock, peers, send, on_clock
         self._roster = roster or Roster()
         self.distant = Distant(clock, relay)
-        """Probes to and from members who are no neighbours."""
+        """Probes to and from members that are not neighbours."""
         self._own: tuple[str, int | None] = ("", None)
         self._rounds: dict[str, _Round] = {}
         self._wake = asyncio.Event()
@@ -70,12 +70,12 @@ class Probing:
         self._relayed_probes, self._relayed_answers = Bucket(*RELAYED, now), Bucket(*RELAYED, now)
 
     def enter(self, own: str, joined: int | None) -> None:
-        """The server told this node's id, and when it joined, if it says so."""
+        """Set this node's id and, if the server reports it, when it joined (ms)."""
         self._own = (own, joined)
         self._look()
 
     def begin(self, peer: Peer) -> None:
-        """A burst at once: a peer that knows of clocks said hello."""
+        """Start a burst at once, if the peer's hello lists the clock feature."""
         if CLOCK in (peer.features or ()):
             now = time.monotonic()
             known = self._rounds.setdefault(peer.id, _Round(now))
@@ -84,12 +84,12 @@ class Probing:
             self._wake.set()
 
     def answer(self, peer: Peer, probe: Probe) -> None:
-        """Tell a peer the time.
+        """Answer a peer's probe.
 
         Raises
         ------
         ProtocolError
-            When it asks too often.
+            If the peer probes too often.
         """
         heard, now = self._clock.now(), time.monotonic()
         if not self._rounds.setdefault(peer.id, _Round(now)).answers.take(1, now):
@@ -100,12 +100,12 @@ class Probing:
         self._send(peer, ProbeReply(probe.t0, heard, self._clock.now(), reference, stratum, joined))
 
     def hear(self, peer: Peer, reply: ProbeReply) -> None:
-        """Take a peer's reply.
+        """Process a peer's reply.
 
         Raises
         ------
         ProtocolError
-            When nobody asked, or it cannot be true.
+            If it answers no probe, or is inconsistent.
         """
         received = self._clock.mono()
         known, unsettled = self._rounds.get(peer.id), not self._clock.settled
@@ -118,12 +118,12 @@ class Probing:
             self._look()
 
     def hear_distant(self, sender: str, message: Message) -> None:
-        """Take what a member who is no neighbour says through the server; what is no probe is not for us.
+        """Process a probe or reply of a non-neighbour through the server, and ignore other messages.
 
         Raises
         ------
         ProtocolError
-            When it is a reply to no probe, or cannot be true.
+            If a reply answers no probe, or is inconsistent.
         """
         match message:
             case Probe():
@@ -135,7 +135,7 @@ class Probing:
                     self._look()
 
     async def run(self) -> None:
-        """Probe the neighbours until cancelled."""
+        """Probe neighbours and other members, and update the clock, until cancelled."""
         looked = -math.inf
         while True:
             now = time.monotonic()
@@ -152,7 +152,7 @@ class Probing:
                     await self._wake.wait()
 
     def _probe(self, peer: Peer, now: float) -> float:
-        """Ask a peer if it is time to; seconds until the next look at it."""
+        """Probe a peer if that is due. Return the seconds until the next check."""
         if CLOCK not in (peer.features or ()) or peer.left:
             return LOOK[1]
         known = self._rounds.setdefault(peer.id, _Round(now))
@@ -169,7 +169,7 @@ class Probing:
         if known.left > 0:
             known.due = now + PACE
             return PACE
-        if self._own[1] is not None and self._clock.unsynced(peer.id):  # what is known of it will be moved
+        if self._own[1] is not None and self._clock.unsynced(peer.id):  # its time will be stepped soon
             known.left, known.due, known.aside = 1, now + ASIDE, True
         elif known.aside:
             known.left, known.due, known.aside = BURST, now + PACE, False
@@ -178,12 +178,12 @@ class Probing:
         return min(LOOK[1], known.due - now)
 
     def _probed(self, id_: str) -> bool:
-        """Whether a member is asked as a neighbour; one that never says that it has a clock is not."""
+        """Return whether a member is probed as a neighbour, which requires the clock feature."""
         peer = self._peers.get(id_)
         return peer is not None and not peer.left and CLOCK in (peer.features or ())
 
     def _look(self) -> None:
-        """Say who is here, look at the clock, and tell what changed."""
+        """Pass the members to the clock, update it, and report what changed."""
         present = {peer.id: peer for peer in self._peers.values() if not peer.left and peer.state != "gone"}
         here = {
             peer.id: peer.joined

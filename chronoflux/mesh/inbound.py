@@ -1,4 +1,4 @@
-"""`InboundMessages`: checks what peers say and hands each event, field and record on once."""
+"""`InboundMessages`: checks messages of peers, and passes on each event, field and record once."""
 
 from __future__ import annotations
 
@@ -19,27 +19,29 @@ from chronoflux.model.events import EVENTS, World
 
 
 class Listener(Protocol):
-    """Whoever applies what is let in."""
+    """The receiver of accepted messages."""
 
     @property
     def world(self) -> World:
-        """Width and height in px."""
+        """Width and height of this node's world, px."""
 
     def on_event(self, event: Event) -> None:
-        """A remote event to apply, checked and heard for the first time."""
+        """Apply a remote event, which is checked and new."""
 
     def on_field(self, peer: str, field: Field) -> None:
-        """A peer's mean field."""
+        """Take the mean field of the peer with the id `peer`."""
 
     def on_telemetry(self, peer: Peer, message: Telemetry) -> None:
-        """A peer's telemetry; in a partial mesh also that of others, when they tell the whole room. May raise
-        ProtocolError."""
+        """Take a peer's telemetry; in a partial mesh also that of non-neighbours to the whole room.
+
+        May raise ProtocolError.
+        """
 
 
 class _Way(NamedTuple):
-    """How an event came: whose it is, known by which id, when it was, whether others passed it on.
+    """The origin, id (`key`) and mesh time (`at`, ms) of an event, and whether it was forwarded (`relayed`).
 
-    `provable`: others can check its id, which names its origin.
+    `provable`: other nodes can check its id, which covers its origin.
     """
 
     origin: str
@@ -50,12 +52,12 @@ class _Way(NamedTuple):
 
 
 class InboundMessages:
-    """See the module.
+    """Checks messages of peers, and passes each accepted event, field and record to a `Listener` once.
 
-    ``id`` is this node's own: what comes back from it is not news. ``hops`` is the server's limit: with 0,
-    a full mesh, nobody passes on what others fired; with more, `spread` is called with what is to be told
-    to everybody but the peer it came from and its origin. ``hold`` takes an event whose origin the server
-    must be asked for; without, it is refused.
+    ``id`` is this node's own id; its own events that return are ignored. ``hops`` is the server's hop limit.
+    With 0, in a full mesh, events of others are not forwarded. Otherwise `spread` is called with each event
+    that must go to all peers except its sender and its origin. ``hold`` takes an event for whose origin the
+    server must be asked; without ``hold`` such an event is refused.
     """
 
     def __init__(
@@ -75,12 +77,12 @@ class InboundMessages:
         self._listener, self._gossip, self._clock = listener, gossip, clock
 
     def take(self, peer: Peer, message: messages.Message) -> None:
-        """Take a message of a peer.
+        """Check a message of a peer and pass it on.
 
         Raises
         ------
         ProtocolError, ParameterError
-            When it is refused.
+            If the message is refused.
         """
         match message:
             case EventMessage():
@@ -111,7 +113,7 @@ class InboundMessages:
                 self._greeting(peer, message)
 
     def _event(self, peer: Peer, message: EventMessage, *, told: bool = False) -> None:
-        """Check an event and hand it on; `told` as part of a greeting, so perhaps not by its origin."""
+        """Check an event and pass it on; `told`: it is part of a greeting, perhaps of another node."""
         way = self._way(peer, message, told=told)
         if way is None:
             return
@@ -127,7 +129,7 @@ class InboundMessages:
                 self._pass_on(peer, event.message(envelope.hops + 1), way)
 
     def _unknown_event(self, peer: Peer, message: UnknownEvent) -> None:
-        """Nothing to apply here, but others may know it."""
+        """Forward an event of an unknown kind, which other nodes may know."""
         if not self.hops or (way := self._way(peer, message)) is None:
             return
         envelope, now = message.envelope, self._clock.now()
@@ -138,12 +140,12 @@ class InboundMessages:
             self._pass_on(peer, {**message.message, **more}, way)
 
     def _way(self, peer: Peer, message: AnyEvent, *, told: bool = False) -> _Way | None:
-        """Whose event this is and how it came; None when it goes no further for now.
+        """Return the origin and path of an event; None if it is a duplicate, our own, or on hold.
 
         Raises
         ------
         ProtocolError
-            When its origin is not in the room, its content is not that of its id, or it is one too many.
+            If its origin is not in the room, its id does not match its content, or it exceeds a rate.
         """
         envelope, now = message.envelope, self._clock.now()
         claimed = envelope.origin or peer.id
@@ -168,7 +170,7 @@ class InboundMessages:
         return _Way(origin, key, at, relayed, claimed == origin)
 
     def _is_admitted(self, peer: Peer, origin: str, message: AnyEvent, *, told: bool) -> bool:
-        """Whether events of this origin are taken now; False when this one waits for the server's word."""
+        """Return True if the origin is accepted, False if the event is on hold; raise if it is refused."""
         admitted = self._origins.admits(origin)
         if admitted is None and not told and self.hold is not None:
             self.hold(peer, origin, message)
@@ -180,10 +182,10 @@ class InboundMessages:
     def _check_id(
         self, claimed: str, origin: str, key: str, at: float, message: AnyEvent, *, relayed: bool
     ) -> None:
-        """Refuse an event whose id is that of another one, as its `claimed` origin would have made it.
+        """Raise ProtocolError unless the id is the one that its `claimed` origin makes for this event.
 
-        Ids of versions before this one are random, and old clients' are made by who heard them first: those
-        of an `origin` that is known to do otherwise are refused.
+        Earlier versions use random ids, and the first receiver makes the ids of old clients' events. Both
+        forms are refused from an `origin` that is known to make its ids otherwise.
         """
         stamp = message.envelope.stamp
         if message.envelope.id is None:
@@ -205,10 +207,9 @@ class InboundMessages:
             raise ProtocolError(message.type, "its id is not the hash of its content")
 
     def _content(self, peer: Peer, message: EventMessage, way: _Way) -> dict[str, Any]:
-        """What is passed on of an event: what its id covers, as it came; of an old client, what it said.
+        """Return the content to forward: what the id covers, as received; for an old client, its data.
 
-        An event of a version before this one gets the world that it was placed in, which only its neighbours
-        know.
+        An event of an earlier version gets the world of its positions, which only its neighbours know.
         """
         if way.key.startswith(OLD):
             return content_of(message.kind, message.data)
@@ -219,17 +220,17 @@ class InboundMessages:
         return content
 
     def _pass_on(self, peer: Peer, message: dict[str, Any], way: _Way) -> None:
-        """Tell the other neighbours, within the hop limit.
+        """Forward an event to the other neighbours, within the hop limit.
 
-        What somebody who is no neighbour broadcast, everybody heard already.
+        Broadcasts of non-neighbours are not forwarded, because all members have received them.
         """
         if message["hops"] <= self.hops and (peer.in_room or peer.linked) and way.provable:
             self._spread(message, peer, way.origin)
 
     def _fit(self, peer: Peer, message: EventMessage, key: str) -> dict[str, Any]:
-        """The event's data in px of this node's world, checked; positions may lie outside of it.
+        """Return the event's checked data in px of this node's world; positions may lie outside of it.
 
-        The world of an old client is its window, whose size it does not tell: its px are taken for ours.
+        The world of an old client is its window, whose size is unknown, so its px are used unscaled.
         """
         kind, world = message.kind, self._listener.world
         source = None if key.startswith(OLD) else message.envelope.world or peer.world
@@ -237,9 +238,9 @@ class InboundMessages:
         return kind.scale(whole, source or world, world)
 
     def _portal(self, peer: Peer, on: bool, at: float | None, origin: str | None) -> None:
-        """Take over the room's portal mode, as the event it came from; old clients only say that it is on.
+        """Adopt the room's portal mode as the event that set it; old clients send only that it is on.
 
-        When who is said to have switched it is not in the room, it is the teller's own word.
+        If the stated origin is not in the room, the sender counts as the origin.
         """
         if not on and at is None:
             return
@@ -259,7 +260,7 @@ class InboundMessages:
             self._listener.on_event(event)
 
     def _greeting(self, peer: Peer, state: messages.Greeting) -> None:
-        """Take over portal and live pulses, each as the event it came from."""
+        """Adopt portal mode and active pulses, each as the event that caused it."""
         if not peer.greetings.take(1, time.monotonic()):
             raise ProtocolError("state", "more than one every 2 s")
         peer.world = state.world
@@ -268,11 +269,11 @@ class InboundMessages:
             try:
                 self._event(peer, _pulse_event(pulse), told=True)
             except (ProtocolError, ParameterError) as error:
-                peer.refuse(error)  # the others may still be good
+                peer.refuse(error)  # the others may be valid
 
 
 def _pulse_event(pulse: messages.LivePulse) -> EventMessage:
-    """A pulse that a greeting tells of, as the event it came from."""
+    """Return the event that caused a pulse of a greeting."""
     data = {"x": pulse.x, "y": pulse.y, "E": pulse.E}
     if pulse.sigma is not None:
         data["sigma"] = pulse.sigma
@@ -286,5 +287,5 @@ def _pulse_event(pulse: messages.LivePulse) -> EventMessage:
 
 
 def _old_id(origin: str, message: AnyEvent) -> str:
-    """The id of an old client's event, which has none of its own; empty for one of a kind not known here."""
+    """Return the id made for an old client's event without one; empty for an unknown kind."""
     return old_id(origin, message.kind, message.data) if isinstance(message, EventMessage) else ""

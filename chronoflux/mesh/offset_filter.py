@@ -1,7 +1,7 @@
-"""What this node knows of another one's clock, from the probes that went there and back.
+"""Clock filter: estimates a peer's clock from the samples of its probe replies.
 
-No clock is read here; all times are ms. A peer's clock is described by `shift`: its mesh time minus this
-node's monotonic clock, so that nothing changes when this node's own mesh time is moved.
+This module reads no clock; all times are ms. A peer's clock is described by `shift`: its mesh time minus this
+node's monotonic clock. The shift does not change when this node's own mesh time is moved.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-WINDOW = 60_000.0  # ms that a sample is used
-FAR_WINDOW = 150_000.0  # ms that a sample is used of a clock that is asked every 60 s, through the server
-KEPT = 64  # samples: a minute's bursts and some more
-SLEW = 500e-6  # by which a clock may run fast or slow while it is put right
-DRIFT = 100e-6  # by which two quartz clocks drift apart, each within 50 ppm
-ROUNDING = 0.01  # ms; a double of the present epoch has steps of 0.00024 ms
-DISTRUST = 60_000.0  # ms that a clock is not believed after it jumped
+WINDOW = 60_000.0  # ms for which a sample is used
+FAR_WINDOW = 150_000.0  # ms, the same for a clock that is probed every 60 s through the server
+KEPT = 64  # most samples: the bursts of one minute and a reserve
+SLEW = 500e-6  # largest rate at which a clock is slewed
+DRIFT = 100e-6  # largest relative drift of two quartz clocks, each within 50 ppm
+ROUNDING = 0.01  # ms; present-day times as doubles have a resolution of 0.00024 ms
+DISTRUST = 60_000.0  # ms for which a clock is distrusted after a jump
 UNSYNCED = 16
-"""Stratum of a clock that is on nobody's time but its own machine's, as in RFC 5905."""
+"""Stratum of a clock that is only on its own machine's time, as in RFC 5905."""
 
 
 class Sample(NamedTuple):
-    """One probe and its reply: `shift` at monotonic time `at`, and how long the round trip took."""
+    """The result of one probe: `shift` at monotonic time `at`, and the round trip; all ms."""
 
     at: float
     shift: float
@@ -29,41 +29,43 @@ class Sample(NamedTuple):
 
     @property
     def bound(self) -> float:
-        """What the shift may be wrong by: with any delays, if no clock is wrong, never more."""
+        """Largest error of the shift (ms) for any split of the delay, if both clocks run correctly."""
         return self.round_trip / 2
 
     @property
     def score(self) -> float:
-        """Orders samples by how far they may be wrong at one moment, whichever that is: the least is best."""
+        """Key that orders samples by their uncertainty at any common time; the least is best."""
         return self.round_trip / 2 - DRIFT * self.at
 
 
 class PeerClock:
-    """The newest samples of one peer's clock, and what it says of itself in its replies."""
+    """Recent samples of one peer's clock, and what its replies state about it."""
 
     def __init__(self) -> None:
         self.stratum, self.reference = UNSYNCED, ""
         self.joined: int | None = None
-        """When the peer's reference joined by the server's word, as the peer tells it."""
+        """When the peer's reference joined according to the server, as the peer reports it (ms)."""
         self.distrusted_until = self._jumped = -1e18
         self.reason, self.told = "", False
-        """Why it is not believed, and whether that was said."""
+        """Why it is distrusted, and whether that was reported."""
         self.window, self.tick = WINDOW, 0.0
-        """For how long a sample is used; how coarse the peer's clock and ours are, together; ms."""
+        """How long a sample is used; the resolutions of the peer's clock and ours, added; ms."""
         self.answered = self.was_near = False
-        """Whether it ever answered a probe; whether it was on our time once, since that was last moved."""
+        """Whether it ever answered a probe; whether it was on our time since the last step of it."""
         self._awaited: float | None = None
         self.first: float | None = None
-        """When the first sample was taken of those that hold together."""
+        """Monotonic time of the first of the current, consistent samples; ms."""
         self._count = 0
-        self._samples: deque[Sample] = deque(maxlen=KEPT)  # each bounds the shift worse than the one before
+        self._samples: deque[Sample] = deque(maxlen=KEPT)  # from oldest to newest, from best to worst
 
     def __len__(self) -> int:
         return self._count
 
     def best(self, now: float) -> Sample | None:
-        """The sample of the last minute that bounds the shift best: the one of least round trip, where
-        age counts as much as clocks drift."""
+        """Return the sample in the window with the least uncertainty at `now`, or None.
+
+        That is the sample of least round trip, where the drift adds to the uncertainty with age.
+        """
         while self._samples and now - self._samples[0].at > self.window:
             self._samples.popleft()
         if not self._samples:
@@ -72,13 +74,13 @@ class PeerClock:
         return self._samples[0]
 
     def uncertainty(self, sample: Sample, now: float) -> float:
-        """What the shift of `sample` may be wrong by at `now`, ms."""
+        """Return the largest error of the shift of `sample` at `now`, ms."""
         return sample.bound + self.tick + DRIFT * (now - sample.at)
 
     def jump(self, sample: Sample) -> float | None:
-        """By how much the clock jumped, when `sample` cannot be true together with what was known.
+        """Return by how much the clock jumped (ms), if `sample` contradicts the best sample; else None.
 
-        Between two samples it may have been slewed here or there, and both clocks drift; more is a jump.
+        Between two samples either clock may be slewed, and both drift. A larger difference is a jump.
         """
         known = self.best(sample.at)
         if known is None:
@@ -89,21 +91,21 @@ class PeerClock:
         return moved if abs(moved) > allowed else None
 
     def ask(self, now: float) -> None:
-        """It is asked for the time."""
+        """Note that a probe was sent to it."""
         if self._awaited is None:
             self._awaited = now
 
     def excuse(self, now: float) -> None:
-        """This node was not there to hear the answers: they are awaited from now on."""
+        """Restart the wait for an answer, because this node was suspended and missed replies."""
         if self._awaited is not None:
             self._awaited = now
 
     def silent(self, now: float, patience: float) -> bool:
-        """Whether it has been asked for so many ms and does not answer."""
+        """Return whether probes have been unanswered for more than `patience` ms."""
         return self._awaited is not None and now - self._awaited > patience
 
     def add(self, sample: Sample) -> None:
-        """Take a sample, the newest."""
+        """Add a sample, newer than all others."""
         self.answered, self._awaited = True, None
         if self.first is None:
             self.first = sample.at
@@ -113,30 +115,30 @@ class PeerClock:
         self._samples.append(sample)
 
     def forget(self) -> None:
-        """Nothing known any more holds."""
+        """Discard all samples."""
         self._samples.clear()
         self.first, self._count = None, 0
 
     def distrust(self, reason: str, now: float) -> None:
-        """Do not believe this clock for a minute from now on; the reason told first stays."""
+        """Distrust this clock for `DISTRUST` ms from `now`; an earlier reason is kept."""
         if self.trusted(now):
             self.reason = reason
         self.distrusted_until = now + DISTRUST
 
     def leap(self, by: float, now: float) -> None:
-        """It jumped by so many ms: it is not believed for a minute."""
+        """Note a jump by `by` ms, and distrust the clock."""
         self._jumped = now
         self.distrust(f"its clock jumped by {by / 1000:+.3f} s", now)
 
     def jumped(self, now: float) -> bool:
-        """Whether it jumped in the last minute, and has not found back."""
+        """Return whether it jumped in the last minute and is still distrusted."""
         return now < self._jumped + DISTRUST and not self.trusted(now)
 
     def trusted(self, now: float) -> bool:
-        """Whether it is believed."""
+        """Return whether the clock is trusted."""
         return now >= self.distrusted_until
 
     @property
     def synced(self) -> bool:
-        """Whether it is on a room's time, by its own word, and near enough to its reference to be used."""
+        """Whether it reports a room's time, and a stratum low enough to be followed."""
         return self.stratum < UNSYNCED - 1

@@ -1,7 +1,7 @@
-"""Whom to follow by the server's word: the member that joined first, or who succeeds it.
+"""Choice of the clock reference by the server's roster: the first member to join, or its successor.
 
-What peers say of references, strata and times of joining decides nothing about who leads. A neighbour may
-carry the reference's time on, within what the reference itself says when it is asked through the server.
+Claims of peers about references, strata and times of joining do not affect this choice. A neighbour may carry
+the time of the reference, within the bounds that probes of the reference through the server give.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from collections.abc import Mapping, Sequence
 from chronoflux.mesh.course import PATIENCE, STEP, Course, Key, Offset, View, intersection
 from chronoflux.mesh.offset_filter import UNSYNCED
 
-TOLERANCE = 50.0  # ms that an honest clock may still have to slew after a first fix on a busy machine
-CARRIED = 5.0  # ms at most by which a neighbour's word moves us off what the reference itself says
-CARRIERS = (1, 2)  # strata that are followed in place of the reference; a node that asks it by relay has 3
-MOST_ASKED = 64  # members that are asked for the time because they joined early, though none of them answers
-AT_ONCE = 2  # more of them that a newcomer asks before the first has answered
-SAME_TIME = 0.75  # share of the room that agrees on another time, where this node must have leapt
+TOLERANCE = 50.0  # ms that an honest clock may be off after a first fix on a busy machine
+CARRIED = 5.0  # ms; largest deviation from the reference's own time that a neighbour may cause
+CARRIERS = (1, 2)  # strata followed in place of the reference; a node that probes it by relay has 3
+MOST_ASKED = 64  # most early members that are probed, if none of them answers
+AT_ONCE = 2  # further members that a newcomer probes before the first has answered
+SAME_TIME = 0.75  # share of the room that agrees on another time, from which our own clock must have jumped
 
 
 class Succession:
-    """Who leads the room's time.
+    """Chooses the clock reference of the room.
 
-    ``ranked`` are the members that may, the best first. ``asked`` are those before this node whose time it
-    has to know. ``authority`` is the best member whose time this node has been on: a member that joined after
-    it and is on another time contradicts it, and is not followed.
+    ``ranked`` are the possible references, best first. ``asked`` are the members before this node whose time
+    it must measure. ``authority`` is the best member whose time this node has been on. A member that joined
+    after the authority and is on another time contradicts it, and is not followed.
     """
 
     def __init__(self) -> None:
@@ -34,21 +34,21 @@ class Succession:
         self.authority: Key = (math.inf, "")
 
     def take(self, ranked: Sequence[Key], own: str) -> None:
-        """Take the members that may lead, by the server's word, the best first."""
+        """Set the possible references according to the server, best first."""
         self.ranked = ranked
         if not self.asked:
             self.asked = [id_ for _, id_ in self.ahead(own)[:1]]
 
     def ahead(self, own: str) -> Sequence[Key]:
-        """Those that lead before this node does; all, when it cannot lead itself."""
+        """Return the members that precede this node; all if it cannot be the reference itself."""
         place = next((place for place, (_, id_) in enumerate(self.ranked) if id_ == own), len(self.ranked))
         return self.ranked[:place]
 
     def plan(self, view: View, leapt: float) -> Course | None:
-        """The course by the server's word; None while there is none, or nothing to change.
+        """Return the course by the roster; None to wait or to change nothing.
 
-        `leapt` (ms) is what this machine's UTC says that its monotonic clock leapt by, since mesh time was
-        fixed: minus what has to be added.
+        `leapt` (ms) is by how much this machine's UTC has moved against its monotonic clock since mesh time
+        was fixed: the correction that a jump of the monotonic clock would require.
         """
         self.asked = []
         ahead = self.ahead(view.own[1])[:MOST_ASKED]
@@ -58,8 +58,8 @@ class Succession:
             if self._passed_over(view, peer):
                 continue
             known = view.measured.get(peer)
-            if known is None:  # no word of it yet
-                if not view.started:  # so that there is no second wait should it be silent
+            if known is None:  # not measured yet
+                if not view.started:  # avoids a second wait if it is silent
                     self.asked += [id_ for _, id_ in ahead[place : place + AT_ONCE]]
                 return self._meanwhile(view)
             if view.started and known.near():
@@ -68,11 +68,10 @@ class Succession:
                 return self._follow(view, key, known.offset_ms) if view.ripe(peer) else None
         return self._lead(view, leapt)
 
-    # -- who ------------------------------------------------------------------------------------------
+    # -- the choice of the reference ------------------------------------------------------------------
 
     def _passed_over(self, view: View, peer: str) -> bool:
-        """Whether a member does not lead although it is first: it is silent, not believed, on no room's time
-        yet, or follows this node."""
+        """Return whether a member is skipped: it is silent, jumped, unsynchronised, or follows this node."""
         clock = view.clocks.get(peer)
         if clock is None:
             return False
@@ -85,8 +84,11 @@ class Succession:
         return clock.reference == view.own[1]
 
     def _yields(self, view: View, key: Key, known: Offset, leapt: float) -> bool:
-        """Whether this node takes the time of a member that is on another one: it has none itself, it was on
-        that of a lesser one, nobody else is on its time, or its own clock leapt."""
+        """Return whether this node adopts the time of a member that is on another time.
+
+        It does if it has no time yet, if it was on the time of a lower-ranked member, if no other clock is on
+        its time, or if its own clock jumped.
+        """
         others = (other for peer, other in view.offsets.items() if peer != key[1])
         return (
             not view.started
@@ -95,10 +97,10 @@ class Succession:
             or (abs(leapt) > STEP and known.near(leapt))
         )
 
-    # -- where to -------------------------------------------------------------------------------------
+    # -- the course -----------------------------------------------------------------------------------
 
     def _follow(self, view: View, key: Key, step: float | None = None) -> Course:
-        """Follow a member: over a link it alone, else a neighbour that carries its time, within bounds."""
+        """Return a course to a member's time: directly if linked, else over a neighbour, within bounds."""
         joined, leader = key
         self.authority = key if step is not None else min(self.authority, key)
         offsets = {peer: known.after(step or 0.0) for peer, known in view.measured.items()}
@@ -119,7 +121,7 @@ class Succession:
         return Course(leader, stratum + 1, joined, step, _within(low, offsets[carrier].offset_ms, high))
 
     def _meanwhile(self, view: View) -> Course | None:
-        """There is no word of who leads: keep to what most neighbours' clocks have in common with ours."""
+        """Return a course to the intersection of most neighbours' clocks, until the reference is measured."""
         if not view.started:
             return None
         near = {p: view.offsets[p] for p in view.neighbours.keys() & view.offsets if view.offsets[p].near()}
@@ -133,8 +135,11 @@ class Succession:
     def _judge(
         self, view: View, key: Key, offsets: Mapping[str, Offset], offset: float, uncertainty: float
     ) -> set[str]:
-        """Distrust the neighbours whose clocks cannot be right, by what is known of the room's time; who they
-        are. Those that lead before the member with this `key` are not judged by its time."""
+        """Distrust neighbours whose clocks contradict the room's time. Return their ids.
+
+        The room's time is at `offset` from ours, with this `uncertainty` (ms), from the member with this
+        `key`. Members up to it in rank are not judged by its time.
+        """
         before = {id_ for joined, id_ in self.ranked if (joined, id_) <= key}
         outside = set()
         for peer in view.neighbours.keys() & offsets.keys() - before:
@@ -147,16 +152,17 @@ class Succession:
         return outside
 
     def _lead(self, view: View, leapt: float) -> Course:
-        """This node is the first of those that can lead; its time is the room's, unless its clock leapt."""
+        """Return the course of the reference: this node's time is the room's, unless its clock jumped."""
         joined, own = view.own
         step = self._home(view, leapt) if view.started else None
         self.authority = (joined, own) if not view.started else min(self.authority, (joined, own))
         return Course(own, 0, joined, step)
 
     def _home(self, view: View, leapt: float) -> float | None:
-        """By how much to move, when all that were on this node's time are on another one together.
+        """Return the step (ms) back to the room's time if our own clock jumped, else None.
 
-        They must be nearly the whole room, or this machine's UTC must say that its own clock leapt.
+        That is so if all clocks that were on our time are now together on another time. They must be nearly
+        the whole room, or this machine's UTC must confirm that our own clock jumped.
         """
         if any(known.near() for known in view.offsets.values()):
             return None
@@ -178,5 +184,5 @@ def _within(low: float, value: float, high: float) -> float:
 
 
 def _crowd(view: View, offset: float) -> int:
-    """How many clocks that were on our time have this offset now."""
+    """Return how many clocks that were on our time now have this offset (ms)."""
     return sum(known.near(offset) and view.clocks[peer].was_near for peer, known in view.offsets.items())
