@@ -1,7 +1,7 @@
-"""Analysis: what the records say. Functions on arrays, with units, sources and closed-form checks.
+"""Analysis of records: measures on arrays and on loaded logs, with units, sources and closed-form checks.
 
-Everything loads on first use; SciPy, ruptures and powerlaw, which some measures need, come with the extra
-``analysis``.
+Everything loads on first use. Some measures need SciPy, ruptures or powerlaw, which the extra ``analysis``
+installs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The blocks of a night in a report: the primary answer about events, exact whatever the series is like."""
+"""The blocks of a night in a report: the primary test of events, exact for any kind of series."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from chronoflux.analysis.result import Result
 
 KINDS = {"intent": "intents", "lion_gate": "the lion gate open for a minute", "pacemaker_flip": "flips"}
-"""What is compared with quiet blocks, in words."""
+"""Descriptions of the blocks that are compared with quiet blocks."""
 
 
 def compare_blocks(frame: pd.DataFrame, section: Section, *, seed: int = 0) -> None:
-    """Say of each kind of event what its blocks do to H, and what of it is left in the rest after them."""
+    """Report for each kind of event how H differs in its blocks, and in the rest after them (carry-over)."""
     import pandas as pd
 
     rows = []
@@ -58,7 +58,7 @@ def compare_blocks(frame: pd.DataFrame, section: Section, *, seed: int = 0) -> N
 
 
 def _by(result: Result) -> str:
-    """A difference in words, with its p."""
+    """Describe a difference, with its standard error and p-value."""
     way = "higher" if result.value > 0 else "lower"
     error = "" if result.uncertainty is None else f" ± {result.uncertainty:.2g}"
     p = result.reading if result.p is None else f"exact p = {result.p:.2g}"

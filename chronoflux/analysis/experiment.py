@@ -1,9 +1,9 @@
-"""What the schedule `night` answers: blocks in which something was done against the quiet blocks of a round.
+"""Randomisation test of the schedule `night`: treated blocks against the quiet blocks of the same round.
 
-The schedule drew the order of the blocks of each round at random. If something has no effect at all, its
-blocks and the quiet ones of the same round could as well have changed places, and the difference between them
-is one of those that such changes of places give: an exact p, whatever the series is like (Fisher, The Design
-of Experiments, 1935; Imbens and Rubin, Causal Inference, 2015, chapters 5 and 9).
+The schedule draws the order of the blocks of each round at random. If a treatment has no effect at all, its
+blocks are exchangeable with the quiet blocks of the same round, so the observed difference is one draw from
+the differences under all permutations of their labels. This gives an exact p for any kind of series (Fisher,
+The Design of Experiments, 1935; Imbens and Rubin, Causal Inference, 2015, chapters 5 and 9).
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ KINDS: dict[str, tuple[BlockKind, ...]] = {
     "pacemaker_flip": ("flip",),
     **{kind: (kind,) for kind in dict.fromkeys(ROUND) if kind != "quiet"},
 }
-"""Blocks that are compared with quiet ones, by the type of event or their own name."""
+"""Kinds of block that are compared with quiet ones, by type of event or by their own name."""
 DIMENSIONLESS = ("H", "H_local", "H_mesh")
 LEAST = 0.8
-"""Share of a block's moments that must be on record."""
+"""Least share of a block's moments that must be on record."""
 SOURCE = (
     "randomisation test: Fisher, The Design of Experiments, 1935; Imbens and Rubin, Causal Inference, 2015"
 )
 
 
 class _Round(NamedTuple):
-    """The blocks of a round that can change places: courses (blocks, moments), and which were treated."""
+    """The exchangeable blocks of a round: courses (blocks, moments), and a mask of the treated ones."""
 
     courses: Floats
     treated: NDArray[np.bool_]
@@ -60,30 +60,44 @@ def matched_epochs(
     count: int = 9999,
     seed: int = 0,
 ) -> Epochs:
-    """A metric from the beginning of the blocks in which something was done, less that of quiet blocks.
+    """Compare a metric in treated blocks with that in the quiet blocks of the same rounds.
 
-    The mean over the nodes that are on record. For each round the mean course of the blocks of this kind less
-    that of its quiet blocks: these differences are the ``courses``.
+    The metric is averaged over the nodes on record. The ``courses`` are one per round: the mean course of the
+    blocks of this kind minus the mean course of the quiet blocks.
 
     Parameters
     ----------
+    frame
+        From :func:`chronoflux.load`.
     kind
         ``"intent"``, ``"lion_gate"``, ``"pacemaker_flip"``; or one kind of block: ``"weak"``, ``"medium"``,
         ``"strong"``, ``"gate"``, ``"flip"``.
+    column
+        The metric.
+    step
+        Distance of the moments, s.
+    room
+        The room; may be left out when there is only one.
+    level
+        Level of the bootstrap band.
+    resamples
+        Number of bootstrap resamples.
     count
-        Changes of places that are drawn, where there are more than that; otherwise each is taken once.
+        Number of permutations drawn if there are more than that; otherwise each permutation is used once.
+    seed
+        Seed of the bootstrap and of the permutations.
 
     Returns
     -------
     Epochs
-        ``lag`` from the block's beginning, over its 150 s. ``response``: the mean difference over the 120 s
-        in which something is done, with its exact p, which is the primary one. ``carry_over``: the same over
-        the 30 s of rest after them, which the next block begins with.
+        ``lag`` runs from the block's beginning over its 150 s. ``response``: the mean difference over the
+        120 s of treatment, with its exact p, which is the primary one. ``carry_over``: the same over the 30 s
+        of rest that follow: the part of the effect that carries over into the next block.
 
     Raises
     ------
     ParameterError
-        When no round is on record with such a block and a quiet one, or the room has no name.
+        When fewer than three rounds are on record with such a block and a quiet one, or the room has no name.
     """
     if kind not in KINDS:
         raise ParameterError("kind", kind, f"with control='matched' one of {', '.join(KINDS)}")
@@ -94,7 +108,7 @@ def matched_epochs(
         allowed = "records of the schedule night over three rounds of 20 minutes or more"
         raise ParameterError("frame", "no round with such a block and a quiet one on record", allowed)
     courses = np.array([_difference(one.courses, one.treated) for one in rounds])
-    if len(rounds) < 3:  # as many as a mean course needs
+    if len(rounds) < 3:  # a mean course needs three
         allowed = f"at least 3 rounds of {BLOCK * len(ROUND) / 60:.0f} minutes"
         raise ParameterError("rounds", len(rounds), allowed)
     found = superpose(lag, courses, baseline=False, level=level, resamples=resamples, seed=seed)
@@ -114,7 +128,7 @@ def _rounds(
     step: float,
     room: str | None,
 ) -> list[_Round]:
-    """The rounds in which there are both."""
+    """Return the rounds that have both treated and quiet blocks on record."""
     chosen = of_room(frame, room)
     names = chosen["room"].dropna().unique()
     if len(names) != 1:
@@ -154,7 +168,7 @@ def _difference(values: Floats, treated: NDArray[np.bool_]) -> Floats:
 def _judged(
     name: str, rounds: Sequence[_Round], where: NDArray[np.bool_], count: int, rng: np.random.Generator
 ) -> Result:
-    """The mean difference over some moments, and the share of changes of places that give as large a one."""
+    """Return the mean difference over the moments `where`, and p: the share of permutations as extreme."""
     means = [one.courses[:, where].mean(axis=1) for one in rounds]
     each = np.array([float(_difference(m, one.treated)) for m, one in zip(means, rounds, strict=True)])
     value, n = float(each.mean()), len(rounds)
@@ -186,7 +200,7 @@ def _judged(
 
 
 def _every(values: Floats, one: _Round) -> list[float]:
-    """The difference for each way to choose the treated blocks of a round."""
+    """Return the difference for every choice of the treated blocks of a round."""
     found = []
     for chosen in combinations(range(len(values)), int(one.treated.sum())):
         treated = np.zeros(len(values), np.bool_)
@@ -196,7 +210,7 @@ def _every(values: Floats, one: _Round) -> list[float]:
 
 
 def _drawn(values: Floats, one: _Round, count: int, rng: np.random.Generator) -> Floats:
-    """The difference for `count` drawn ways to choose the treated blocks of a round."""
+    """Return the difference for `count` random choices of the treated blocks of a round."""
     treated = rng.permuted(np.tile(one.treated, (count, 1)), axis=1)
     k = int(one.treated.sum())
     sums = treated @ values

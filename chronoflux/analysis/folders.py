@@ -1,4 +1,4 @@
-"""The run folders behind logs: what their manifests say, for what needs more than records."""
+"""The run folders behind logs, and their manifests, for analyses that need more than records."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class Folder(NamedTuple):
 
     @property
     def has_swarm(self) -> bool:
-        """Whether it is the run of a node, and not the record of a room."""
+        """Whether this is the run of a node, not a recorder's."""
         return self.facts.get("kind") != "recorder"
 
 
 def run_folders(logs: str | Path | Sequence[str | Path], room: str | None = None) -> list[Folder]:
-    """The run folders that `logs` names, of one room; files and exports have none and are left out.
+    """Return the run folders that `logs` names, of one room. Files and exports are skipped.
 
     Raises
     ------
     LogError
-        When there is nothing at all.
+        When `logs` names nothing at all.
     """
     report = Report()
     found = []

@@ -1,4 +1,4 @@
-"""The room against null runs, as a section of a report: is it no set of strangers?"""
+"""A section of a report that compares the room with null runs: are its nodes more than unrelated swarms?"""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ CORRELATION = "correlation of H"
 def judge_room(
     compute: Callable[[], NullRuns], section: Section, *, part: Callable[[pd.DataFrame], pd.DataFrame]
 ) -> None:
-    """Compare the room with its runs computed again with new draws and without coupling.
+    """Compare the room with runs recomputed with new random draws and without coupling between nodes.
 
-    The phase locking of the pairs, and the correlation of their H: each by its maximum over the pairs. The
-    transients, parameters, pauses and events of the room are in the null runs too.
+    The phase locking of pairs and the correlation of their H are tested, each by its maximum over the pairs.
+    The null runs have the same transients, parameters, pauses and events as the room.
 
     Parameters
     ----------
     compute
-        Gives the null runs.
+        Returns the null runs.
+    section
+        Receives lines, findings and tables.
     part
-        Which records of a run are looked at: of the room and of each null run alike.
+        Selects the records to analyse, of the room and of each null run alike.
     """
     try:
         null = compute()

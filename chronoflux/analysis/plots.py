@@ -1,7 +1,7 @@
-"""Pictures of what was measured: functions that draw on matplotlib axes and give them back.
+"""Plots of measures: functions that draw on matplotlib axes and return them.
 
-With ``ax=None`` a new figure is made. Colours are those of Okabe and Ito, told apart by the colour-blind, and
-lines differ in their strokes too, so that they stay apart in black and white; maps are cividis.
+With ``ax=None`` they make a new figure. Lines use the colour-blind-safe palette of Okabe and Ito, and differ
+in their dashes too, so that they are distinct in black and white; the colour map is cividis.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-"""Okabe and Ito, Color Universal Design, 2008; their yellow is too pale for lines on white."""
+"""Okabe and Ito, Color Universal Design, 2008, without their yellow, which is too pale on white."""
 STROKES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MOST_LINES, MOST_MARKS = 8, 200
-"""Nodes with a line each, and events of a kind with a mark each, that can be told apart in one plot."""
+"""Most nodes drawn as single lines, and most events of a kind drawn as single marks, in one plot."""
 MARKERS = ("|", "v", "o", "s", "D", "^", "x")
 UNITS = {
     "H": "order parameter H [1]",
@@ -39,7 +39,7 @@ UNITS = {
     "psi": "mean phase ψ [rad]",
     "omega": "mean-field frequency ω [rad/s]",
 }
-"""What stands at the axis of a metric."""
+"""Axis labels of metrics."""
 
 
 def over_time(
@@ -52,20 +52,24 @@ def over_time(
     room: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """A metric of every node over mesh time, a line each; long records as means with their range.
+    """Plot a metric of every node over mesh time; long records as means with their range.
 
-    More than eight nodes would hide each other: then their mean, and which share of them lies where.
+    Up to eight nodes have a line each. For more, the plot shows their mean, and the ranges of all of them and
+    of the middle 80 %.
 
     Parameters
     ----------
     frame
         From :func:`chronoflux.load`.
+    column
+        The metric.
     events
-        Types of records to mark, each with its own sign, above the lines.
+        Types of records to mark above the lines, each with its own marker.
     oscillators
-        Shade what so many unrelated phases would give 19 of 20 times.
+        Number of oscillators for the null band: shade H below the 95th percentile of as many unrelated
+        phases.
     step, room
-        As of :func:`chronoflux.analysis.tables.side_by_side`.
+        See :func:`chronoflux.analysis.tables.side_by_side`.
     """
     axes = _axes(ax)
     table = side_by_side(frame, column, step=step, room=room)
@@ -92,7 +96,7 @@ def over_time(
         axes.set_ylim(0, 1.03)
     _mark_events(axes, frame, events, table.attrs["start"].timestamp(), scale, room)
     axes.set(xlabel=f"mesh time [{unit}]", ylabel=UNITS.get(column, column), xlim=(0, times[-1]))
-    legend = axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))  # beside what it would cover
+    legend = axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))  # outside, to cover no line
     for line in legend.get_lines():
         line.set_alpha(1)
     return axes
@@ -105,8 +109,8 @@ def _mark_events(
         records = frame[(frame["type"] == kind) & ((frame["room"] == room) if room is not None else True)]
         at = records["at"].to_numpy(np.float64) / 1e3
         at = (at[np.isfinite(at)] - start) / scale
-        height = 1.03 + 0.04 * row  # above the axes, in their own height
-        many = len(at) > MOST_MARKS  # then strokes, whose shade says how close they stand
+        height = 1.03 + 0.04 * row  # above the axes, in units of their height
+        many = len(at) > MOST_MARKS  # then transparent strokes, whose shade shows their density
         axes.plot(
             at, np.full(len(at), height), "|" if many else marker, ms=5, color="0.2",
             alpha=max(0.04, min(1.0, MOST_MARKS / max(1, len(at)))), transform=axes.get_xaxis_transform(),
@@ -121,16 +125,21 @@ def pair_matrix(
     most: float | None = 1.0,
     ax: Axes | None = None,
 ) -> Axes:
-    """A measure of every two nodes as a map, with its numbers where there are few enough to be read.
+    """Plot a measure of every pair of nodes as a heat map, with numbers for up to 12 nodes.
 
     Parameters
     ----------
     matrix
         Rows and columns are nodes, from :func:`chronoflux.analysis.rooms.pair_matrix`; NaN stays blank.
     label
-        The measure and its unit, for the scale.
+        The measure and its unit, for the colour bar.
     most
-        Upper end of the scale; None: the greatest value.
+        Upper end of the colour scale; None: the greatest value.
+
+    Raises
+    ------
+    ParameterError
+        When no value is finite.
     """
     axes = _axes(ax)
     values = matrix.to_numpy(np.float64)
@@ -154,7 +163,7 @@ def pair_matrix(
 
 
 def locked_intervals(locked: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """When which pairs were locked, a row a pair; from :func:`chronoflux.analysis.rooms.locked`."""
+    """Plot the locked intervals of :func:`chronoflux.analysis.rooms.locked`, one row per pair."""
     axes = _axes(ax)
     scale, unit = _time_unit(float(locked["end"].max()) if len(locked) else 1.0)
     names = []
@@ -166,14 +175,17 @@ def locked_intervals(locked: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         axes.broken_barh(bars, (row - 0.35, 0.7), color=COLOURS[0])
         names.append(f"{_text(a)} – {_text(b)}")
     axes.set(xlabel=f"mesh time [{unit}]", ylabel="locked pair [names]", xlim=(0, None))
-    every = 1 + len(names) // 30  # so that names do not lie over each other
+    every = 1 + len(names) // 30  # so that names do not overlap
     axes.set_yticks(range(0, len(names), every), names[::every])
     axes.invert_yaxis()
     return axes
 
 
 def on_record(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """When each node is on record, a row a node; from :func:`chronoflux.analysis.tables.side_by_side`."""
+    """Plot when each node is on record, one row per node.
+
+    `table` is from :func:`chronoflux.analysis.tables.side_by_side`.
+    """
     axes = _axes(ax)
     times = np.asarray(table.index, dtype=np.float64)
     scale, unit = _time_unit(float(times[-1]))
@@ -189,7 +201,7 @@ def on_record(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def epochs(found: Epochs, *, label: str = "change of H [1]", ax: Axes | None = None) -> Axes:
-    """The mean course round events with its bootstrap band, which is pointwise; `label`: the quantity."""
+    """Plot the mean course around events with its pointwise bootstrap band; `label` is the quantity."""
     axes = _axes(ax)
     band = f"{100 * found.level:g} % band, pointwise"
     if np.isfinite(found.low).all():  # fewer than five events have none
@@ -205,14 +217,14 @@ def epochs(found: Epochs, *, label: str = "change of H [1]", ax: Axes | None = N
 def change_points(
     x: ArrayLike, t: ArrayLike, points: ArrayLike, *, label: str = UNITS["H"], ax: Axes | None = None
 ) -> Axes:
-    """A series, and between its change points the mean of each level.
+    """Plot a series, and the mean of each segment between its change points.
 
     Parameters
     ----------
     x, t
-        The series and its times in s, shape (n,).
+        The series, and its times in s, shape (n,).
     points
-        The samples where a new level begins, as :func:`chronoflux.analysis.criticality.change_points` gives.
+        Indices where a new segment begins, from :func:`chronoflux.analysis.criticality.change_points`.
     """
     axes = _axes(ax)
     values, times = series("x", x, varies=False), series("t", t)
@@ -230,10 +242,26 @@ def change_points(
 
 
 def spectrum(x: ArrayLike, step: float, *, unit: str = "1", ax: Axes | None = None) -> Axes:
-    """The power spectral density of an unbroken series, in its unit squared per Hz.
+    """Plot the power spectral density of an unbroken series, in its unit squared per Hz.
 
-    Welch's method with Hann windows of an eighth of the record (Welch, IEEE Transactions on Audio and
-    Electroacoustics 15, 70, 1967); `step` in s.
+    It uses Welch's method with Hann windows of an eighth of the record (Welch, IEEE Transactions on Audio and
+    Electroacoustics 15, 70, 1967).
+
+    Parameters
+    ----------
+    x
+        The series, shape (n,), n ≥ 64, without gaps.
+    step
+        Distance of the samples, s.
+    unit
+        Unit of the series; ``"1"`` if dimensionless.
+
+    Raises
+    ------
+    ParameterError
+        When the series is too short, constant or has gaps.
+    UsageError
+        When SciPy is not installed.
     """
     axes = _axes(ax)
     values = series("x", x, least=64)
@@ -252,7 +280,26 @@ def spectrum(x: ArrayLike, step: float, *, unit: str = "1", ax: Axes | None = No
 def spectrogram(
     x: ArrayLike, step: float, *, window: int = 256, unit: str = "1", ax: Axes | None = None
 ) -> Axes:
-    """The power spectral density of an unbroken series over time, in dB; `step` in s, `window` in samples."""
+    """Plot the power spectral density of an unbroken series over time, in dB.
+
+    Parameters
+    ----------
+    x
+        The series, shape (n,), n ≥ 64, without gaps.
+    step
+        Distance of the samples, s.
+    window
+        Length of a window in samples, from 16 to n/2; windows overlap by half.
+    unit
+        Unit of the series; ``"1"`` if dimensionless.
+
+    Raises
+    ------
+    ParameterError
+        When the series is too short, constant or has gaps, or `window` is out of range.
+    UsageError
+        When SciPy is not installed.
+    """
     axes = _axes(ax)
     values = series("x", x, least=64)
     whole("window", window, 16, len(values) // 2)
@@ -276,7 +323,7 @@ def spectrogram(
 
 
 def flow(found: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Information flow between nodes as a graph: arrows for what was found, wider and darker for more.
+    """Plot information flow as a graph: an arrow per direction found, wider and darker for more flow.
 
     Parameters
     ----------
@@ -289,7 +336,7 @@ def flow(found: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     places: Floats = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     arrows = found[found["found"]]
     most = float(arrows["te_nats"].max()) if len(arrows) else 1.0
-    small = min(1.0, 6 / len(names))  # of twenty nodes each is a third as large as of six
+    small = min(1.0, 6 / len(names))  # with more than six nodes, symbols shrink in proportion
     for pair, te in zip(arrows.index, arrows["te_nats"], strict=True):
         source, target = (places[names.index(str(name))] for name in pair)
         share = float(te) / most
@@ -318,7 +365,7 @@ def flow(found: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def _text(name: object) -> str:
-    """A name as it is: a dollar begins no formula, and an underscore at its beginning hides nothing."""
+    """Escape a name for matplotlib: a dollar would start a formula, a leading underscore hide the label."""
     text = str(name).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
 
@@ -342,7 +389,7 @@ def _styles() -> cycle[tuple[str, Any]]:
 
 
 def _time_unit(longest: float) -> tuple[float, str]:
-    """Seconds in a unit of time that gives readable numbers, and its sign."""
+    """Return a readable unit of time for durations up to `longest` s: its length in s, and its symbol."""
     if longest > 3 * 3600:
         return 3600.0, "h"
     return (60.0, "min") if longest > 600 else (1.0, "s")

@@ -1,7 +1,7 @@
-"""From the logs of a room to an answer: what was measured, as lines to read and as one HTML page.
+"""The report on the logs of a room, as text and as one HTML page.
 
-It begins with five sentences in plain words. What a measure refuses is not left out silently: its section
-says what was not measured and why.
+It begins with a summary of five sentences. A measure that refuses its input is not left out silently: its
+section says what was not measured and why.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Report:
-    """The sections of one study; `text` for a terminal, `html` for a page that needs no other file.
+    """The sections of one study; `text` is for a terminal, `html` is a page that needs no other file.
 
-    ``summary``: the five sentences it begins with.
+    ``summary``: the five sentences at the beginning. ``methods``: what all measures have in common.
     """
 
     name: str
@@ -48,13 +48,13 @@ class Report:
     summary: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """What was found, without pictures."""
+        """Return the report as text, without figures."""
         parts = ["\n".join(self.summary)] if self.summary else []
         parts += [f"{s.title}\n" + "\n".join(f"  {line}" for line in s.lines) for s in self.sections]
         return "\n\n".join(parts)
 
     def html(self) -> str:
-        """One page with everything in it."""
+        """Return the report as one HTML page with embedded figures."""
         places = [f'<a href="#s{i}">{html.escape(s.title)}</a>' for i, s in enumerate(self.sections)]
         places.append('<a href="#methods">Methods</a>')
         body = [f"<h1>{html.escape(self.name)}</h1>\n<nav>{' · '.join(places)}</nav>"]
@@ -86,35 +86,35 @@ def study_room(
     null_runs: Callable[[], NullRuns] | None = None,
     progress: Callable[[Iterable[str]], Iterable[str]] = iter,
 ) -> Report:
-    """Measure everything there is to measure on the logs of a room.
+    """Run every section of the report on the logs of a room.
 
     Parameters
     ----------
     frame
         From :func:`chronoflux.load`.
     room
-        Which room; may be left out when there is only one.
+        The room; may be left out when there is only one.
     surrogates, seed
-        How many, and what they are drawn from.
+        Number of surrogates, and the seed they are drawn from.
     ksg
-        How many of the strongest directions of information flow are measured by the KSG estimator too.
+        Number of the strongest directions of information flow that are measured by the KSG estimator too.
     skip_settling
         Leave out the start-up of each run: see :func:`~chronoflux.analysis.settling.start_up`.
     begin, end
-        Look only at what lies between these: s of mesh time since the first record of the room.
+        Use only records between these times, s of mesh time since the first record of the room.
     folders
-        The run folders the frame is from, whose manifests name the schedules; see
+        The run folders of the frame, whose manifests name the schedules; see
         :func:`~chronoflux.analysis.folders.run_folders`.
     null_runs
-        Gives null runs of the room to compare it with, as
-        ``lambda: analysis.null_runs(["logs/n1", "logs/n2"])``; None: it is not compared.
+        Returns null runs of the room to compare it with, such as
+        ``lambda: analysis.null_runs(["logs/n1", "logs/n2"])``; None: no comparison.
     progress
-        Wraps the sections, to show how far the work has come.
+        Wraps the iteration over section titles, to show progress.
 
     Raises
     ------
     ParameterError
-        When the frame holds several rooms and none was named, or nothing is left of the records.
+        When the frame holds several rooms and none was named, or no records are left.
     """
     whole = of_room(frame, room)
     whole.attrs = dict(frame.attrs)
@@ -145,7 +145,7 @@ def study_room(
 
 
 def _methods(study: Study) -> str:
-    """What all measures have in common, what chance was drawn from, and with which versions it was done."""
+    """Return what all measures have in common, how surrogates were drawn, and the versions used."""
     used = []
     for package in ("numpy", "scipy", "pandas", "matplotlib", "ruptures"):
         with suppress(PackageNotFoundError):
@@ -158,7 +158,7 @@ def _methods(study: Study) -> str:
 
 
 def _table(name: str, table: pd.DataFrame) -> str:
-    """A table, folded up when it is long."""
+    """Return a table as HTML, collapsed when it is long."""
     short = "open" if len(table) <= SHORT else ""
     rows = table.to_html(index=False, border=0)
     return f"<details {short}><summary>{len(table)} {name}</summary><div>{rows}</div></details>"
@@ -172,16 +172,16 @@ def _picture(figure: Figure, title: str) -> str:
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message="Glyph .* missing"
-        )  # of a name in a script without letters here
+        )  # of a name in a script that the font lacks
         figure.savefig(target, format="png", dpi=110)
     data = base64.b64encode(target.getvalue()).decode("ascii")
     return f'<img alt="{html.escape(title)}" src="data:image/png;base64,{data}">'
 
 
 NIGHT = "night"
-"""The schedule whose blocks are compared, as manifests name it."""
+"""The schedule whose blocks are compared, as named in manifests."""
 SHORT = 12
-"""Rows of a table that is shown without being asked for."""
+"""Most rows of a table that is shown expanded."""
 _METHODS = (
     "Nodes were laid beside each other on mesh time, in steps of 1 s, each moment taking the nearest record "
     "up to three quarters of a step away; missing ones were left out and counted. Where a measure needs "

@@ -1,4 +1,4 @@
-"""What a measure answers: a number with its unit, its uncertainty, its sample size, and a line to read."""
+"""`Result`, the value that a measure returns: with unit, uncertainty, sample size and a line of text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Result:
-    """One measured value. ``float(result)`` is the value alone; printing it says everything.
+    """One measured value. ``float(result)`` is the value alone; printing the result shows all fields.
 
     Parameters
     ----------
@@ -20,18 +20,18 @@ class Result:
     value, unit
         The number and its unit; a dimensionless one has the unit ``"1"``.
     n, masked
-        Samples that entered it, and samples left out because they were missing.
+        Number of samples used, and number of samples left out because they were missing.
     uncertainty
-        Standard error, in the same unit; None when it was not asked for.
+        Standard error, in the same unit; None when it was not requested.
     p, surrogates
-        How often chance gives as much, and by how many surrogates that is known: None when not asked, and 0
-        surrogates for a p by a formula.
+        p-value, None when it was not requested, and the number of surrogates it is based on, 0 for a p from a
+        formula.
     reading
-        One line in words.
+        Interpretation in one line.
     undecided
-        Whether the value tells nothing either way, whatever its p.
+        Whether the value decides nothing, whatever its p.
     source
-        Where the formula is from.
+        Reference for the formula.
 
     Examples
     --------
@@ -59,11 +59,11 @@ class Result:
         return self.value
 
     def replace(self, **changes: Any) -> Result:
-        """The same with some fields changed."""
+        """Return a copy with some fields changed."""
         return replace(self, **changes)
 
     def in_bits(self) -> Result:
-        """An amount of information in bits instead of nats (1 bit = ln 2 nats).
+        """Convert an amount of information from nats to bits (1 bit = ln 2 nats).
 
         Raises
         ------
@@ -91,7 +91,7 @@ class Result:
         return f"{self.name} = {self.value:.4g}{spread}{unit} ({', '.join(facts)}){reading}"
 
     def to_series(self) -> pd.Series[Any]:
-        """A pandas Series of all fields, named after the measure."""
+        """Return a pandas Series of all fields, named after the measure."""
         import pandas as pd
 
         facts = ("value", "unit", "uncertainty", "n", "masked", "p", "surrogates", "reading", "source")

@@ -1,6 +1,6 @@
-"""The sections of a report: each a function that measures one thing on the records of a room.
+"""The sections of a report. Each is a function that measures one thing on the records of a room.
 
-It fills a :class:`Section`, and is a line in :data:`SECTIONS`.
+Each function fills a :class:`Section` and is registered in :data:`SECTIONS`.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORGETS = 120
-"""Seconds that a segment between change points of H lasts at least."""
+"""Shortest segment between two change points of H, s."""
 KSG_SAMPLES, KSG_SURROGATES = 4000, 39
-"""Samples and circular shifts that the KSG estimator is given: some seconds a direction."""
+"""Samples and circular shifts for the KSG estimator, which then takes some seconds per direction."""
 DOSES = (("intent", "E"),)
-"""Events that have a dose, and the field of their data that it is."""
+"""Events with a dose, and the field of their data that holds it."""
 _CIRCULAR = "Quian Quiroga, Kraskov, Kreuz, Grassberger, Physical Review E 65, 041903, 2002"
 MOST_GAPS = 100
-"""The longest gaps are listed, so many at most."""
+"""Most gaps listed, the longest first."""
 FAULTS = ("torn", "bad", "gaps", "missing", "repeats", "clock_steps", "dropped", "superseded")
-"""What of the reader's report is told."""
+"""Fields of the log reader's report that are shown."""
 
 
 def overview(study: Study, section: Section) -> None:
-    """Runs, how long they are, and what is missing in them."""
+    """Report the runs, their lengths, and what is missing in them."""
     import pandas as pd
 
     table, holes = side_by_side(study.frame, "H"), gaps(study.frame)
     rows = []
     for (node, run), records in study.frame.groupby(["node", "run"], dropna=False):
         dated = records[records["at"].notna()]
-        # not the machine's own clock, by which a night passes in a minute with --speed max
+        # Use mesh time: by the machine's own clock a night with --speed max passes in a minute.
         at = mesh_time(dated if len(dated) else records)
         rows.append(
             {
@@ -90,7 +90,7 @@ def overview(study: Study, section: Section) -> None:
 
 
 def _tell_missed(study: Study, section: Section) -> None:
-    """Which events did not reach which node, where that is on record."""
+    """Report which events did not reach which node, as far as it is on record."""
     import pandas as pd
 
     records = study.frame[study.frame["type"] == "missed"]
@@ -114,7 +114,7 @@ def _count(things: Sized, word: str) -> str:
 
 
 def order(study: Study, section: Section) -> None:
-    """H, H_local and H_mesh over the whole time, with events."""
+    """Report H, H_local and H_mesh over the whole time, with events."""
     columns = [name for name in ("H", "H_local", "H_mesh") if study.frame[name].notna().any()]
     sizes = study.frame["nodes"].dropna()
     axes = _subplots(len(columns), 1, height=2.8)
@@ -134,7 +134,7 @@ def order(study: Study, section: Section) -> None:
 
 
 def synchrony(study: Study, section: Section) -> None:
-    """Which nodes were locked to which, how strongly, and when."""
+    """Report which nodes were phase-locked, how strongly, and when."""
     table, held = pairs(study.frame), locked(study.frame)
     if not len(table):
         raise ParameterError("nodes", 1, "at least 2 in the room")
@@ -163,7 +163,7 @@ def synchrony(study: Study, section: Section) -> None:
 
 
 def responses(study: Study, section: Section) -> None:
-    """The mean course of H round each kind of event, own and remote; blocks of a night first."""
+    """Report the mean course of H around each kind of event, own and remote; blocks of a night first."""
     if study.night:
         compare_blocks(study.frame, section, seed=study.seed)
     drawn = []
@@ -196,14 +196,14 @@ def responses(study: Study, section: Section) -> None:
 
 
 def _answer(kind: str, found: Epochs, study: Study, section: Section) -> str:
-    """By how much H changes after an event, whether that may be chance, and how long it lasts."""
+    """Describe how much H changes after an event, whether chance may explain it, and how long it lasts."""
     counted = f"{len(found.courses)} events ({found.left_out} left out), "
     try:
         change = epoch_response(found, count=study.surrogates, seed=study.seed)
     except ParameterError as error:
         section.refused.append(Refusal(kind.replace("_", " "), in_words(error)))
         return f"{counted}not measured ({in_words(error)})"
-    if change.p is not None and not study.night:  # of a night the blocks are the answer
+    if change.p is not None and not study.night:  # for a night the comparison of blocks is the answer
         answer = f"H changes by {change.value:+.2g} ± {change.uncertainty:.2g} after {_a(kind)}"
         section.findings.append(Finding(f"H after {_a(kind)}", answer, change.p))
     words = f"H changes by {change.value:+.2g} ± {change.uncertainty:.2g}, {change.reading}"
@@ -221,7 +221,7 @@ def _a(kind: str) -> str:
 
 
 def levels(study: Study, section: Section) -> None:
-    """Where the order of the room steps to another level."""
+    """Report the change points of the room's mean H."""
     mean, times, where = _mean_order(study)
     points = change_points(mean, least=FORGETS)
     axes = _subplots(1, 1, height=3)
@@ -237,7 +237,7 @@ def levels(study: Study, section: Section) -> None:
 
 
 def rhythms(study: Study, section: Section) -> None:
-    """Spectrum and spectrogram of the order of the room."""
+    """Report the spectrum and the spectrogram of the room's mean H."""
     mean, _, where = _mean_order(study)
     axes = _subplots(1, 2, height=3.4)
     plots.spectrum(mean, 1.0, ax=axes[0])
@@ -248,7 +248,7 @@ def rhythms(study: Study, section: Section) -> None:
 
 
 def pulling(study: Study, section: Section) -> None:
-    """Which nodes' phases turn towards which others': the primary question of the report."""
+    """Report which nodes' phases are pulled towards which others': the primary question of the report."""
     found = pulls(study.frame, count=study.surrogates, seed=study.seed)
     table = found.reset_index().sort_values("pull", ascending=False).head(40).round(5)
     section.tables["pulls"] = table.rename(columns={"pull": "pull [1]"})
@@ -272,7 +272,7 @@ def pulling(study: Study, section: Section) -> None:
 
 
 def information(study: Study, section: Section) -> None:
-    """Which nodes' H tells of which others' next one."""
+    """Report which nodes' H predicts which other nodes' next H (transfer entropy)."""
     found = information_flow(study.frame, count=study.surrogates, seed=study.seed)
     table = found.reset_index().sort_values("te_nats", ascending=False).head(40).round(5)
     section.tables["directions"] = table.rename(columns={"te_nats": "transfer entropy [nats a step]"})
@@ -306,7 +306,7 @@ def information(study: Study, section: Section) -> None:
 
 
 def _once_more(study: Study, section: Section, few: pd.DataFrame) -> None:
-    """The strongest directions by KSG, which sees more than straight lines, on the first so many samples."""
+    """Measure the strongest directions by KSG, which detects nonlinear flow, on the first `KSG_SAMPLES`."""
     if not len(few):
         return
     stretch = together(side_by_side(study.frame, "H")).iloc[:KSG_SAMPLES]
@@ -323,7 +323,7 @@ def _once_more(study: Study, section: Section, few: pd.DataFrame) -> None:
 
 
 def spreading(study: Study, section: Section) -> None:
-    """Which nodes' H follows which others', and how much later."""
+    """Report which nodes' H follows which others', and with what delay."""
     found = spreads(study.frame, count=study.surrogates, seed=study.seed)
     table = found.reset_index().sort_values("correlation", ascending=False).head(40).round(5)
     section.tables["pairs"] = table.rename(columns={"delay_s": "delay [s]"})
@@ -349,7 +349,7 @@ def spreading(study: Study, section: Section) -> None:
 
 
 def emergence(study: Study, section: Section) -> None:
-    """Does the room's mean H tell more of its future than the nodes' one by one?"""
+    """Report whether the room's mean H predicts its own future better than the single nodes' H do."""
     stretch = together(side_by_side(study.frame, "H"))
     orders = stretch.to_numpy()
 
@@ -388,18 +388,18 @@ SECTIONS: dict[str, Callable[[Study, Section], None]] = {
     "Information flow between nodes": information,
     "Causal emergence of the mean H": emergence,
 }
-"""The sections by their titles, in the order of the report."""
+"""The sections by title, in the order of the report."""
 
 
 def _mean_order(study: Study) -> tuple[Floats, Floats, str]:
-    """The mean H of the nodes and its times in s, where they are together on record, and a line on that."""
+    """Return the nodes' mean H while all are on record, its times in s, and a line on the records used."""
     stretch = together(side_by_side(study.frame, "H"), least=1)
     mean, times = stretch.mean(axis=1).to_numpy(np.float64), np.asarray(stretch.index, dtype=np.float64)
     return mean, times, _stretch({**stretch.attrs, "n": len(mean)})
 
 
 def _stretch(facts: Mapping[Any, Any]) -> str:
-    """What a measure of unbroken series had, and had not, to go on."""
+    """Describe which records a measure of unbroken series used, and which it left out."""
     parts = [f"{facts['masked']:,} moments not used", f"{facts['bridged']:,} lost values bridged"]
     if facts["left_out"]:
         parts.append(f"left out for their gaps: {', '.join(facts['left_out'])}")

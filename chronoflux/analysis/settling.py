@@ -1,4 +1,4 @@
-"""Which part of the records is looked at: without the start-up of each run, between two times."""
+"""Choose the part of the records to analyse: without the start-up of each run, between two times."""
 
 from __future__ import annotations
 
@@ -15,27 +15,33 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WINDOW = 1200.0
-"""s from the beginning in which a start-up is looked for; it is no longer than a third of them."""
+"""Seconds from the beginning that are searched for a start-up, which may take a third of them at most."""
 SHORTEST = 60.0
-"""s of a record in which a start-up can be told from the rest."""
+"""Shortest record, s, in which a start-up can be distinguished."""
 SMOOTH = 10
-"""s over which H is averaged first."""
+"""Width of the moving average of H, s."""
 MARGIN = 0.01
-"""Added on both sides to the range that H has later."""
+"""Margin added on both sides of the range of H after the start-up."""
 
 
 def start_up(t: Floats, H: Floats) -> float | None:
-    """How long a node takes to settle, s; None when it does not within a third of what is looked at.
+    """Return the length of a node's start-up in s, or None if H does not settle.
 
-    H is averaged over 10 s. The start-up lasts until this first comes into the range (5th to 95th
-    percentile, and 0.01 more on both sides) that it has in the second half of the first 20 minutes.
+    H is averaged over 10 s. The start-up ends when this average first enters the range (5th to 95th
+    percentile, plus 0.01 on both sides) of its values in the second half of the first 20 minutes. A start-up
+    that takes more than a third of the time searched counts as not settled.
 
     Parameters
     ----------
     t
-        Times of the records in s, growing, shape (n,).
+        Times of the records, s, increasing, shape (n,).
     H
-        The order parameter then, shape (n,), without gaps.
+        Order parameter at these times, shape (n,), without gaps.
+
+    Returns
+    -------
+    float or None
+        Length of the start-up, s; 0 for a record too short to tell.
 
     Examples
     --------
@@ -59,7 +65,7 @@ def start_up(t: Floats, H: Floats) -> float | None:
 
 
 class Part(NamedTuple):
-    """The records that are looked at, and what was left out, in words."""
+    """The chosen records, and lines that say what was left out."""
 
     frame: pd.DataFrame
     told: list[str]
@@ -68,14 +74,14 @@ class Part(NamedTuple):
 def part_of(
     frame: pd.DataFrame, *, skip_settling: bool = True, begin: float = 0.0, end: float = math.inf
 ) -> Part:
-    """Leave out the start-up of each run, and what lies before `begin` or after `end`.
+    """Leave out the start-up of each run, and records before `begin` or after `end`.
 
-    Both in s of mesh time since the first record of the room.
+    `begin` and `end` are in s of mesh time since the first record of the room.
 
     Raises
     ------
     ParameterError
-        When nothing is left.
+        When no telemetry is left.
     """
     at = mesh_time(frame)
     dated = frame["at"].notna().to_numpy() if frame["at"].notna().any() else np.ones(len(frame), np.bool_)

@@ -1,4 +1,4 @@
-"""What a report is made of: the records that are studied, and the sections that are filled with answers."""
+"""The parts of a report: the records that are studied, and the sections that hold the answers."""
 
 from __future__ import annotations
 
@@ -16,34 +16,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Study:
-    """What is looked at: the records of one room, and how carefully."""
+    """The records of one room, and the options of their analysis.
+
+    ``surrogates`` and ``seed``: number of surrogates, and the seed they are drawn from.
+    """
 
     frame: pd.DataFrame
     surrogates: int = 199
     seed: int = 0
     ksg: int = 3
-    """So many of the directions found are measured once more by the KSG estimator, which is slow."""
+    """Number of directions found that are measured again by the KSG estimator, which is slow."""
     night: bool = False
-    """Whether the runs followed the schedule `night`, so that events are judged by its randomisation."""
+    """Whether the runs followed the schedule `night`, so that events are tested by its randomisation."""
 
     @property
     def kinds(self) -> list[str]:
-        """The types of own and remote events on record."""
+        """The types of own and remote events in the records."""
         present = set(self.frame["type"].unique())
         return [kind for event in EVENTS for kind in (event.name, f"remote_{event.name}") if kind in present]
 
 
 class Refusal(NamedTuple):
-    """What could not be asked, and why not."""
+    """A question that could not be answered, and the reason."""
 
     what: str
     why: str
 
 
 class Finding(NamedTuple):
-    """The answer to one question: what was asked, what came out, and its p.
+    """The answer to one question, with its p-value.
 
-    ``primary``: fixed before the data were seen, by the design of the experiment.
+    ``primary``: whether the question was fixed before the data were seen, by the design of the experiment.
     """
 
     question: str
@@ -54,29 +57,29 @@ class Finding(NamedTuple):
 
 @dataclass
 class Section:
-    """One part of the report: lines to read, pictures, tables, and the sources of what was used.
+    """One part of the report: lines of text, figures, tables, and the sources of the methods.
 
-    ``findings``: the questions that were answered with a p. ``refused``: what could not be asked, and why.
+    ``findings``: questions answered with a p-value. ``refused``: questions not answered, with reasons.
     """
 
     title: str
     lines: list[str] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    """By what their rows are."""
+    """Tables, by the name of their rows."""
     sources: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
     def refuse(self, what: str, error: ChronofluxError) -> None:
-        """Say what could not be asked, and why."""
+        """Note that `what` could not be measured, and why."""
         why = in_words(error)
         self.lines.append(f"{what}: not measured ({why})" if what else f"not measured: {why}")
         self.refused.append(Refusal(what or self.question, in_words(error, named=False)))
 
     @property
     def question(self) -> str:
-        """The title within a sentence."""
+        """The title in the form used within a sentence."""
         if self.title.startswith("Do "):
             return "whether " + self.title.removeprefix("Do ").removesuffix("?")
         return self.title[:1].lower() + self.title[1:]

@@ -1,6 +1,6 @@
-"""The beginning of a report: five sentences in plain words.
+"""The summary of a report: five sentences.
 
-Who was there; what happened; what was found; how sure that is; what could not be asked, and why.
+They say who was there, what happened, what was found, how sure that is, and what could not be asked and why.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 LEVEL = 0.05
 MOST = 4
-"""Findings, and refusals, that a sentence names; the rest is counted."""
+"""Most findings or refusals that a sentence names; the rest is counted."""
 
 
 def summarise(study: Study, sections: Sequence[Section], *, null_runs: bool) -> list[str]:
-    """The five sentences; `null_runs`: whether the room was compared with null runs."""
+    """Return the five sentences. `null_runs` says whether the room was compared with null runs."""
     findings = [finding for section in sections for finding in section.findings]
     refused = [refused for section in sections for refused in section.refused]
     if not null_runs:
@@ -84,7 +84,7 @@ def _happened(study: Study) -> str:
 
 
 def still_nodes(telemetry: pd.DataFrame) -> dict[str, float]:
-    """The nodes in which nothing moves to the end of the record, and from when: minutes of mesh time."""
+    """Return the nodes that stand still to the end of the record: name → start of it, min of mesh time."""
     start = float(mesh_time(telemetry).min())
     names = [
         name for name in ("H", "H_local", "omega") if telemetry[name].notna().any()
@@ -130,7 +130,7 @@ def _sure(findings: Sequence[Finding]) -> str:
 
 
 def _not_asked(refused: Iterable[Refusal]) -> str:
-    """What has the same reason stands together."""
+    """Return the sentence on what could not be asked, grouped by reason."""
     whats: dict[str, dict[str, None]] = {}
     for what, why in refused:
         whats.setdefault(why, {})[what] = None
@@ -141,7 +141,7 @@ def _not_asked(refused: Iterable[Refusal]) -> str:
 
 
 def _few(things: Sequence[str], word: str, *, joint: str = ", ", rest: str = "more below") -> str:
-    """The first few in words, the rest counted."""
+    """Join the first few things into a phrase; count the rest."""
     if len(things) > MOST + 1:
         things = [*things[:MOST], f"{len(things) - MOST} {rest}"]
     if len(things) < 2:

@@ -1,6 +1,6 @@
-"""Loaded logs as tables: the nodes of a room beside each other on one time axis.
+"""Convert loaded logs to tables: one column per node of a room, on one time axis.
 
-That is mesh time, the clock of the room (`at`; for logs without one, each node's own UTC clock).
+The axis is mesh time, the clock of the room (`at`; for logs without it, each node's own UTC clock).
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from chronoflux.analysis.validation import Floats
 from chronoflux.errors import ParameterError
 
 PHASE = "phase"
-"""The column of :func:`side_by_side` that is made of another: the fluctuations of ψ from moment to moment."""
+"""The derived column of :func:`side_by_side`: fluctuations of the increments of ψ."""
 LEAST_CHANGE, REST = 1e-5, {PHASE: 1e-4}
-"""A metric whose range is less has come to rest: what is left is rounding. Of phases in rad a step."""
+"""A metric with a smaller range is at rest: only rounding is left. Phase increments are in rad per step."""
 REACH = 0.75
-"""Steps from a moment to the record that stands for it, at most."""
+"""Greatest distance, in steps, between a moment and the record used for it."""
 
 
 def side_by_side(
     frame: pd.DataFrame, column: str = "H", *, step: float = 1.0, room: str | None = None
 ) -> pd.DataFrame:
-    """One metric of every node of a room on one time axis.
+    """Return one metric of every node of a room on one time axis.
 
     Parameters
     ----------
     frame
         From :func:`chronoflux.load`.
     column
-        The metric. ``"psi"`` (rad) is carried to each moment with the record's own ``omega``. ``"phase"`` is
-        by how much ψ turned since the moment before, less its mean over the record (rad a step, −π to π): the
-        fluctuations of the frequency. Its first moment is missing.
+        The metric. ``"psi"`` (rad) is extrapolated to each moment with the record's own ``omega``.
+        ``"phase"`` is the increment of ψ since the moment before, minus its mean over the record (rad per
+        step, −π to π): the fluctuations of the frequency. Its first moment is missing.
     step
-        Distance of the moments in s. Each takes the nearest record, up to three quarters of a step away:
-        with half a step, records that come a little unevenly would leave holes where they straddle it.
+        Distance of the moments, s. Each moment takes the nearest record, up to three quarters of a step away:
+        with half a step, slightly irregular records would leave gaps.
     room
-        Which room; may be left out when there is only one.
+        The room; may be left out when there is only one.
 
     Returns
     -------
     DataFrame
-        One column for each node, the index ``seconds`` of mesh time since the first record, NaN where
-        nothing is on record. ``attrs``: ``start`` (UTC), ``step``, ``column``, and by node the number of
-        moments ``missing``.
+        One column per node; the index ``seconds`` is mesh time since the first record, s; NaN where nothing
+        is on record. ``attrs``: ``start`` (UTC), ``step``, ``column``, and ``missing``, the number of missing
+        moments by node.
     """
     if column == PHASE:
         return _increments(side_by_side(frame, "psi", step=step, room=room))
@@ -81,7 +81,7 @@ def side_by_side(
 
 
 def _increments(psi: pd.DataFrame) -> pd.DataFrame:
-    """By how much each phase turned from moment to moment, less the direction of its mean."""
+    """Return the increments of each phase from moment to moment, minus their mean direction."""
     turned = np.exp(1j * np.diff(psi.to_numpy(np.float64), axis=0, prepend=np.nan))
     mean = np.nansum(turned, axis=0)
     table = pd.DataFrame(np.angle(turned * mean.conj()), index=psi.index, columns=psi.columns)
@@ -93,15 +93,15 @@ def _increments(psi: pd.DataFrame) -> pd.DataFrame:
 def gaps(
     frame: pd.DataFrame, column: str = "H", *, step: float = 1.0, room: str | None = None
 ) -> pd.DataFrame:
-    """Where a node was there and nothing is on record: between its first and its last record.
+    """Return the gaps in the record of each node, between its first and its last record.
 
-    Arguments as of :func:`side_by_side`.
+    The arguments are those of :func:`side_by_side`.
 
     Returns
     -------
     DataFrame
-        One row a gap: ``node``, and in s of mesh time since the first record the moments ``start`` and
-        ``end`` between which there is none, and ``duration``.
+        One row per gap: ``node``; ``start`` and ``end``, the moments between which nothing is on record, in s
+        of mesh time since the first record; ``duration`` in s.
     """
     table = side_by_side(frame, column, step=step, room=room)
     times = table.index.to_numpy(np.float64)
@@ -117,28 +117,32 @@ def gaps(
 
 
 def together(table: pd.DataFrame, *, least: int = 2, bridge: float = 5.0) -> pd.DataFrame:
-    """The part of a table in which nodes are on record without a break: as many and as long as can be.
+    """Return the part of a table with the most nodes and moments on record without a break.
 
-    Measures of several nodes over time need them unbroken. One second lost somewhere in a night of twenty
-    nodes should not cost hours, nor should a node that was there for ten minutes: so holes of up to `bridge`
-    s are bridged by straight lines, and nodes are left out, down to `least`, as long as the square of their
-    number times the moments grows by it. Both is counted.
+    Measures of several nodes over time need unbroken series. One second lost in a night of twenty nodes
+    should not cost hours, nor should a node that was present for ten minutes. Therefore gaps of up to
+    `bridge` s are interpolated linearly, and nodes are left out, down to `least`, as long as this increases
+    the number of nodes squared times the number of moments. Both are counted.
 
     Parameters
     ----------
     table
-        From :func:`side_by_side`. Angles (``"psi"``) are not bridged.
+        From :func:`side_by_side`. Angles (``"psi"``) are not interpolated.
+    least
+        Least number of nodes.
+    bridge
+        Longest gap that is interpolated, s.
 
     Returns
     -------
     DataFrame
-        ``attrs`` of the table, and: ``masked`` moments before and after that are not used, ``bridged``
-        values within, ``left_out`` nodes.
+        ``attrs`` are those of the table, and: ``masked``, the number of moments before and after that are not
+        used; ``bridged``, the number of interpolated values; ``left_out``, the nodes left out.
 
     Raises
     ------
     ParameterError
-        When there are less than `least` nodes, or no moment with so many of them on record.
+        When there are fewer than `least` nodes, or no moment with so many of them on record.
     """
     if len(table.columns) < least:
         raise ParameterError("nodes", len(table.columns), f"at least {least} in the room")
@@ -176,21 +180,22 @@ def together(table: pd.DataFrame, *, least: int = 2, bridge: float = 5.0) -> pd.
 
 
 def settled(stretch: pd.DataFrame, *, stationary: bool = False) -> pd.DataFrame:
-    """The part of an unbroken table after its start-up, looked at by
-    :func:`~chronoflux.analysis.stationarity.stationary_part`.
+    """Return the part of an unbroken table after its start-up.
+
+    :func:`~chronoflux.analysis.stationarity.stationary_part` finds the start-up.
 
     Parameters
     ----------
     stretch
         From :func:`together`.
     stationary
-        True: taken as stationary from its first moment on; not looked at.
+        True: treat the table as stationary from its first moment on, without a test.
 
     Returns
     -------
     DataFrame
-        ``attrs`` of the table, and: ``start_up`` in s, ``memory`` in s (NaN when not looked at) and
-        ``looked_at``.
+        ``attrs`` are those of the table, and: ``start_up`` in s, ``memory`` in s (NaN without a test), and
+        ``looked_at``, whether it was tested.
 
     Raises
     ------
@@ -216,7 +221,7 @@ def settled(stretch: pd.DataFrame, *, stationary: bool = False) -> pd.DataFrame:
 
 
 def _longest(known: NDArray[np.bool_]) -> slice:
-    """The longest stretch of rows in which everything is known; empty where there is none."""
+    """Return the longest run of rows in which every value is known; empty if there is none."""
     whole = np.asarray(known.all(axis=1), dtype=np.bool_)
     spans = runs(whole)
     if not len(spans):
@@ -226,7 +231,13 @@ def _longest(known: NDArray[np.bool_]) -> slice:
 
 
 def of_room(frame: pd.DataFrame, room: str | None) -> pd.DataFrame:
-    """The records of one room; ParameterError when it is not there, or not named among several."""
+    """Return the records of one room.
+
+    Raises
+    ------
+    ParameterError
+        When the room is not in the frame, or none is named and the frame holds several.
+    """
     rooms = sorted(frame["room"].dropna().unique())
     if room is None and len(rooms) > 1:
         raise ParameterError("room", room, f"one of {', '.join(rooms)}: the frame holds several")
@@ -235,12 +246,12 @@ def of_room(frame: pd.DataFrame, room: str | None) -> pd.DataFrame:
     of_it = frame if room is None else frame[frame["room"] == room]
     if not of_it["node"].hasnans:
         return of_it
-    # Records without a node are their file's: those of two files are not one node's.
+    # Records without a node belong to their file: those of two files are not of one node.
     return of_it.assign(node=of_it["node"].fillna(of_it.get("run", "unnamed")))
 
 
 def telemetry_of(frame: pd.DataFrame, column: str, room: str | None) -> pd.DataFrame:
-    """The records of a room that have a value of a metric."""
+    """Return the telemetry records of a room that have a value of the metric `column`."""
     if column not in frame or frame[column].dtype.kind not in "fiu":
         raise ParameterError("column", column, "a metric of the frame, such as H, H_local, tau")
     names = ["time", "node", "room", "run", "type", "at", "omega", column]
@@ -252,14 +263,14 @@ def telemetry_of(frame: pd.DataFrame, column: str, room: str | None) -> pd.DataF
 
 
 def mesh_time(records: pd.DataFrame) -> Floats:
-    """Mesh time in s; where there is none, the node's own UTC clock."""
+    """Return the mesh time of records in s, shape (n,); where it is missing, the node's own UTC clock."""
     own = records["time"].to_numpy("datetime64[us]").astype(np.int64) / 1e6
     at: Floats = records["at"].to_numpy(np.float64) / 1e3
     return np.where(np.isfinite(at), at, own)
 
 
 def _nearest(times: Floats, wanted: Floats) -> NDArray[np.intp]:
-    """For each wanted moment the index of the nearest of the growing times."""
+    """Return for each wanted moment the index of the nearest of the increasing `times`."""
     right = np.clip(np.searchsorted(times, wanted), 1, max(len(times) - 1, 1))
     left = right - 1
     right = np.minimum(right, len(times) - 1)

@@ -1,4 +1,4 @@
-"""What every measure asks of its input: refused by name, or left out with a count, never quietly averaged."""
+"""Input checks of all measures: bad input is refused by name, or left out and counted, never hidden."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Floats = NDArray[np.float64]
 
 
 def numbers(name: str, values: ArrayLike) -> Floats:
-    """Real numbers of any shape, as float64; NaN may be among them.
+    """Convert real numbers of any shape to float64; NaN is allowed.
 
     Raises
     ------
     ParameterError
-        For what is not a number, for complex numbers, of which a part would be lost, and for dates, whose
-        unit would be.
+        For input that is not numeric; for complex numbers, which would lose a part; for dates, which would
+        lose their unit.
     """
     try:
         kind = (values if hasattr(values, "dtype") else np.asarray(values)).dtype.kind
@@ -37,13 +37,13 @@ def numbers(name: str, values: ArrayLike) -> Floats:
 
 
 def series(name: str, values: ArrayLike, *, least: int = 2, varies: bool = True) -> Floats:
-    """An unbroken series of finite numbers, shape (n,), as float64.
+    """Convert an unbroken series of finite numbers, shape (n,), to float64.
 
     Raises
     ------
     ParameterError
-        When it is not one-dimensional, shorter than `least`, holds NaN or infinity, or, with `varies`, is
-        constant.
+        When it is not one-dimensional, is shorter than `least`, contains NaN or infinity, or, with `varies`,
+        is constant.
     """
     found = numbers(name, values)
     if found.ndim != 1:
@@ -57,7 +57,7 @@ def series(name: str, values: ArrayLike, *, least: int = 2, varies: bool = True)
 
 
 def columns(name: str, values: ArrayLike) -> Floats:
-    """Samples as rows, shape (n, d), float64; a series (n,) is one column. NaN may be among them."""
+    """Convert samples to rows, float64 (n, d); a series (n,) becomes one column. NaN is allowed."""
     found = numbers(name, values)
     if found.ndim not in (1, 2) or (found.ndim == 2 and not found.shape[1]):
         raise ParameterError(name, found.shape, "shape (n,), or (n, d) with d ≥ 1")
@@ -65,7 +65,7 @@ def columns(name: str, values: ArrayLike) -> Floats:
 
 
 def gappy(name: str, values: ArrayLike) -> Floats:
-    """A series with gaps, shape (n,), as float64: whatever is not finite is NaN."""
+    """Convert a series with gaps, shape (n,), to float64; values that are not finite become NaN."""
     found = numbers(name, values)
     if found.ndim != 1:
         raise ParameterError(name, found.shape, "a series of shape (n,)")
@@ -73,12 +73,12 @@ def gappy(name: str, values: ArrayLike) -> Floats:
 
 
 def growing(name: str, values: ArrayLike, *, least: int = 2) -> Floats:
-    """Times in s: an unbroken series, each greater than the one before.
+    """Convert an unbroken series of strictly increasing times in s, shape (n,), to float64.
 
     Raises
     ------
     ParameterError
-        Also when one is not.
+        As :func:`series` does, and when the times do not increase.
     """
     found = series(name, values, least=least, varies=False)
     if len(found) > 1 and not np.diff(found).min() > 0:
@@ -87,7 +87,7 @@ def growing(name: str, values: ArrayLike, *, least: int = 2) -> Floats:
 
 
 def same_length(**arrays: Floats) -> None:
-    """Refuse arrays that do not go on for equally long."""
+    """Refuse arrays of different lengths."""
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise ParameterError("lengths", lengths, "as many samples in each")
@@ -96,7 +96,7 @@ def same_length(**arrays: Floats) -> None:
 def complete(
     name: str, *arrays: Floats, least: int, what: str = "complete samples"
 ) -> tuple[list[Floats], int]:
-    """The rows that are finite in every array (n, …), and how many were left out.
+    """Return the rows that are finite in every array (n, …), and the number of rows left out.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def complete(
 
 
 def varying(name: str, values: Floats) -> Floats:
-    """Refuse samples (n, d) of which a column is constant, as nothing can be said about it."""
+    """Refuse samples (n, d) with a constant column, which no measure can use."""
     spread = np.ptp(values, axis=0)
     if np.any(spread <= 1e-12 * np.abs(values).max(initial=0.0)):
         raise ParameterError(name, "constant", "a quantity that varies")
@@ -121,7 +121,7 @@ def varying(name: str, values: Floats) -> Floats:
 
 
 def whole(name: str, value: int, least: int, most: int | None = None) -> int:
-    """A whole number from `least` to `most`."""
+    """Return `value` as an int; refuse anything but a whole number from `least` to `most`."""
     given = isinstance(value, Real) and math.isfinite(value) and int(value) == value
     if not given or value < least or (most is not None and value > most):
         allowed = f"a whole number, at least {least}" + (f" and at most {most}" if most is not None else "")
@@ -130,14 +130,14 @@ def whole(name: str, value: int, least: int, most: int | None = None) -> int:
 
 
 def fraction(name: str, value: float) -> float:
-    """A number between 0 and 1, both excluded."""
+    """Return `value` as a float; refuse anything but a number between 0 and 1, both excluded."""
     if not isinstance(value, Real) or not 0 < value < 1:
         raise ParameterError(name, value, "between 0 and 1")
     return float(value)
 
 
 def library(name: str, what: str) -> Any:
-    """A module of the extra ``analysis``, loaded on first use.
+    """Import a module of the extra ``analysis`` on first use.
 
     Raises
     ------

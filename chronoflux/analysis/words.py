@@ -1,4 +1,4 @@
-"""Why something could not be measured, in words for a page: no names of arguments, no text of an error."""
+"""Turn errors into reasons for a report: readable text without argument names and code."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from numbers import Real
 from chronoflux.errors import ChronofluxError, LogError, ParameterError, shorten
 
 ANYTHING = ("x", "y", "frame", "series", "samples", "measure", "value", "epochs", "micro", "target", "source")
-"""Names of arguments that say nothing to a reader beside what was found."""
+"""Argument names that mean nothing to a reader and are left out."""
 _CODE = (r" \(analysis\.\w+\)", r",? or stationary=True.*")
-"""What in an error's text is only for somebody who writes a program: not for a page."""
+"""Parts of an error's text that address programmers; they are removed."""
 
 
 def in_words(error: ChronofluxError, *, named: bool = True) -> str:
-    """What was found and what is needed instead; `named`: with the name of the series, if it has one.
+    """Return what was found and what is needed instead.
+
+    `named` says whether to include the name of the series, if it has one.
 
     Examples
     --------
