@@ -116,7 +116,7 @@ class Bye(Struct, tag_field="type", tag="bye"):
 
 
 class ByeAck(Struct, tag_field="type", tag="bye-ack"):
-    """The goodbye arrived."""
+    """The acknowledgement of a goodbye."""
 
 
 class Refused(Struct, tag_field="type", tag="refused"):

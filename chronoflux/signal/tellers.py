@@ -15,7 +15,7 @@ from chronoflux.signal.member import Member, by_age
 from chronoflux.signal.topology import Links
 
 Hears = list[str] | UnsetType | None
-"""See :class:`~chronoflux.signal.protocol.RoomPeer`."""
+"""The values of ``hears`` in :class:`~chronoflux.signal.protocol.RoomPeer`."""
 
 
 class Tellers:
