@@ -56,6 +56,10 @@ class ParameterError(ChronofluxError, ValueError):
     Attributes: ``name`` of the parameter, the ``value`` given, and what is ``allowed`` in words.
     """
 
+    name: str
+    value: object
+    allowed: str
+
     def __init__(self, name: str, value: object, allowed: str) -> None:
         self.name, self.value, self.allowed = name, value, allowed
         super().__init__(f"{name} = {shorten(value)} is not allowed: {allowed}")
@@ -72,6 +76,11 @@ class SignalingError(ChronofluxError):
     ``"not-chronoflux"``; ``fatal``, whether a retry cannot help; ``retry_after``, the seconds to wait before
     a retry, if the server named them.
     """
+
+    url: str
+    code: str
+    fatal: bool
+    retry_after: float
 
     def __init__(
         self, url: str, code: str, message: str, *, fatal: bool = False, retry_after: float = 0.0
@@ -90,6 +99,9 @@ class ProtocolError(ChronofluxError):
     Attributes: ``kind``, the message's type if it could be read, and ``reason``.
     """
 
+    kind: str
+    reason: str
+
     def __init__(self, kind: str, reason: str) -> None:
         self.kind, self.reason = kind, reason
         super().__init__(f"{kind}: {reason}")
@@ -100,6 +112,10 @@ class LogError(ChronofluxError):
 
     Attributes: ``path``; ``line`` (from 1) if it is known; ``reason``, the message without these.
     """
+
+    path: Path
+    line: int | None
+    reason: str
 
     def __init__(self, path: str | Path, message: str, *, line: int | None = None) -> None:
         self.path, self.line, self.reason = Path(path), line, plain(message)

@@ -253,7 +253,7 @@ class Tail:
     """Read the complete lines of a growing log, each once, even if the log is rotated meanwhile."""
 
     def __init__(self, path: Path) -> None:
-        self.last = -1
+        self.last: int = -1
         """The greatest seq so far; lines up to it are not returned again."""
         self._path = path
         self._file: BinaryIO = open(path, "rb")  # noqa: SIM115 - until `close`

@@ -244,7 +244,7 @@ class ShiftSide:
 
     def __init__(self, x: ArrayLike, *, lag: int, history: int) -> None:
         first = max(whole("history", history, 1), whole("lag", lag, 1))
-        self.series = series("series", x, least=first + 4 * (history + 2))
+        self.series: Floats = series("series", x, least=first + 4 * (history + 2))
         self._first, self._lag, self._history = first, lag, history
 
     @cached_property

@@ -30,7 +30,7 @@ from chronoflux.util.text import plain_lines
 if TYPE_CHECKING:
     from chronoflux.mesh.ice import Policy
 
-log = logging.getLogger("chronoflux.headless")  # also where this file is `__main__`
+log: logging.Logger = logging.getLogger("chronoflux.headless")  # also where this file is `__main__`
 
 OSCILLATORS = 100
 COMING = 3600.0  # s of the schedule that a dry run shows when it is not told

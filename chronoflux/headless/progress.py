@@ -18,7 +18,7 @@ from chronoflux.util.text import plain_lines
 if TYPE_CHECKING:
     from chronoflux.node.node import Node
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 SPEAK_EVERY = 60.0  # s between two log lines without a terminal
 SMOOTH = 10.0  # s over which the rate is averaged

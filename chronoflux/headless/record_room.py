@@ -15,7 +15,7 @@ from chronoflux.node.join import RECORDER, join
 from chronoflux.node.recorder import Recorder
 from chronoflux.telemetry.write.writer import rotate_all
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 SAY_EVERY = 60.0  # s
 
 

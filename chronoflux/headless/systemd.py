@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 def notify(state: str) -> bool:

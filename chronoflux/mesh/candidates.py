@@ -25,7 +25,7 @@ from aiortc.sdp import candidate_from_sdp
 
 from chronoflux.signal.addresses import usable
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 TOLD: Mapping[str, int] = {"host": 16, "srflx": 12, "relay": 4}
 """Most candidates sent, by type: 32 in total, as many as receivers keep."""

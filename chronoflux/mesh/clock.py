@@ -111,8 +111,8 @@ class MeshClock:
         tick: float | None = None,
     ) -> None:
         self.mono = mono
-        self.tick = monotonic_tick() if tick is None else tick
-        self.steps = 0
+        self.tick: float = monotonic_tick() if tick is None else tick
+        self.steps: int = 0
         """Number of steps of mesh time."""
         self._utc = utc
         self._line: _Line | None = None

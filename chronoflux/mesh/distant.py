@@ -18,7 +18,7 @@ from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.messages import Outgoing, Probe, ProbeReply
 from chronoflux.util.token_bucket import Bucket
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 BURST, PACE = 4, 0.064  # probes in a burst, s between them
 PERIOD, JITTER = 60.0, 5.0  # s between bursts, and random variation of it

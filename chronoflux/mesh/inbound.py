@@ -60,6 +60,9 @@ class InboundMessages:
     server must be asked; without ``hold`` such an event is refused.
     """
 
+    id: str
+    hops: int
+
     def __init__(
         self,
         listener: Listener,

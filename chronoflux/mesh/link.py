@@ -34,7 +34,7 @@ from chronoflux.mesh.strays import keep_quiet
 from chronoflux.signal import addresses
 from chronoflux.util.token_bucket import Bucket
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 # By default six missed consent checks, one every 5 s, end a connection. The mesh has its own heartbeats, so a
 # link may survive a network cut or a suspended process, and resume at once afterwards.
@@ -91,9 +91,9 @@ class Link:
         ice: Ice = DIRECT,
     ) -> None:
         self.dials = dials
-        self.dropped = 0
+        self.dropped: int = 0
         self.state: State = "connecting"
-        self.reason = ""
+        self.reason: str = ""
         self._send_signal, self._on_open = send_signal, on_open
         self._on_message, self._on_closed = on_message, on_closed
         self._ice = ice

@@ -38,7 +38,7 @@ from chronoflux.mesh.roster import Roster
 from chronoflux.signal import protocol
 from chronoflux.signal.client import SignalClient
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 WATCH = 0.1  # s between checks of the peers, and between two resent events
 BYE_DEADLINE = 1.0  # s
@@ -55,6 +55,9 @@ STALL = 5.0  # s of delay after which links may be dead without a sign
 class Mesh:
     """A node's connections to a room. :meth:`run` maintains them until cancelled; :meth:`leave` ends them."""
 
+    client: SignalClient
+    clock: MeshClock
+
     def __init__(
         self,
         client: SignalClient,
@@ -64,8 +67,8 @@ class Mesh:
     ) -> None:
         self.client, self.clock = client, clock
         self.peers: dict[str, Peer] = {}
-        self.gossip = Gossip()
-        self.roster = Roster()
+        self.gossip: Gossip = Gossip()
+        self.roster: Roster = Roster()
         self._node = node
         self._missing = Missing()
         self._outgoing = out = Outgoing(client, self.peers, self.roster)

@@ -13,7 +13,7 @@ from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.link import Link
 from chronoflux.mesh.peer import EARLY, Peer
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 MAX_LINKS = 32
 CROSSING = 3.0  # s after our offer within which an offer of the peer counts as crossing it

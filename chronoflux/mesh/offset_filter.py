@@ -41,6 +41,15 @@ class Sample(NamedTuple):
 class PeerClock:
     """Recent samples of one peer's clock, and what its replies state about it."""
 
+    stratum: int
+    reference: str
+    distrusted_until: float
+    reason: str
+    told: bool
+    window: float
+    tick: float
+    answered: bool
+
     def __init__(self) -> None:
         self.stratum, self.reference = UNSYNCED, ""
         self.joined: int | None = None

@@ -20,7 +20,7 @@ from chronoflux.util.token_bucket import Bucket
 if TYPE_CHECKING:
     from chronoflux.mesh.link import Link
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 HELLO_DEADLINE = 2.0  # s
 ANSWER = 15.0  # s without an answer to an offer, after which an old client counts as without WebRTC

@@ -18,7 +18,7 @@ from chronoflux.mesh.peer import Light
 from chronoflux.signal.client import SignalClient
 from chronoflux.signal.server import DEFAULT_PORT, SignalServer
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 AUTO = "auto"
 FIRST_WORD = 5.0  # s that joining waits for the first answer of the server
@@ -43,7 +43,7 @@ class Room:
         self._hosted: SignalServer | None = None
         self._changed = asyncio.Event()
         self.mesh: Mesh
-        self.client = SignalClient(
+        self.client: SignalClient = SignalClient(
             f"ws://localhost:{DEFAULT_PORT}" if self._auto else server,
             room=name,
             metadata=metadata,

@@ -39,6 +39,10 @@ class Roster:
     (True, False)
     """
 
+    told: bool
+    complete: bool
+    size: int
+
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._clock = now
         self._reset()

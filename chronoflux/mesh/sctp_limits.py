@@ -21,7 +21,7 @@ from aiortc.rtcsctptransport import (
     RTCSctpTransport,
 )
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 MAX_MESSAGE = 256 * 1024  # bytes
 MAX_CHUNKS = 1024  # most fragments, and most out-of-order chunks: a window of full-size chunks

@@ -20,6 +20,8 @@ class Spectator:
     """A :class:`~chronoflux.mesh.participant.Participant` that ignores events, fields and telemetry."""
 
     world: World = (800.0, 600.0)
+    name: str
+    kind: str
 
     def __init__(self, name: str, kind: str = "probe") -> None:
         self.name, self.kind = name, kind

@@ -15,7 +15,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 LIBRARIES = frozenset({"aiortc", "aioice"})
 """The libraries whose tasks and timers are filtered."""
@@ -33,7 +33,7 @@ class Strays:
     """
 
     def __init__(self, before: Handler | None) -> None:
-        self.count = 0
+        self.count: int = 0
         self._before = before
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:

@@ -29,9 +29,9 @@ class Peers:
     """The mesh clock, and the newest field of each peer."""
 
     def __init__(self) -> None:
-        self.clock = Clock(math.nan, 0, 1.0)
+        self.clock: Clock = Clock(math.nan, 0, 1.0)
         self.fields: dict[str, Field] = {}
-        self.used = 0
+        self.used: int = 0
         """Fields used in the last tick."""
         self._table: Floats | None = None
 

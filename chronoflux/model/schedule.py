@@ -128,6 +128,10 @@ class Schedule:
         When a swarm of `params` would not take what an entry does.
     """
 
+    name: str
+    start: float | None
+    text: str | None
+
     def __init__(
         self,
         name: str,

@@ -23,7 +23,7 @@ from chronoflux.node.pacing import Pace
 from chronoflux.telemetry import RunLog
 from chronoflux.telemetry.format.float32 import single, widened
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 WAITING = 1_000  # events kept while the swarm is paused
 RECENT = 100  # things that happened, kept for whoever shows them
@@ -34,6 +34,8 @@ Input = Callable[[Simulation], None]
 
 class CommandQueue:
     """See the module. What is public may be called from any thread; the rest is the worker's."""
+
+    playing: bool
 
     def __init__(
         self, simulation: Simulation, log: RunLog, clock: MeshClock, *, pace: Pace, keeping: Checkpointer

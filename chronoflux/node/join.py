@@ -26,7 +26,7 @@ from chronoflux.telemetry.write.phase_writer import Wanted
 if TYPE_CHECKING:
     from chronoflux.node.recorder import Recorder
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 RECORDER: Literal["recorder"] = "recorder"
 _OPEN: dict[tuple[str, str], Lifecycle] = {}

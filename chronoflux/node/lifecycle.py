@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from chronoflux.mesh.room_session import Room
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -44,7 +44,7 @@ class Lifecycle(ABC):
     node_id: str
 
     def __init__(self) -> None:
-        self.clock = MeshClock()
+        self.clock: MeshClock = MeshClock()
         self.closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._joined: Room | None = None

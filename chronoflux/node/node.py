@@ -40,7 +40,7 @@ from chronoflux.version import VERSION
 if TYPE_CHECKING:
     import pandas as pd
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 T = TypeVar("T")
 PATIENCE = 5.0  # s before a word is said about what takes so long
 
@@ -51,6 +51,11 @@ class Node(NodeControls):
     Made by :func:`chronoflux.join`, which documents the arguments; or ``async with Node("room1") as node``.
     Every public method may be called from any thread.
     """
+
+    room: str
+    node_id: str
+    token: str | None
+    log_dir: Path
 
     def __init__(
         self,
@@ -82,13 +87,13 @@ class Node(NodeControls):
             resume=resume,
             room=room,
         )
-        self.seed = self._run.seed
+        self.seed: int = self._run.seed
         server = server if server in (None, "auto") else server_url(server)
         super().__init__(server=server, seed=self.seed, speed=checked_speed(speed, alone=server is None))
         self._run.record_phases(phases)
         facts = self._run.facts
         room, node_id, kind = facts.get("room", room), facts.get("node", node_id), facts.get("kind", kind)
-        self.kind = kind or ("notebook" if in_notebook() else "headless")
+        self.kind: str = kind or ("notebook" if in_notebook() else "headless")
         if self.kind in WITHOUT_SWARM:
             raise UsageError(f"a {self.kind} has no swarm, a Node has: use cf.join(…, kind='recorder')")
         if self.kind not in OURS:  # others would take it for a client of the first ChronoFlux
@@ -100,7 +105,7 @@ class Node(NodeControls):
         self._ice = Ice.wanted(ice_servers, ice_transport_policy)
         self._secret = os.urandom(16)
         if self._speed == "max":
-            self.clock = MeshClock(self._swarm_time, self._swarm_time)
+            self.clock: MeshClock = MeshClock(self._swarm_time, self._swarm_time)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="chronoflux")
 
     # -- life ------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from chronoflux.mesh.clock import MeshClock
 from chronoflux.model.simulation import BATCH, Simulation
 from chronoflux.telemetry import RunLog
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 MAX_BATCH = 16  # ticks computed before others are listened to again,
 SHARE = 100.0  # or those of so many ms, where that is more
@@ -144,7 +144,7 @@ class FullSpeed:
     so nothing is missing in the log.
     """
 
-    speed = 1.0
+    speed: float = 1.0
     loose = False
 
     def __init__(self, log: RunLog) -> None:

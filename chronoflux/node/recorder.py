@@ -35,6 +35,11 @@ class Recorder(Lifecycle):
     """
 
     WHO = "recorder"
+    kind: str
+    room: str
+    node_id: str
+    token: str | None
+    log_dir: Path
 
     def __init__(
         self,
@@ -51,7 +56,7 @@ class Recorder(Lifecycle):
         if server is None:
             raise UsageError("a recorder hears a room's nodes through its server: give one, or server='auto'")
         self.kind, self.room, self.node_id = KIND, room_name(room), node_name(node_id, KIND)
-        self.server = server if server == "auto" else server_url(server)
+        self.server: str = server if server == "auto" else server_url(server)
         self.token, self.log_dir = token, Path(log_dir)
         self._ice = Ice.wanted(ice_servers, ice_transport_policy)
         self._room_log: RoomLog | None = None

@@ -26,7 +26,7 @@ from chronoflux.version import VERSION
 if TYPE_CHECKING:
     from chronoflux.mesh.mesh import Mesh
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 PULSE_LIFE = 5.0  # s; a pulse of the strongest kind has faded by then
 LIVE_PULSES = 256
 FIRED = 64  # ids of events of this node's that another may not have: more than can be fired at one moment
@@ -41,6 +41,8 @@ class RoomAdapter:
 
     runner: Runner
     mesh: Mesh | None = None
+    sent: int
+    received: int
 
     def __init__(
         self,

@@ -28,7 +28,7 @@ from chronoflux.mesh.spectator import Spectator
 from chronoflux.telemetry import RunLog
 from chronoflux.util.token_bucket import Bucket
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 RECORDS = (10.0, 3.0)  # telemetry records a second of one node, and how many seconds' worth at once
 EVENTS = (20.0, 2.0)  # events a second of one origin, likewise

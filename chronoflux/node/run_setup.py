@@ -10,7 +10,7 @@ from typing import Any
 
 from chronoflux.errors import ChronofluxError, UsageError, shorten
 from chronoflux.model.params import Params
-from chronoflux.model.schedule import Action
+from chronoflux.model.schedule import Action, Schedule
 from chronoflux.model.simulation import Simulation
 from chronoflux.node.schedule_loader import facts_of, open_schedule, recall_schedule
 from chronoflux.node.warm_up import warm_up
@@ -52,10 +52,12 @@ class RunSetup:
             raise UsageError(f"params = {shorten(params)}: give a chronoflux.Params(…)")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
             raise UsageError(f"seed = {shorten(seed)}: give a whole number >= 0, or none")
-        self.params = params or Params()
-        self.seed = random.SystemRandom().getrandbits(63) if seed is None else seed
+        self.params: Params = params or Params()
+        self.seed: int = random.SystemRandom().getrandbits(63) if seed is None else seed
         if self._past is None:
-            self.schedule = open_schedule(schedule, self.seed, self.params, room=room, start=schedule_start)
+            self.schedule: Schedule = open_schedule(
+                schedule, self.seed, self.params, room=room, start=schedule_start
+            )
         else:
             self.schedule = recall_schedule(self.facts, self.seed, self.params)
         self.left: list[Action] = []

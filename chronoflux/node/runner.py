@@ -30,7 +30,7 @@ from chronoflux.node.pacing import MAX_BATCH, STALL, Pace
 from chronoflux.telemetry import RunLog
 from chronoflux.telemetry.format.snapshots import MOST
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 FIELD_PERIOD = 0.1  # s between mean fields told
 RECORD_PERIOD = 1.0  # s between records: simulated while playing, real while paused

@@ -11,7 +11,7 @@ from typing import Any
 
 from chronoflux.notebook.kernel import kernel
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 PATIENCE = 2.0
 """Seconds that leaving may take. Jupyter waits 2.5 s for a kernel, then ends it."""

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from chronoflux.errors import LogError
 from chronoflux.model.params import Params
@@ -36,13 +37,16 @@ class PastRun:
         When it is not one run folder with a manifest.
     """
 
+    params: Params
+    seed: int
+
     def __init__(self, run: str | os.PathLike[str]) -> None:
         found = distinct_runs(os.fspath(run))
         if len(found) != 1 or found[0].folder is None or not (found[0].folder / MANIFEST).is_file():
             raise LogError(os.fspath(run), f"is not one run folder with a {MANIFEST}: name one")
         self._run: RunFiles = found[0]
         self.path: Path = found[0].folder
-        self.facts = read_manifest(self._run, Report(strict=True))
+        self.facts: dict[str, Any] = read_manifest(self._run, Report(strict=True))
         """What ``run.json`` says."""
         if self.facts.get("kind") == "recorder":
             raise LogError(self.path, "is the record of a room: it has no swarm to compute again")
@@ -139,13 +143,13 @@ class Verifier:
     """A run computed again step by step, and compared with its record and its saved states on the way."""
 
     def __init__(self, past: PastRun, story: RunHistory) -> None:
-        self.course = Replayer(Simulation(past.params, seed=past.seed), story)
+        self.course: Replayer = Replayer(Simulation(past.params, seed=past.seed), story)
         self._past, self._story = past, story
         self._records = self.course.records()
         self._coming = past.states()
         self._seen: set[tuple[int, Path]] = set()
         self._saved: Moment | None = None
-        self.done = False
+        self.done: bool = False
         """Whether all was compared."""
 
     @property

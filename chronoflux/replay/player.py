@@ -15,7 +15,7 @@ from chronoflux.replay.track import RECOMPUTED, RECORDED
 if TYPE_CHECKING:
     from chronoflux.replay.replay import Replay
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 LINGER = 5.0
 """Seconds for which the thread stays after somebody looked last."""
@@ -47,7 +47,7 @@ class Player:
     """Of one replay. All of it may be called from any thread."""
 
     def __init__(self, replay: Replay) -> None:
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         """Held by whoever computes a moment of a run."""
         self.problem: str | None = None
         self._replay = replay

@@ -115,6 +115,9 @@ class Moment:
 class Replayer:
     """A simulation taken along a run's story, from `position` on; what is found is added to `found`."""
 
+    seq: int
+    inputs: int
+
     def __init__(
         self,
         simulation: Simulation,
@@ -122,7 +125,7 @@ class Replayer:
         position: dict[str, int] = START,
         found: Recomputed | None = None,
     ) -> None:
-        self.found = found or Recomputed(simulation)
+        self.found: Recomputed = found or Recomputed(simulation)
         self.seq = self.inputs = 0  # the next of each
         self._from = position
         self._simulation, self._story = simulation, story

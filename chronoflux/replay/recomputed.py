@@ -64,13 +64,15 @@ class RecomputedRun:
         When the log cannot be read.
     """
 
+    end: int
+
     def __init__(self, past: PastRun, *, growing: bool) -> None:
         self._past, self._growing = past, growing
         self._kept: list[tuple[int, dict[str, Any], dict[str, int]]] = []
         self._record: Record | None = None  # the next, looked at and not done
         self._load()
         self._begin(Simulation(past.params, seed=past.seed), START)
-        self.check = Verifier(past, self._story)
+        self.check: Verifier = Verifier(past, self._story)
 
     def _load(self) -> None:
         self._story = self._past.story()

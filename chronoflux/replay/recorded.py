@@ -72,8 +72,11 @@ class RunRecord:
         When its files cannot be read or hold no record.
     """
 
+    room: str
+    node: str
+
     def __init__(self, run: RunFiles, params: Params) -> None:
-        self.report = Report()
+        self.report: Report = Report()
         table = read_table(run, self.report, peerings=True)
         if not len(table):
             raise LogError(run.folder or run.name, "holds no record: there is nothing to show")
@@ -90,10 +93,10 @@ class RunRecord:
         types = table.texts["type"]
         at = table.floats["at"][rows]
         said = ~np.isnan(at) & ~np.isin(types.codes[rows], _remote(types.texts))
-        self.at = _ascending(np.interp(t, t[said], at[said]) if said.any() else stamp)
+        self.at: Floats = _ascending(np.interp(t, t[said], at[said]) if said.any() else stamp)
         """Mesh time (ms) at each record; where none is on record, its machine's time."""
         self._telemetry = np.flatnonzero(types.codes[rows] == _code(types.texts, "telemetry"))
-        self.end = float(t[-1])
+        self.end: float = float(t[-1])
         """Simulated time of the last record, s."""
         self.marks: list[Mark] = []
         self.names: dict[str, str] = {}

@@ -50,6 +50,8 @@ class Swarms:
     at once.
     """
 
+    path: Path
+
     def __init__(self, path: Path, void: RevokedRanges, first: Swarm) -> None:
         self.path, self._void, self._first = path, void, first
         self.problem: str | None = None

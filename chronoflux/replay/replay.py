@@ -67,8 +67,10 @@ class Replay:
         When the runs are of several rooms, or more than 8.
     """
 
+    duration: float
+
     def __init__(self, run: Source, *, room: str | None = None, mode: str = RECORDED) -> None:
-        self.closed = False
+        self.closed: bool = False
         """Whether it was closed."""
         self._callbacks: list[Callable[[], None]] = []
         self.runs: tuple[Track, ...] = tuple(Track(self, found) for found in _chosen(run, room))

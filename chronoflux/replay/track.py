@@ -79,21 +79,21 @@ class Track:
 
     def __init__(self, replay: Replay, run: RunFiles) -> None:
         self._replay, self._run = replay, run
-        self.name = run.name
+        self.name: str = run.name
         """The run's name."""
         has_manifest = run.folder is not None and (run.folder / MANIFEST).is_file()
         self.past = PastRun(run.folder) if has_manifest and run.folder is not None else None
         self._first = Params() if self.past is None else self.past.params
-        self.record = RunRecord(run, self._first)
+        self.record: RunRecord = RunRecord(run, self._first)
         facts = {} if self.past is None else self.past.facts
-        self.room = str(facts.get("room") or self.record.room or "")
-        self.node = str(facts.get("node") or self.record.node or run.name)
-        self.seed = 0 if self.past is None else self.past.seed
+        self.room: str = str(facts.get("room") or self.record.room or "")
+        self.node: str = str(facts.get("node") or self.record.node or run.name)
+        self.seed: int = 0 if self.past is None else self.past.seed
         self.exact: RecomputedRun | None = None
         self._opening = threading.Lock()  # of `exact` and `past`
         self._swarms = self._open_swarms()
         self._size = self._on_disk()
-        self.shown = self.recorded(0.0)
+        self.shown: Frame = self.recorded(0.0)
 
     def __repr__(self) -> str:
         return f"<Track {self.name}>"

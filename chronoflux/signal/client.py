@@ -39,8 +39,8 @@ from chronoflux.signal.proxy import proxy_for
 from chronoflux.signal.validation import server_url
 from chronoflux.version import VERSION
 
-log = logging.getLogger(__name__)
-library_log = logging.getLogger(f"{__name__}.websockets")
+log: logging.Logger = logging.getLogger(__name__)
+library_log: logging.Logger = logging.getLogger(f"{__name__}.websockets")
 library_log.setLevel(logging.WARNING)  # at INFO it logs every connection
 
 State = Literal["connecting", "joined", "waiting", "refused", "closed"]
@@ -88,14 +88,14 @@ class SignalClient:
         recall: Callable[[JoinRoom], JoinRoom] = lambda join: join,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.url = server_url(url)
+        self.url: str = server_url(url)
         self.state: State = "connecting"
-        self.reason = f"connecting to {self.url}"
-        self.trouble = ""  # why the last attempt ended
+        self.reason: str = f"connecting to {self.url}"
+        self.trouble: str = ""  # why the last attempt ended
         self.peer_id: str | None = None
         self.server: ServerInfo | None = None
-        self.malformed = 0
-        self.joins = 0  # number of joins; the first room-peers after each is complete
+        self.malformed: int = 0
+        self.joins: int = 0  # number of joins; the first room-peers after each is complete
         if len(secret) != 16:
             raise UsageError(f"the secret has {len(secret)} bytes: it must have 16")
         try:
@@ -103,7 +103,7 @@ class SignalClient:
             encode_bytes(self._join)
         except ProtocolError as error:
             raise UsageError(f"cannot join {shorten(room)}: {error.reason}") from None
-        self.own_id = peer_id(secret)
+        self.own_id: str = peer_id(secret)
         self._on_message, self._on_state, self._tls = on_message, on_state, tls
         self._recall = recall
         self._outbox = Outbox(QUEUE_MESSAGES, QUEUE_BYTES)

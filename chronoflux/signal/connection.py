@@ -28,13 +28,13 @@ class LimitedConnection(ServerConnection):
     """
 
     accepted: ClassVar[weakref.WeakSet[LimitedConnection]] = weakref.WeakSet()
-    cut_for = ""
+    cut_for: str = ""
     _pieces = 0
 
     def __init__(self, *arguments: Any, hall: SignalServer, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._hall = hall
-        self.since = asyncio.get_running_loop().time()
+        self.since: float = asyncio.get_running_loop().time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         LimitedConnection.accepted.add(self)

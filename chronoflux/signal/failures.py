@@ -25,7 +25,7 @@ from chronoflux.errors import SignalingError
 from chronoflux.signal.protocol import clean
 from chronoflux.signal.proxy import shown
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 """HTTP statuses that a proxy returns while the server behind it is down."""

@@ -121,8 +121,8 @@ class Lobby:
         topology: Topology | None = None,
         make_id: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
-        self.limits = limits or Limits()
-        self.counts = Counts()
+        self.limits: Limits = limits or Limits()
+        self.counts: Counts = Counts()
         self._info = ServerInfo(
             name=SERVER_NAME, version=VERSION, limits=self.limits.announced(), rosters=True
         )

@@ -37,8 +37,8 @@ class Outbox:
         self._max_messages, self._max_bytes = max_messages, max_bytes
         self._queue: deque[tuple[bytes, bool]] = deque()
         self._droppable = 0
-        self.bytes = 0
-        self.dropped = 0
+        self.bytes: int = 0
+        self.dropped: int = 0
 
     def __len__(self) -> int:
         """Return the number of queued messages."""
@@ -82,6 +82,9 @@ class Session:
     Messages for a client that keeps up are written together at the end of the loop iteration. A server
     that falls behind therefore makes fewer writes, and catches up.
     """
+
+    socket: ServerConnection
+    outbox: Outbox
 
     def __init__(self, socket: ServerConnection, outbox: Outbox) -> None:
         self.socket, self.outbox = socket, outbox

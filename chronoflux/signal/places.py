@@ -71,7 +71,7 @@ class Places:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self.started = -math.inf
+        self.started: float = -math.inf
         self._address: dict[str, str] = {}
         self._kept: dict[str, OrderedDict[str, None]] = {}
         self._left: Recent[str, bool] = Recent(HELD)

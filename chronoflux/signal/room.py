@@ -43,6 +43,9 @@ class Room:
     begins, by the server's clock in ms.
     """
 
+    hops: int
+    recorded: bool
+
     def __init__(self, name: str, topology: Topology, *, whole_up_to: int = 256, since: int = 0) -> None:
         self.name = name
         self.members: dict[str, Member] = {}

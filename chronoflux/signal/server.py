@@ -35,8 +35,8 @@ from chronoflux.signal.topology import Topology
 from chronoflux.signal.turn import Turn
 from chronoflux.version import VERSION
 
-log = logging.getLogger(__name__)
-library_log = logging.getLogger(f"{__name__}.websockets")
+log: logging.Logger = logging.getLogger(__name__)
+library_log: logging.Logger = logging.getLogger(f"{__name__}.websockets")
 library_log.setLevel(logging.WARNING)  # at INFO it logs every connection
 
 DEFAULT_PORT = 8089
@@ -68,6 +68,8 @@ class SignalServer:
         On entering, with code ``"port-taken"`` or ``"cannot-listen"``.
     """
 
+    host: str
+
     def __init__(
         self,
         host: str = "127.0.0.1",
@@ -88,13 +90,13 @@ class SignalServer:
         if not 0 <= port <= 65_535:
             raise UsageError(f"port {port} is none: give 0 to 65535")
         self.host, self._port = host, port
-        self.limits = limits or Limits()
-        self.lobby = Lobby(self.limits, token=token, turn=turn, topology=topology)
-        self.has_token = token is not None
+        self.limits: Limits = limits or Limits()
+        self.lobby: Lobby = Lobby(self.limits, token=token, turn=turn, topology=topology)
+        self.has_token: bool = token is not None
         self.sent: Counter[str] = Counter()
         self.sent_bytes: Counter[str] = Counter()
         self._dropped = 0
-        self.lag = 0.0
+        self.lag: float = 0.0
         self._tls = tls
         named = [] if network.is_wildcard(host) or network.is_address(host) else [host]
         self._access = Access(

@@ -27,6 +27,9 @@ class Turn:
         If there is no URL, one is not a ``turn:`` or ``turns:`` URL, or the secret is empty.
     """
 
+    urls: list[str]
+    lifetime: float
+
     def __init__(
         self,
         urls: Sequence[str],

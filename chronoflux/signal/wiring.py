@@ -39,8 +39,8 @@ class Wiring:
 
     def __init__(self, topology: Topology, seed: str) -> None:
         self.links: Links = {}
-        self.sparse = False
-        self.version = 0
+        self.sparse: bool = False
+        self.version: int = 0
         """Incremented when the links change."""
         self._topology, self._seed = topology, seed
         self._random = Topology("random", topology.degree) if topology.name == "auto" else None

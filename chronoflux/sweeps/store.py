@@ -39,7 +39,7 @@ class Folder:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._runs = self.path / "runs"
         try:
             self._runs.mkdir(parents=True, exist_ok=True)

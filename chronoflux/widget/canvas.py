@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import ipywidgets
 import numpy as np
 from ipycanvas import Canvas
 
@@ -13,9 +12,10 @@ from chronoflux.render.palettes import PALETTES
 from chronoflux.widget.clock import Clock
 from chronoflux.widget.frame import Picture
 from chronoflux.widget.frames import FramePort
+from chronoflux.widget.typed_bases import Box
 
 
-class Stage(ipywidgets.Box):  # type: ignore[misc]
+class Stage(Box):
     """A canvas of `size` (width, height in px), and over it the pane that receives the page's messages.
 
     `hear` is called with each message, on any thread (see :class:`~chronoflux.widget.frames.FramePort`).

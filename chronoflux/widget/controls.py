@@ -16,6 +16,7 @@ from chronoflux.errors import ChronofluxError
 from chronoflux.model.events import EVENTS, EventKind
 from chronoflux.model.simulation import Snapshot
 from chronoflux.widget.source import Source
+from chronoflux.widget.typed_bases import Box
 
 ECHO = 2.0
 """Seconds for which a toggle shows the requested state; after that it shows the swarm's own."""
@@ -28,7 +29,7 @@ STANDING: dict[str, Callable[[Snapshot], bool]] = {"lion_gate": lambda snapshot:
 """How to read from a snapshot whether a standing event is on. Others show the state last requested here."""
 
 
-class Toolbar(ipywidgets.Box):  # type: ignore[misc]
+class Toolbar(Box):
     """Controls for the run, its events and notes. `report` gets an error's line, or None after a success."""
 
     def __init__(self, source: Source, report: Callable[[str | None], None]) -> None:

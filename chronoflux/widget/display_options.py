@@ -7,6 +7,7 @@ from collections.abc import Callable
 import ipywidgets
 
 from chronoflux.render.palettes import PALETTES, USUAL
+from chronoflux.widget.typed_bases import Box
 
 EXPORTS = {
     "picture": ("Picture", "image", "Save the picture as PNG"),
@@ -26,7 +27,7 @@ def palette_choice() -> ipywidgets.Dropdown:
     )
 
 
-class Looks(ipywidgets.Box):  # type: ignore[misc]
+class Looks(Box):
     """Palette menu, frame-rate checkbox, and buttons that call `save` with one of `EXPORTS`."""
 
     def __init__(self, save: Callable[[str], None]) -> None:

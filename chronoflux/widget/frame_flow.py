@@ -46,9 +46,13 @@ class FrameFlow:
         (a closed lid, a crashed page, a dropped message).
     """
 
+    limit: int
+    interval: float
+    patience: float
+
     def __init__(self, *, limit: int = 2, interval: float = 1 / 60, patience: float = 2.0) -> None:
         self.limit, self.interval, self.patience = limit, interval, patience
-        self.fresh = False
+        self.fresh: bool = False
         """Whether a client began to watch after the last frame, and so has nothing on its screen yet."""
         self._clients: dict[str, _Client] = {}
         self._due = 0.0

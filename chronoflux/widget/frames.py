@@ -14,7 +14,6 @@ from importlib.resources import files
 from typing import Any
 from uuid import uuid4
 
-import anywidget
 import ipywidgets
 import numpy as np
 from ipycanvas import Canvas
@@ -25,11 +24,12 @@ from numpy.typing import NDArray
 from traitlets import Instance, Unicode
 
 from chronoflux.widget.live_view import page_code
+from chronoflux.widget.typed_bases import AnyWidget
 
 Bytes = NDArray[np.uint8]
 
 
-class FramePort(anywidget.AnyWidget):
+class FramePort(AnyWidget):
     """A transparent pane over the canvas: sends frames, receives confirmations, visibility and clicks.
 
     Parameters
@@ -45,9 +45,9 @@ class FramePort(anywidget.AnyWidget):
     _esm = page_code("frames.js")
     _css = (files("chronoflux.widget") / "view.css").read_text("utf-8")
 
-    port = Unicode().tag(sync=True)
-    manager = Instance(ipywidgets.Widget).tag(sync=True, **widget_serialization)
-    canvas = Instance(Canvas).tag(sync=True, **widget_serialization)
+    port: Unicode[str, str | bytes] = Unicode().tag(sync=True)
+    manager: Instance[Any] = Instance(ipywidgets.Widget).tag(sync=True, **widget_serialization)
+    canvas: Instance[Any] = Instance(Canvas).tag(sync=True, **widget_serialization)
 
     def __init__(self, canvas: Canvas, hear: Callable[[dict[str, Any]], None]) -> None:
         super().__init__(port=uuid4().hex, manager=_CANVAS_MANAGER, canvas=canvas)

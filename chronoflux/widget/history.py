@@ -10,12 +10,13 @@ from chronoflux.replay.recorded import describe
 from chronoflux.widget.peer_table import peers_html
 from chronoflux.widget.source import Source
 from chronoflux.widget.sparkline import Trace
+from chronoflux.widget.typed_bases import Box
 
 PERIOD = 1.0
 """Seconds between two points of the sparkline, and between two updates of the peers' table."""
 
 
-class History(ipywidgets.Box):  # type: ignore[misc]
+class History(Box):
     """The sparkline of `source`, with marks for events from now on, and the table of its peers."""
 
     def __init__(self, source: Source) -> None:

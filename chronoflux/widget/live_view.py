@@ -9,10 +9,9 @@ from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
-import ipywidgets
-
 from chronoflux.widget.frame_flow import FrameFlow
 from chronoflux.widget.source import Source
+from chronoflux.widget.typed_bases import VBox
 
 
 def page_code(name: str) -> str:
@@ -21,7 +20,7 @@ def page_code(name: str) -> str:
     return "\n".join((folder / part).read_text("utf-8") for part in ("watching.js", name))
 
 
-class Live(ipywidgets.VBox):  # type: ignore[misc]
+class Live(VBox):
     """A box with a picture of a source. Subclasses call :meth:`_attend` before they make their parts."""
 
     def _attend(self, source: Source, fps: float) -> None:

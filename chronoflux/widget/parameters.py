@@ -16,6 +16,7 @@ from chronoflux.errors import ChronofluxError
 from chronoflux.model.params import SPECS, Params, Spec
 from chronoflux.model.presets import PRESETS
 from chronoflux.widget.source import Source
+from chronoflux.widget.typed_bases import VBox
 
 OWN = "–"
 """What the preset menu shows when the parameters match no preset."""
@@ -23,7 +24,7 @@ KEPT = ("world", "dt", "integrator")
 """Parameters that a preset from the menu does not change; a preset with noise does set the integrator."""
 
 
-class Parameters(ipywidgets.VBox):  # type: ignore[misc]
+class Parameters(VBox):
     """Controls for every parameter of the source. Changes are collected and applied together.
 
     `report` gets an error's line, or None after a success.

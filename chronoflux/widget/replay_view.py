@@ -15,6 +15,7 @@ from chronoflux.replay import MODES, RECOMPUTED, SPEEDS, Replay, Track, clock
 from chronoflux.widget.controls import close_all, speed_label
 from chronoflux.widget.frame import Hand
 from chronoflux.widget.timeline import Timeline
+from chronoflux.widget.typed_bases import VBox
 from chronoflux.widget.view import NodeView
 
 PERIOD = 0.1
@@ -40,7 +41,7 @@ class RunView(NodeView):
         return self._track.metrics.get("nodes") or super()._number() or 1
 
 
-class ReplayView(ipywidgets.VBox):  # type: ignore[misc]
+class ReplayView(VBox):
     """The view of a replay in a notebook. Closing the view leaves the replay open.
 
     Create it on a running event loop. `picture` makes the view of each run, a widget with a ``flow``

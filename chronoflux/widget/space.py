@@ -10,7 +10,6 @@ from importlib.resources import files
 from typing import Any
 from uuid import uuid4
 
-import anywidget
 import ipywidgets
 import numpy as np
 from traitlets import Unicode
@@ -23,8 +22,9 @@ from chronoflux.widget.controls import close_all
 from chronoflux.widget.display_options import palette_choice
 from chronoflux.widget.live_view import Live, page_code
 from chronoflux.widget.source import Source
+from chronoflux.widget.typed_bases import AnyWidget
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 LAYOUTS = ("torus", "helix", "height")
 """Layouts: position by phase, on a torus or along a helix in time; or height by pressure over the field."""
@@ -34,12 +34,12 @@ HELD = 0.02
 INSTALL = 'the picture in 3-D needs k3d: python -m pip install "chronoflux[3d]", then restart the kernel'
 
 
-class Pane(anywidget.AnyWidget):
+class Pane(AnyWidget):
     """A transparent pane over the picture: receives confirmations and visibility, on any thread."""
 
     _esm = page_code("space.js")
     _css = (files("chronoflux.widget") / "view.css").read_text("utf-8")
-    name = Unicode().tag(sync=True)
+    name: Unicode[str, str | bytes] = Unicode().tag(sync=True)
 
     def __init__(self, hear: Callable[[dict[str, Any]], None]) -> None:
         super().__init__(name=uuid4().hex)
@@ -195,7 +195,7 @@ class Space(Live):
         return True
 
 
-CAMERAS = {
+CAMERAS: dict[str, list[float]] = {
     "torus": [1.05, -1.75, 1.75, 0, 0, -0.05, 0, 0, 1],
     "helix": [1.5, -1.9, 1.9, 0, 0, 0, 0, 0, 1],
     "height": [0.0, -1.3, 0.95, 0, -0.1, 0, 0, 0, 1],

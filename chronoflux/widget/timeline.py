@@ -6,10 +6,11 @@ from collections.abc import Callable
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import numpy as np
 from numpy.typing import NDArray
 from traitlets import Bytes, Float, List, Unicode
+
+from chronoflux.widget.typed_bases import AnyWidget
 
 if TYPE_CHECKING:
     from chronoflux.replay import Replay
@@ -33,7 +34,7 @@ COLOURS = {
 OTHER = "#8f9bb3"
 
 
-class Timeline(anywidget.AnyWidget):
+class Timeline(AnyWidget):
     """The scrub bar.
 
     `hear` is called with each message of the page, on any thread: ``{"seek": seconds}``, ``{"step": ±1}`` or
@@ -42,10 +43,10 @@ class Timeline(anywidget.AnyWidget):
 
     _esm = (files("chronoflux.widget") / "timeline.js").read_text("utf-8")
 
-    duration = Float(0.0).tag(sync=True)
-    position = Float(0.0).tag(sync=True)
-    names = List(Unicode()).tag(sync=True)
-    curves = Bytes(b"").tag(sync=True)
+    duration: Float[float, int | float] = Float(0.0).tag(sync=True)
+    position: Float[float, int | float] = Float(0.0).tag(sync=True)
+    names: List[Any] = List(Unicode()).tag(sync=True)
+    curves: Bytes = Bytes(b"").tag(sync=True)
     marks: Any = List().tag(sync=True)
 
     def __init__(self, replay: Replay, hear: Callable[[dict[str, Any]], None]) -> None:

@@ -27,7 +27,7 @@ from chronoflux.widget.parameters import Parameters
 from chronoflux.widget.source import Source
 from chronoflux.widget.status import status_html
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 FPS = 60.0
 PANEL_PERIOD = 0.2

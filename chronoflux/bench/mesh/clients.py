@@ -29,12 +29,15 @@ class LightClient(asyncio.Protocol):
     case; ``delays`` are in ms.
     """
 
+    joined: asyncio.Event
+    over: asyncio.Event
+
     def __init__(self, host: str, port: int) -> None:
         self.joined, self.over = asyncio.Event(), asyncio.Event()
-        self.id = ""
+        self.id: str = ""
         self.delays: list[float] = []
-        self.signals = 0
-        self.lost = False
+        self.signals: int = 0
+        self.lost: bool = False
         self._host, self._port = host, port
         self._transport: asyncio.Transport | None = None
         self._upgraded = self._listening = False

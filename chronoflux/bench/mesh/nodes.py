@@ -21,7 +21,7 @@ from chronoflux.mesh.room_session import Room
 from chronoflux.mesh.spectator import Spectator, visit
 from chronoflux.model.events import EVENTS
 
-RECORD = {
+RECORD: dict[str, object] = {
     "t": 12.5,
     "H": 0.512345,
     "H_mesh": 0.412345,

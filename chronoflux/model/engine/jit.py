@@ -22,7 +22,7 @@ from numba.core.caching import _Cache as NumbaCache
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parents[2]
 _FILES = sorted([*_PACKAGE.glob("model/**/*.py"), *_PACKAGE.glob("render/*.py")])

@@ -64,7 +64,7 @@ class ParticleStore:
         """Pull and drag, and the steepest gradient, that the lists' times were told with; see
         :class:`~chronoflux.model.engine.verlet_lists.Space`."""
         self._pulses: set[tuple[float, ...]] = set()
-        self.looks = 0
+        self.looks: int = 0
         """Neighbour lists looked at again so far."""
         self._settle(arrays, omega)
 

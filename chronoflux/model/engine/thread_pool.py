@@ -15,7 +15,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 def available() -> int:
@@ -26,7 +26,7 @@ def available() -> int:
         return os.cpu_count() or 1
 
 
-count = available()
+count: int = available()
 """Threads that large swarms are computed on, the caller's among them; no result depends on it."""
 
 _busy = threading.Lock()

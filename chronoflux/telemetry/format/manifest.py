@@ -18,7 +18,7 @@ EVERY = 60.0
 RETRY_EVERY = 1.0
 """Seconds between two attempts while writing fails."""
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class Manifest:
@@ -26,7 +26,7 @@ class Manifest:
 
     def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
         self.problem: str | None = None
-        self.facts = facts
+        self.facts: dict[str, Any] = facts
         self._folder = folder
         self._due = False
         self._written = time.monotonic()

@@ -105,8 +105,8 @@ class PhaseStore:
     ) -> None:
         if dtype not in ("float64", "float32"):
             raise ParameterError("dtype", dtype, "'float64' or 'float32'")
-        self.path = Path(path)
-        self.rows = 0
+        self.path: Path = Path(path)
+        self.rows: int = 0
         """Number of rows in the store."""
         self._dtype, self._chunk_rows = dtype, chunk_rows
         self._arrays: dict[str, zarr.Array[Any]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -128,11 +128,11 @@ _COUNTS = ("nodes", "intents", "peers")
 _TEXTS = ("id", "origin", "room", "node", "run")
 _COLUMNS = {"time", "data", *FIELDS}  # no metric's column may take one of these names
 
-parse_exact = msgspec.json.Decoder(Record).decode
+parse_exact: Callable[[bytes | str], Record] = msgspec.json.Decoder(Record).decode
 """Parse a line with only the standard fields; raises one of `REFUSALS` for any other. Fast."""
-parse_peerings = msgspec.json.Decoder(list[Peering]).decode
+parse_peerings: Callable[[bytes | str], list[Peering]] = msgspec.json.Decoder(list[Peering]).decode
 _parse_any = msgspec.json.Decoder().decode
-parse_input = msgspec.json.Decoder(Input).decode
+parse_input: Callable[[bytes | str], Input] = msgspec.json.Decoder(Input).decode
 """Parse a line of inputs; raises one of `REFUSALS` for any other line."""
 _parse_numbered = msgspec.json.Decoder(_Numbered).decode
 REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

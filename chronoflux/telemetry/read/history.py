@@ -27,8 +27,8 @@ class RunHistory:
     """
 
     def __init__(self, run: RunFiles, void: RevokedRanges | None = None) -> None:
-        self.void = read_void(run) if void is None else void
-        self.report = Report()
+        self.void: RevokedRanges = read_void(run) if void is None else void
+        self.report: Report = Report()
         self._run = run
 
     def records(self, position: dict[str, int]) -> Iterator[Record]:
@@ -49,7 +49,7 @@ class StoryInMemory(RunHistory):
         seqs = np.array([record.seq for record in self._records], np.int64)
         self._seqs = np.maximum.accumulate(seqs) if len(seqs) else seqs
         self._clocks = [i for i, record in enumerate(self._records) if record.type == "clock"]
-        self.end = max((record.tick or 0 for record in self._records), default=0)
+        self.end: int = max((record.tick or 0 for record in self._records), default=0)
         """Last recorded tick."""
         self._peers: list[str] = []
         self._columns = self._read_inputs()

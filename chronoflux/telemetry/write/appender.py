@@ -17,7 +17,7 @@ class Stream:
 
     def __init__(self, path: Path, opener: Callable[[Path], FileIO]) -> None:
         self.path = path
-        self.unwritten = b""
+        self.unwritten: bytes = b""
         self._opener = opener
         self._file: FileIO | None = None
 
@@ -60,7 +60,7 @@ class Stream:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file.fileno(), os.fstat(self._file.fileno()).st_size - torn)
 
-    written = 0
+    written: int = 0
     """Bytes of whole lines that the last :meth:`write` wrote, also when it failed."""
 
     def sync(self) -> None:

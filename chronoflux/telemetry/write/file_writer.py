@@ -9,7 +9,7 @@ from pathlib import Path
 from chronoflux.telemetry.format.layout import replace_file
 from chronoflux.telemetry.write.worker_thread import Helper
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 WAITING, MOST = 256 << 20, 64
 """Bytes and files that may wait for the disk. Beyond that, files are left out."""
@@ -22,7 +22,7 @@ class Keeper(Helper):
     `settle` is called before each file: the log must have reached the position that the file names.
     """
 
-    TASK = "files"
+    TASK: str = "files"
 
     def __init__(self, folder: Path, settle: Callable[[], bool]) -> None:
         super().__init__(folder)

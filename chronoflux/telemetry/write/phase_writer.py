@@ -29,7 +29,7 @@ WAITING = 64 << 20
 """Bytes of rows that may wait for the disk, and at least two rows. Beyond that, rows are left out."""
 
 Row: TypeAlias = tuple[int, float, Floats]
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class Wanted(NamedTuple):
@@ -96,10 +96,10 @@ class PhaseLog:
         tick: int,
         settle: Callable[[], bool],
     ) -> None:
-        self.period = wanted.seconds
+        self.period: float = wanted.seconds
         self.problem: str | None = None
         """Reason why rows are currently not written or are left out; None when there is none."""
-        self.left_out = 0
+        self.left_out: int = 0
         """Rows left out because the disk was too slow or full, or the number of oscillators did not match."""
         self._settle = settle
         self._columns = wanted.of or params.oscillators

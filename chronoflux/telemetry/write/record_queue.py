@@ -18,11 +18,15 @@ class Backlog:
     After the first drop, everything is dropped until a ``gap`` record is queued: each gap is recorded.
     """
 
+    flush_wanted: bool
+    seq: int
+    inputs: int
+
     def __init__(self, path: Path, limit: int, seq: int, inputs: int) -> None:
-        self.wake = threading.Condition()
+        self.wake: threading.Condition = threading.Condition()
         """Lock of all attributes; notified when there is a reason to write."""
         self.closing = self.flush_wanted = False
-        self.dropped = 0
+        self.dropped: int = 0
         self.moment: tuple[int | None, float | None] = (None, None)
         """Latest tick and t."""
         self.seq, self.inputs = seq, inputs

@@ -37,7 +37,7 @@ RETRY_EVERY = 60.0
 _LINES = 1024  # lines packed at once: bounds the memory of a node that runs for days
 _EVERY = 2**63  # above every seq
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class Rotator(Helper):
@@ -47,7 +47,7 @@ class Rotator(Helper):
     from the beginning of a log, or raises OSError.
     """
 
-    TASK = "segments"
+    TASK: str = "segments"
 
     def __init__(self, folder: Path, settle: Callable[[], object], trim: Callable[[str, int], None]) -> None:
         super().__init__(folder)

@@ -53,7 +53,7 @@ _OURS = ("timestamp", "seq", "mono")
 
 _OPEN: weakref.WeakSet[RunLog] = weakref.WeakSet()  # used from any thread
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 def rotate_all() -> None:
@@ -86,6 +86,7 @@ class RunLog:
 
     phases: PhaseLog | None = None
     """Log of phases, if they are recorded. It is closed with this log, which reports its problem."""
+    torn: int
 
     def __init__(
         self,
