@@ -26,7 +26,7 @@ PIECES = 8
 """Pieces that a thread's part is taken in, so that one held up leaves more to the others."""
 PATIENCE = 2000
 """Looks at whether the others have come, until the processor is offered to somebody else."""
-WORD, SIZE = ir.IntType(64), 8
+_WORD, SIZE = ir.IntType(64), 8
 
 
 class Team(NamedTuple):
@@ -89,7 +89,7 @@ def _look(typing: Any, shared: Any, place: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
         word = builder.gep(array.data, [args[1]])
-        return builder.load_atomic(word, "acquire", SIZE, typ=WORD)
+        return builder.load_atomic(word, "acquire", SIZE, typ=_WORD)
 
     return types.int64(shared, types.intp), generate
 
