@@ -1,6 +1,7 @@
-"""How regular one series is, and how it scales: Lempel–Ziv, permutation entropy, detrended fluctuations.
+"""Complexity and scaling of one series: Lempel–Ziv, permutation entropy, detrended fluctuation analysis.
 
-antropy has these three too, but compiles for half a minute at each import; here they are a few lines each.
+The package antropy has these three too, but compiles for half a minute at each import; here each takes a few
+lines.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from chronoflux.errors import ParameterError
 
 
 def lempel_ziv(x: ArrayLike) -> Result:
-    """Lempel–Ziv complexity of a series made binary at its median, ``c(n) · log₂n / n``; dimensionless.
+    """Return the Lempel–Ziv complexity of a series binarised at its median, ``c(n) · log₂n / n``; unit 1.
 
-    ``c(n)`` counts the words when each new one is the shortest that has not occurred before (Lempel and
-    Ziv, IEEE Transactions on Information Theory 22, 75, 1976). White noise tends to 1 from above, slowly; a
-    periodic series to 0.
+    ``c(n)`` is the number of words when each new word is the shortest that has not occurred before (Lempel
+    and Ziv, IEEE Transactions on Information Theory 22, 75, 1976). White noise slowly tends to 1 from above,
+    a periodic series to 0.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ def lempel_ziv(x: ArrayLike) -> Result:
 
 
 def count_words(symbols: bytes) -> int:
-    """Words of the exhaustive history: each the shortest not to be found before its end."""
+    """Count the words of the exhaustive history: each is the shortest that does not occur before its end."""
     words, start, n = 0, 0, len(symbols)
     while start < n:
         length, found = 1, 0
@@ -67,20 +68,20 @@ def count_words(symbols: bytes) -> int:
 
 
 def permutation_entropy(x: ArrayLike, *, order: int = 3, delay: int = 1) -> Result:
-    """Entropy of the orders in which `order` values in a row stand, over ``ln(order!)``; 0 to 1.
+    """Return the entropy of the ordinal patterns of `order` successive values over ``ln(order!)``; 0 to 1.
 
-    Bandt and Pompe, Physical Review Letters 88, 174102, 2002. White noise has 1, a growing series 0. Equal
-    values count as standing in the order they came.
+    Bandt and Pompe, Physical Review Letters 88, 174102, 2002. White noise has 1, an increasing series 0.
+    Equal values are ranked in the order in which they occur.
 
-    Compare it with ``assess(…, surrogate="ar", tail="both")``, not with IAAFT: of AR(1) series with the
-    coefficient 0.9, 0.08 to 0.11 have p ≤ 0.05 with IAAFT.
+    Test it with ``assess(…, surrogate="ar", tail="both")``, not with IAAFT: with IAAFT a share of 0.08 to
+    0.11 of AR(1) series with coefficient 0.9 have p ≤ 0.05.
 
     Parameters
     ----------
     x
         An unbroken, evenly sampled series, shape (n,), at least 5 · order! values.
     order, delay
-        Values in a pattern, 2 to 7, and the steps between them.
+        Number of values in a pattern, 2 to 7, and number of steps between them.
 
     Examples
     --------
@@ -109,11 +110,12 @@ def permutation_entropy(x: ArrayLike, *, order: int = 3, delay: int = 1) -> Resu
 
 
 def detrended_fluctuation(x: ArrayLike) -> Result:
-    """The exponent α of ``F(s) ∝ s^α``, fluctuation about lines over windows of s; dimensionless.
+    """Return the exponent α of detrended fluctuation analysis, ``F(s) ∝ s^α``; dimensionless.
 
-    Peng and others, Physical Review E 49, 1685, 1994. White noise has 0.5, 1/f noise 1, Brownian motion
-    1.5. Windows from 8 to n/8, at most some 20 sizes evenly spaced in ``ln s``; the uncertainty is that of
-    the fitted slope, too small as the sizes share the same data.
+    Peng and others, Physical Review E 49, 1685, 1994. ``F(s)`` is the fluctuation about straight lines in
+    windows of s samples. White noise has 0.5, 1/f noise 1, Brownian motion 1.5. Windows range from 8 to n/8
+    samples, in about 20 sizes at most, evenly spaced in ``ln s``. The uncertainty is that of the fitted
+    slope; it is too small, as the sizes share the same data.
 
     Parameters
     ----------
@@ -149,7 +151,7 @@ def detrended_fluctuation(x: ArrayLike) -> Result:
 
 
 def _fluctuation(profile: np.ndarray[tuple[int, ...], np.dtype[np.float64]], size: int) -> float:
-    """Root mean square about a straight line in each window; windows laid from both ends."""
+    """Return the root mean square about a straight line per window, with windows from both ends."""
     count = len(profile) // size
     ends = profile[: count * size], profile[len(profile) - count * size :]
     windows = np.concatenate([end.reshape(count, size) for end in ends])

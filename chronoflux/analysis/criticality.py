@@ -15,9 +15,9 @@ from chronoflux.analysis.validation import Floats, fraction, library, series, wh
 from chronoflux.errors import ParameterError
 
 MOST_POINTS = 4000
-"""Means of so many stretches are searched for change points: time grows with the square."""
+"""Longest series searched for change points; longer ones are averaged first, as the time is quadratic."""
 ALTERNATIVES = ("exponential", "lognormal")
-"""What a power law is weighed against."""
+"""Alternatives that a power law is compared with."""
 
 
 class Warnings(NamedTuple):
@@ -31,7 +31,7 @@ class Warnings(NamedTuple):
 
 
 class Avalanches(NamedTuple):
-    """Excursions above a threshold: first and last sample (k, 2), `sizes`, `durations` (k,); those `cut`."""
+    """Excursions above a threshold: first and last sample (k, 2), `sizes`, `durations` (k,); number `cut`."""
 
     spans: Floats
     sizes: Floats
@@ -40,9 +40,9 @@ class Avalanches(NamedTuple):
 
 
 class Tail(NamedTuple):
-    """A power-law tail ``p(x) ∝ x^−α`` from `least` on, `against` others: (log-likelihood ratio, p).
+    """A power-law tail ``p(x) ∝ x^−α`` from `least` on; `against` holds (log-likelihood ratio, p) per law.
 
-    A positive ratio speaks for the power law, a negative one for the other; p is the chance of a ratio
+    A positive ratio favours the power law, a negative one the alternative; p is the probability of a ratio
     that far from 0 if both fit equally well.
     """
 
@@ -52,10 +52,10 @@ class Tail(NamedTuple):
 
 
 def variance_and_lag1(x: ArrayLike) -> tuple[Result, Result]:
-    """The variance and the correlation of a series with itself one step later.
+    """Return the variance and the lag-1 autocorrelation of a series.
 
-    An AR(1) series with coefficient a and noise σ has ``σ²/(1 − a²)`` and a: both grow as a state loses its
-    hold (Scheffer and others, Nature 461, 53, 2009).
+    An AR(1) series with coefficient a and noise σ has ``σ²/(1 − a²)`` and a: both grow as a state loses
+    stability (Scheffer and others, Nature 461, 53, 2009).
 
     Parameters
     ----------
@@ -97,10 +97,10 @@ def variance_and_lag1(x: ArrayLike) -> tuple[Result, Result]:
 
 
 def early_warnings(x: ArrayLike, *, window: int, detrend: float | None = None, step: int = 1) -> Warnings:
-    """Variance and lag-1 correlation in sliding windows, and whether they grow (Kendall's τ, −1 to 1).
+    """Return variance and lag-1 correlation in sliding windows, and their trends (Kendall's τ, −1 to 1).
 
     Dakos and others, PNAS 105, 14308, 2008; PLOS ONE 7, e41010, 2012. Windows overlap, so τ's usual p-value
-    means nothing here: judge τ by surrogates (:func:`chronoflux.analysis.significance.assess` on
+    is invalid here: test τ by surrogates (:func:`chronoflux.analysis.significance.assess` on
     ``early_warnings(…).lag1_trend``, with surrogates that keep the spectrum).
 
     Parameters
@@ -110,9 +110,9 @@ def early_warnings(x: ArrayLike, *, window: int, detrend: float | None = None, s
     window
         Samples in a window, from 10 to n/2.
     detrend
-        Width, in samples, of the Gaussian whose moving mean is taken off first; None: nothing is.
+        Width, in samples, of the Gaussian moving average that is subtracted first; None: no detrending.
     step
-        Samples from window to window.
+        Samples between the starts of two windows.
 
     Examples
     --------
@@ -154,7 +154,7 @@ def early_warnings(x: ArrayLike, *, window: int, detrend: float | None = None, s
 
 
 def _moments(windows: Floats) -> tuple[Floats, Floats]:
-    """Variance (n − 1) and lag-1 correlation of each row."""
+    """Return the variance (n − 1) and the lag-1 correlation of each row."""
     rest = windows - windows.mean(axis=1, keepdims=True)
     squares = np.square(rest).sum(axis=1)
     if squares.min() <= 0:
@@ -163,21 +163,21 @@ def _moments(windows: Floats) -> tuple[Floats, Floats]:
 
 
 def change_points(x: ArrayLike, *, strictness: float = 1.0, least: int = 10) -> Floats:
-    """The samples at which the mean of a series steps to another level, float64 (k,).
+    """Return the samples at which the mean of a series changes its level, float64 (k,).
 
-    The segmentation with the least squared error plus ``2 · strictness · σ² ln n`` a step (PELT; Killick,
-    Fearnhead, Eckley, Journal of the American Statistical Association 107, 1590, 2012, with a penalty as of
+    The segmentation minimises the squared error plus ``2 · strictness · σ² ln n`` per change (PELT; Killick,
+    Fearnhead, Eckley, Journal of the American Statistical Association 107, 1590, 2012, with the penalty of
     Yao, Statistics and Probability Letters 6, 181, 1988). ``σ²`` is the long-run variance of the noise, from
-    the variance of means over `least` samples, so that slow fluctuations do not pass for steps; what is
-    long beside `least` does: give `least` the time the series needs to forget. A series of more than 4,000
-    samples is first averaged over stretches, to whose starts the answer is then rounded.
+    the variance of means over `least` samples, so slow fluctuations do not count as changes. Fluctuations
+    longer than `least` do: choose `least` at least as long as the series' memory. A series of more than
+    4,000 samples is first averaged over stretches, and the result is rounded to their starts.
 
     Parameters
     ----------
     x
         An unbroken, evenly sampled series, shape (n,), at least 4 · `least` samples.
     strictness
-        Above 1: fewer steps.
+        Factor of the penalty; above 1 it gives fewer changes.
     least
         Shortest segment, in samples.
 
@@ -207,7 +207,7 @@ def change_points(x: ArrayLike, *, strictness: float = 1.0, least: int = 10) -> 
 
 
 def _long_run_variance(values: Floats, block: int) -> float:
-    """`block` times the variance of block means, from differences of neighbours: few of them meet a step."""
+    """Return `block` times the variance of block means, from successive differences, few of them steps."""
     count = len(values) // block
     means = values[: count * block].reshape(count, block).mean(axis=1)
     deviation = float(np.median(np.abs(np.diff(means)))) / 0.6745 / math.sqrt(2)
@@ -215,17 +215,17 @@ def _long_run_variance(values: Floats, block: int) -> float:
 
 
 def avalanches(x: ArrayLike, threshold: float | None = None) -> Avalanches:
-    """The stretches in a row above a threshold: their sizes (area above it) and durations (samples).
+    """Return the excursions above a threshold: their sizes (area above it) and durations (samples).
 
-    Poil and others, Human Brain Mapping 29, 770, 2008. The first and the last are left out, and counted,
-    when the record cuts them.
+    Poil and others, Human Brain Mapping 29, 770, 2008. The first and the last excursion are left out, and
+    counted, if the record cuts them.
 
     Parameters
     ----------
     x
         An unbroken, evenly sampled series, shape (n,).
     threshold
-        In units of x; None: the median.
+        Threshold in units of x; None: the median.
 
     Examples
     --------
@@ -246,21 +246,21 @@ def avalanches(x: ArrayLike, threshold: float | None = None) -> Avalanches:
 
 
 def power_law_tail(sizes: ArrayLike, *, discrete: bool = False, level: float = 0.05) -> Tail:
-    """Fit a power law to the tail of sizes and weigh it against other laws.
+    """Fit a power law to the tail of sizes, and compare it with alternative distributions.
 
-    Maximum likelihood above the smallest size that lets the fit follow the data best, and Vuong's
-    likelihood-ratio test (Clauset, Shalizi, Newman, SIAM Review 51, 661, 2009; the package ``powerlaw``:
-    Alstott, Bullmore, Plenz, PLOS ONE 9, e85777, 2014). A straight line on double-log paper shows nothing:
-    only a law that beats its alternatives is worth a name, and a lognormal often cannot be told apart.
+    It uses maximum likelihood above the lower cutoff with the best fit, and Vuong's likelihood-ratio test
+    (Clauset, Shalizi, Newman, SIAM Review 51, 661, 2009; the package ``powerlaw``: Alstott, Bullmore, Plenz,
+    PLOS ONE 9, e85777, 2014). A straight line in a log-log plot is no evidence: a power law needs to fit
+    better than its alternatives, and often it cannot be distinguished from a lognormal.
 
     Parameters
     ----------
     sizes
         Sizes above 0, shape (k,), k ≥ 50.
     discrete
-        For whole numbers, such as durations in samples.
+        True for integers, such as durations in samples.
     level
-        Alternatives with a p below it count as decided.
+        A comparison with a p below this level counts as decided.
 
     Examples
     --------
@@ -279,7 +279,7 @@ def power_law_tail(sizes: ArrayLike, *, discrete: bool = False, level: float = 0
         raise ParameterError("sizes", float(values.min()), "above 0")
     fitting = library("powerlaw", "power_law_tail")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of powerlaw 2.0 about its own old names, and of fits it then drops
+        warnings.simplefilter("ignore")  # powerlaw 2.0 warns about its own old names, and about fits it drops
         fit = fitting.Fit(values, discrete=discrete, verbose=0)
         against = {
             name: tuple(map(float, fit.distribution_compare("power_law", name, normalized_ratio=True)))

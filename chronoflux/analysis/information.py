@@ -1,18 +1,18 @@
 """Information between and within series, in nats (1 nat = 1/ln 2 bits): Gaussian, KSG and discrete.
 
-Three ways to estimate the same quantities:
+Three methods estimate the same quantities:
 
 ``"gaussian"``
-    From covariances, exact for Gaussian variables, otherwise what linear dependence alone tells: a lower
-    bound for the mutual information. Fast. Its bias without any dependence is about ``d_x d_y / 2n``.
+    From covariances. Exact for Gaussian variables; otherwise it measures linear dependence alone, a lower
+    bound of the mutual information. Fast. Its bias without any dependence is about ``d_x d_y / 2n``.
 ``"ksg"``
     From the distances to the k-th neighbours (Kraskov, Stögbauer, Grassberger, Physical Review E 69,
     066138, 2004; conditional: Frenzel and Pompe, Physical Review Letters 99, 204101, 2007). For any
-    continuous variables; may come out slightly negative. Needs SciPy.
+    continuous variables; the estimate may be slightly negative. Needs SciPy.
 ``"discrete"``
-    From frequencies of values, for variables that take few of them (the plug-in estimate).
+    From the frequencies of values, for variables that take few values (the plug-in estimate).
 
-A phase is an angle: hand it over as its two columns cos φ and sin φ.
+A phase is an angle: pass it as the two columns cos φ and sin φ.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from chronoflux.errors import ParameterError
 
 Method = Literal["gaussian", "ksg", "discrete"]
 JITTER = 1e-10
-"""Noise added before KSG, in standard deviations: equal values would count as infinitely near."""
+"""Noise added before KSG, in standard deviations, as equal values would have zero distance."""
 SINGULAR = 1e-12
-"""Below this ratio of the correlation matrix's eigenvalues one variable is a linear function of others."""
+"""Least ratio of the correlation matrix's eigenvalues; below it, variables are linearly dependent."""
 _SOURCES = {
     "gaussian": "Cover and Thomas, Elements of Information Theory, 2006, chapter 8",
     "ksg": "Kraskov, Stögbauer, Grassberger, Physical Review E 69, 066138, 2004; "
@@ -54,7 +54,7 @@ _SOURCES = {
 def mutual_information_nats(
     x: ArrayLike, y: ArrayLike, *, condition: ArrayLike | None = None, method: Method = "gaussian", k: int = 4
 ) -> Result:
-    """``I(X; Y)``, or ``I(X; Y | Z)`` with a `condition`, in nats.
+    """Return the mutual information ``I(X; Y)``, or ``I(X; Y | Z)`` with a `condition`, in nats.
 
     Gaussian: ``½ ln(|Σ_xz| |Σ_yz| / (|Σ_z| |Σ_xyz|))``; of two variables ``−½ ln(1 − ρ²)`` (Cover and Thomas,
     Elements of Information Theory, 2006, chapter 8).
@@ -64,7 +64,9 @@ def mutual_information_nats(
     x, y, condition
         Samples, shape (n,) or (n, d); rows with a missing value are left out and counted.
     method
-        See the module. `k` is the number of neighbours for ``"ksg"``.
+        ``"gaussian"``, ``"ksg"`` or ``"discrete"``: see :mod:`chronoflux.analysis.information`.
+    k
+        Number of neighbours for ``"ksg"``.
 
     Raises
     ------
@@ -113,24 +115,25 @@ def transfer_entropy_nats(
     method: Method = "gaussian",
     k: int = 4,
 ) -> Result:
-    """``T = I(Y_t; X_{t−lag}, … | Y_{t−1}, …, Y_{t−history}, Z_{t−lag}, …)``, in nats a step.
+    """Return the transfer entropy from source to target, in nats per step.
 
-    What the source's past tells of the target's next value beyond the target's own past and, with a
-    `condition`, beyond a third series' past (Schreiber, Physical Review Letters 85, 461, 2000; for Gaussian
-    series half of Granger causality: Barnett, Barrett, Seth, Physical Review Letters 103, 238701, 2009).
-    It is information, not proof of a cause: a common source that is not conditioned on gives it too.
+    ``T = I(Y_t; X_{t−lag}, … | Y_{t−1}, …, Y_{t−history}, Z_{t−lag}, …)``: the information of the source's
+    past about the target's next value, beyond the target's own past and, with a `condition`, beyond a third
+    series' past (Schreiber, Physical Review Letters 85, 461, 2000; for Gaussian series half of Granger
+    causality: Barnett, Barrett, Seth, Physical Review Letters 103, 238701, 2009). It does not prove a cause:
+    a common source that is not conditioned on gives transfer entropy too.
 
     Parameters
     ----------
     source, target, condition
-        Series sampled at the same even steps, shape (n,) or (n, d). Steps whose past touches a missing
-        value are left out and counted.
+        Series sampled at the same even steps, shape (n,) or (n, d). Steps whose past contains a missing value
+        are left out and counted.
     lag
-        Steps from source to target, from 1.
+        Steps from source to target, at least 1.
     history, source_history
-        How many past values of the target, and of the source (and the condition) from `lag` on.
+        Number of past values of the target, and of the source (and the condition) from `lag` on.
     method, k
-        As of :func:`mutual_information_nats`.
+        See :func:`mutual_information_nats`.
 
     Examples
     --------
@@ -165,10 +168,11 @@ def transfer_entropy_nats(
 
 
 def active_storage_nats(x: ArrayLike, *, history: int = 1, method: Method = "gaussian", k: int = 4) -> Result:
-    """``A = I(X_t; X_{t−1}, …, X_{t−history})``: what a series' past tells of its next value, in nats a step.
+    """Return the active information storage ``A = I(X_t; X_{t−1}, …, X_{t−history})``, in nats per step.
 
-    Lizier, Prokopenko, Zomaya, Information Sciences 208, 39, 2012. An AR(1) series with coefficient a has
-    ``−½ ln(1 − a²)``. Arguments as of :func:`transfer_entropy_nats`.
+    It is the information of a series' past about its next value (Lizier, Prokopenko, Zomaya, Information
+    Sciences 208, 39, 2012). An AR(1) series with coefficient a has ``−½ ln(1 − a²)``. The arguments are those
+    of :func:`transfer_entropy_nats`.
 
     Examples
     --------
@@ -198,25 +202,26 @@ def active_storage_nats(x: ArrayLike, *, history: int = 1, method: Method = "gau
 def transfer_entropy_by_shift_nats(
     source: ArrayLike, target: ArrayLike, *, lag: int = 1, history: int = 1
 ) -> Floats:
-    """Gaussian transfer entropy for every circular shift of the source at once, in nats; float64 (m,).
+    """Return the Gaussian transfer entropy for every circular shift of the source, in nats; float64 (m,).
 
-    Formula and source as of :func:`transfer_entropy_nats`.
+    Formula and reference are those of :func:`transfer_entropy_nats`.
 
-    Element s is that of the source moved s steps later, element 0 the value itself (at the series' start
-    the source's end takes the place of what came before): a whole null distribution for a few Fourier
-    transforms, O(m log m). Of n samples ``m = n − max(history, lag)`` steps enter.
+    Element s is the value for the source shifted s steps later, element 0 the value itself (the source's end
+    precedes its start). A few Fourier transforms give the whole null distribution, in O(m log m). Of n
+    samples, ``m = n − max(history, lag)`` steps are used.
 
     Parameters
     ----------
     source, target
         Unbroken, evenly sampled series, shape (n,).
     lag, history
-        As of :func:`transfer_entropy_nats`.
+        See :func:`transfer_entropy_nats`.
 
     Raises
     ------
     ParameterError
-        Also for a missing value: nothing can be shifted across a gap.
+        As :func:`transfer_entropy_nats` does, and for missing values, as no series can be shifted across a
+        gap.
 
     Examples
     --------
@@ -237,9 +242,9 @@ def transfer_entropy_by_shift_nats(
 
 
 class ShiftSide:
-    """One series, made ready for :func:`transfer_entropy_by_shift_nats` as source and as target of many.
+    """One series, prepared for :func:`transfer_entropy_by_shift_nats` as source and as target of many.
 
-    Its transforms are made once, when they are first asked for.
+    Its Fourier transforms are computed once, on first use.
     """
 
     def __init__(self, x: ArrayLike, *, lag: int, history: int) -> None:
@@ -249,15 +254,17 @@ class ShiftSide:
 
     @cached_property
     def _as_source(self) -> tuple[NDArray[np.complex128], float]:
-        """The transform of the series from `lag` before each step, turned round, and its squared length."""
+        """Return the transform of the series `lag` before each step, time-reversed, and its squared norm."""
         driver = self.series[self._first - self._lag : len(self.series) - self._lag]
         driver = varying("source", driver[:, None])[:, 0] - driver.mean()
         return np.fft.rfft(driver).conj(), float(driver @ driver)
 
     @cached_property
     def _as_target(self) -> tuple[NDArray[np.complex128], NDArray[np.complex128], float]:
-        """Transforms of what the series' own past leaves open (m,), and of a basis of that past (history, m);
-        the squared length of the former."""
+        """Return transforms of the residual given the own past (m,) and of a basis of that past (history, m).
+
+        The third value is the squared norm of the residual.
+        """
         first, y = self._first, self.series
         known = past(y[:, None], first, 1, self._history)
         basis, scale = np.linalg.qr(known - known.mean(axis=0))
@@ -273,7 +280,7 @@ class ShiftSide:
         return np.fft.rfft(rest), np.fft.rfft(np.ascontiguousarray(basis.T), axis=1), size
 
     def told_by(self, source: ShiftSide) -> Floats:
-        """Transfer entropy from every circular shift of `source`, in nats, float64 (m,)."""
+        """Return the transfer entropy from every circular shift of `source`, in nats, float64 (m,)."""
         rest, basis, size = self._as_target
         shifted, length = source._as_source
         m = len(self.series) - self._first
@@ -287,7 +294,7 @@ class ShiftSide:
 
 
 def past(x: Floats, first: int, lag: int, history: int) -> Floats:
-    """``x[t − lag], …, x[t − lag − history + 1]`` for each t from `first` on: (n − first, history·d)."""
+    """Return ``x[t − lag], …, x[t − lag − history + 1]`` for each t ≥ `first`, (n − first, history·d)."""
     steps = range(lag, lag + history)
     if len(x) <= first:
         raise ParameterError("series", f"{len(x)} samples", f"more than its history of {first}")
@@ -297,7 +304,7 @@ def past(x: Floats, first: int, lag: int, history: int) -> Floats:
 def information(
     x: Floats, y: Floats, z: Floats, *, method: Method = "gaussian", k: int = 4
 ) -> tuple[float, int, int]:
-    """``I(X; Y | Z)`` of samples (n, d), in nats; the samples used, and those left out for missing values."""
+    """Return ``I(X; Y | Z)`` of samples (n, d) in nats, the number used, and the number left out."""
     if method not in _SOURCES:
         raise ParameterError("method", method, f"one of {', '.join(_SOURCES)}")
     size = x.shape[1] + y.shape[1] + z.shape[1]
@@ -314,7 +321,7 @@ def information(
 def gaussian_information(
     covariance: Floats, x: NDArray[np.intp], y: NDArray[np.intp], z: NDArray[np.intp]
 ) -> float:
-    """``I(X; Y | Z)`` in nats of Gaussian variables with a covariance matrix; x, y, z: indices into it."""
+    """Return ``I(X; Y | Z)`` in nats of Gaussian variables; x, y, z are indices into `covariance`."""
 
     def entropy(*which: NDArray[np.intp]) -> float:
         index = np.concatenate(which).astype(np.intp)
@@ -327,7 +334,7 @@ def gaussian_information(
                 "linearly dependent",
                 "none that is a linear function of the others: leave it out",
             )
-        return 0.5 * float(np.log(values).sum())  # scales cancel in what follows
+        return 0.5 * float(np.log(values).sum())  # the scales cancel in the differences
 
     return entropy(x, z) + entropy(y, z) - entropy(z) - entropy(x, y, z)
 
@@ -350,10 +357,10 @@ def _ksg(x: Floats, y: Floats, z: Floats, k: int) -> float:
     x, y, z = prepared(x), prepared(y), prepared(z)
     joint = np.hstack([x, y, z])
     distance, _ = spatial.cKDTree(joint).query(joint, k=k + 1, p=np.inf)
-    radius = distance[:, -1] * (1 - 1e-10)  # so that rounding counts no neighbour at the radius itself
+    radius = distance[:, -1] * (1 - 1e-10)  # rounding must not count a neighbour at the radius
 
     def neighbours(samples: Floats) -> NDArray[np.int64]:
-        """How many lie strictly nearer than the k-th neighbour in the joint space, each itself included."""
+        """Count the samples strictly nearer than the k-th neighbour in the joint space, including itself."""
         if samples.shape[1] == 1:
             line = np.sort(samples[:, 0])
             upper = np.searchsorted(line, samples[:, 0] + radius, side="right")

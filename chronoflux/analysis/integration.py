@@ -1,8 +1,8 @@
 """Whole and parts: integrated information, causal emergence and O-information, in nats.
 
-Gaussian unless another method is named. How a macro variable is made is the reader's choice, but it must be
-a function of the micro state at the same instant: one that looks back in time carries information across
-time by construction, and "emerges" without meaning anything.
+Estimates are Gaussian unless another method is named. The macro variable is the user's choice, but it must be
+a function of the micro state at the same instant: one that depends on earlier states carries information
+across time by construction, and its "emergence" means nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _EMERGENCE = (
 
 
 class Emergence(NamedTuple):
-    """Causal emergence Ψ, downward causation Δ and causal decoupling Γ, in nats a step."""
+    """Causal emergence Ψ, downward causation Δ and causal decoupling Γ, in nats per step."""
 
     psi: Result
     delta: Result
@@ -37,15 +37,16 @@ class Emergence(NamedTuple):
 
 
 def phi_wms_nats(x: ArrayLike, *, parts: Parts | None = None, lag: int = 1) -> Result:
-    """Whole-minus-sum integrated information ``Φ_WMS = I(X_t; X_{t+lag}) − Σ_i I(Mⁱ_t; Mⁱ_{t+lag})``, nats.
+    """Return whole-minus-sum integrated information, in nats.
 
-    Gaussian (Barrett and Seth, PLOS Computational Biology 7, e1001052, 2011; Mediano, Seth, Barrett, Entropy
-    21, 17, 2019). It falls below 0 when the parts share more than the whole adds: see :func:`phi_r_nats`.
+    ``Φ_WMS = I(X_t; X_{t+lag}) − Σ_i I(Mⁱ_t; Mⁱ_{t+lag})`` for Gaussian variables (Barrett and Seth, PLOS
+    Computational Biology 7, e1001052, 2011; Mediano, Seth, Barrett, Entropy 21, 17, 2019). It is negative
+    when the parts share more than the whole adds: see :func:`phi_r_nats`.
 
     Parameters
     ----------
     x
-        Series of the whole, evenly sampled, shape (n, d); steps that touch a missing value are left out.
+        Series of the whole, evenly sampled, shape (n, d); steps with a missing value are left out.
     parts
         The columns of the two parts, such as ``[[0, 1], [2]]``; None: the two columns of `x`.
     lag
@@ -80,10 +81,10 @@ def phi_wms_nats(x: ArrayLike, *, parts: Parts | None = None, lag: int = 1) -> R
 
 
 def phi_r_nats(x: ArrayLike, *, parts: Parts | None = None, lag: int = 1) -> Result:
-    """Revised integrated information ``Φ_R = Φ_WMS + min_{ij} I(Mⁱ_t; Mʲ_{t+lag})``, in nats.
+    """Return revised integrated information ``Φ_R = Φ_WMS + min_{ij} I(Mⁱ_t; Mʲ_{t+lag})``, in nats.
 
-    What both parts tell of both is given back, by the minimum-mutual-information redundancy (Mediano and
-    others, arXiv:1909.02297): not below 0. Arguments as of :func:`phi_wms_nats`.
+    It adds back the redundancy of the parts, by the minimum of their mutual information (Mediano and others,
+    arXiv:1909.02297), so it is not negative. The arguments are those of :func:`phi_wms_nats`.
 
     Examples
     --------
@@ -114,15 +115,14 @@ def phi_r_nats(x: ArrayLike, *, parts: Parts | None = None, lag: int = 1) -> Res
 
 
 def integrated(joint: Floats, sides: tuple[NDArray[np.intp], NDArray[np.intp]]) -> tuple[float, float]:
-    """``Φ_WMS`` and the redundancy that makes it ``Φ_R``, in nats, from a covariance.
+    """Return ``Φ_WMS``, and the redundancy to add for ``Φ_R``, in nats, from a covariance.
 
     Parameters
     ----------
     joint
-        Covariance of (X_t, X_{t+lag}), shape (2d, 2d): exact values for a linear model whose covariance is
-        known.
+        Covariance of (X_t, X_{t+lag}), shape (2d, 2d). The covariance of a linear model gives exact values.
     sides
-        The columns of the two parts, together 0 to d − 1.
+        The columns of the two parts; together they are 0 to d − 1.
     """
     d, none = len(joint) // 2, np.empty(0, dtype=np.intp)
     everything = np.arange(d)
@@ -154,14 +154,15 @@ def _lagged(
 def emergence_nats(
     micro: ArrayLike, macro: ArrayLike, *, lag: int = 1, method: Method = "gaussian", k: int = 4
 ) -> Emergence:
-    """Does a macro variable V tell more of the future than the parts it is made of? Ψ, Δ and Γ, in nats.
+    """Return causal emergence Ψ, downward causation Δ and causal decoupling Γ of a macro variable, in nats.
 
+    They say whether the macro variable V predicts the future better than the parts it is made of:
     ``Ψ = I(V_t; V_{t+lag}) − Σ_j I(Xʲ_t; V_{t+lag})``,
     ``Δ = max_j [I(V_t; Xʲ_{t+lag}) − Σ_i I(Xⁱ_t; Xʲ_{t+lag})]``, ``Γ = max_j I(V_t; Xʲ_{t+lag})``
     (Rosas, Mediano and others, PLOS Computational Biology 16, e1008289, 2020). ``Ψ > 0`` suffices for
-    causal emergence, ``Δ > 0`` for downward causation, ``Ψ > 0`` with ``Γ = 0`` for causal decoupling. What
-    parts share is taken off once for each of them, so with many parts Ψ and Δ fall below 0 whatever happens:
-    a value that is not above 0 is *undecided*, not "no emergence".
+    causal emergence, ``Δ > 0`` for downward causation, ``Ψ > 0`` with ``Γ = 0`` for causal decoupling.
+    Information that parts share is subtracted once for each of them, so with many parts Ψ and Δ are negative
+    in any case: a value that is not above 0 is *undecided*, not "no emergence".
 
     Parameters
     ----------
@@ -237,9 +238,9 @@ def emergence_nats(
 
 
 def _told_across(pairs: Floats, blocks: list[NDArray[np.intp]], method: Method, k: int) -> Floats:
-    """``I(a_t; b_{t+lag})`` in nats between any two blocks of columns of the state: (blocks, blocks).
+    """Return ``I(a_t; b_{t+lag})`` in nats for every two blocks of columns of the state: (blocks, blocks).
 
-    `pairs` (n, 2m) holds the state and, behind it, the later state.
+    `pairs` (n, 2m) holds the state, followed by the later state.
     """
     later = pairs.shape[1] // 2
     if method == "gaussian" and all(len(block) == 1 for block in blocks):
@@ -267,10 +268,11 @@ def _above(value: float, words: str) -> str:
 
 
 def o_information_nats(x: ArrayLike) -> Result:
-    """``Ω = (d − 2) H(X) + Σ_j [H(X_j) − H(X_{−j})]`` of d ≥ 3 Gaussian variables, in nats.
+    """Return the O-information ``Ω = (d − 2) H(X) + Σ_j [H(X_j) − H(X_{−j})]`` of d ≥ 3 variables, in nats.
 
-    Above 0 redundancy prevails (the same is told many times over), below 0 synergy (only the whole tells).
-    Rosas, Mediano, Gastpar, Jensen, Physical Review E 100, 032305, 2019.
+    The estimate is Gaussian. Above 0 redundancy prevails (several variables carry the same information),
+    below 0 synergy (only the whole carries it). Rosas, Mediano, Gastpar, Jensen, Physical Review E 100,
+    032305, 2019.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How a course passes from one to another, and how much later."""
+"""Lead and lag: whether one series follows another, and with what delay."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from chronoflux.analysis.validation import Floats, same_length, series, whole
 from chronoflux.errors import ParameterError
 
 TURNS = 80
-"""How many times as many samples as lags there must be for turns; with 20 the least p would be 0.05."""
+"""Least ratio of samples to lags for circular shifts; with 20 the least p would be 0.05."""
 
 
 class Spread(NamedTuple):
-    """How a course passes from one peer to another: its `delay` in s, and the `correlation` there."""
+    """How one series follows another: the `delay` in s, and the `correlation` at that delay."""
 
     delay: Result
     correlation: Result
@@ -34,26 +34,34 @@ def spread(
     seed: int = 0,
     stationary: bool = False,
 ) -> Spread:
-    """The delay at which a target follows a source most closely, and whether it follows at all.
+    """Return the delay at which a target follows a source most closely, with its significance.
 
-    The lag, up to ±`longest`, of the greatest cross-correlation (Quian Quiroga and others, Physical Review
-    E 65, 041903, 2002); negative when the target is ahead. Its p-value compares that maximum, over all these
-    lags, with `count` maxima in which the source is another one. The null hypothesis is that the source is
-    stationary and independent of the target, which events that both hear break. From 80 times as many samples
-    as lags on it is turned round by another number of steps; of fewer, so many turns meet the same maximum
-    that no small p could be right, and it is drawn anew
-    (:func:`~chronoflux.analysis.surrogates.autoregressions`): then the source is also taken as a linear
-    Gaussian process, seen through a monotone function, that forgets within a few steps. A start-up
-    of either is left out of both, and what does not serve is refused
-    (:func:`~chronoflux.analysis.stationarity.stationary_part`): the target is looked at too, since steps in
-    both, too small to be seen in each, make p too small.
+    The delay is the lag, up to ±`longest`, of the greatest cross-correlation (Quian Quiroga and others,
+    Physical Review E 65, 041903, 2002); it is negative when the target leads. The p-value compares this
+    maximum over all lags with the maxima of `count` surrogates of the source. The null hypothesis is that the
+    source is stationary and independent of the target; events that affect both violate it.
+
+    With at least 80 times as many samples as lags, surrogates are circular shifts. With fewer, too many
+    shifts contain the same maximum for small p to be right; surrogates are then draws of an autoregression
+    (:func:`~chronoflux.analysis.surrogates.autoregressions`), and the null hypothesis adds that the source is
+    a linear Gaussian process with short memory, seen through a monotone function.
+
+    A start-up of either series is left out of both, and unsuitable series are refused
+    (:func:`~chronoflux.analysis.stationarity.stationary_part`). The target is tested too, since steps in
+    both, too small to be detected in each, make p too small.
 
     Parameters
     ----------
     source, target
-        Unbroken series on the same even steps of `step` s, shape (n,).
+        Unbroken series at the same even steps of `step` s, shape (n,).
+    step
+        Distance of the samples, s.
+    longest
+        Greatest delay, s.
+    count, seed
+        Number of surrogates, and their seed.
     stationary
-        True: both are known to be stationary, and are not looked at.
+        True: both are known to be stationary, and are not tested.
 
     Examples
     --------
@@ -106,14 +114,18 @@ def spread(
 
 
 def long_enough(n: int, reach: int) -> bool:
-    """Whether turns serve to judge the greatest of ``2 · reach + 1`` lags: p is that share of n at least."""
+    """Return whether n samples suffice to test the greatest of ``2 · reach + 1`` lags by circular shifts.
+
+    The least possible p is the share of these lags in n.
+    """
     return n >= TURNS * (2 * reach + 1)
 
 
 def correlation_around(x: ArrayLike, y: ArrayLike) -> Floats:
-    """The correlation of y with x turned round by 0, 1, … n − 1 steps, by Fourier transforms: float64 (n,).
+    """Return the correlation of y with x circularly shifted by 0, 1, … n − 1 steps, float64 (n,).
 
-    ``x, y``: unbroken series of one length, shape (n,). Element s is high where y follows x after s steps.
+    ``x, y``: unbroken series of the same length, shape (n,). Element s is high where y follows x after s
+    steps. It uses Fourier transforms.
     """
     a, b = series("x", x), series("y", y)
     same_length(x=a, y=b)
