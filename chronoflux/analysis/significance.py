@@ -1,4 +1,4 @@
-"""Could it be chance? p-values, many tests at once, and the whole judgement of a measure in one call."""
+"""Significance: p-values, multiple tests, and `assess`, which tests a measure in one call."""
 
 from __future__ import annotations
 
@@ -26,30 +26,31 @@ from chronoflux.model.metrics import null_order
 
 Tail = Literal["greater", "less", "both"]
 Measured = TypeVar("Measured", bound=Result | tuple[Result, ...])
-"""What a measure gives: one result, or several that are judged by the same surrogates."""
+"""What a measure returns: one result, or several that are tested by the same surrogates."""
 
 P_VALUE = "Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9, 39, 2010"
-"""Where p-values by surrogates are from."""
+"""Reference of p-values by surrogates."""
 
 
 class NullBand(NamedTuple):
-    """Mean of the order parameter of unrelated phases, and the point below which it stays."""
+    """Mean of the order parameter of unrelated phases, and its upper percentile."""
 
     mean: float
     high: float
 
 
 class Family(NamedTuple):
-    """p-values of several tests, adjusted so that they hold for all together, and which ones are found."""
+    """p-values of several tests, adjusted for multiple testing, and a mask of the significant ones."""
 
     p: Floats
     found: NDArray[np.bool_]
 
 
 def null_band(n: int, *, level: float = 0.95) -> NullBand:
-    """What `H` is for n unrelated phases: its mean ``√(π/4n)`` and the point ``√(−ln(1 − level) / n)``.
+    """Return mean ``√(π/4n)`` and percentile ``√(−ln(1 − level) / n)`` of `H` of n unrelated phases.
 
-    Rayleigh's law, good from n = 10 or so (Mardia and Jupp, Directional Statistics, 2000); cut to 1 below.
+    Both follow from the Rayleigh distribution, valid from about n = 10 (Mardia and Jupp, Directional
+    Statistics, 2000); below, they are clipped to 1.
 
     Examples
     --------
@@ -63,7 +64,7 @@ def null_band(n: int, *, level: float = 0.95) -> NullBand:
 
 
 def p_value(value: float, null: ArrayLike, *, tail: Tail = "greater", level: float = 0.05) -> float:
-    """``(b + 1) / (m + 1)``, b of m surrogates being at least as extreme: never 0.
+    """Return ``(b + 1) / (m + 1)``, where b of m surrogates are at least as extreme; it is never 0.
 
     Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9, 39, 2010.
 
@@ -74,12 +75,12 @@ def p_value(value: float, null: ArrayLike, *, tail: Tail = "greater", level: flo
     tail
         Which values count as extreme; ``"both"`` doubles the smaller side.
     level
-        The p below which something would be called found.
+        Significance level.
 
     Raises
     ------
     ParameterError
-        When m surrogates could not give a p of `level` or less, whatever the value.
+        When m surrogates cannot give a p of `level` or less for any value.
 
     Examples
     --------
@@ -103,18 +104,19 @@ def p_value(value: float, null: ArrayLike, *, tail: Tail = "greater", level: flo
 
 
 def maximum_statistic(values: ArrayLike, null: ArrayLike, *, level: float = 0.05) -> Family:
-    """p-values against the largest value of each surrogate: one error in k tests at most with chance `level`.
+    """Return p-values against the maximum of each surrogate, which controls the family-wise error rate.
 
     Westfall and Young, Resampling-Based Multiple Testing, 1993; Nichols and Holmes, Human Brain Mapping 15,
-    1, 2002. Needs no more surrogates than a single test, and holds however the tests hang together, if each
-    surrogate was made for all of them at once. Values of different spread should be standardised first.
+    1, 2002. The probability of any false finding in k tests is at most `level`. It needs no more surrogates
+    than a single test, and holds for any dependence of the tests, if each surrogate was made for all of them
+    at once. Values of different spread should be standardised first.
 
     Parameters
     ----------
     values
-        One value for each test, shape (k,); greater means more.
+        One value per test, shape (k,); greater is more extreme.
     null
-        The same of m surrogates, shape (m, k).
+        The values of m surrogates, shape (m, k).
 
     Examples
     --------
@@ -137,23 +139,23 @@ def maximum_statistic(values: ArrayLike, null: ArrayLike, *, level: float = 0.05
 
 
 def false_discovery(p: ArrayLike, *, surrogates: int | None = None, level: float = 0.05) -> Family:
-    """p-values adjusted so that, of what is found, a share of `level` is false on average.
+    """Return p-values adjusted to control the false discovery rate at `level`.
 
-    Benjamini and Hochberg, Journal of the Royal Statistical Society B 57, 289, 1995; holds for tests that
-    are independent or rise and fall together.
+    Benjamini and Hochberg, Journal of the Royal Statistical Society B 57, 289, 1995. It holds for tests that
+    are independent or positively dependent.
 
     Parameters
     ----------
     p
         p-values of k tests, shape (k,).
     surrogates
-        How many surrogates each p-value comes from; None: from a formula.
+        Number of surrogates behind each p-value; None: from a formula.
 
     Raises
     ------
     ParameterError
-        When so few surrogates could not show one true effect among the k: the smallest p they give,
-        ``1 / (surrogates + 1)``, is above ``level / k``. Then take :func:`maximum_statistic`.
+        When there are too few surrogates to detect one true effect among the k: their smallest p,
+        ``1 / (surrogates + 1)``, is above ``level / k``. Use :func:`maximum_statistic` then.
 
     Examples
     --------
@@ -191,52 +193,56 @@ def assess(
     stationary: bool = False,
     **options: Any,
 ) -> Measured:
-    """Measure, and say how far to trust it: the result with its uncertainty and its p-value.
+    """Return a measure's result with its uncertainty and its p-value.
 
-    The p-value compares with `count` surrogates of one of the arrays. The uncertainty is the spread of the
-    measure over `segments` equal stretches in a row, over the root of their number (batch means; Law and
-    Kelton, Simulation Modeling and Analysis, 2000): it holds if the segments are long beside the memory, and
-    is None when a segment is too short to be measured, or when the arrays are not of one length.
+    The p-value compares the result with `count` surrogates of one of the arrays. The uncertainty is the
+    standard deviation of the measure over `segments` equal, successive segments, divided by the root of their
+    number (batch means; Law and Kelton, Simulation Modeling and Analysis, 2000). It holds if segments are
+    much longer than the memory; it is None when a segment is too short to be measured, or when the arrays
+    differ in length.
 
-    All kinds of surrogates take the array that they replace as stationary. So it is looked at
-    (:func:`~chronoflux.analysis.stationarity.stationary_part`): a start-up is left out of all arrays and told
-    in the reading; what does not serve is refused. IAAFT also takes it as one turn of a circle: the stretch
-    whose ends meet best is measured (Schreiber and Schmitz, Physica D 142, 346, 2000). The null hypotheses:
+    All kinds of surrogates assume that the array they replace is stationary. Therefore this is tested
+    (:func:`~chronoflux.analysis.stationarity.stationary_part`): a start-up is left out of all arrays, which
+    the reading says, and unsuitable arrays are refused. IAAFT also assumes a periodic series, so the stretch
+    whose ends match best is measured (Schreiber and Schmitz, Physica D 142, 346, 2000). The null hypotheses:
 
     - ``"shift"``: that array is stationary and independent of the others (with ``together=False``: its
-      columns of each other); broken by what they have in common, such as events, unless it is measured;
+      columns are independent of each other); common influences, such as events, violate it unless they are
+      part of the measure;
     - ``"iaaft"``: the series is a stationary linear Gaussian process, seen through a monotone function;
-    - ``"ar"``: the same, and it forgets within a few steps: :func:`autoregressions`;
-    - ``"block"``: the series is stationary, and forgets within a block.
+    - ``"ar"``: the same, with a memory of a few steps: :func:`autoregressions`;
+    - ``"block"``: the series is stationary, with a memory shorter than a block.
 
-    Two phases that each turn evenly stay locked however they are shifted: a locking value between them says
-    nothing of coupling, and p will say so. Their frequencies must differ when they are left alone.
+    Two phases that rotate evenly stay locked under any shift: their locking value is no evidence of coupling,
+    and p will be large. Their frequencies must differ when they are not coupled.
 
     Parameters
     ----------
     measure
-        A function of the arrays that gives a :class:`Result`, or a tuple of them, such as
-        :func:`~chronoflux.analysis.integration.emergence_nats`; `options` are handed to it.
+        A function of the arrays that returns a :class:`Result`, or a tuple of them, such as
+        :func:`~chronoflux.analysis.integration.emergence_nats`; `options` are passed to it.
     arrays
         Series whose first axis is time.
     surrogate
-        ``"shift"``: :func:`circular_shifts`, for how two stand to each other; ``"iaaft"`` or ``"ar"``, for
-        what is not linear in one; ``"block"``: :func:`block_shuffles` with `block`; or a function of an
+        ``"shift"``: :func:`circular_shifts`, for relations between two series; ``"iaaft"`` or ``"ar"``, for
+        nonlinearity in one series; ``"block"``: :func:`block_shuffles` with `block`; or a function of an
         array, a count and a generator that yields surrogates.
+    count, seed
+        Number of surrogates, and their seed.
     which
-        The array that is replaced by surrogates: for a transfer entropy the source, 0.
+        Index of the array that is replaced by surrogates: for a transfer entropy the source, 0.
     together
-        For ``"shift"``; False turns the columns of that array (its parts) against each other.
+        For ``"shift"``; False shifts the columns of that array (its parts) against each other.
     stationary
-        True: that array is not looked at: it is known to be stationary, or the question is whether it is, as
-        with early warnings. The reading says so.
+        True: that array is not tested, because it is known to be stationary, or because the question is
+        whether it is, as with early warnings. The reading says so.
 
     Raises
     ------
     ParameterError
-        When the array to be replaced is not stationary, has come to rest, or is too short for its memory;
-        when a block is shorter than twice the memory; when the measure refuses the arrays, or `count` cannot
-        support `level`.
+        When the array to be replaced is not stationary, is at rest, or is too short for its memory; when a
+        block is shorter than twice the memory; when the measure refuses the arrays; when `count` is too small
+        for `level`.
 
     Examples
     --------
@@ -259,7 +265,7 @@ def assess(
     told = ""
     if not callable(surrogate):
         if np.isfinite(given[which]).sum() < FEWEST:
-            measure(*given, **options)  # says what it needs
+            measure(*given, **options)  # raises an error that says what it needs
         given, told = _looked_at(given, which, surrogate, block, stationary)
     measured = measure(*given, **options)
     results = _results(measured)
@@ -310,7 +316,7 @@ def _maker(surrogate: str | Maker, together: bool, block: int | None) -> Maker:
 def _looked_at(
     given: list[Floats], which: int, surrogate: str, block: int | None, stationary: bool
 ) -> tuple[list[Floats], str]:
-    """The arrays without the start-up of the one to be replaced, and a few words on that."""
+    """Return the arrays without the start-up of the one to be replaced, and a phrase that describes it."""
     wanted, told = given[which], []
     alike = len({len(array) for array in given}) == 1
     if stationary:
@@ -349,7 +355,7 @@ def _batch_errors(
 
 
 def _enough(surrogates: int, level: float, more: str = "") -> None:
-    """Refuse so few surrogates that no p of `level` or less could come out."""
+    """Refuse fewer surrogates than a p of `level` or less needs."""
     fraction("level", level)
     needed = math.ceil(1 / level - 1e-9) - 1
     if surrogates < needed:

@@ -1,9 +1,9 @@
-"""Whether a series may be compared with surrogates of itself: a look at it before any are made.
+"""Test whether a series may be compared with surrogates of itself, before any are made.
 
-Circular shifts, blocks and IAAFT take a series as stationary: the same law from beginning to end, and many
-times longer than its memory. Of two curves that rise every shift makes a step, and what is left to compare
-with is no longer like the data: links are found between series that have nothing to do with each other. So
-the series is looked at, and what does not serve is refused in words, with what can be asked instead.
+Circular shifts, blocks and IAAFT assume a stationary series: one distribution from beginning to end, and a
+length of many times its memory. A shift of a rising curve has a step that the data lack, so unrelated rising
+series would seem linked. Therefore the series is tested, and an unsuitable one is refused with the reason and
+with what can be asked instead.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from chronoflux.analysis.validation import Floats, columns
 from chronoflux.errors import ParameterError
 
 FEWEST = 20
-"""Samples that are looked at, at least."""
+"""Least number of samples for a test."""
 MEMORIES = 8.0
-"""How many times its memory a series must last. With fewer the null distribution is too narrow by more than
-the sampling error of a calibration."""
+"""Least length of a series, in multiples of its memory. With less, the null distribution is too narrow by
+more than the sampling error of a calibration."""
 FALSE_ALARM = 0.05
-"""Chance that stationary series fail the tests for a constant mean, median and spread at one start."""
+"""Probability that stationary series fail the tests for a constant mean, median and spread at one start."""
 STARTS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
-"""Shares of the record that are tried as start-up, the shortest first; more than half is never left out."""
+"""Shares of the record tried as start-up, the shortest first; more than half is never left out."""
 BEGINNINGS, APART = (0.02, 0.05, 0.1), 3.3
-"""Shares of a stretch whose means are compared with that of the second half, and by how many errors at most
-they may differ."""
+"""Shares of a stretch whose means are compared with that of the second half, and the greatest difference
+allowed, in standard errors."""
 STILL = 0.01
-"""A series whose second half spans less than this share of its whole range has come to rest."""
+"""A series whose second half spans less than this share of its whole range is at rest."""
 ORDERS = 4
-"""The greatest order of the autoregression from which memory and long-run variance are estimated."""
+"""Greatest order of the autoregression that memory and long-run variance are estimated from."""
 _INSTEAD = (
     "a stationary series: use null runs (analysis.null_runs) or counterfactuals, or stationary=True for a "
     "series that is known to be"
@@ -40,7 +40,7 @@ _INSTEAD = (
 
 
 class Look(NamedTuple):
-    """What was seen: the samples left out as `start`-up, and the longest `memory` in samples after it.
+    """Result of the test: samples left out as `start`-up, and the longest `memory` after it, in samples.
 
     `memory` is the integrated autocorrelation time ``1 + 2 Σ ρ_k``; `n` samples are left.
     """
@@ -50,7 +50,7 @@ class Look(NamedTuple):
     n: int
 
     def words(self, step: float | None = None) -> str:
-        """In a sentence; `step` is the distance of samples in s."""
+        """Describe the result in a phrase; `step` is the distance of the samples in s."""
         if not self.start:
             return ""
         length = f"{self.start} samples" if step is None else f"{self.start * step:g} s"
@@ -60,36 +60,36 @@ class Look(NamedTuple):
 def stationary_part(
     x: ArrayLike, *, name: str = "x", names: tuple[str, ...] | None = None, rest: float = 0.0
 ) -> Look:
-    """Find the stretch of a series, or of several on one axis, that can be compared with surrogates.
+    """Find the part of a series, or of several on one time axis, that can be compared with surrogates.
 
-    The start-up that is left out is the shortest, up to half of the record, after which
+    The start-up left out is the shortest, up to half of the record, after which
 
-    - no series has come to rest (its second half spans 1 % of its range at least, and more than `rest`),
-    - none begins elsewhere: the means of its first 2, 5 and 10 % differ from that of the record's second half
-      by less than 3.3 standard errors,
-    - each is eight times as long as its memory, the integrated autocorrelation time of an autoregression
-      fitted by the Yule–Walker equations, of the values and of their ranks,
-    - neither mean, nor median rank, nor spread changes: the test of Kwiatkowski, Phillips, Schmidt and Shin
+    - no series is at rest (its second half spans at least 1 % of its range, and more than `rest`),
+    - none begins at another level: the means of its first 2, 5 and 10 % differ from that of the record's
+      second half by less than 3.3 standard errors,
+    - each is at least eight times as long as its memory, the integrated autocorrelation time of an
+      autoregression fitted by the Yule–Walker equations, of the values and of their ranks,
+    - mean, median rank and spread are constant by the test of Kwiatkowski, Phillips, Schmidt and Shin
       (Journal of Econometrics 54, 159, 1992) with the long-run variance of that autoregression (Sul,
-      Phillips and Choi, Oxford Bulletin of Economics and Statistics 67, 517, 2005), of the values, their
-      ranks, and their distances from the median. Stationary series fail at one start in 20, and are
-      refused at all of them far more rarely.
+      Phillips and Choi, Oxford Bulletin of Economics and Statistics 67, 517, 2005), applied to the values,
+      their ranks, and their distances from the median. Stationary series fail at one start in 20, and at all
+      starts far more rarely.
 
     Parameters
     ----------
     x
-        Evenly sampled, shape (n,), or (n, …), of which every column must do. Values that are not finite are
-        an error.
+        Evenly sampled, shape (n,), or (n, …), where every column must pass. Values that are not finite are an
+        error.
     name, names
-        What the series are called in an error: of all, or one for each column.
+        Name of the series in an error: one for all, or one per column.
     rest
-        A range in units of x that is none, such as that of rounding.
+        A range, in units of x, that counts as no change, such as that of rounding.
 
     Raises
     ------
     ParameterError
-        When no such stretch is found, with the reason: locked, rising or falling all the time, steps, a
-        changing spread, or too short for its memory.
+        When no such part is found, with the reason: locked, always rising or falling, steps, a changing
+        spread, or too short for its memory.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def stationary_part(
 
 
 def _judge(values: Floats) -> tuple[float, int, str]:
-    """The longest memory in samples; the column that does not do, and why not."""
+    """Return the longest memory in samples, the column that fails, and the reason."""
     level, longest = FALSE_ALARM / (3 * values.shape[1]), 1.0
     for j, x in enumerate(values.T):
         order, away = ranks(x), np.abs(x - np.median(x))
@@ -155,7 +155,7 @@ def _judge(values: Floats) -> tuple[float, int, str]:
 
 
 def _course(x: Floats, order: Floats, memory: float) -> str:
-    """What a series that does not do looks like."""
+    """Describe the course of a series that fails."""
     n = len(x)
     time = np.arange(n) - (n - 1) / 2
     rise, short = float(np.corrcoef(time, order)[0, 1]), memory * MEMORIES > n
@@ -171,7 +171,7 @@ def _course(x: Floats, order: Floats, memory: float) -> str:
 
 
 def _begins_apart(values: Floats, late: Floats) -> int | None:
-    """The column whose first samples have another mean than the later half of the record, if any."""
+    """Return the column whose first samples have another mean than the record's later half, or None."""
     for j, (x, settled) in enumerate(zip(values.T, late.T, strict=True)):
         memory, long_run = memory_of(settled)
         for share in BEGINNINGS:
@@ -188,9 +188,9 @@ def _at_rest(x: Floats, rest: float) -> bool:
 
 
 def memory_of(x: Floats) -> tuple[float, float]:
-    """The integrated autocorrelation time in samples (1 at least), and the long-run variance.
+    """Return the integrated autocorrelation time in samples (at least 1), and the long-run variance.
 
-    Of the autoregression that :func:`autoregression` fits.
+    Both are those of the autoregression that :func:`autoregression` fits.
     """
     n, variance = len(x), float(x.var())
     fitted = autoregression(x)
@@ -202,10 +202,10 @@ def memory_of(x: Floats) -> tuple[float, float]:
 
 
 def autoregression(x: Floats) -> tuple[Floats, float] | None:
-    """The weights of the past values, the latest first, and the share of the variance left over; or None.
+    """Fit an autoregression: return the weights, latest value first, and the residual share of variance.
 
-    Of order 0 to 4 by the Yule–Walker equations, the order by Schwarz's criterion. None: x is constant, or
-    wholly told by its past.
+    The order is 0 to 4, chosen by Schwarz's criterion; weights solve the Yule–Walker equations. Return None
+    if x is constant, or determined by its past.
     """
     n = len(x)
     moved = x - x.mean()
@@ -227,7 +227,7 @@ def autoregression(x: Floats) -> tuple[Floats, float] | None:
 
 
 def ranks(values: Floats) -> Floats:
-    """Ranks from 0; equal values share the mean of theirs."""
+    """Return ranks from 0; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     found: Floats = (ends - (counts + 1) / 2)[inverse]
@@ -235,7 +235,7 @@ def ranks(values: Floats) -> Floats:
 
 
 def _p_constant(x: Floats, long_run: float) -> float:
-    """p of a constant mean: of the cumulated deviations, by the tail of the law of Cramér and von Mises."""
+    """Return p of a constant mean, from cumulated deviations and the Cramér–von Mises distribution's tail."""
     if long_run <= 0:
         return 1.0
     walk = np.cumsum(x - x.mean())

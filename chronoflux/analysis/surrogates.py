@@ -1,23 +1,24 @@
-"""Surrogates: what the same data might have been if the thing in question were not there.
+"""Surrogates: the same data as they might have been without the effect in question.
 
-Shuffling single samples destroys the series' own memory as well, and makes everything look significant. A
-surrogate keeps what is not in question, and so stands for a null hypothesis:
+Shuffling single samples destroys the series' own memory too, and makes everything look significant. A
+surrogate keeps all properties that are not in question, and so stands for a null hypothesis:
 
-- a circular shift keeps each series as it is and loses only how two stand in time to each other: the shifted
+- circular shifts keep each series, and lose only the timing between series. Null hypothesis: the shifted
   series is stationary, and independent of the others;
-- IAAFT keeps the values and the spectrum and loses everything that is not linear: the series is a stationary
-  linear Gaussian process, seen through a monotone function;
-- an autoregression says the same in fewer numbers, and draws new series from it: their spectra vary as those
-  of the process do, which those of IAAFT don't;
-- blocks keep the memory within a block: the series is stationary and forgets within a block;
-- shuffled events keep the waiting times and lose the moments: the series is stationary, and the events come
-  whatever it does.
+- IAAFT keeps the values and the spectrum, and loses all nonlinearity. Null hypothesis: the series is a
+  stationary linear Gaussian process, seen through a monotone function;
+- an autoregression has the same null hypothesis with fewer parameters, and draws new series from it: their
+  spectra vary as those of the process do, unlike those of IAAFT;
+- blocks keep the memory within a block. Null hypothesis: the series is stationary, with a memory shorter
+  than a block;
+- shuffled events keep the waiting times, and lose the moments. Null hypothesis: the series is stationary,
+  and the events are independent of it.
 
-A start-up, a trend, a step or a change of spread breaks all of them, and so does a memory that is not short
-beside the record. Events that several series hear break the first: they are not independent.
-:func:`chronoflux.analysis.significance.assess` looks before it draws any; the functions here do not.
+A start-up, a trend, a step or a change of spread violates all of them, and so does a memory that is not
+short compared with the record. Events that affect several series violate the first: the series are not
+independent. :func:`chronoflux.analysis.significance.assess` tests this first; the functions here do not.
 
-All draw from a generator that is handed in, so one seed gives the same surrogates again.
+All functions draw from a generator that is passed in, so the same seed gives the same surrogates.
 """
 
 from __future__ import annotations
@@ -34,40 +35,39 @@ from chronoflux.analysis.validation import Floats, columns, fraction, numbers, s
 from chronoflux.errors import ParameterError
 
 AT_ONCE = 1000
-"""Series of an autoregression that are drawn side by side."""
+"""Series of an autoregression that are drawn in one batch."""
 SEAMS = 200
-"""Samples that are given up at most, to find ends that meet."""
+"""Most samples dropped to find ends that match."""
 Maker = Callable[[Floats, int, np.random.Generator], Iterator[Floats]]
-"""Makes so many surrogates of one array whose first axis is time."""
+"""Yields a number of surrogates of one array whose first axis is time."""
 
 
 def circular_shifts(
     x: ArrayLike, count: int, rng: np.random.Generator, *, least: int = 1, together: bool = True
 ) -> Iterator[Floats]:
-    """`count` copies of x, each turned round by another number of steps (what leaves at the end begins it).
+    """Yield `count` copies of x, each circularly shifted by a different number of steps.
 
-    Quian Quiroga, Kraskov, Kreuz, Grassberger, Physical Review E 65, 041903, 2002. A trend would meet itself
-    at the seam: take it off first.
+    Quian Quiroga, Kraskov, Kreuz, Grassberger, Physical Review E 65, 041903, 2002. A trend would make a step
+    at the seam: remove it first.
 
     Parameters
     ----------
     x
         Shape (n, …).
     count
-        How many; no two are turned by the same number of steps.
+        Number of surrogates; no two have the same shift.
     least
-        Steps by which each is turned at least, either way. With 1 all turns are possible, and p is exact for
-        a series that closes to a circle: it is one of a group of equally likely arrangements. Leaving out
-        turns within the memory leaves out values that are as high as the one measured, and p comes out too
-        small: on AR(1) series of coefficient 0.9 and 150 samples 0.09 of them had p ≤ 0.05 with n/20, 0.06
-        with 1.
+        Least shift in steps, in either direction. With 1 all shifts are possible, and p is exact for a
+        periodic series, as the shifts form a group of equally likely arrangements. Excluding shifts within
+        the memory excludes values as high as the one measured, and makes p too small: of AR(1) series with
+        coefficient 0.9 and 150 samples, a share of 0.09 had p ≤ 0.05 with n/20, and 0.06 with 1.
     together
-        False: each column of axis 1 is turned by its own number of steps, any of the n, independently.
+        False: each column of axis 1 is shifted independently, by any of the n numbers of steps.
 
     Raises
     ------
     ParameterError
-        When there are not that many different shifts.
+        When there are fewer than `count` different shifts.
 
     Examples
     --------
@@ -97,17 +97,17 @@ def circular_shifts(
 
 
 def iaaft(x: ArrayLike, count: int, rng: np.random.Generator, *, iterations: int = 200) -> Iterator[Floats]:
-    """`count` series with exactly the values of x and, as nearly as these allow, its spectrum.
+    """Yield `count` series with exactly the values of x and, as nearly as these allow, its spectrum.
 
     Iterated amplitude-adjusted Fourier transform (Schreiber and Schmitz, Physical Review Letters 77, 635,
-    1996). Not for angles, whose spectrum means nothing: take their sines.
+    1996). Not for angles, whose spectrum is meaningless: use their sines.
 
     Parameters
     ----------
     x
         An unbroken, evenly sampled series, shape (n,), n ≥ 20.
     iterations
-        At most so many; it ends when the order of the values no longer changes.
+        Most iterations; the loop ends when the order of the values no longer changes.
 
     Examples
     --------
@@ -137,12 +137,12 @@ def iaaft(x: ArrayLike, count: int, rng: np.random.Generator, *, iterations: int
 
 
 def autoregressions(x: ArrayLike, count: int, rng: np.random.Generator) -> Iterator[Floats]:
-    """`count` series with exactly the values of x, in the order of new draws of an autoregression.
+    """Yield `count` series with exactly the values of x, in the rank order of draws of an autoregression.
 
-    Bühlmann, Bernoulli 3, 123, 1997. The null hypothesis: x is a stationary linear Gaussian process that
-    forgets within a few steps, seen through a monotone function. The autoregression, of order 0 to 4, is
-    fitted to x made Gaussian by its ranks. Memory that is longer, or of another kind, breaks it, and so does
-    what IAAFT is broken by, but for ends that do not meet.
+    Bühlmann, Bernoulli 3, 123, 1997. The null hypothesis: x is a stationary linear Gaussian process with a
+    memory of a few steps, seen through a monotone function. The autoregression, of order 0 to 4, is fitted to
+    x after a rank-based transformation to a Gaussian. A longer memory, or another kind, violates it, and so
+    does everything that violates IAAFT, except ends that do not match.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def autoregressions(x: ArrayLike, count: int, rng: np.random.Generator) -> Itera
     Raises
     ------
     ParameterError
-        When x is wholly told by its past.
+        When x is determined by its past.
 
     Examples
     --------
@@ -184,10 +184,10 @@ def autoregressions(x: ArrayLike, count: int, rng: np.random.Generator) -> Itera
 
 
 def matched_ends(x: ArrayLike, *, least: float = 0.9) -> slice:
-    """The stretch of a series whose ends meet best, in value and slope; at least a share `least` of it.
+    """Return the part of a series whose ends match best, in value and slope; at least a share `least` of it.
 
-    A Fourier transform takes the series as one turn of a circle. A jump at the seam is spread over all
-    frequencies, and makes surrogates rougher than the data (Schreiber and Schmitz, Physica D 142, 346, 2000).
+    A Fourier transform assumes a periodic series. A jump at the seam spreads over all frequencies, and makes
+    surrogates rougher than the data (Schreiber and Schmitz, Physica D 142, 346, 2000).
 
     Parameters
     ----------
@@ -207,12 +207,12 @@ def matched_ends(x: ArrayLike, *, least: float = 0.9) -> slice:
 
 
 def block_shuffles(x: ArrayLike, count: int, rng: np.random.Generator, *, block: int) -> Iterator[Floats]:
-    """`count` copies of x cut into blocks of `block` samples and put together in another order.
+    """Yield `count` copies of x, cut into blocks of `block` samples and reassembled in random order.
 
     Kirch, Journal of Statistical Planning and Inference 137, 2453, 2007.
 
-    The cuts fall elsewhere each time (x is first turned round by a random number of steps; a last block may
-    be shorter). Blocks must be long beside the memory, and many: at least five.
+    The cuts differ each time (x is first circularly shifted by a random number of steps; the last block may
+    be shorter). Blocks must be much longer than the memory, and there must be at least five.
 
     Parameters
     ----------
@@ -247,27 +247,27 @@ def event_shuffles(
     end: float,
     step: float | None = None,
 ) -> Iterator[Floats]:
-    """`count` sets of moments with the same waiting times in another order, from a random moment on.
+    """Yield `count` sets of moments with the same waiting times in random order, from a random moment on.
 
-    Grün, Journal of Neurophysiology 101, 1126, 2009, of spikes. The record is taken as a circle, from `start`
-    to `end`, so each set has as many events. The null hypothesis: the series is stationary, and the moments
-    have nothing to do with it. A trend or a start-up that events avoid breaks it, and so does a person who
-    fires because of what the series does.
+    Grün, Journal of Neurophysiology 101, 1126, 2009, for spikes. The record is treated as a circle from
+    `start` to `end`, so each set has the same number of events. The null hypothesis: the series is
+    stationary, and the moments are independent of it. A trend or a start-up without events violates it, and
+    so does a person who fires in reaction to the series.
 
     Parameters
     ----------
     times
         Moments of the events in s, shape (k,), k ≥ 2, between `start` and `end`.
     step
-        The distance of the samples in s, the first at `start`: each moment then lies at the same place
-        between two samples as one of the events does. Values between samples are means of two and vary less:
-        events on samples, compared with moments between them, stand out by that alone. 0: the measure does
-        not interpolate. None: the moments may lie anywhere, as those of the events do.
+        Distance of the samples in s, the first at `start`: each moment then has the same position between two
+        samples as one of the events. Interpolated values vary less than samples, so events on samples would
+        stand out from moments between samples for that reason alone. 0: the measure does not interpolate.
+        None: the moments may lie anywhere, as the events do.
 
     Raises
     ------
     ParameterError
-        Also when the events lie on a grid and no `step` is named.
+        For times that are not allowed, and when the events lie on a grid and `step` is None.
 
     Examples
     --------
@@ -310,9 +310,9 @@ def event_shuffles(
 def _on_grid(
     found: Floats, count: int, rng: np.random.Generator, step: float, start: float, end: float
 ) -> Iterator[Floats]:
-    """Moments whose waiting times in whole steps are shuffled, and their places between samples as well.
+    """Yield moments with shuffled waiting times in whole steps, and shuffled positions between samples.
 
-    On a circle of whole steps: the last sample is the first again.
+    The circle has a whole number of steps; the last sample coincides with the first.
     """
     size = math.floor((end - start) / step + 1e-9)
     index = np.minimum(np.floor((found - start) / step + 1e-9), size)
@@ -324,7 +324,7 @@ def _on_grid(
 
 
 def _common_step(times: Floats) -> float | None:
-    """The step of which all distances are multiples, if it is no mere rounding; of four events or more."""
+    """Return the step that divides all distances of at least four events, unless it is only rounding."""
     left, noise = np.unique(np.diff(times)), 1e-6 * max(1.0, float(np.abs(times).max()) * 1e-6)
     common, middle = float(left[-1]), float(np.median(np.diff(times)))
     for wait in left:

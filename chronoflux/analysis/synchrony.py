@@ -25,7 +25,7 @@ from chronoflux.model.metrics import local_orders
 
 
 class Locking(NamedTuple):
-    """How two phases hold together: `plv` in [0, 1], mean `difference` in rad, from `n` samples."""
+    """Locking of two phases: `plv` in [0, 1], mean `difference` in rad, from `n` samples."""
 
     plv: float
     difference: float
@@ -33,16 +33,16 @@ class Locking(NamedTuple):
 
 
 def phase_locking(differences: ArrayLike) -> Locking:
-    """The phase-locking value and the mean phase difference.
+    """Return the phase-locking value and the mean phase difference.
 
-    ``PLV = |⟨exp(iΔφ)⟩|``, the mean difference is the angle of that mean (Lachaux and others, "Measuring
+    ``PLV = |⟨exp(iΔφ)⟩|``; the mean difference is the angle of that mean (Lachaux and others, "Measuring
     phase synchrony in brain signals", Human Brain Mapping 8, 1999). Independent phases give a PLV of
     about ``√(π/4n)``, not 0.
 
     Parameters
     ----------
     differences
-        Phase differences in rad, shape (n,); NaN (no value at that moment) is left out and not counted.
+        Phase differences in rad, shape (n,); NaN (no value at that moment) is left out of `n`.
 
     Raises
     ------
@@ -70,9 +70,10 @@ def phase_locking(differences: ArrayLike) -> Locking:
 
 
 def phase_locking_value(phi: ArrayLike, other: ArrayLike = 0.0) -> Result:
-    """:func:`phase_locking` of two series of phases (n,), in rad, as a result; dimensionless, 0 to 1.
+    """Return the phase-locking value of two series of phases (n,) in rad; dimensionless, 0 to 1.
 
-    Moments at which either is not finite are left out and counted. `phi` may be differences already.
+    See :func:`phase_locking`. Moments at which either is not finite are left out and counted. Without
+    `other`, `phi` holds phase differences.
 
     Examples
     --------
@@ -98,10 +99,11 @@ def phase_locking_value(phi: ArrayLike, other: ArrayLike = 0.0) -> Result:
 
 
 def phase_lag_index(phi: ArrayLike, other: ArrayLike = 0.0) -> Result:
-    """``PLI = |⟨sgn sin Δφ⟩|``: how lopsided the phase differences are; dimensionless, 0 to 1.
+    """Return the phase lag index ``PLI = |⟨sgn sin Δφ⟩|``; dimensionless, 0 to 1.
 
-    Blind to locking at exactly 0 or π, so what a common source adds to both does not raise it (Stam, Nolte,
-    Daffertshofer, Human Brain Mapping 28, 1178, 2007). Arguments as of :func:`phase_locking_value`.
+    It measures the asymmetry of the phase differences. It ignores locking at exactly 0 or π, so a common
+    source does not raise it (Stam, Nolte, Daffertshofer, Human Brain Mapping 28, 1178, 2007). The arguments
+    are those of :func:`phase_locking_value`.
 
     Examples
     --------
@@ -130,16 +132,16 @@ def phase_lag_index(phi: ArrayLike, other: ArrayLike = 0.0) -> Result:
 
 
 def weighted_phase_lag_index(phi: ArrayLike, other: ArrayLike = 0.0, *, weights: ArrayLike = 1.0) -> Result:
-    """``wPLI = |⟨A sin Δφ⟩| / ⟨|A sin Δφ|⟩``; dimensionless, 0 to 1.
+    """Return the weighted phase lag index ``wPLI = |⟨A sin Δφ⟩| / ⟨|A sin Δφ|⟩``; dimensionless, 0 to 1.
 
-    Differences near 0 and π, whose sign noise may turn, count little (Vinck and others, NeuroImage 55,
-    1548, 2011). `weights` are the products of the amplitudes A (for mean fields ``R₁R₂``), shape (n,);
-    other arguments as of :func:`phase_locking_value`.
+    Differences near 0 and π, whose sign noise may flip, have little weight (Vinck and others, NeuroImage 55,
+    1548, 2011). `weights` are the products of the amplitudes A (for mean fields ``R₁R₂``), shape (n,); the
+    other arguments are those of :func:`phase_locking_value`.
 
     Raises
     ------
     ParameterError
-        Also when all differences are 0 or π, for which it is not defined.
+        As :func:`phase_locking_value` does, and when all differences are 0 or π, where it is undefined.
 
     Examples
     --------
@@ -167,13 +169,13 @@ def weighted_phase_lag_index(phi: ArrayLike, other: ArrayLike = 0.0, *, weights:
 
 
 def _sines(angles: Floats) -> Floats:
-    """Sines, those within rounding of 0 and π being exactly 0: equal phases are led by nobody."""
+    """Return sines that are exactly 0 within rounding of 0 and π, as equal phases have no leader."""
     sines: Floats = np.sin(angles)
     return np.where(np.abs(sines) < 1e-12, 0.0, sines)
 
 
 def _differences(phi: ArrayLike, other: ArrayLike, weights: ArrayLike | None = None) -> tuple[Floats, int]:
-    """Finite differences, with weights as columns (weight, difference); and the number left out."""
+    """Return finite differences, with weights as columns (weight, difference), and the number left out."""
     first = gappy("phi", phi)
 
     def alike(name: str, values: ArrayLike) -> Floats:
@@ -189,7 +191,7 @@ def _differences(phi: ArrayLike, other: ArrayLike, weights: ArrayLike | None = N
 
 
 def order_parameter(phi: ArrayLike, m: int = 1) -> NDArray[np.complex128]:
-    """``Z_m = ⟨exp(imφ)⟩`` over the last axis: ``|Z₁|`` is Kuramoto's order, ``|Z_m|`` that of m clusters.
+    """Return ``Z_m = ⟨exp(imφ)⟩`` over the last axis: ``|Z₁|`` is Kuramoto's order, ``|Z_m|`` of m clusters.
 
     Daido, Physica D 91, 24, 1996. Phases spread like a wrapped Cauchy distribution have ``Z_m = Z₁^m`` (Ott
     and Antonsen, Chaos 18, 037113, 2008).
@@ -199,11 +201,12 @@ def order_parameter(phi: ArrayLike, m: int = 1) -> NDArray[np.complex128]:
     phi
         Phases in rad, shape (…, n).
     m
-        Which harmonic, from 1.
+        The harmonic, at least 1.
 
     Returns
     -------
-    complex128, shape (…); dimensionless. ``abs`` is the order, ``np.angle`` m times the mean phase.
+    ndarray
+        complex128, shape (…); dimensionless. ``abs`` is the order, ``np.angle`` m times the mean phase.
 
     Examples
     --------
@@ -226,16 +229,16 @@ def order_parameter(phi: ArrayLike, m: int = 1) -> NDArray[np.complex128]:
 
 
 def local_order(phi: ArrayLike, neighbours: ArrayLike) -> Floats:
-    """The order among each oscillator and its neighbours, from 0 to 1: float64, shape (…, n).
+    """Return the order among each oscillator and its neighbours, 0 to 1: float64, shape (…, n).
 
-    See :func:`chronoflux.model.metrics.local_orders`, which has it from Kuramoto and Battogtokh, 2002.
+    See :func:`chronoflux.model.metrics.local_orders`, after Kuramoto and Battogtokh, 2002.
 
     Parameters
     ----------
     phi
         Phases in rad, shape (…, n).
     neighbours
-        For each oscillator the indices of k others, shape (n, k), the same at every moment.
+        Indices of k neighbours of each oscillator, shape (n, k), the same at every moment.
 
     Examples
     --------
@@ -263,7 +266,7 @@ def local_order(phi: ArrayLike, neighbours: ArrayLike) -> Floats:
 
 
 def metastability(orders: ArrayLike) -> Result:
-    """The variance over time of the order parameter, averaged over communities; dimensionless, 0 to 1/4.
+    """Return the variance of the order parameter over time, averaged over communities; unit 1, 0 to 1/4.
 
     Shanahan, Chaos 20, 013108, 2010 (variances with n − 1). Orders spread uniformly over 0 to 1 give 1/12.
 
@@ -294,10 +297,10 @@ def metastability(orders: ArrayLike) -> Result:
 
 
 def chimera_index(orders: ArrayLike) -> Result:
-    """The variance over communities of the order parameter, averaged over time; dimensionless, 0 to 1/2.
+    """Return the variance of the order parameter over communities, averaged over time; unit 1, 0 to 1/2.
 
-    Shanahan, Chaos 20, 013108, 2010 (variances with n − 1): large when some communities are ordered while
-    others are not. Arguments as of :func:`metastability`, with at least two communities.
+    Shanahan, Chaos 20, 013108, 2010 (variances with n − 1). It is large when some communities are ordered
+    while others are not. The arguments are those of :func:`metastability`, with at least two communities.
 
     Examples
     --------
@@ -332,18 +335,18 @@ def _commands(orders: ArrayLike, *, communities: int) -> tuple[Floats, int]:
 
 
 def frequency_difference(phi: ArrayLike, other: ArrayLike, t: ArrayLike) -> Result:
-    """The mean rate at which one phase runs ahead of another, in Hz.
+    """Return the mean frequency difference of two phases, in Hz; positive if `phi` is faster.
 
-    The steps of ``Δφ`` from sample to sample, each taken within ±π, summed and divided by 2π and the time
-    they span: so a true difference must stay below half the sampling rate. Steps over a missing value are
-    left out and counted. The uncertainty is the standard error of the steps if they were unrelated.
+    It is the sum of the steps of ``Δφ`` from sample to sample, each wrapped to ±π, over 2π and the time they
+    span. A true difference must therefore stay below half the sampling rate. Steps across a missing value are
+    left out and counted. The uncertainty is the standard error of the steps, as if they were independent.
 
     Parameters
     ----------
     phi, other
         Phases in rad, shape (n,).
     t
-        Times in s, growing, shape (n,).
+        Times in s, increasing, shape (n,).
 
     Examples
     --------
@@ -377,18 +380,18 @@ def frequency_difference(phi: ArrayLike, other: ArrayLike, t: ArrayLike) -> Resu
 def locked_intervals(
     differences: ArrayLike, t: ArrayLike, *, window: int = 30, threshold: float = 0.9
 ) -> Floats:
-    """When two phases were locked: start and end in s, float64 of shape (intervals, 2).
+    """Return the intervals in which two phases were locked: start and end in s, float64 (intervals, 2).
 
-    Every `window` samples in a row whose phase-locking value reaches `threshold` belong to an interval;
-    windows that touch a missing value belong to none, and windows that overlap are one interval. Unrelated
-    phases reach a threshold r in a window of w samples with probability ``exp(−w r²)`` (Rayleigh).
+    An interval consists of all windows of `window` successive samples whose phase-locking value reaches
+    `threshold`; overlapping windows form one interval, and windows with a missing value belong to none.
+    Unrelated phases reach a threshold r in a window of w samples with probability ``exp(−w r²)`` (Rayleigh).
 
     Parameters
     ----------
     differences
         Phase differences in rad, shape (n,); NaN where there is none.
     t
-        Times in s, growing, shape (n,).
+        Times in s, increasing, shape (n,).
 
     Examples
     --------
@@ -415,7 +418,7 @@ def locked_intervals(
 
 
 def windowed_locking(differences: ArrayLike, window: int) -> Floats:
-    """The phase-locking value of every `window` samples in a row, (n − window + 1,); NaN over a gap."""
+    """Return the phase-locking value of every `window` successive samples, (n − window + 1,); NaN at gaps."""
     turn = np.exp(1j * np.asarray(differences, dtype=np.float64))
     known = np.isfinite(turn)
     sums = np.concatenate([[0.0], np.cumsum(np.where(known, turn, 0.0))])
@@ -425,7 +428,7 @@ def windowed_locking(differences: ArrayLike, window: int) -> Floats:
 
 
 def runs(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """First and last index of every stretch of True in a row, shape (stretches, 2)."""
+    """Return the first and last index of every run of True values, shape (runs, 2)."""
     edges = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
     return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1], axis=1)
 
@@ -433,16 +436,18 @@ def runs(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
 def time_to_sync(
     orders: ArrayLike, t: ArrayLike, *, threshold: float = 0.9, hold: float = 10.0
 ) -> float | None:
-    """The time in s from the first sample until order stays at `threshold` or above for `hold` s; or None.
+    """Return the time in s until order first stays at `threshold` or above for `hold` s, or None.
+
+    The time counts from the first sample.
 
     Parameters
     ----------
     orders
-        Order parameters R, shape (n,); a missing value ends a stretch.
+        Order parameters R, shape (n,); a missing value interrupts the hold.
     t
-        Times in s, growing, shape (n,).
+        Times in s, increasing, shape (n,).
     hold
-        How long it must stay there, in s; a stretch that the record's end cuts shorter does not count.
+        How long order must stay there, s; a stretch that the end of the record cuts off does not count.
 
     Examples
     --------
