@@ -63,6 +63,31 @@ def pulls(
     ------
     ParameterError
         As of :func:`~chronoflux.analysis.rooms.information_flow`; also when a room is locked throughout.
+
+    Examples
+    --------
+    In use, the frame comes from :func:`chronoflux.load`. Here, node b turns towards node a, which wanders.
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from chronoflux import analysis
+    >>> t = np.arange(400.0)
+    >>> def records(node, H, psi):
+    ...     return pd.DataFrame(dict(
+    ...         time=pd.to_datetime(t, unit="s", utc=True), at=1000 * t, node=node, room="lab",
+    ...         type="telemetry", omega=0.0, H=H, psi=psi,
+    ...     ))
+    >>> rng = np.random.default_rng(1)
+    >>> psi = np.zeros((400, 2))
+    >>> for k in range(1, 400):
+    ...     pull = np.array([0.0, 0.5 * np.sin(psi[k - 1, 0] - psi[k - 1, 1])])
+    ...     psi[k] = psi[k - 1] + pull + 0.3 * rng.normal(size=2)
+    >>> frame = pd.concat([records("a", 0.8, psi[:, 0]), records("b", 0.8, psi[:, 1])])
+    >>> analysis.pulls(frame)["found"]
+    source  target
+    a       b          True
+    b       a         False
+    Name: found, dtype: bool
     """
     import pandas as pd
 

@@ -47,6 +47,26 @@ def side_by_side(
         One column per node; the index ``seconds`` is mesh time since the first record, s; NaN where nothing
         is on record. ``attrs``: ``start`` (UTC), ``step``, ``column``, and ``missing``, the number of missing
         moments by node.
+
+    Examples
+    --------
+    In use, the frame comes from :func:`chronoflux.load`. Here, node a has 4 records and node b has 2.
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from chronoflux import analysis
+    >>> seconds = np.array([0.0, 1.0, 2.0, 3.0, 2.0, 3.0])
+    >>> frame = pd.DataFrame({
+    ...     "time": pd.to_datetime(seconds, unit="s", utc=True), "at": 1000 * seconds, "node": list("aaaabb"),
+    ...     "room": "lab", "type": "telemetry", "omega": 0.0, "H": [0.1, 0.2, 0.3, 0.4, 0.8, 0.9],
+    ... })
+    >>> analysis.side_by_side(frame, "H")
+               a    b
+    seconds
+    0.0      0.1  NaN
+    1.0      0.2  NaN
+    2.0      0.3  0.8
+    3.0      0.4  0.9
     """
     if column == PHASE:
         return _increments(side_by_side(frame, "psi", step=step, room=room))
@@ -102,6 +122,22 @@ def gaps(
     DataFrame
         One row per gap: ``node``; ``start`` and ``end``, the moments between which nothing is on record, in s
         of mesh time since the first record; ``duration`` in s.
+
+    Examples
+    --------
+    In use, the frame comes from :func:`chronoflux.load`. Here, node a has no records from 2 s to 4 s.
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from chronoflux import analysis
+    >>> seconds = np.array([0.0, 1.0, 5.0, 6.0])
+    >>> frame = pd.DataFrame({
+    ...     "time": pd.to_datetime(seconds, unit="s", utc=True), "at": 1000 * seconds, "node": "a",
+    ...     "room": "lab", "type": "telemetry", "omega": 0.0, "H": 0.5,
+    ... })
+    >>> analysis.gaps(frame)
+      node  start  end  duration
+    0    a    1.0  5.0       3.0
     """
     table = side_by_side(frame, column, step=step, room=room)
     times = table.index.to_numpy(np.float64)
@@ -143,6 +179,26 @@ def together(table: pd.DataFrame, *, least: int = 2, bridge: float = 5.0) -> pd.
     ------
     ParameterError
         When there are fewer than `least` nodes, or no moment with so many of them on record.
+
+    Examples
+    --------
+    One missing value is interpolated; the two moments before node b is on record are not used.
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from chronoflux import analysis
+    >>> a, b = [1.0, 2.0, 3.0, np.nan, 5.0, 6.0], [np.nan, np.nan, 3.0, 4.0, 5.0, 6.0]
+    >>> table = pd.DataFrame({"a": a, "b": b})
+    >>> table.attrs = {"column": "H", "step": 1.0}
+    >>> found = analysis.together(table)
+    >>> found
+         a    b
+    2  3.0  3.0
+    3  4.0  4.0
+    4  5.0  5.0
+    5  6.0  6.0
+    >>> found.attrs["bridged"], found.attrs["masked"]
+    (1, 2)
     """
     if len(table.columns) < least:
         raise ParameterError("nodes", len(table.columns), f"at least {least} in the room")
