@@ -1,4 +1,4 @@
-"""Who pulls whom: whether a node's mean field turns towards those of others, as coupling would have it."""
+"""Pulls: whether a node's mean field turns towards those of other nodes, as coupling predicts."""
 
 from __future__ import annotations
 
@@ -29,34 +29,41 @@ def pulls(
     seed: int = 0,
     stationary: bool = False,
 ) -> pd.DataFrame:
-    """Whether nodes turn towards each other: by how much, for every direction, judged together.
+    """Measure for every two nodes, in both directions, how much one turns towards the other.
 
-    Coupling turns the phase of a mean field ``H_i e^{iψ_i}`` by a share of ``H_j sin(ψ_j − ψ_i)``. So the
-    fluctuations of its frequency, times its order, are correlated with that pull, both in the middle of each
-    step (a linear form of the phase model of Rosenblum and Pikovsky, Physical Review E 64, 045202, 2001). It
-    uses that direction of effect, and has more power for it than measures of any dependence.
+    Coupling turns the phase of a mean field ``H_i e^{iψ_i}`` in proportion to ``H_j sin(ψ_j − ψ_i)``.
+    Therefore the measure is the correlation of this pull with the fluctuations of the frequency times the
+    order, both at the middle of each step (a linear form of the phase model of Rosenblum and Pikovsky,
+    Physical Review E 64, 045202, 2001). It uses the direction of the effect, and so has more power than
+    measures of any dependence.
 
-    In each of `count` surrogates the fields are turned round by numbers of steps of their own, each in the
-    frame that turns with its mean frequency. The null hypothesis is that the nodes are independent of each
-    other and the fluctuations of their frequencies stationary; then anything at all is found with a chance of
-    `level`, by the maximum statistic. What breaks it: events that all hear; fields whose phases hardly wander
-    in their own frames, of which every shift is like the last (they are refused when nothing moves). Both
-    directions of a pair, and nodes that hear the same third, are not judged apart from each other.
+    In each of `count` surrogates every field is circularly shifted by its own number of steps, in the frame
+    that rotates with its mean frequency. The null hypothesis is that the nodes are independent of each other
+    and the fluctuations of their frequencies are stationary; then the probability of any finding is `level`,
+    by the maximum statistic. Events that affect all nodes violate it, and so do fields whose phases hardly
+    vary in their own frames, where all shifts are alike (they are refused when nothing moves). The test does
+    not distinguish the two directions of a pair, or nodes with a common third node, from each other.
 
     Parameters
     ----------
     frame
         From :func:`chronoflux.load`; needs psi, omega and H.
+    count, seed
+        Number of surrogates, and their seed.
+    level
+        Significance level for all directions together.
     step
-        Distance of the moments in s; well below the time in which two nodes turn once against each other.
+        Distance of the moments, s; well below the beat period of any two nodes.
+    room
+        The room; may be left out when there is only one.
     stationary
-        True: the fluctuations are known to be stationary, and are not looked at.
+        True: the fluctuations are known to be stationary, and are not tested.
 
     Returns
     -------
     DataFrame
-        Index ``source``, ``target``; ``pull``, the correlation (above 0 where coupling attracts), ``p`` (for
-        all directions together), ``found`` (p ≤ `level`). ``attrs`` as of
+        Index ``source``, ``target``; ``pull``, the correlation (above 0 where coupling attracts); ``p`` (for
+        all directions together); ``found`` (p ≤ `level`). ``attrs`` are those of
         :func:`~chronoflux.analysis.rooms.information_flow`.
 
     Raises
@@ -123,8 +130,10 @@ def pulls(
 
 
 def _halfway(fields: Complex) -> tuple[Floats, Complex, Floats]:
-    """Of fields (n, d): order times turn of each step less the mean turn, and the field halfway, (n − 1, d);
-    the mean turn in rad a step (d,)."""
+    """Return order times phase increment minus its mean, the fields at mid-step, and the mean increments.
+
+    `fields` is (n, d); the results are (n − 1, d), (n − 1, d), and (d,) in rad per step.
+    """
     step = np.exp(1j * np.diff(np.angle(fields), axis=0))
     rate = np.angle(step.mean(axis=0))
     away = np.angle(step * np.exp(-1j * rate))
@@ -133,8 +142,10 @@ def _halfway(fields: Complex) -> tuple[Floats, Complex, Floats]:
 
 
 def _pull_around(turning: Floats, target: Complex, source: Complex, rate: float) -> Floats:
-    """The correlation of a target's turning with the pull of a source that is turned round by 0, 1, … n − 1
-    steps in its own frame, by Fourier transforms: float64 (n,)."""
+    """Return the correlation of a target's turning with the pull of a shifted source, float64 (n,).
+
+    The source is circularly shifted by 0, 1, … n − 1 steps in its own rotating frame, by Fourier transforms.
+    """
     n = len(turning)
     frame = np.exp(1j * rate * np.arange(n))
     size = np.abs(target)
@@ -143,7 +154,7 @@ def _pull_around(turning: Floats, target: Complex, source: Complex, rate: float)
     own = source / frame
 
     def along(fixed: Complex, turned: Complex) -> Complex:
-        """Σ_t fixed[t] · turned[t − s] for each s."""
+        """Return Σ_t fixed[t] · turned[t − s] for each s."""
         return np.asarray(np.fft.ifft(np.fft.fft(fixed) * np.fft.fft(turned.conj()).conj()), np.complex128)
 
     across = along(moved * towards, own).imag

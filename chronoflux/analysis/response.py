@@ -1,4 +1,4 @@
-"""What follows an event: epochs laid over each other, recovery, dose and response."""
+"""Responses to events: superposed epochs, recovery time, dose and response."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from chronoflux.analysis.validation import (
 from chronoflux.errors import ParameterError
 
 FEWEST = 5
-"""Events without which there is no band: resampling fewer covers the mean too seldom."""
+"""Least number of events for a band, as resampling fewer covers the mean too rarely."""
 MOST_RESAMPLED = 2000
-"""From more events on the band is the normal one, to which resampling has converged by then."""
+"""Most events that are resampled; with more the band is the normal one, to which resampling has converged."""
 
 
 class Epochs(NamedTuple):
-    """The mean course round events: `lag` in s (m,), `mean`, `low`, `high` (m,), all `courses` (n, m).
+    """The mean course around events: `lag` in s (m,), `mean`, `low`, `high` (m,), all `courses` (n, m).
 
     The band from `low` to `high` is pointwise; both are NaN with fewer than 5 events.
-    `left_out` counts the events whose epoch is not wholly on record; `level` is that of the band.
-    ``response`` and ``carry_over`` are the mean change and what is left of it after a rest, each with its p,
-    where there were controls to compare with: see :func:`chronoflux.analysis.event_epochs`.
+    `left_out` counts the events whose epoch is not completely on record; `level` is that of the band.
+    ``response`` and ``carry_over`` are the mean change and the change in the rest after it, each with its p,
+    if there were controls: see :func:`chronoflux.analysis.event_epochs`.
     """
 
     lag: Floats
@@ -50,7 +50,7 @@ class Epochs(NamedTuple):
 
 
 class Response(NamedTuple):
-    """How a response grows with the dose: the `slope` of a straight line, and the `rank` correlation."""
+    """Dependence of a response on the dose: `slope` of a straight line, and `rank` correlation."""
 
     slope: Result
     rank: Result
@@ -70,27 +70,31 @@ def superposed_epochs(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Epochs:
-    """The mean of a quantity round events, with a bootstrap band at each moment.
+    """Return the mean of a quantity around events, with a bootstrap band at each moment.
 
     Chree, Philosophical Transactions A 212, 75, 1913. The band is the bootstrap-t interval over events drawn
     with replacement (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 12). It is
-    pointwise: it holds for each moment by itself, not for the whole course. It takes the events as
-    independent of each other. With fewer than 5 events there is no band (NaN); with more than 2,000 it is
-    the normal one, to which resampling has converged by then.
+    pointwise: it holds for each moment by itself, not for the whole course. It assumes independent events.
+    With fewer than 5 events there is no band (NaN); with more than 2,000 it is the normal one, to which
+    resampling has converged.
 
     Parameters
     ----------
     x, t
-        The quantity and its times in s, growing, shape (n,); values between samples are interpolated.
+        The quantity, and its increasing times in s, shape (n,); values between samples are interpolated.
     events
-        Moments in s, shape (k,).
+        Times of the events in s, shape (k,).
     before, after, step
-        The epoch in s: from `before` s before to `after` s after, every `step` s.
+        The epoch: from `before` s before to `after` s after the event, every `step` s.
     gap
-        Longest distance in s between two samples that may be interpolated over; None: 2.5 times the
-        median. Epochs with a longer one, a missing value, or beyond the record are left out and counted.
+        Longest distance of two samples, in s, that is interpolated; None: 2.5 times the median. Epochs that
+        contain a longer one or a missing value, or exceed the record, are left out and counted.
     baseline
-        Take off each epoch's mean before the event.
+        Whether to subtract each epoch's mean before the event.
+    level
+        Level of the band.
+    resamples, seed
+        Number of bootstrap resamples, and their seed.
 
     Raises
     ------
@@ -114,7 +118,7 @@ def superposed_epochs(
 
 
 def epoch_lags(before: float, after: float, step: float) -> Floats:
-    """The moments of an epoch, in s from the event, which is one of them: float64 (m,)."""
+    """Return the moments of an epoch, in s from the event, including 0: float64 (m,)."""
     if not (before >= 0 and after > 0 and 0 < step <= before + after):
         raise ParameterError(
             "before, after, step", (before, after, step), "s, with 0 < step ≤ before + after"
@@ -125,9 +129,10 @@ def epoch_lags(before: float, after: float, step: float) -> Floats:
 def epoch_courses(
     x: ArrayLike, t: ArrayLike, events: ArrayLike, lag: Floats, *, gap: float | None = None
 ) -> Floats:
-    """The quantity at each lag from each event, float64 (k, m), NaN where it is not on record.
+    """Return the quantity at each lag from each event, float64 (k, m), NaN where it is not on record.
 
-    Arguments as of :func:`superposed_epochs`; with several records these are stacked and superposed.
+    The arguments are those of :func:`superposed_epochs`. Courses of several records can be stacked and
+    superposed.
     """
     values, times = gappy("x", x), growing("t", t)
     moments = series("events", events, least=0, varies=False)
@@ -145,7 +150,7 @@ def superpose(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Epochs:
-    """Courses (k, m) round events laid over each other; those with a missing value are left out and counted.
+    """Superpose courses (k, m) around events; courses with a missing value are left out and counted.
 
     See :func:`superposed_epochs`.
     """
@@ -160,7 +165,7 @@ def superpose(
 
 
 def _band(courses: Floats, level: float, resamples: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """The bootstrap-t interval of the mean at each moment; NaN with fewer than `FEWEST` courses."""
+    """Return the bootstrap-t interval of the mean at each moment; NaN with fewer than `FEWEST` courses."""
     n, mean = len(courses), courses.mean(axis=0)
     if n < FEWEST:
         return np.full_like(mean, np.nan), np.full_like(mean, np.nan)
@@ -180,22 +185,26 @@ def _band(courses: Floats, level: float, resamples: int, rng: np.random.Generato
 
 
 def epoch_response(found: Epochs, *, count: int = 199, level: float = 0.05, seed: int = 0) -> Result:
-    """The mean change at the moment after the event at which it stands out most, and whether it is chance.
+    """Return the mean change at the moment after the event where it is most significant, with its p-value.
 
-    The moment with the greatest ``|Σ c| / √(Σ c²)`` over the courses c. Its p-value compares that with the
-    greatest over all moments when each whole course is given a sign at random (Winkler and others,
-    NeuroImage 92, 381, 2014): so, other than a band at one moment, it allows for having looked at all. It
-    takes the events as independent, and chance as often upwards as downwards. Ways to give signs that are
-    fewer than `count` are taken once each. n events give ``2^(1−n)`` at least: above `level` there is no p.
+    This is the moment with the greatest ``|Σ c| / √(Σ c²)`` over the courses c. The p-value compares this
+    statistic with its maximum over all moments when each whole course gets a random sign (Winkler and others,
+    NeuroImage 92, 381, 2014). Unlike a pointwise band, it accounts for testing all moments. It assumes
+    independent events, and chance changes that are symmetric about 0. If there are fewer than `count` sign
+    patterns, each is used once. The least p of n events is ``2^(1−n)``; if it is above `level` there is no p.
 
     Parameters
     ----------
     found
-        From :func:`superposed_epochs` with a baseline, so that no response is 0.
+        From :func:`superposed_epochs` with a baseline, so that no response means 0.
     count
-        How many times signs are drawn; 0: no p-value, as when
-        :func:`~chronoflux.analysis.significance.assess` judges by
+        Number of random sign patterns; 0: no p-value, as when
+        :func:`~chronoflux.analysis.significance.assess` tests with
         :func:`~chronoflux.analysis.surrogates.event_shuffles` instead.
+    level
+        Significance level.
+    seed
+        Seed of the signs.
 
     Examples
     --------
@@ -245,7 +254,7 @@ def epoch_response(found: Epochs, *, count: int = 199, level: float = 0.05, seed
 
 
 def _signs(n: int, count: int, rng: np.random.Generator) -> Floats:
-    """Signs for n courses, a row each time; where there are fewer ways, each once (but for all alike)."""
+    """Return rows of random signs for n courses; of fewer patterns than `count`, each once but all alike."""
     if n - 1 > math.log2(count):
         minus = rng.integers(0, 2, (count, n))
     else:
@@ -254,7 +263,7 @@ def _signs(n: int, count: int, rng: np.random.Generator) -> Floats:
 
 
 def _interpolated(values: Floats, times: Floats, at: Floats, longest: float) -> Floats:
-    """Values at given times, linearly between neighbours; NaN beyond the record or across a gap."""
+    """Interpolate values linearly at the times `at`; NaN beyond the record or across a gap."""
     right = np.clip(np.searchsorted(times, at, side="left"), 1, len(times) - 1)
     span = times[right] - times[right - 1]
     share = (at - times[right - 1]) / span
@@ -267,16 +276,18 @@ def _interpolated(values: Floats, times: Floats, at: Floats, longest: float) -> 
 
 
 def recovery_time(lag: ArrayLike, course: ArrayLike, *, fraction_left: float = 1 / math.e) -> float | None:
-    """The time in s from the greatest deviation after an event until only a fraction of it is left; or None.
+    """Return the time in s from the greatest deviation after an event to a fraction of it, or None.
 
-    Deviations are from 0, as :func:`superposed_epochs` with a baseline gives them; "until" means for good,
-    within the epoch; between samples on a straight line. An exponential recovery ``e^{−t/τ}`` has τ at the
-    default fraction, 1/e.
+    Deviations are from 0, as :func:`superposed_epochs` with a baseline gives them. The deviation must stay
+    below the fraction to the end of the epoch. The time is interpolated linearly between samples. An
+    exponential recovery ``e^{−t/τ}`` gives τ at the default fraction, 1/e.
 
     Parameters
     ----------
     lag, course
-        Times since the event in s, growing, and the course, shape (n,).
+        Increasing times since the event in s, and the course, shape (n,).
+    fraction_left
+        Fraction of the greatest deviation, between 0 and 1.
 
     Examples
     --------
@@ -312,20 +323,22 @@ def dose_response(
     count: int = 1999,
     seed: int = 0,
 ) -> Response:
-    """How a response grows with the dose: the slope of a straight line, and Spearman's rank correlation.
+    """Return the slope of the response against the dose, and Spearman's rank correlation, with p-values.
 
-    The slope is by least squares, its uncertainty the spread over events drawn with replacement. Both
-    p-values, two-sided, come from `count` orders in which the doses are dealt out again: that takes the
-    events as exchangeable, so as far enough apart to have been forgotten. From more than 2,000 events on
-    both are the formulas to which they converge: White's error (Econometrica 48, 817, 1980), and a normal
-    law of variance 1/(n − 1) for a correlation of shuffled values.
+    The slope is by least squares; its uncertainty is the standard deviation over events drawn with
+    replacement. Both p-values are two-sided and come from `count` permutations of the doses. This assumes
+    exchangeable events, so they must be far enough apart for earlier effects to have decayed. With more than
+    2,000 events both use the formulas to which they converge: White's error (Econometrica 48, 817, 1980), and
+    a normal distribution of variance 1/(n − 1) for a correlation of permuted values.
 
     Parameters
     ----------
     dose, response
-        One of each for every event, shape (k,), k ≥ 5; events with a missing value are left out and counted.
+        One value per event, shape (k,), k ≥ 5; events with a missing value are left out and counted.
     unit
-        The unit of the slope, for the reader.
+        Unit of the slope, for display.
+    count, seed
+        Number of permutations, and their seed.
 
     Examples
     --------
@@ -388,7 +401,7 @@ def dose_response(
 
 
 def _slope_error(x: Floats, y: Floats, slope: float, draws: int, rng: np.random.Generator) -> float:
-    """Standard error of a slope: over events drawn again `draws` times; with none by White's formula."""
+    """Return the standard error of a slope, by `draws` bootstrap resamples, or by White's formula with 0."""
     if not draws:
         away = x - x.mean()
         rest = y - y.mean() - slope * away

@@ -1,4 +1,4 @@
-"""What events do to the nodes of a room, and how order passes from node to node, from loaded logs."""
+"""Responses of a room's nodes to events, and lead and lag between nodes, from loaded logs."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def event_epochs(
     control: Literal["matched"] | None = None,
     seed: int = 0,
 ) -> Epochs:
-    """A metric round every event of a kind, each in the nodes that have it on record.
+    """Return the mean course of a metric around every event of a kind, in the nodes that recorded it.
 
-    `kind` is a record's type: ``"intent"`` for own ones, ``"remote_intent"`` for those of peers. What several
-    nodes have on record is one event, with the mean course of these nodes: they are no more independent of
-    each other than their ears. Other arguments as of :func:`chronoflux.analysis.response.superposed_epochs`.
+    `kind` is a record's type: ``"intent"`` for own events, ``"remote_intent"`` for those of peers. An event
+    recorded by several nodes counts once, with the mean course of these nodes, as they are not independent.
+    The other arguments are those of :func:`chronoflux.analysis.response.superposed_epochs`.
 
     With ``control="matched"`` the records are those of the schedule `night`, and whole blocks in which such
     events were fired are compared with the quiet blocks of the same rounds, by the randomisation of the
@@ -101,10 +101,10 @@ def event_dose_response(
     count: int = 1999,
     seed: int = 0,
 ) -> Response:
-    """Whether a metric changes more after events of a greater dose, over all nodes.
+    """Test whether a metric changes more after events of a greater dose, over all nodes.
 
-    The dose is a field of the event's data, such as the strength `E` of an intent; the response the metric's
-    mean over `after` s after the event less that over `before` s before it. See
+    The dose is a field of the event's data, such as the strength `E` of an intent. The response is the
+    metric's mean over `after` s after the event minus that over `before` s before it. See
     :func:`chronoflux.analysis.response.dose_response`.
 
     Raises
@@ -143,8 +143,10 @@ def event_dose_response(
 def _courses(
     frame: pd.DataFrame, kind: str, column: str, lag: Floats, *, gap: float | None, room: str | None
 ) -> tuple[Floats, list[object]]:
-    """A metric at each lag from every event of a kind, mean of the nodes that have it on record wholly:
-    (events, lags); and the data of these events."""
+    """Return a metric at each lag from every event of a kind, (events, lags), and the data of these events.
+
+    The metric is the mean of the nodes that have the whole epoch on record.
+    """
     records, events = telemetry_of(frame, column, room), of_room(frame, room)
     events = events[events["type"] == kind]
     courses = [np.empty((0, len(lag)))]
@@ -161,7 +163,7 @@ def _courses(
 
 
 def _by_event(courses: Floats, data: list[object]) -> tuple[Floats, list[object]]:
-    """Courses (k, m) of the same event, by the id in its data, as their mean; without one each by itself."""
+    """Average courses (k, m) of the same event, by the id in its data; events without an id stay single."""
     number: dict[object, int] = {}
     ids = [found.get("id", i) if isinstance(found, dict) else i for i, found in enumerate(data)]
     index = np.array([number.setdefault(name, len(number)) for name in ids], dtype=np.intp)
@@ -170,12 +172,12 @@ def _by_event(courses: Floats, data: list[object]) -> tuple[Floats, list[object]
     np.add.at(sums, index[wholly], courses[wholly])
     np.add.at(counts, index[wholly], 1)
     first = np.unique(index, return_index=True)[1].tolist()
-    with np.errstate(invalid="ignore"):  # 0/0: wholly on record nowhere, to be left out and counted
+    with np.errstate(invalid="ignore"):  # 0/0: complete in no node, to be left out and counted
         return sums / counts[:, None], [data[i] for i in first]
 
 
 def _number(data: object, field: str) -> float:
-    """A field of an event's data as a number; NaN where there is none."""
+    """Return a field of an event's data as a number; NaN if there is none."""
     value = data.get(field) if isinstance(data, dict) else None
     return float(value) if isinstance(value, int | float) else np.nan
 
@@ -192,17 +194,19 @@ def spreads(
     seed: int = 0,
     stationary: bool = False,
 ) -> pd.DataFrame:
-    """Who follows whom, and how much later: the delay at which the changes of a metric agree best.
+    """Return for every two nodes the delay at which the changes of a metric agree best, with its p-value.
 
-    The greatest cross-correlation of the steps from moment to moment, over delays of up to `longest` s either
-    way; of ``"phase"``, which consists of steps already, of its values. A straight trend drops out of the
-    steps, a curve does not: so they are looked at first. Null hypothesis, what breaks it, and
-    `stationary`, as in :func:`~chronoflux.analysis.rooms.information_flow`. Up to 80 times as many moments as
-    lags the surrogates are new draws of an autoregression of each node
-    (:func:`~chronoflux.analysis.surrogates.autoregressions`), which also takes the steps as a linear Gaussian
-    process seen through a monotone function; of longer records they are turns, as there
-    (``attrs["surrogate"]``: ``"ar"`` or ``"shift"``). Turns of short records would meet the same greatest
-    correlation again, or, with these left out, give p that are too small: 0.09 to 0.2 of them up to 0.05.
+    The measure is the greatest cross-correlation of the increments from moment to moment, over delays of up
+    to `longest` s in both directions (for ``"phase"``, which consists of increments, of its values). A linear
+    trend drops out of increments, a curve does not; therefore their stationarity is tested first. The null
+    hypothesis, what violates it, and `stationary` are those of
+    :func:`~chronoflux.analysis.rooms.information_flow`.
+
+    With fewer than 80 times as many moments as lags, surrogates are draws of an autoregression of each node
+    (:func:`~chronoflux.analysis.surrogates.autoregressions`), which also assumes that the increments are a
+    linear Gaussian process seen through a monotone function. For longer records they are circular shifts
+    (``attrs["surrogate"]``: ``"ar"`` or ``"shift"``). Shifts of short records would contain the same greatest
+    correlation again, or, with these excluded, make p too small: a share of 0.09 to 0.2 up to 0.05.
 
     Returns
     -------
@@ -287,6 +291,6 @@ def spreads(
 
 
 def _transforms(rows: Floats) -> NDArray[np.complex128]:
-    """Fourier transforms of rows, each of mean 0 and of length 1: (rows, frequencies)."""
+    """Return the Fourier transforms of rows, normalised to mean 0 and norm 1: (rows, frequencies)."""
     away = rows - rows.mean(axis=1, keepdims=True)
     return np.asarray(np.fft.rfft(away / np.linalg.norm(away, axis=1, keepdims=True)), np.complex128)

@@ -1,7 +1,7 @@
 """Measures on loaded logs: pandas in, pandas out.
 
-Nodes are laid beside each other on mesh time (:mod:`chronoflux.analysis.tables`). All functions take the
-frame of :func:`chronoflux.load` and leave out what is not on record.
+Nodes are aligned on mesh time (:mod:`chronoflux.analysis.tables`). All functions take the frame of
+:func:`chronoflux.load` and leave out moments that are not on record.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def pairs(frame: pd.DataFrame, *, step: float = 1.0, room: str | None = None) -> pd.DataFrame:
-    """How the mean fields of every two nodes stood to each other: one row a pair.
+    """Return phase-locking measures of the mean fields of every two nodes: one row per pair.
 
     Returns
     -------
@@ -97,12 +97,11 @@ def each_node(
     room: str | None = None,
     **options: Any,
 ) -> pd.DataFrame:
-    """A measure of one series, on every node of a room: one row a node, with all that a result says.
+    """Apply a measure of one series to every node of a room: one row per node, with all fields of a result.
 
-    Each node brings the longest stretch in which it is on record
-    (:func:`~chronoflux.analysis.tables.together` for it alone). The measure is
-    :func:`~chronoflux.analysis.complexity.lempel_ziv`, say, or ``partial(assess, lempel_ziv,
-    surrogate="ar")``; `options` go to it.
+    The measure uses each node's longest stretch on record (:func:`~chronoflux.analysis.tables.together` for
+    this node alone). It is, for example, :func:`~chronoflux.analysis.complexity.lempel_ziv`, or
+    ``partial(assess, lempel_ziv, surrogate="ar")``; `options` are passed to it.
 
     Returns
     -------
@@ -156,10 +155,10 @@ def pair_matrix(
     step: float = 1.0,
     room: str | None = None,
 ) -> pd.DataFrame:
-    """A symmetric measure of every two nodes of a room, on mesh time: rows and columns are nodes.
+    """Apply a symmetric measure to every two nodes of a room, on mesh time: rows and columns are nodes.
 
-    `measure` takes two series (n,) and gives a :class:`Result`; by default the phase-locking value of the
-    mean fields. NaN on the diagonal, and for pairs of which it refuses the data.
+    `measure` takes two series (n,) and returns a :class:`Result`; by default it is the phase-locking value of
+    the mean fields. NaN on the diagonal, and for pairs of which it refuses the data.
 
     Examples
     --------
@@ -201,7 +200,7 @@ def locked(
     step: float = 1.0,
     room: str | None = None,
 ) -> pd.DataFrame:
-    """When which two nodes were locked: ``a``, ``b``, and in s of mesh time ``start``, ``end``, ``duration``.
+    """Return the locked intervals of nodes ``a``, ``b``: ``start``, ``end``, ``duration``, s of mesh time.
 
     See :func:`chronoflux.analysis.synchrony.locked_intervals`; `window` in s.
 
@@ -250,7 +249,7 @@ def times_to_sync(
     step: float = 1.0,
     room: str | None = None,
 ) -> pd.Series[float]:
-    """The seconds each node took to reach an order and hold it, from its own first record; NaN: it never did.
+    """Return the seconds each node took to reach an order and hold it, from its first record; NaN: never.
 
     See :func:`chronoflux.analysis.synchrony.time_to_sync`.
 
@@ -299,17 +298,18 @@ def information_flow(
     seed: int = 0,
     stationary: bool = False,
 ) -> pd.DataFrame:
-    """Gaussian transfer entropy between every two nodes, both ways, judged together.
+    """Return the Gaussian transfer entropy between every two nodes, in both directions, with joint p-values.
 
-    Only the stretch of :func:`~chronoflux.analysis.tables.together` enters, after its start-up, cut to a
-    length that Fourier transforms like. In each of `count` surrogates every node is turned round by its own
-    number of steps. The null hypothesis is that the series of all nodes are stationary and independent of
-    each other. If they are, the chance that anything at all is found is `level`, by the maximum statistic
-    (:func:`chronoflux.analysis.significance.maximum_statistic`). What breaks it: a start, trend or step that
-    nodes have in common, which is looked for first, and events that all hear, which are not: where there are
-    such events, a direction that is found may be theirs (see :func:`~chronoflux.analysis.null_runs`). Once a
-    true link is there, the directions beside it are not judged apart from it: that of a common driver, or of
-    a chain, is found too.
+    It uses the stretch of :func:`~chronoflux.analysis.tables.together` after its start-up, cut to a length
+    with small prime factors for fast Fourier transforms. In each of `count` surrogates every node is
+    circularly shifted by its own number of steps. The null hypothesis is that the series of all nodes are
+    stationary and independent of each other. Then the probability of any finding is `level`, by the maximum
+    statistic (:func:`chronoflux.analysis.significance.maximum_statistic`).
+
+    A start-up, trend or step that nodes have in common violates the null hypothesis; it is tested first.
+    Events that affect all nodes violate it too, and are not tested: with such events, a direction found may
+    be due to them (see :func:`~chronoflux.analysis.null_runs`). Given one true link, the test does not
+    exclude indirect ones: directions from a common driver, or along a chain, are found too.
 
     Parameters
     ----------
@@ -319,17 +319,23 @@ def information_flow(
         The metric; ``"phase"`` for fluctuations of the frequency, on which coupling acts; see
         :func:`~chronoflux.analysis.tables.side_by_side`.
     lag, history
-        As of :func:`~chronoflux.analysis.information.transfer_entropy_nats`.
+        See :func:`~chronoflux.analysis.information.transfer_entropy_nats`.
+    count, seed
+        Number of surrogates, and their seed.
+    level
+        Significance level for all directions together.
+    step, room
+        See :func:`~chronoflux.analysis.tables.side_by_side`.
     stationary
-        True: the series are known to be stationary, and are not looked at.
+        True: the series are known to be stationary, and are not tested.
 
     Returns
     -------
     DataFrame
-        Index ``source``, ``target``; ``te_nats`` (nats a step), ``p`` (for all pairs together) and ``found``
-        (p ≤ `level`). ``attrs``: ``n`` samples used, ``start`` and ``end`` of the stretch in s, ``masked``
-        moments that are not in it, ``bridged`` values in it, nodes ``left_out``; ``start_up`` left out and
-        longest ``memory`` in s, and whether it was ``looked_at``.
+        Index ``source``, ``target``; ``te_nats`` (nats per step), ``p`` (for all pairs together) and
+        ``found`` (p ≤ `level`). ``attrs``: ``n``, samples used; ``start`` and ``end`` of the stretch in s;
+        ``masked``, moments outside it; ``bridged``, interpolated values in it; ``left_out``, nodes;
+        ``start_up`` and longest ``memory`` in s; ``looked_at``, whether stationarity was tested.
 
     Raises
     ------
@@ -395,9 +401,9 @@ def information_flow(
 
 
 def turns(steps: int, nodes: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Steps by which each node is turned in each surrogate, (count, nodes): any, each by itself.
+    """Draw the shift of each node in each surrogate, int64 (count, nodes), independently and without limits.
 
-    Two that are turned by nearly the same are not left out: that would make p too small, as explained for
+    Nearly equal shifts of two nodes are not excluded: that would make p too small, as explained for
     :func:`~chronoflux.analysis.surrogates.circular_shifts`.
     """
     if steps < nodes:
@@ -406,7 +412,7 @@ def turns(steps: int, nodes: int, count: int, rng: np.random.Generator) -> NDArr
 
 
 def quick_length(n: int) -> int:
-    """The greatest length up to n without a prime factor above 11."""
+    """Return the greatest length up to n without a prime factor above 11."""
     for length in range(n, 1, -1):
         rest = length
         for prime in (2, 3, 5, 7, 11):
