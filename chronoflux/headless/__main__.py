@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar, get_args
 
 import click
 
@@ -21,20 +21,20 @@ from chronoflux.cli import read_token, run_command, run_face
 from chronoflux.errors import ParameterError, UsageError
 from chronoflux.headless.fleet import run_crew
 from chronoflux.headless.progress import set_up_logging
+from chronoflux.mesh.ice import Policy
 from chronoflux.model.params import SPECS, Params
 from chronoflux.model.presets import PRESETS
 from chronoflux.model.schedule import duration
+from chronoflux.node.options import OPTIONS, shell_help
 from chronoflux.node.pacing import Speed, checked_speed
 from chronoflux.util.text import plain_lines
-
-if TYPE_CHECKING:
-    from chronoflux.mesh.ice import Policy
 
 log: logging.Logger = logging.getLogger("chronoflux.headless")  # also where this file is `__main__`
 
 OSCILLATORS = 100
 COMING = 3600.0  # s of the schedule that a dry run shows when it is not told
 SERVER = "ws://localhost:8089"
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Duration(click.ParamType[float]):
@@ -86,87 +86,39 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def node_option(name: str, flag: str = "", **more: Any) -> Callable[[Command], Command]:
+    """An option of :func:`chronoflux.join`, with its default and its help."""
+    settings: dict[str, Any] = {"default": OPTIONS[name].default, "help": shell_help(name)} | more
+    settings["show_default"] = settings["default"] is not None
+    return click.option(flag or "--" + name.replace("_", "-"), name, **settings)
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("room", default="chrono-default")
 @click.argument("oscillators", required=False, type=int)
 @click.argument("node_id", required=False)
-@click.option(
-    "--server",
-    envvar="CHRONOFLUX_SERVER",
-    show_envvar=True,
-    help="signaling server, ws:// or wss://  (default ws://localhost:8089)",
-)
+@node_option("server", default=None, envvar="CHRONOFLUX_SERVER", show_envvar=True)
 @click.option("--offline", is_flag=True, help="no server, no peers: this swarm alone")
-@click.option(
-    "--duration",
-    type=Duration(),
-    help="end after this long: 90s, 5m, 8h; offline in simulated time, to the tick  "
-    "(default: when interrupted)",
-)
-@click.option(
-    "--speed",
-    type=SpeedType(),
-    metavar="1|max",
-    default=1.0,
-    show_default=True,
-    help="simulated seconds per second; max, only with --offline: as fast as this machine goes",
-)
-@click.option(
-    "--seed", type=click.IntRange(0), help="the run's seed  (default: a fresh one, kept in the log)"
-)
-@click.option(
-    "--schedule",
-    default="classic",
-    show_default=True,
-    metavar="classic|night|none|FILE",
-    help="what the node does by itself: classic is an intent with probability 0.3 every 5 s, the lion gate "
-    "at 30 s, a flip at 60 s; night is a randomised block experiment, alike on every node of the room; "
-    "FILE is TOML, see the README",
-)
-@click.option(
-    "--at",
-    "schedule_start",
-    metavar="TIME",
-    help="mesh time at which the schedule begins, as 2026-11-23T22:00:00Z: in step on every node that has it",
-)
+@node_option("duration", default=None, type=Duration())
+@node_option("speed", type=SpeedType(), metavar="1|max")
+@node_option("seed", type=click.IntRange(0))
+@node_option("schedule", default="classic", metavar="classic|night|none|FILE")
+@node_option("schedule_start", "--at", metavar="TIME")
 @click.option("--dry-run", is_flag=True, help="print what the schedule is going to do, and end")
-@click.option(
-    "--log-dir",
-    type=click.Path(path_type=Path),
-    default=Path("logs"),
-    show_default=True,
-    help="where the run's folder is made",
-)
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN",
-              help="go on where the run of this folder ended, also after a crash: its room, name, seed, "
-                   "parameters and schedule hold")  # fmt: skip
-@click.option("--phases", type=Duration(), metavar="SECONDS",
-              help="phases into the run's phases.zarr every so many simulated seconds: 1s, 0.1s")  # fmt: skip
-@click.option("--phases-of", type=click.IntRange(1), metavar="N", help="only of the first N oscillators")
+@node_option("log_dir", type=click.Path(path_type=Path))
+@node_option("resume", type=click.Path(path_type=Path), metavar="RUN")
+@node_option("phases", type=Duration(), metavar="SECONDS")
+@node_option("phases_of", type=click.IntRange(1), metavar="N")
 @click.option("--record-room", is_flag=True,
               help="no swarm: write down the telemetry, events and clock offsets of everybody in ROOM, into "
                    "one run folder")  # fmt: skip
 @click.option(
     "--token-file", type=click.Path(path_type=Path, dir_okay=False), help="file with the room's token"
 )
-@click.option(
-    "--ice-servers",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help='file with STUN and TURN servers in place of the signaling server\'s: [{"urls": "turn:…", …}]',
-)
-@click.option(
-    "--ice-transport-policy",
-    type=click.Choice(["all", "relay"]),
-    default="all",
-    show_default=True,
-    help="relay: links only by way of a TURN server",
-)
-@click.option("--token", envvar="CHRONOFLUX_TOKEN", hidden=True, help="only by its environment variable")
-@click.option(
-    "--preset",
-    type=click.Choice(list(PRESETS)),
-    help="parameters by name; options given besides come before them",
-)
+@node_option("ice_servers", type=click.Path(path_type=Path, dir_okay=False))
+@node_option("ice_transport_policy", type=click.Choice(get_args(Policy)))
+@node_option("token", envvar="CHRONOFLUX_TOKEN", hidden=True)
+@node_option("preset", type=click.Choice(list(PRESETS)))
 @click.option(
     "--params",
     "params_file",

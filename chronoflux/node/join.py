@@ -6,147 +6,61 @@ import asyncio
 import contextlib
 import importlib
 import logging
-import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, cast, overload
 
 from chronoflux.errors import ChronofluxError, UsageError
-from chronoflux.mesh.ice import Policy
-from chronoflux.model.params import Params
 from chronoflux.node.lifecycle import Lifecycle
 from chronoflux.node.node import Node
-from chronoflux.node.pacing import Speed
+from chronoflux.node.options import (
+    JoinOptions,
+    JoinRecorderOptions,
+    NodeOptions,
+    RecorderOptions,
+    describe,
+    for_recorder,
+    make,
+)
 from chronoflux.notebook.shutdown_hook import before_shutdown
-from chronoflux.telemetry.format.snapshots import MOST
-from chronoflux.telemetry.write.phase_writer import Wanted
 
 if TYPE_CHECKING:
     from chronoflux.node.recorder import Recorder
 
 log: logging.Logger = logging.getLogger(__name__)
 
+N = ParamSpec("N")
+W = ParamSpec("W")
 RECORDER: Literal["recorder"] = "recorder"
 _OPEN: dict[tuple[str, str], Lifecycle] = {}
 """The running nodes of this process by room and name."""
 
 
-@overload
-async def join(  # type: ignore[overload-overlap]
-    room: str = ...,
-    *,
-    server: str = ...,
-    node_id: str | None = ...,
-    token: str | None = ...,
-    log_dir: str | Path = ...,
-    background: bool = ...,
-    kind: Literal["recorder"],
-    ice_servers: Sequence[Mapping[str, Any]] | None = ...,
-    ice_transport_policy: Policy = ...,
-) -> Recorder: ...
+class Join(Protocol[N, W]):
+    """How `join` is called: with ``kind="recorder"`` for a recorder, otherwise for a node."""
+
+    @overload
+    async def __call__(self, *args: W.args, **kwargs: W.kwargs) -> Recorder: ...
+    @overload
+    async def __call__(self, *args: N.args, **kwargs: N.kwargs) -> Node: ...
 
 
-@overload
-async def join(
-    room: str = ...,
-    *,
-    server: str | None = ...,
-    params: Params | None = ...,
-    preset: str | None = ...,
-    seed: int | None = ...,
-    node_id: str | None = ...,
-    token: str | None = ...,
-    schedule: str | Path | None = ...,
-    schedule_start: str | None = ...,
-    log_dir: str | Path = ...,
-    resume: str | Path | None = ...,
-    background: bool = ...,
-    kind: str | None = ...,
-    speed: float = ...,
-    snapshots: int = ...,
-    phases: float | None = ...,
-    phases_of: int | None = ...,
-    ice_servers: Sequence[Mapping[str, Any]] | None = ...,
-    ice_transport_policy: Policy = ...,
-) -> Node: ...
+def _takes(
+    node: Callable[N, JoinOptions], recorder: Callable[W, JoinRecorderOptions]
+) -> Callable[[Callable[..., Coroutine[Any, Any, Node | Recorder]]], Join[N, W]]:
+    """Give `join` the types of both kinds of options, and a node's signature and docstring."""
+
+    def decorate(function: Callable[..., Coroutine[Any, Any, Node | Recorder]]) -> Join[N, W]:
+        describe(function, node)
+        return cast("Join[N, W]", function)
+
+    return decorate
 
 
-async def join(
-    room: str = "chrono-default",
-    *,
-    server: str | None = "auto",
-    params: Params | None = None,
-    preset: str | None = None,
-    seed: int | None = None,
-    node_id: str | None = None,
-    token: str | None = None,
-    schedule: str | Path | None = None,
-    schedule_start: str | None = None,
-    log_dir: str | Path = "logs",
-    resume: str | Path | None = None,
-    background: bool = False,
-    kind: str | None = None,
-    speed: Speed = 1.0,
-    duration: float = math.inf,
-    snapshots: int = MOST,
-    phases: float | None = None,
-    phases_of: int | None = None,
-    ice_servers: Sequence[Mapping[str, Any]] | None = None,
-    ice_transport_policy: Policy = "all",
-) -> Node | Recorder:
+@_takes(JoinOptions, JoinRecorderOptions)
+async def join(*args: Any, **options: Any) -> Node | Recorder:
     """Join a room with a swarm of your own and start to run; or, with ``kind="recorder"``, write it down.
-
-    Parameters
-    ----------
-    room
-        1 to 64 printable characters.
-    server
-        ``"auto"``: ``ws://localhost:8089``, started in this process when nobody answers there; a URL
-        (``ws://…`` or ``wss://…``); None: stay alone. An unreachable server is tried again and again.
-    params, seed
-        The swarm's parameters and its seed; without a seed a fresh one, kept in ``node.seed``.
-    preset
-        In place of `params`: one of ``cf.presets`` by name, such as ``"storm"``.
-    node_id
-        A name to be known by; by default made from the machine's. A node of this process with the same
-        name and room is closed first, so that a cell can be run again.
-    token
-        What the server asks for, if it does.
-    schedule
-        What the node does by itself: ``"classic"``, ``"night"`` (a randomised block experiment, alike on
-        every node of the room), ``"none"`` (default) or a TOML file's path.
-    schedule_start
-        Mesh time of the schedule's second 0, as ``"2026-11-23T22:00:00Z"``: it then runs in step on every
-        node that has it, however late each joined. By default second 0 is the run's begin.
-    log_dir
-        Where the run's folder is made.
-    resume
-        The folder of a run to go on with, bit for bit when it was alone: room, name, seed, parameters and
-        schedule are its own.
-    background
-        Run node and network in a thread of their own, so that a long blocking cell does not hold them up.
-    kind
-        What the others are told that this is; by default ``"notebook"`` or ``"headless"``. ``"recorder"``
-        joins without a swarm and writes down what everybody in the room says, see
-        :class:`chronoflux.node.recorder.Recorder`.
-    speed
-        Simulated seconds per second; alone also ``"max"``, as fast as the machine goes: mesh time is then
-        what has passed in the swarm.
-    duration
-        Simulated seconds after which the node leaves by itself.
-    snapshots
-        How many pictures of the swarm, with its state, the run may keep at lion gates and flips.
-    phases
-        Every so many simulated seconds all phases go into the run's ``phases.zarr``, which
-        :func:`chronoflux.load_phases` reads, also while it grows (extra `phases`). By default none do.
-    phases_of
-        Only those of the first so many oscillators.
-    ice_servers
-        In place of the server's: ``[{"urls": "turn:…", "username": …, "credential": …}]``.
-    ice_transport_policy
-        ``"relay"``: links only by way of a TURN server, so that peers do not see this machine's addresses.
 
     Raises
     ------
@@ -154,50 +68,17 @@ async def join(
         In one line, saying what to do.
     """
     node: Node | Recorder
-    if kind == RECORDER:
-        _refuse_without_swarm(
-            params=params, preset=preset, seed=seed, schedule=schedule, resume=resume, phases=phases
-        )
+    if options.get("kind") == RECORDER:
+        chosen = make(JoinRecorderOptions, "join", args, for_recorder(options))
         # Loads aiortc, which takes half a second.
         module = await asyncio.to_thread(importlib.import_module, "chronoflux.node.recorder")
-        node = module.Recorder(
-            room,
-            server=server,
-            node_id=node_id,
-            token=token,
-            log_dir=log_dir,
-            ice_servers=ice_servers,
-            ice_transport_policy=ice_transport_policy,
-        )
+        node = module.Recorder(**chosen.of(RecorderOptions))
+        await _open(node, background=chosen.background)
     else:
-        node = Node(
-            room,
-            server=server,
-            params=params,
-            preset=preset,
-            seed=seed,
-            node_id=node_id,
-            token=token,
-            schedule=schedule,
-            schedule_start=schedule_start,
-            log_dir=log_dir,
-            resume=resume,
-            kind=kind,
-            speed=speed,
-            duration=duration,
-            snapshots=snapshots,
-            phases=Wanted.checked(phases, phases_of),
-            ice_servers=ice_servers,
-            ice_transport_policy=ice_transport_policy,
-        )
-    await _open(node, background=background)
+        wanted = make(JoinOptions, "join", args, options)
+        node = Node(**wanted.of(NodeOptions))
+        await _open(node, background=wanted.background)
     return node
-
-
-def _refuse_without_swarm(**given: object) -> None:
-    names = [name for name, value in given.items() if value is not None]
-    if names:
-        raise UsageError(f"a recorder has no swarm: leave out {', '.join(names)}")
 
 
 async def _open(node: Lifecycle, *, background: bool) -> None:

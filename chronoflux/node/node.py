@@ -7,33 +7,29 @@ import importlib
 import logging
 import math
 import os
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from chronoflux.errors import UsageError, shorten
 from chronoflux.mesh import messages
 from chronoflux.mesh.clock import MeshClock, utc_ms
-from chronoflux.mesh.ice import Ice, Policy
-from chronoflux.mesh.peer import OURS, PEER_COLUMNS, WITHOUT_SWARM
+from chronoflux.mesh.peer import PEER_COLUMNS
 from chronoflux.model.events import World
 from chronoflux.model.params import Params
-from chronoflux.model.presets import preset_or
 from chronoflux.node.controls import EVENT_RATE, NodeControls
 from chronoflux.node.identity import node_name
 from chronoflux.node.lifecycle import NodeStatus
-from chronoflux.node.pacing import FullSpeed, Pace, RealTime, Speed, checked_duration, checked_speed
+from chronoflux.node.options import NodeOptions, init_takes
+from chronoflux.node.pacing import FullSpeed, Pace, RealTime
 from chronoflux.node.room_adapter import RoomAdapter
 from chronoflux.node.run_setup import RunSetup
 from chronoflux.node.runner import Runner
 from chronoflux.notebook.kernel import in_notebook
 from chronoflux.notebook.progress_bar import watch
-from chronoflux.signal.validation import room_name, server_url
 from chronoflux.telemetry import RunLog
-from chronoflux.telemetry.format.snapshots import MOST
-from chronoflux.telemetry.write.phase_writer import Wanted
 from chronoflux.util.token_bucket import Bucket
 from chronoflux.version import VERSION
 
@@ -41,7 +37,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log: logging.Logger = logging.getLogger(__name__)
-T = TypeVar("T")
 PATIENCE = 5.0  # s before a word is said about what takes so long
 
 
@@ -54,55 +49,21 @@ class Node(NodeControls):
 
     room: str
     node_id: str
+    kind: str
+    seed: int
     token: str | None
     log_dir: Path
 
-    def __init__(
-        self,
-        room: str = "chrono-default",
-        *,
-        server: str | None = "auto",
-        params: Params | None = None,
-        preset: str | None = None,
-        seed: int | None = None,
-        node_id: str | None = None,
-        token: str | None = None,
-        schedule: str | Path | None = None,
-        schedule_start: str | None = None,
-        log_dir: str | Path = "logs",
-        resume: str | Path | None = None,
-        kind: str | None = None,
-        speed: Speed = 1.0,
-        duration: float = math.inf,
-        snapshots: int = MOST,
-        phases: Wanted | None = None,
-        ice_servers: Sequence[Mapping[str, Any]] | None = None,
-        ice_transport_policy: Policy = "all",
-    ) -> None:
-        self._run = RunSetup(
-            params=preset_or(params, preset),
-            seed=seed,
-            schedule=schedule,
-            schedule_start=schedule_start,
-            resume=resume,
-            room=room,
-        )
-        self.seed: int = self._run.seed
-        server = server if server in (None, "auto") else server_url(server)
-        super().__init__(server=server, seed=self.seed, speed=checked_speed(speed, alone=server is None))
-        self._run.record_phases(phases)
-        facts = self._run.facts
-        room, node_id, kind = facts.get("room", room), facts.get("node", node_id), facts.get("kind", kind)
-        self.kind: str = kind or ("notebook" if in_notebook() else "headless")
-        if self.kind in WITHOUT_SWARM:
-            raise UsageError(f"a {self.kind} has no swarm, a Node has: use cf.join(…, kind='recorder')")
-        if self.kind not in OURS:  # others would take it for a client of the first ChronoFlux
-            known = ", ".join(sorted(OURS - set(WITHOUT_SWARM)))
-            raise UsageError(f"kind = {self.kind!r}: a node is one of {known}")
-        self.room, self.node_id = room_name(room), node_name(node_id, self.kind)
-        self.token, self.log_dir = token, Path(log_dir)
-        self._duration, self._snapshots = checked_duration(duration), snapshots
-        self._ice = Ice.wanted(ice_servers, ice_transport_policy)
+    @init_takes(NodeOptions)
+    def __init__(self, options: NodeOptions) -> None:
+        self._run = RunSetup(options)
+        options = self._run.options
+        self.seed = self._run.seed
+        super().__init__(server=options.server, seed=self.seed, speed=options.speed)
+        self.kind = options.kind or ("notebook" if in_notebook() else "headless")
+        self.room, self.node_id = options.room, node_name(options.node_id, self.kind)
+        self.token, self.log_dir = options.token, Path(options.log_dir)
+        self._duration, self._snapshots, self._ice = options.duration, options.snapshots, options.ice
         self._secret = os.urandom(16)
         if self._speed == "max":
             self.clock: MeshClock = MeshClock(self._swarm_time, self._swarm_time)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import importlib
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chronoflux.errors import UsageError
-from chronoflux.mesh.ice import Ice, Policy
 from chronoflux.mesh.peer import PEER_COLUMNS, Peer
 from chronoflux.mesh.spectator import visit
 from chronoflux.node.identity import node_name
 from chronoflux.node.lifecycle import Lifecycle
+from chronoflux.node.options import RecorderOptions, init_takes
 from chronoflux.node.room_log import RoomLog
-from chronoflux.signal.validation import room_name, server_url
 from chronoflux.telemetry import RunLog
 
 if TYPE_CHECKING:
@@ -39,26 +38,16 @@ class Recorder(Lifecycle):
     room: str
     node_id: str
     token: str | None
+    server: str
     log_dir: Path
 
-    def __init__(
-        self,
-        room: str = "chrono-default",
-        *,
-        server: str | None = "auto",
-        node_id: str | None = None,
-        token: str | None = None,
-        log_dir: str | Path = "logs",
-        ice_servers: Sequence[Mapping[str, Any]] | None = None,
-        ice_transport_policy: Policy = "all",
-    ) -> None:
+    @init_takes(RecorderOptions)
+    def __init__(self, options: RecorderOptions) -> None:
         super().__init__()
-        if server is None:
-            raise UsageError("a recorder hears a room's nodes through its server: give one, or server='auto'")
-        self.kind, self.room, self.node_id = KIND, room_name(room), node_name(node_id, KIND)
-        self.server: str = server if server == "auto" else server_url(server)
-        self.token, self.log_dir = token, Path(log_dir)
-        self._ice = Ice.wanted(ice_servers, ice_transport_policy)
+        assert options.server is not None  # as RecorderOptions has it
+        self.kind, self.room, self.node_id = KIND, options.room, node_name(options.node_id, KIND)
+        self.server, self.token, self.log_dir = options.server, options.token, Path(options.log_dir)
+        self._ice = options.ice
         self._room_log: RoomLog | None = None
         self._opening: asyncio.Future[RunLog] | None = None
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from chronoflux.errors import ChronofluxError, UsageError, shorten
+from chronoflux.errors import ChronofluxError, UsageError
 from chronoflux.model.params import Params
 from chronoflux.model.schedule import Action, Schedule
 from chronoflux.model.simulation import Simulation
+from chronoflux.node.options import NodeOptions
 from chronoflux.node.schedule_loader import facts_of, open_schedule, recall_schedule
 from chronoflux.node.warm_up import warm_up
 from chronoflux.notebook.kernel import in_notebook
@@ -22,62 +24,51 @@ from chronoflux.telemetry.write.phase_writer import PhaseLog, Wanted
 
 
 class RunSetup:
-    """Params, seed and schedule of a run, checked; from them its simulation and its log.
+    """Params, seed and schedule of a run; from them its simulation and its log.
 
-    ``facts``: of the manifest of the run to go on with; empty for a new one. ``left``: what its schedule
-    still has to do at the tick it goes on from; ``owed``: whether that tick's telemetry is not on record.
+    ``options``: those given; of a run to go on with, with its room, name and kind. ``facts``: of that run's
+    manifest; empty for a new one. ``left``: what its schedule still has to do at the tick it goes on from;
+    ``owed``: whether that tick's telemetry is not on record.
 
     Raises
     ------
     UsageError, ParameterError, LogError
-        When what was given is not what is allowed, or there is no such run.
+        When the options do not fit the run to go on with, or there is no such run.
     """
 
-    def __init__(
-        self,
-        *,
-        params: Params | None,
-        seed: int | None,
-        schedule: str | Path | None,
-        schedule_start: str | None,
-        resume: str | Path | None,
-        room: str,
-    ) -> None:
-        self._past = None if resume is None else PastRun(resume)
+    def __init__(self, options: NodeOptions) -> None:
+        self._past = None if options.resume is None else PastRun(options.resume)
         self.facts: dict[str, Any] = {}
-        if self._past is not None:
-            _refuse_with_resume(params=params, seed=seed, schedule=schedule, schedule_start=schedule_start)
-            params, seed, self.facts = self._past.params, self._past.seed, self._past.facts
-        if not isinstance(params, Params | None):
-            raise UsageError(f"params = {shorten(params)}: give a chronoflux.Params(…)")
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-            raise UsageError(f"seed = {shorten(seed)}: give a whole number >= 0, or none")
-        self.params: Params = params or Params()
+        seed = options.seed
+        if self._past is None:
+            self.params: Params = options.swarm_params or Params()
+        else:
+            self.params, seed, self.facts = self._past.params, self._past.seed, self._past.facts
+            known = {"room": "room", "node_id": "node", "kind": "kind"}
+            options = replace(
+                options, **{name: self.facts[key] for name, key in known.items() if key in self.facts}
+            )
+        self.options: NodeOptions = options
         self.seed: int = random.SystemRandom().getrandbits(63) if seed is None else seed
         if self._past is None:
             self.schedule: Schedule = open_schedule(
-                schedule, self.seed, self.params, room=room, start=schedule_start
+                options.schedule, self.seed, self.params, room=options.room, start=options.schedule_start
             )
         else:
             self.schedule = recall_schedule(self.facts, self.seed, self.params)
         self.left: list[Action] = []
         self._found: Continuation | None = None
-        self._phases: Wanted | None = None
+        self._phases = self._phases_of(options)
 
-    def record_phases(self, wanted: Wanted | None) -> None:
-        """Have phases recorded as `wanted`, or as the run that goes on has had them recorded.
-
-        Raises
-        ------
-        UsageError, ParameterError
-            When the two differ, or the swarm has not so many oscillators.
-        """
-        past = Wanted.recall(self.facts.get("phases"))
+    def _phases_of(self, options: NodeOptions) -> Wanted | None:
+        """Which phases are recorded: those of the options, or of the run that goes on."""
+        wanted, past = options.wanted_phases, Wanted.recall(self.facts.get("phases"))
         if wanted is not None and past is not None and wanted != past:
             raise UsageError(f"resume goes on with what the run began with: leave out phases, or say {past}")
-        self._phases = wanted or past
-        if self._phases is not None:
-            self._phases.check(self.params)
+        phases = wanted or past
+        if phases is not None:
+            phases.check(self.params)
+        return phases
 
     @property
     def resumes(self) -> bool:
@@ -141,9 +132,3 @@ class RunSetup:
             self.left = self.schedule.resume(now - dt / 2, now, world, found.done)
         gap = None if found.t_wall is None else round(time.time() - found.t_wall / 1000, 3)
         return found.facts | {"number": log.position["resumed"], "gap_s": gap, "torn_bytes": log.torn}
-
-
-def _refuse_with_resume(**given: object) -> None:
-    names = [name for name, value in given.items() if value is not None]
-    if names:
-        raise UsageError(f"resume goes on with what the run began with: leave out {', '.join(names)}")

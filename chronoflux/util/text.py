@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 from chronoflux.errors import plain as plain
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -19,3 +22,13 @@ def cell(text: str) -> str:
     "'=1+1"
     """
     return "'" + text if text.startswith(_FORMULA) else text
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean …?)`` with the nearest of the names that are known; empty when none is near.
+
+    >>> did_you_mean("scheduel", ["seed", "schedule"])
+    ' (did you mean schedule?)'
+    """
+    near = difflib.get_close_matches(name, list(known), 1, 0.5)
+    return f" (did you mean {near[0]}?)" if near else ""
