@@ -65,30 +65,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'chronoflux' has no attribute {name!r}")
     module = import_module(f"chronoflux.{_HOMES[name]}")
     value = globals()[name] = module.PRESETS if name == "presets" else getattr(module, name)
-    if name in ("Node", "join"):
-        _show(import_module("chronoflux.node.node").Node)
-    elif name == "Replay":
-        _show(value, "replay_")
     return value
-
-
-def _show(kind: Any, prefix: str = "") -> None:
-    """Add the notebook's display hook and ``view3d`` to `Node` or `Replay`, which do not import widgets."""
-
-    def mimebundle(self: Any, include: Any = None, exclude: Any = None) -> Any:
-        return getattr(import_module("chronoflux.widget"), f"{prefix}mimebundle")(self)
-
-    def view3d(self: Any, layout: str = "torus") -> Any:
-        """Show the swarm in 3-D: ``"torus"``, ``"helix"`` (phase over time) or ``"height"`` (by pressure).
-
-        Raises
-        ------
-        UsageError
-            When the extra ``chronoflux[3d]`` is not installed.
-        """
-        return getattr(import_module("chronoflux.widget"), f"{prefix}view3d")(self, layout)
-
-    kind._repr_mimebundle_, kind.view3d = mimebundle, view3d
 
 
 def __dir__() -> list[str]:

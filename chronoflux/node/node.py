@@ -31,6 +31,7 @@ from chronoflux.notebook.kernel import in_notebook
 from chronoflux.notebook.progress_bar import watch
 from chronoflux.telemetry import RunLog
 from chronoflux.util.token_bucket import Bucket
+from chronoflux.util.views import Viewable
 from chronoflux.version import VERSION
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ log: logging.Logger = logging.getLogger(__name__)
 PATIENCE = 5.0  # s before a word is said about what takes so long
 
 
-class Node(NodeControls):
+class Node(NodeControls, Viewable):
     """One participant: a swarm, its room and its log.
 
     Made by :func:`chronoflux.join`, which documents the arguments; or ``async with Node("room1") as node``.
@@ -53,6 +54,7 @@ class Node(NodeControls):
     seed: int
     token: str | None
     log_dir: Path
+    _VIEW = "node"
 
     @init_takes(NodeOptions)
     def __init__(self, options: NodeOptions) -> None:

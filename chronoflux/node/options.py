@@ -337,7 +337,7 @@ def for_recorder(given: Mapping[str, Any]) -> dict[str, Any]:
         if name in given
         and (given[name] is None or (type(given[name]) is type(default) and given[name] == default))
     ]
-    if names := [name for name in given if name in only and name not in silent]:
+    if names := [name for name in only if name in given and name not in silent]:
         raise UsageError(f"a recorder has no swarm: leave out {', '.join(names)}")
     return {name: value for name, value in given.items() if name not in silent}
 

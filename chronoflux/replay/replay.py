@@ -22,6 +22,7 @@ from chronoflux.telemetry.format.snapshots import picture
 from chronoflux.telemetry.maintain.inspect import has_swarm
 from chronoflux.telemetry.read.copies import distinct_runs
 from chronoflux.telemetry.read.discovery import RunFiles, Source, read_manifest
+from chronoflux.util.views import Viewable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class Happening(NamedTuple):
     mark: Mark
 
 
-class Replay:
+class Replay(Viewable):
     """Runs of the past: shown in a notebook as the live view is, with a scrub bar; or asked by a program.
 
     The time line of one run is its simulated time, in seconds. Several runs stand side by side, by mesh time:
@@ -68,6 +69,7 @@ class Replay:
     """
 
     duration: float
+    _VIEW = "replay"
 
     def __init__(self, run: Source, *, room: str | None = None, mode: str = RECORDED) -> None:
         self.closed: bool = False

@@ -12,6 +12,7 @@ import ipywidgets
 
 from chronoflux.model.simulation import Snapshot
 from chronoflux.replay import Replay
+from chronoflux.util.views import View, register
 from chronoflux.widget.replay_view import ReplayView
 from chronoflux.widget.source import Source
 from chronoflux.widget.space import Space
@@ -70,3 +71,7 @@ def _bundle(source: Any, snapshot: Snapshot, display: Callable[[Any], Any]) -> d
     except RuntimeError:
         return bundle
     return {**display(source)._repr_mimebundle_(), **bundle}
+
+
+register("node", View(mimebundle, view3d))
+register("replay", View(replay_mimebundle, replay_view3d))
