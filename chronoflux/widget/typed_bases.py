@@ -1,8 +1,8 @@
-"""The boxes of ipywidgets and the pane of anywidget, as base classes of our views, with types.
+"""Typed base classes of the views: the boxes of ipywidgets and the widget of anywidget.
 
-ipywidgets has no types, so a class that inherits from it is unknown to a type checker, and with it every
-function that takes or returns one. A checker reads here what the views use of it; Python gets the classes
-themselves.
+ipywidgets has no types, so a type checker does not know a class that inherits from it, nor a function that
+takes or returns one. A type checker reads the declarations here, which cover what the views use; Python uses
+the classes themselves.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from traitlets import HasTraits
 
     class Widget(HasTraits):
-        """What all widgets share."""
+        """Base class of all widgets."""
 
         comm: object | None
         """The connection to the pages; None once the widget is closed."""
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
         def send(self, content: Any, buffers: Sequence[Any] | None = None) -> None: ...
 
     class Box(Widget):
-        """A box with widgets."""
+        """A box that contains widgets."""
 
         def __init__(self, children: Sequence[Any] = (), **traits: Any) -> None: ...
         @property
         def children(self) -> tuple[Any, ...]:
-            """The widgets in it."""
+            """The widgets in the box."""
 
         @children.setter
         def children(self, widgets: Sequence[Any]) -> None: ...
 
     class VBox(Box):
-        """A box with widgets below each other."""
+        """A box that arranges its widgets vertically."""
 
     class AnyWidget(Widget):
-        """A widget with a page's program of its own."""
+        """A widget with its own JavaScript on the page."""
 
 else:
     from anywidget import AnyWidget
