@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo lab app test test-slow lint format lock pictures frames clean browser namespaces network
+.PHONY: help setup demo lab app test test-slow lint typing format lock pictures frames clean browser namespaces network
 
 help:
 	@echo "make demo       run the whole thing once: a server, two nodes, a notebook, a reading of the logs"
@@ -12,6 +12,7 @@ help:
 	@echo "make app        notebook 02 as a page for visitors (HOST=0.0.0.0 PORT=8866 for other machines)"
 	@echo "make test       all quick tests (make test-slow: the rest)"
 	@echo "make lint       ruff, mypy, import-linter"
+	@echo "make typing     what the README shows, and every public name, for mypy and pyright"
 	@echo "make format     put the code into shape"
 	@echo "make pictures   make the README's pictures anew, from real runs"
 	@echo "make frames     measure the live view's frames and memory in a real browser"
@@ -82,6 +83,9 @@ lint: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+typing: setup
+	@$(BIN)/python -m pytest -n 0 tests/typing
 
 format: setup
 	@$(BIN)/ruff check --fix .

@@ -61,7 +61,7 @@ class Probing:
     ) -> None:
         self._clock, self._peers, self._send, self._on_clock = clock, peers, send, on_clock
         self._roster = roster or Roster()
-        self.distant = Distant(clock, relay)
+        self.distant: Distant = Distant(clock, relay)
         """Probes to and from members that are not neighbours."""
         self._own: tuple[str, int | None] = ("", None)
         self._rounds: dict[str, _Round] = {}

@@ -107,7 +107,7 @@ class Gossip:
         self._swept: dict[tuple[str, bool] | None, float] = {}
         self._own: deque[Event] = deque(maxlen=OWN)
         self._standing: dict[str, Event] = {}
-        self.count = 0
+        self.count: int = 0
         """The number of events fired here, which is also the number of the next one."""
 
     def own(self, event: Event) -> Event:
