@@ -44,6 +44,15 @@ class ChronofluxError(Exception):
 
     The message is one line that says what to do. It is safe to print in a terminal, even if it contains
     untrusted names.
+
+    Examples
+    --------
+    >>> import chronoflux as cf
+    >>> try:
+    ...     cf.Params(kappa=1000)
+    ... except cf.ChronofluxError as error:
+    ...     print(error)
+    kappa = 1000 is not allowed: from -100 to 100 (rad/s)
     """
 
     def __init__(self, message: str = "") -> None:

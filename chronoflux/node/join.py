@@ -66,6 +66,21 @@ async def join(*args: Any, **options: Any) -> Node | Recorder:
     ------
     UsageError, ParameterError, LogError, SignalingError
         In one line, saying what to do.
+
+    Examples
+    --------
+    A node alone runs 5 simulated seconds as fast as the machine can. In a notebook, use ``await`` directly.
+
+    >>> import asyncio
+    >>> import chronoflux as cf
+    >>> async def main():
+    ...     params = cf.Params(oscillators=60)
+    ...     node = await cf.join("lab", server=None, params=params, seed=1, speed="max", duration=5)
+    ...     await node.wait_closed()
+    ...     return node.metrics
+    >>> metrics = asyncio.run(main())
+    >>> 0 <= metrics["H"] <= 1
+    True
     """
     node: Node | Recorder
     if options.get("kind") == RECORDER:

@@ -46,6 +46,17 @@ class Node(NodeControls, Viewable):
 
     Made by :func:`chronoflux.join`, which documents the arguments; or ``async with Node("room1") as node``.
     Every public method may be called from any thread.
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> import chronoflux as cf
+    >>> async def main():
+    ...     async with cf.Node("lab", server=None, params=cf.Params(oscillators=60), seed=1) as node:
+    ...         node.params = node.params.replace(kappa=2.0)
+    ...         return node.room, node.params.kappa
+    >>> asyncio.run(main())
+    ('lab', 2.0)
     """
 
     room: str

@@ -72,6 +72,24 @@ class Counterfactual:
         By node: the time in s up to which the single path means something; None: no placebos were computed.
     effects
         Of each metric of each node.
+
+    Examples
+    --------
+    The first second is computed again exactly, as the change comes later.
+
+    >>> import asyncio
+    >>> import chronoflux as cf
+    >>> async def main():
+    ...     params = cf.Params(oscillators=60)
+    ...     options = {"server": None, "params": params, "seed": 1, "speed": "max", "duration": 5}
+    ...     node = await cf.join("lab", node_id="n1", **options)
+    ...     await node.wait_closed()
+    >>> asyncio.run(main())
+    >>> from pathlib import Path
+    >>> (run,) = Path("logs").iterdir()
+    >>> found = cf.counterfactual(run, params={"kappa": 0.0}, since=1.0, count=0)
+    >>> found.effect().metric, bool(found.frame["H_difference"].abs().iloc[0] < 1e-9)
+    ('H', True)
     """
 
     frame: pd.DataFrame
@@ -230,6 +248,22 @@ def counterfactual(
         found = cf.counterfactual("logs/room1-n1-20261201T021500Z", without="fields")
         print(found)
         found.plot()
+
+    A run whose coupling is taken away from 1 s on:
+
+    >>> import asyncio
+    >>> import chronoflux as cf
+    >>> async def main():
+    ...     params = cf.Params(oscillators=60)
+    ...     options = {"server": None, "params": params, "seed": 1, "speed": "max", "duration": 5}
+    ...     node = await cf.join("lab", node_id="n1", **options)
+    ...     await node.wait_closed()
+    >>> asyncio.run(main())
+    >>> from pathlib import Path
+    >>> (run,) = Path("logs").iterdir()
+    >>> found = cf.counterfactual(run, params={"kappa": 0.0}, since=1.0, count=0)
+    >>> len(found.frame), found.effect(metric="H").mean > 0
+    (5, True)
     """
     folders = (run,) if isinstance(run, str | os.PathLike) else tuple(run)
     if not folders:

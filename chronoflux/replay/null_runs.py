@@ -163,6 +163,26 @@ def null_runs(
         When a folder has no inputs or parameters on record.
     ParameterError
         When no such node is there.
+
+    Examples
+    --------
+    Two nodes that ran alone, and five null runs of each; a test at the level 0.05 needs 19 or more.
+
+    >>> import asyncio
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from pathlib import Path
+    >>> import chronoflux as cf
+    >>> from chronoflux import analysis
+    >>> async def main():
+    ...     options = {"server": None, "params": cf.Params(oscillators=60), "speed": "max", "duration": 10}
+    ...     for seed, name in enumerate(["n1", "n2"]):
+    ...         node = await cf.join("lab", node_id=name, seed=seed, **options)
+    ...         await node.wait_closed()
+    >>> asyncio.run(main())
+    >>> with ThreadPoolExecutor() as executor:
+    ...     found = analysis.null_runs(sorted(Path("logs").iterdir()), count=5, executor=executor)
+    >>> found.count, list(found.observed["node"].unique()), found.metrics.shape
+    (5, ['n1', 'n2'], (5, 20, 5))
     """
     folders = tuple(os.fspath(run) for run in runs)
     if len(folders) < 2:

@@ -66,6 +66,25 @@ class Replay(Viewable):
         When there is no run, or one does not say what it began with, or there are only records of rooms.
     UsageError
         When the runs are of several rooms, or more than 8.
+
+    Examples
+    --------
+    A node that runs alone for 5 simulated seconds, and its replay.
+
+    >>> import asyncio
+    >>> import chronoflux as cf
+    >>> async def main():
+    ...     params = cf.Params(oscillators=60)
+    ...     options = {"server": None, "params": params, "seed": 1, "speed": "max", "duration": 5}
+    ...     node = await cf.join("lab", node_id="n1", **options)
+    ...     await node.wait_closed()
+    >>> asyncio.run(main())
+    >>> with cf.Replay("logs") as replay:
+    ...     replay.seek(2.0)
+    ...     print(replay.position, replay.duration)
+    ...     print(replay.at(4.0, mode="recomputed").phi.shape)
+    2.0 5.008
+    (60,)
     """
 
     duration: float

@@ -101,6 +101,14 @@ def sweep(
         Before any run, for parameters the model does not allow or a folder that cannot be created.
     LogError
         When an outcome cannot be written.
+
+    Examples
+    --------
+    >>> import chronoflux as cf
+    >>> grid = {"kappa": [0.0, 2.0], "coupling": "global", "oscillators": 60}
+    >>> found = cf.sweep(grid, replicates=2, duration=10.0, measure="H", out="sweep", progress=False)
+    >>> dict(found.sizes), bool((found.H.sel(kappa=2.0) > 0.9).all())
+    ({'kappa': 2, 'replicate': 2}, True)
     """
     for name in ("joblib", "xarray", "zarr"):
         needed(name)

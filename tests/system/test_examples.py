@@ -16,7 +16,7 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def _modules() -> list[str]:
-    """Every module with an example, by name; told from its text, so that collecting loads none of them."""
+    """Names of the modules with an example, found in their text, so that collecting imports none of them."""
     found = []
     for module in pkgutil.walk_packages([str(HOUSE)], "chronoflux."):
         path = HOUSE.parent / module.name.replace(".", "/")
@@ -28,8 +28,13 @@ def _modules() -> list[str]:
 
 @pytest.mark.parametrize("name", _modules())
 def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every example of the module prints what its docstring shows; its files go into a working folder."""
-    monkeypatch.chdir(tmp_path)
-    found = doctest.testmod(importlib.import_module(name), optionflags=FLAGS, raise_on_error=False)
-    assert found.attempted, "no docstring that doctest finds holds the example"
-    assert not found.failed
+    """The examples of each docstring print what it shows; each docstring has a working folder of its own."""
+    found = [one for one in doctest.DocTestFinder().find(importlib.import_module(name)) if one.examples]
+    assert found, "no docstring that doctest finds holds the example"
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    for number, one in enumerate(found):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        runner.run(one)
+    assert not runner.failures

@@ -270,6 +270,15 @@ def record_phases(
     ------
     ParameterError, LogError
         As raised by these two, as early as each error can be detected.
+
+    Examples
+    --------
+    >>> import chronoflux as cf
+    >>> simulation = cf.Simulation(cf.Params(oscillators=60), seed=1)
+    >>> cf.record_phases(simulation, "phases.zarr", ticks=100, every=10).name
+    'phases.zarr'
+    >>> simulation.tick
+    100
     """
     blocks = simulation.record(ticks, every, what, of=of)
     facts = {"params": simulation.params.to_dict(), "seed": simulation.seed, "every": int(every)}
@@ -294,6 +303,15 @@ def load_phases(source: str | os.PathLike[str], *, strict: bool = False) -> xarr
     LogError
         When there is no store, it cannot be read, it comes from a newer ChronoFlux, its metadata are damaged,
         or xarray is not installed.
+
+    Examples
+    --------
+    >>> import chronoflux as cf
+    >>> simulation = cf.Simulation(cf.Params(oscillators=60), seed=1)
+    >>> path = cf.record_phases(simulation, "phases.zarr", ticks=100, every=10)
+    >>> with cf.load_phases(path) as phases:
+    ...     print(dict(phases.sizes), phases.phi.units)
+    {'tick': 10, 'oscillator': 60} rad
     """
     path = Path(source)
     path = path / STORE if (path / STORE).is_dir() else path

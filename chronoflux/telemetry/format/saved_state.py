@@ -40,6 +40,14 @@ def save_simulation(simulation: Simulation, path: str | os.PathLike[str]) -> Pat
     ------
     LogError
         When the file cannot be written.
+
+    Examples
+    --------
+    >>> import chronoflux as cf
+    >>> simulation = cf.Simulation(cf.Params(oscillators=60), seed=1)
+    >>> simulation.advance(100)
+    >>> cf.save_simulation(simulation, "swarm.npz").name
+    'swarm.npz'
     """
     target = Path(path)
     try:
@@ -69,6 +77,17 @@ def load_simulation(path: str | os.PathLike[str]) -> Simulation:
     ------
     LogError
         When the file cannot be read, is not a saved simulation, is damaged, or comes from a newer ChronoFlux.
+
+    Examples
+    --------
+    >>> import chronoflux as cf
+    >>> simulation = cf.Simulation(cf.Params(oscillators=60), seed=1)
+    >>> simulation.advance(100)
+    >>> copy = cf.load_simulation(cf.save_simulation(simulation, "swarm.npz"))
+    >>> copy.advance(100)
+    >>> simulation.advance(100)
+    >>> copy.tick, bool((copy.state.phi == simulation.state.phi).all())
+    (200, True)
     """
     return load_moment(path)[0]
 

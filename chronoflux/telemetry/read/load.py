@@ -66,6 +66,27 @@ def load(source: Source, *, strict: bool = False) -> pd.DataFrame:
     ------
     LogError
         When there is no log or it has no record; with `strict`, at the first fault, naming file and line.
+
+    Examples
+    --------
+    A node that runs alone for 5 simulated seconds logs into the folder ``logs``.
+
+    >>> import asyncio
+    >>> import chronoflux as cf
+    >>> async def main():
+    ...     params = cf.Params(oscillators=60)
+    ...     options = {"server": None, "params": params, "seed": 1, "speed": "max", "duration": 5}
+    ...     node = await cf.join("lab", node_id="n1", **options)
+    ...     await node.wait_closed()
+    >>> asyncio.run(main())
+    >>> frame = cf.load("logs")
+    >>> frame[frame.type == "telemetry"][["node", "t", "nodes", "peers"]].round(1).reset_index(drop=True)
+      node    t  nodes  peers
+    0   n1  1.0     60      0
+    1   n1  2.0     60      0
+    2   n1  3.0     60      0
+    3   n1  4.0     60      0
+    4   n1  5.0     60      0
     """
     tables, report = _read(source, strict=strict, peerings=False)
     frame = _frame(tables)
@@ -89,6 +110,22 @@ def load_peerings(source: Source, *, strict: bool = False) -> pd.DataFrame:
     ------
     LogError
         As :func:`load`.
+
+    Examples
+    --------
+    A node that runs alone logs no peers.
+
+    >>> import asyncio
+    >>> import chronoflux as cf
+    >>> async def main():
+    ...     params = cf.Params(oscillators=60)
+    ...     options = {"server": None, "params": params, "seed": 1, "speed": "max", "duration": 5}
+    ...     node = await cf.join("lab", node_id="n1", **options)
+    ...     await node.wait_closed()
+    >>> asyncio.run(main())
+    >>> frame = cf.load_peerings("logs")
+    >>> len(frame), list(frame.columns[:5])
+    (0, ['time', 'at', 'node', 'run', 'peer'])
     """
     import pandas as pd
 
