@@ -33,6 +33,8 @@ async def take_part() -> None:
     node.params = cf.presets["storm"]
     assert_type(node.params, cf.Params)
     assert_type(node.params.kappa, float)
+    node.view3d()
+    node.view3d("helix")
     assert_type(node.export_log("x.json"), Path)
     assert_type(node.seed, int)
     assert_type(node.room, str)
@@ -43,6 +45,8 @@ async def join_in_other_ways() -> None:
     """The further arguments of `join`."""
     await cf.join("room1", server="wss://example.org", token="secret", node_id="n1")
     await cf.join("room1", server=None, preset="storm", seed=7, background=True)
+    await cf.join(server=None, speed="max", duration=3600)
+    await cf.join(server=None, speed=60, duration=8 * 3600.0)
     await cf.join(resume="logs/room1-n1")
     await cf.join("room1", schedule="night", schedule_start="2026-11-23T22:00:00Z")
     await cf.join("room1", schedule=Path("night.toml"), log_dir=Path("logs"), phases=1.0, phases_of=100)
@@ -57,3 +61,9 @@ def refused() -> None:
     cf.Params(kapa=1.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     cf.Params(oscillators="many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     cf.join(rom="room1")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+
+
+async def refused_by_join() -> None:
+    """The same of what `join` takes."""
+    await cf.join("room1", speed="fast")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    await cf.join("room1", kind="recorder", kappa=2)  # type: ignore[call-overload]  # pyright: ignore

@@ -33,6 +33,7 @@ def replay() -> None:
     replay.step()
     assert_type(replay.position, float)
     replay.speed = 4.0
+    replay.view3d("height")
     with cf.Replay(["logs/room1-n1", "logs/room1-n2"]) as both:
         both.play()
 
