@@ -194,15 +194,15 @@ class Counterfactual:
 def counterfactual(
     run: Run | Sequence[Run],
     *,
-    without: Without | Mapping[str, Any] | str | None = None,
-    params: Mapping[str, Any] | None = None,
+    without: Without | Mapping[str, object] | str | None = None,
+    params: Mapping[str, object] | None = None,
     since: float = 0.0,
     until: float = math.inf,
     count: int = 99,
     seeds: int = 0,
     tolerance: float = 0.02,
     seed: int = 0,
-    executor: Any = None,
+    executor: object = None,
     progress: bool = False,
 ) -> Counterfactual:
     """Compute runs again without something that moved them, and compare.

@@ -135,7 +135,7 @@ def null_runs(
     without: Sequence[tuple[str, str]] = (),
     window: str | float | None = None,
     seed: int = 0,
-    executor: Any = None,
+    executor: object = None,
     progress: bool = False,
 ) -> NullRuns:
     """Compute the runs of a room again, `count` times, with new draws and without coupling between them.

@@ -25,6 +25,7 @@ from chronoflux.util.validate import whole
 from chronoflux.version import VERSION
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray
 
 PUBLISHED = 5.0
@@ -32,13 +33,13 @@ PUBLISHED = 5.0
 
 
 def sweep(
-    grid: Any,
+    grid: Mapping[str, object] | Sequence[Mapping[str, object]] | pd.DataFrame,
     *,
     replicates: int,
     duration: float,
     measure: Measure,
     out: str | os.PathLike[str],
-    executor: Any = None,
+    executor: object = None,
     every: float | None = None,
     make: Maker | None = None,
     carry: str | None = None,
