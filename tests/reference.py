@@ -1,6 +1,7 @@
 """Plain NumPy twins of the model's kernels, written from the model's text and not from the kernels.
 
-Slow and straightforward: whole matrices of pairs, complex numbers, no loops over oscillators.
+Slow and straightforward: whole matrices of pairs, complex numbers, no loops over oscillators. What makes up
+a tick is the plain engine's; the rest is here.
 """
 
 from __future__ import annotations
@@ -9,73 +10,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from chronoflux.model.engine.phases import GLOBAL, KNN, Coupling
+from chronoflux.model.engine.plain import TAU as TAU
+from chronoflux.model.engine.plain import alive, minimum_image, nearest, pressure, step
+from chronoflux.model.engine.plain import gradient as gradient
+from chronoflux.model.engine.plain import mesh_pull as mesh_pull
+from chronoflux.model.engine.plain import squared_distances as squared_distances
+from chronoflux.model.engine.step import Clock, ExternalForcing, Particles, StepParams
+from chronoflux.model.graph import NO_GRAPH
 from chronoflux.model.params import Params
-
-TAU = 2 * np.pi
-
-
-def minimum_image(difference, period):
-    """`difference` brought to the nearest of its images on a circle of length `period`."""
-    return (difference + period / 2) % period - period / 2
-
-
-def raw_pressure(x, y, t, world=(800.0, 600.0), plane=False, portal=False, pulses=()):
-    """The pressure before it is clamped; `pulses` are rows ``x, y, E(t), sigma``."""
-    a, b = x - 0.2 * world[0], y - 0.78 * world[1]
-    s = a * np.cos(0.35) + b * np.sin(0.35)
-    d = -a * np.sin(0.35) + b * np.cos(0.35)
-    angle = 0.0 if portal else TAU * s / 140 - 1.4 * 2.2 * t
-    p = 0.55 + 0.45 * np.sin(angle) * np.exp(-(d**2) / (2 * (0.33 * 140) ** 2))
-    for px, py, E, sigma in pulses:
-        dx, dy = x - px, y - py
-        if not plane:
-            dx, dy = minimum_image(dx, world[0]), minimum_image(dy, world[1])
-        p = p + E * np.exp(-(dx**2 + dy**2) / (2 * sigma**2))
-    return p
-
-
-def pressure(x, y, t, **where):
-    """The clamped pressure."""
-    return np.clip(raw_pressure(x, y, t, **where), 0.0, 1.3)
-
-
-def gradient(x, y, t, **where):
-    """The gradient of the clamped pressure by the complex step: exact to rounding.
-
-    The minimum image is taken first, as a function of the real part only.
-    """
-    pulses = where.pop("pulses", ())
-    world, plane = where.get("world", (800.0, 600.0)), where.get("plane", False)
-    gx, gy = np.zeros_like(x), np.zeros_like(y)
-    h = 1e-30
-    gx += raw_pressure(x + 1j * h, y, t, **where).imag / h
-    gy += raw_pressure(x, y + 1j * h, t, **where).imag / h
-    for px, py, E, sigma in pulses:
-        dx, dy = x - px, y - py
-        if not plane:
-            dx, dy = minimum_image(dx, world[0]), minimum_image(dy, world[1])
-        gx += (E * np.exp(-((dx + 1j * h) ** 2 + dy**2) / (2 * sigma**2))).imag / h
-        gy += (E * np.exp(-(dx**2 + (dy + 1j * h) ** 2) / (2 * sigma**2))).imag / h
-    p = raw_pressure(x, y, t, pulses=pulses, **where)
-    free = (p >= 0) & (p <= 1.3)
-    return gx * free, gy * free
-
-
-def squared_distances(x, y, world, plane):
-    """All pairs' squared distances (n, n), infinite on the diagonal."""
-    dx, dy = np.abs(x[:, None] - x), np.abs(y[:, None] - y)
-    if not plane:
-        dx, dy = np.minimum(dx, world[0] - dx), np.minimum(dy, world[1] - dy)
-    square = dx * dx + dy * dy
-    np.fill_diagonal(square, np.inf)
-    return square
-
-
-def nearest(x, y, world, plane, k):
-    """The k nearest of each by looking at all, ties to the lower index; rows ascending (n, k)."""
-    k = min(k, len(x) - 1)
-    ranked = np.argsort(squared_distances(x, y, world, plane), axis=1, kind="stable")
-    return np.sort(ranked[:, :k], axis=1)
 
 
 def weights(x, y, p: Params):
@@ -91,15 +34,6 @@ def weights(x, y, p: Params):
     return matrix
 
 
-def mesh_pull(phi, fields, T, kappa):
-    """Pull of the peers' fields, rows ``at, R, psi, omega``, at mesh time `T` in ms."""
-    fresh = [f for f in fields if abs(T - f[0]) <= 2000]
-    if not fresh:
-        return np.zeros_like(phi)
-    pulls = [R * np.sin(psi + omega * (T - at) / 1000 - phi) for at, R, psi, omega in fresh]
-    return kappa * np.mean(pulls, axis=0)
-
-
 def rates(phi, omega, matrix, p: Params):
     """dφ/dt in rad/s without peers: the double sum as it is written."""
     difference = phi[None, :] - phi[:, None] - p.phase_lag
@@ -108,7 +42,7 @@ def rates(phi, omega, matrix, p: Params):
 
 @dataclass
 class Twin:
-    """A swarm advanced as the model says, with knn or global coupling and Euler's method."""
+    """A swarm advanced by the plain engine's step, with knn or global coupling, and what is done to it."""
 
     p: Params
     x: np.ndarray
@@ -125,9 +59,7 @@ class Twin:
 
     def alive(self):
         """Rows ``x, y, E(t), sigma`` of the pulses that are left now."""
-        t = self.tick * self.p.dt
-        rows = [(x, y, E * 0.985 ** ((t - tk) / 0.016), sigma) for x, y, E, sigma, tk in self.pulses]
-        return [row for row in rows if row[2] > 0.02]
+        return alive(self.pulses, self.tick * self.p.dt)
 
     def intent(self, x, y, E=0.35, sigma=80.0):
         self.pulses.append((x, y, E, sigma, self.tick * self.p.dt))
@@ -137,19 +69,28 @@ class Twin:
 
     def step(self):
         """One tick."""
-        p, t = self.p, self.tick * self.p.dt
-        where = {"world": p.world, "plane": p.boundary == "plane", "portal": self.portal}
-        gx, gy = gradient(self.x, self.y, t, pulses=self.alive(), **where)
-        self.vx = self.vx + (-p.gamma * gx - p.eta * self.vx) * p.dt
-        self.vy = self.vy + (-p.gamma * gy - p.eta * self.vy) * p.dt
-        self.x = (self.x + 60 * self.vx * p.dt) % p.world[0]
-        self.y = (self.y + 60 * self.vy * p.dt) % p.world[1]
+        p = self.p
+        law = StepParams(
+            world=p.world,
+            plane=p.boundary == "plane",
+            portal=self.portal,
+            dt=p.dt,
+            gamma=p.gamma,
+            eta=p.eta,
+            noise=p.noise,
+            neighbours=p.neighbours,
+            rk4=p.integrator == "rk4",
+            coupling=Coupling(
+                GLOBAL if p.coupling == "global" else KNN, p.kappa, p.phase_lag, p.mesh_coupling
+            ),
+        )
         hertz = np.full(len(self.x), p.frequency) if self.hertz is None else self.hertz
         if self.portal:
             hertz = hertz + p.portal_frequency - p.frequency
-        slope = rates(self.phi, TAU * hertz, weights(self.x, self.y, p), p)
-        slope = slope + mesh_pull(self.phi, self.fields, self.mesh + 1000 * t, p.mesh_coupling)
-        self.phi = (self.phi + p.dt * slope) % TAU
+        before = Particles(self.x, self.y, self.vx, self.vy, self.phi, TAU * hertz)
+        forcing = ExternalForcing(self.pulses, self.fields, Clock(self.mesh, 0, 1.0))
+        after = step(before, law, self.tick, NO_GRAPH, forcing)
+        self.x, self.y, self.vx, self.vy, self.phi, _ = after
         self.tick += 1
 
 

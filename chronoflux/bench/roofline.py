@@ -16,8 +16,9 @@ import numpy as np
 
 from chronoflux.model.engine import thread_pool
 from chronoflux.model.engine.arrays import Floats
-from chronoflux.model.engine.jit import kernel
+from chronoflux.model.engine.jit import cached_kernel
 from chronoflux.model.engine.math_functions import sincos
+from chronoflux.model.engine.particles import ParticleStore
 from chronoflux.model.simulation import Simulation
 
 NEVER = np.iinfo(np.int64).max
@@ -76,13 +77,14 @@ def freeze(sim: Simulation) -> None:
 
     Its steps are wrong from here on, but cost the same as the rest of a normal step.
     """
-    flock = sim._flock
-    flock._lists.until[:] = NEVER
-    flock._foresee = lambda old, fired: None  # type: ignore[method-assign]  # events fired later, too
-    flock._ordered = False  # and no reordering in memory
+    store = sim._particles
+    assert isinstance(store, ParticleStore)  # the compiled engine
+    store._lists.valid_until[:] = NEVER
+    store._update_bounds = lambda old, fired: None  # type: ignore[method-assign]  # events fired later, too
+    store._ordered = False  # and no reordering in memory
 
 
-@kernel
+@cached_kernel
 def _circle(phi: Floats, s: Floats, c: Floats, times: int) -> None:
     for _ in range(times):
         for i in range(len(phi)):

@@ -5,6 +5,7 @@ few candidates of each peer are tried, each from a few of our addresses, and onl
 lists its best candidates first, and no more than receivers keep.
 
 aioice (0.13) has none of these limits, so this module wraps the pairing of an ICE connection.
+It is the only one that uses private interfaces of aioice; `tests/util/test_private_interfaces.py` names them.
 """
 
 from __future__ import annotations
@@ -17,15 +18,23 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 
+import aioice.ice
 from aioice import Candidate, Connection
 from aioice.ice import CandidatePair
 from aioice.mdns import is_mdns_hostname
 from aiortc import RTCIceCandidate
 from aiortc.sdp import candidate_from_sdp
 
+from chronoflux.signal import addresses
 from chronoflux.signal.addresses import usable
 
 log: logging.Logger = logging.getLogger(__name__)
+
+# By default six missed consent checks, one every 5 s, end a connection. The mesh has its own heartbeats, so a
+# link may survive a network cut or a suspended process, and resume at once afterwards.
+aioice.ice.CONSENT_FAILURES = 30
+# aioice would open a socket for every address of the machine; `addresses.best` limits their number.
+aioice.ice.get_host_addresses = addresses.best
 
 TOLD: Mapping[str, int] = {"host": 16, "srflx": 12, "relay": 4}
 """Most candidates sent, by type: 32 in total, as many as receivers keep."""
@@ -71,6 +80,16 @@ def parse(text: str) -> RTCIceCandidate:
     if len(fields.split()) < 8:
         raise ValueError("a candidate with too few fields")
     return candidate_from_sdp(fields)
+
+
+def by_turn(connection: Connection) -> bool:
+    """Whether a connection goes through a TURN server, of this side or of the peer's."""
+    relays = {(c.host, c.port) for c in connection.remote_candidates if c.type == "relay"}
+    return any(
+        # a peer whose packets arrive before its candidates is known only by its address
+        pair.local_candidate.type == "relay" or pair.remote_addr in relays
+        for pair in connection._nominated.values()
+    )
 
 
 def limit_pairs(connection: Connection) -> None:

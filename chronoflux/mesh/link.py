@@ -15,7 +15,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
-import aioice.ice
 from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
@@ -30,17 +29,11 @@ from chronoflux.mesh import candidates, sctp_limits
 from chronoflux.mesh.candidates import Allowance
 from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.messages import RT_CHANNEL
+from chronoflux.mesh.sctp_limits import ice_connection
 from chronoflux.mesh.strays import keep_quiet
-from chronoflux.signal import addresses
 from chronoflux.util.token_bucket import Bucket
 
 log: logging.Logger = logging.getLogger(__name__)
-
-# By default six missed consent checks, one every 5 s, end a connection. The mesh has its own heartbeats, so a
-# link may survive a network cut or a suspended process, and resume at once afterwards.
-aioice.ice.CONSENT_FAILURES = 30
-# aioice would open a socket for every address of the machine; `addresses.best` limits their number.
-aioice.ice.get_host_addresses = addresses.best
 
 CONNECT_DEADLINE = 20.0  # s; under heavy loss connecting takes up to 11 s
 TEAR_DOWN = 3.0  # s
@@ -164,13 +157,7 @@ class Link:
         """Whether the link goes through a TURN server, of this side or of the peer."""
         if self._connection is None or self._connection.sctp is None:
             return False
-        ice = self._connection.sctp.transport.transport._connection
-        relays = {(c.host, c.port) for c in ice.remote_candidates if c.type == "relay"}
-        return any(
-            # a peer whose packets arrive before its candidates is known only by its address
-            pair.local_candidate.type == "relay" or pair.remote_addr in relays
-            for pair in ice._nominated.values()
-        )
+        return candidates.by_turn(ice_connection(self._connection.sctp))
 
     async def close(self, reason: str = "closed here") -> None:
         """End the link and wait until its connection is closed."""
@@ -222,7 +209,7 @@ class Link:
         )
         await asyncio.shield(self._gathering)
         assert connection.sctp is not None
-        candidates.let_split(connection.sctp.transport.transport._connection)
+        candidates.let_split(ice_connection(connection.sctp))
 
     async def _stop_gathering(self) -> None:
         if self._gathering is not None:
@@ -321,7 +308,7 @@ class Link:
     def _bound(self, connection: RTCPeerConnection) -> None:
         assert connection.sctp is not None
         sctp_limits.bound(connection.sctp, self._end)
-        candidates.limit_pairs(connection.sctp.transport.transport._connection)
+        candidates.limit_pairs(ice_connection(connection.sctp))
 
     def _say(self, connection: RTCPeerConnection) -> None:
         description = connection.localDescription

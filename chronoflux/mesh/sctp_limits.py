@@ -2,8 +2,8 @@
 
 aiortc (1.16) buffers the fragments of a message and out-of-order chunks without a limit, and raises on
 malformed packets. `bound` wraps the two methods through which the transport receives: data that would exceed
-a limit are discarded, and the link is told why, once. This module uses private attributes of aiortc, and its
-tests fail if these change.
+a limit are discarded, and the link is told why, once. This module is the only one that uses private
+attributes of aiortc; `tests/util/test_private_interfaces.py` names them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from aioice import Connection
 from aiortc.rtcsctptransport import (
     SCTP_DATA_FIRST_FRAG,
     SCTP_DATA_LAST_FRAG,
@@ -26,6 +27,11 @@ log: logging.Logger = logging.getLogger(__name__)
 MAX_MESSAGE = 256 * 1024  # bytes
 MAX_CHUNKS = 1024  # most fragments, and most out-of-order chunks: a window of full-size chunks
 MAX_STREAMS = 8  # one for each channel; our links use two
+
+
+def ice_connection(transport: RTCSctpTransport) -> Connection:
+    """The ICE connection below a transport."""
+    return transport.transport.transport._connection
 
 
 def bound(transport: RTCSctpTransport, refuse: Callable[[str], object]) -> None:

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from chronoflux.model.engine.arrays import Floats, World
 from chronoflux.model.engine.cell_list import Indices
 from chronoflux.model.engine.field import pressure
-from chronoflux.model.engine.jit import kernel
-from chronoflux.model.engine.phases import circle
+from chronoflux.model.engine.jit import cached_kernel
+from chronoflux.model.engine.phases import sin_cos
 
 
 def order(phi: Floats) -> tuple[float, float]:
     """Kuramoto's order parameter ``|⟨e^{iφ}⟩|``, from 0 to 1, and its angle ψ in rad; `phi`: (n,), rad."""
-    s, c = circle(phi, np.empty_like(phi), np.empty_like(phi))
+    s, c = sin_cos(phi, np.empty_like(phi), np.empty_like(phi))
     return min(math.hypot(s, c), 1.0), math.atan2(s, c)
 
 
@@ -36,7 +36,7 @@ def local_orders(phi: Floats, indptr: NDArray[np.int64], indices: Indices) -> Fl
     2002, over neighbours instead of a kernel: it tells locked regions from drifting ones.
     """
     s, c, out = np.empty_like(phi), np.empty_like(phi), np.empty_like(phi)
-    circle(phi, s, c)
+    sin_cos(phi, s, c)
     _local_orders(s, c, indptr, indices, out)
     return out
 
@@ -46,7 +46,7 @@ def local_order(phi: Floats, indptr: NDArray[np.int64], indices: Indices) -> flo
     return float(local_orders(phi, indptr, indices).mean())
 
 
-@kernel
+@cached_kernel
 def _local_orders(s: Floats, c: Floats, indptr: NDArray[np.int64], indices: Indices, out: Floats) -> None:
     for i in range(len(s)):
         sines, cosines, members = s[i], c[i], 1
@@ -58,7 +58,7 @@ def _local_orders(s: Floats, c: Floats, indptr: NDArray[np.int64], indices: Indi
         out[i] = min(math.sqrt(sines * sines + cosines * cosines) / members, 1.0)
 
 
-@kernel
+@cached_kernel
 def turbulence(world: World, plane: bool, t: float, portal: bool, pulses: Floats) -> float:
     """Mean of ``|(p(x+1, y) − p(x−1, y)) − (p(x, y+1) − p(x, y−1))|`` over 22 × 22 points of the world.
 

@@ -12,6 +12,7 @@ from chronoflux.model.engine.arrays import Floats, World
 from chronoflux.model.engine.field import decay
 from chronoflux.model.engine.particles import ParticleStore
 from chronoflux.model.engine.phases import Graph
+from chronoflux.model.engine.plain import PlainStore
 from chronoflux.model.engine.step import StepParams
 from chronoflux.model.metrics import local_orders, order, turbulence
 from chronoflux.model.params import Params
@@ -24,8 +25,8 @@ class Measured:
 
     seed: int
     _params: Params
-    _law: StepParams
-    _flock: ParticleStore
+    _step_params: StepParams
+    _particles: ParticleStore | PlainStore
     _graph: Graph | None
     _fired: Floats
     _turns: Floats
@@ -55,8 +56,8 @@ class Measured:
 
     def snapshot(self) -> Snapshot:
         """The swarm as it is now, frozen."""
-        pulses, arrays = self._alive(), dict[str, Any](self._flock.arrays())
-        arrays |= {"pressure": self._flock.pressure(self.t, pulses), "pulses": pulses}
+        pulses, arrays = self._alive(), dict[str, Any](self._particles.arrays())
+        arrays |= {"pressure": self._particles.pressure(self.t, pulses), "pulses": pulses}
         for array in arrays.values():
             array.flags.writeable = False
         return Snapshot(
@@ -78,12 +79,12 @@ class Measured:
         """``R``, ``psi`` (rad) and ``omega`` (rad/s; NaN before the first tick) of the mean field; O(n)."""
         kept = min(self._turned, len(self._turns))
         omega = float(np.sum(self._turns[:kept])) / (kept * self._params.dt) if kept else math.nan
-        return (*order(self._flock.phases()), omega)
+        return (*order(self._particles.phases()), omega)
 
     def metrics(self) -> dict[str, float]:
         """``H, psi, omega, tau, H_local`` as defined in the model; ``omega`` is NaN before the first tick."""
         R, psi, omega = self.mean_field()
-        law = self._law
+        law = self._step_params
         tau = turbulence(law.world, law.plane, self.t, law.portal, self._alive())
         everywhere = self._graph is None and self._params.coupling == "global"
         local = R if everywhere else float(self.local_order().mean())
@@ -91,25 +92,25 @@ class Measured:
 
     def _arrays(self, names: Sequence[str]) -> dict[str, Floats]:
         """These arrays of the oscillators, by name and by index; not to be written to."""
-        return {name: self._flock.array(name) for name in names}
+        return {name: self._particles.array(name) for name in names}
 
     def _where(self) -> tuple[Floats, Floats, Floats, World, bool]:
         """What patterns in space are measured on."""
         x, y, phi = self._arrays(("x", "y", "phi")).values()
-        return x, y, phi, self._law.world, self._law.plane
+        return x, y, phi, self._step_params.world, self._step_params.plane
 
     def local_order(self) -> Floats:
         """Order of each oscillator and its coupling set, float64 (n,), from 0 to 1; ``H_local`` is its mean.
 
         See :func:`~chronoflux.model.metrics.local_orders`.
         """
-        phi = self._flock.array("phi")
+        phi = self._particles.array("phi")
         n = len(phi)
         if self._graph is not None:
             return local_orders(phi, self._graph.indptr, self._graph.indices)
         if self._params.coupling == "global":
             return np.full(n, order(phi)[0])
-        near = self._flock.neighbours()
+        near = self._particles.neighbours()
         return local_orders(phi, np.arange(n + 1) * near.shape[1], near.ravel())
 
     def correlation_length(self) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from chronoflux.errors import ParameterError
 from chronoflux.model.engine.arrays import Floats
-from chronoflux.model.engine.film import ARRAYS, RecordBuffer
+from chronoflux.model.engine.record_buffer import ARRAYS, RecordBuffer
 from chronoflux.util.validate import whole
 
 MOST_VALUES = 1 << 17

@@ -10,10 +10,12 @@ import numpy as np
 
 from chronoflux.errors import ParameterError
 from chronoflux.model.engine.arrays import Floats
+from chronoflux.model.engine.choice import PLAIN, chosen
 from chronoflux.model.engine.field import FAINT, strength
-from chronoflux.model.engine.film import ARRAYS, NO_BUFFER, RecordBuffer
 from chronoflux.model.engine.particles import ParticleStore, in_range
 from chronoflux.model.engine.phases import GLOBAL, GRAPH, KNN, TAU, Coupling, Graph
+from chronoflux.model.engine.plain import PlainStore
+from chronoflux.model.engine.record_buffer import ARRAYS, NO_BUFFER, RecordBuffer
 from chronoflux.model.engine.step import ExternalForcing, StepParams
 from chronoflux.model.engine.thread_pool import uninterrupted
 from chronoflux.model.events import EVENTS, EventKind
@@ -58,7 +60,7 @@ class Simulation(Measured):
     Raises
     ------
     ParameterError
-        When these do not fit each other or are not what is allowed.
+        When these do not fit each other or are not what is allowed, ``CHRONOFLUX_ENGINE`` included.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class Simulation(Measured):
         graph: Any = None,
         frequencies: Any = None,
     ) -> None:
+        self.engine: str = chosen()
+        """What computes the ticks, ``"compiled"`` or ``"plain"``: as ``CHRONOFLUX_ENGINE`` said."""
         self._graph = None if graph is None else read_graph(graph)
         if params is None:
             n = _size(state, frequencies, self._graph)
@@ -128,8 +132,10 @@ class Simulation(Measured):
         self._frequencies = self._given or Frequencies.draw(p, rng)
         self._turns = np.zeros(max(1, round(OMEGA_WINDOW / p.dt)))
         self._turned = 0
-        self._law = self._make_law()
-        self._flock = ParticleStore(in_range(arrays, p.world), self._frequencies.omega(p, portal), self._law)
+        self._step_params = self._make_step_params()
+        store = PlainStore if self.engine == PLAIN else ParticleStore
+        arrays, omega = in_range(arrays, p.world), self._frequencies.omega(p, portal)
+        self._particles = store(arrays, omega, self._step_params)
         self._refresh()
 
     def reset(self, seed: int | None = None, *, tick: int = 0) -> None:
@@ -148,7 +154,7 @@ class Simulation(Measured):
         self._begin(None, tick=tick, portal=self.portal)
         self._peers.shift(tick, now)
 
-    def _make_law(self) -> StepParams:
+    def _make_step_params(self) -> StepParams:
         p = self._params
         kind = GLOBAL if p.coupling == "global" else KNN
         kind = kind if self._graph is None else GRAPH
@@ -166,10 +172,12 @@ class Simulation(Measured):
         )
 
     def _refresh(self) -> None:
-        """Tell the flock of parameters, portal and pulses, after a change of any of them."""
-        self._law = self._make_law()
+        """Tell the particles of parameters, portal and pulses, after a change of any of them."""
+        self._step_params = self._make_step_params()
         self._fired = np.array(self._pulses, np.float64).reshape(-1, 5)
-        self._flock.obey(self._law, self._frequencies.omega(self._params, self._portal), self._fired)
+        self._particles.update_params(
+            self._step_params, self._frequencies.omega(self._params, self._portal), self._fired
+        )
 
     # -- what it is -----------------------------------------------------------------------------------
 
@@ -190,14 +198,19 @@ class Simulation(Measured):
             self._refresh()
 
     @property
+    def batch(self) -> int:
+        """Most ticks that are computed without hearing Ctrl-C."""
+        return 1 if self.engine == PLAIN else max(1, BATCH // self._params.oscillators)
+
+    @property
     def looks(self) -> int:
         """How many oscillators' neighbours had to be looked at again so far; since the last reset."""
-        return self._flock.looks
+        return self._particles.looks
 
     @property
     def state(self) -> State:
         """A copy of positions, velocities and phases."""
-        return State(**self._flock.arrays())
+        return State(**self._particles.arrays())
 
     # -- going on -------------------------------------------------------------------------------------
 
@@ -210,7 +223,7 @@ class Simulation(Measured):
         if left and self._queue:
             self._apply_events()
         noisy = self._params.noise > 0
-        batch = max(1, min(BATCH, NORMALS if noisy else BATCH) // n)
+        batch = min(self.batch, max(1, NORMALS // n)) if noisy else self.batch
         while left:
             now = min(left, batch)
             with uninterrupted():
@@ -252,7 +265,7 @@ class Simulation(Measured):
     def _run(self, ticks: int, normals: Floats, film: RecordBuffer) -> None:
         others = ExternalForcing(self._fired, self._peers.table(), self._peers.clock)
         graph = self._graph or NO_GRAPH
-        self._flock.run(ticks, self._tick, graph, others, normals, self._turns, self._turned, film)
+        self._particles.run(ticks, self._tick, graph, others, normals, self._turns, self._turned, film)
         self._tick += ticks
         self._turned += ticks
         self._peers.count(self._tick - 1, self._params.dt)
@@ -291,7 +304,7 @@ class Simulation(Measured):
 
     def _apply_events(self) -> None:
         queue, self._queue = self._queue, []
-        p, arrays = self._params, self._flock.arrays()
+        p, arrays = self._params, self._particles.arrays()
         swarm = Swarm(
             **arrays,
             world=p.world,
@@ -304,7 +317,7 @@ class Simulation(Measured):
         for kind, age, data in queue:
             kind.effect(swarm, age, **data)
         self._portal, self._pulses = swarm.portal, swarm.pulses
-        self._flock.put(in_range({name: getattr(swarm, name) for name in ARRAYS}, p.world))
+        self._particles.put(in_range({name: getattr(swarm, name) for name in ARRAYS}, p.world))
         self._refresh()
 
     # -- others ---------------------------------------------------------------------------------------
@@ -351,7 +364,7 @@ class Simulation(Measured):
 
     def save(self) -> dict[str, Any]:
         """Everything needed to go on bit for bit: NumPy arrays, and for the rest values ready for JSON."""
-        saved: dict[str, Any] = dict(self._flock.arrays())
+        saved: dict[str, Any] = dict(self._particles.arrays())
         saved |= {"hertz": self._frequencies.hertz.copy(), "turns": self._turns.copy()}
         saved["pulses"] = np.array(self._pulses, np.float64).reshape(-1, 5)
         if self._graph is not None:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from chronoflux.errors import UsageError, shorten
 from chronoflux.mesh.clock import MeshClock
-from chronoflux.model.simulation import BATCH, Simulation
+from chronoflux.model.simulation import Simulation
 from chronoflux.telemetry import RunLog
 
 log: logging.Logger = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ class FullSpeed:
             if not self._log.flush(DISK):
                 return Due(0)
             self._settled = time.monotonic()
-        return Due(max(1, BATCH // simulation.params.oscillators))
+        return Due(simulation.batch)
 
     def brief(self, simulation: Simulation) -> bool:
         """See :class:`Pace`. A second of a small swarm, at the end of which its record is due, is."""

@@ -25,7 +25,7 @@ from chronoflux.model.engine.field import (
     WAVENUMBER,
     offset,
 )
-from chronoflux.model.engine.jit import kernel, part
+from chronoflux.model.engine.jit import cached_kernel, device_function
 from chronoflux.model.engine.math_functions import sincos, single_exponential
 from chronoflux.render.palettes import LEVELS, Bytes
 
@@ -76,7 +76,7 @@ def ground(
     return picture
 
 
-@kernel
+@cached_kernel
 def _lay(picture: Bytes, top: int, world: World, plane: bool, t: float, portal: bool, pulses: Floats) -> None:
     rows, columns = picture.shape
     x = (np.arange(columns) + 0.5) * (world[0] / columns)
@@ -111,7 +111,7 @@ def _lay(picture: Bytes, top: int, world: World, plane: bool, t: float, portal: 
         _level(line, np.float32(top / TOP), np.float32(top), picture[row])
 
 
-@part
+@device_function
 def _add_jet(
     line: Singles, along: Floats, steps: Singles, sines: Singles, cosines: Singles, b: float
 ) -> None:
@@ -135,7 +135,7 @@ def _add_jet(
         line[i] += bell * (sines[i] * cosine + cosines[i] * sine)
 
 
-@part
+@device_function
 def _level(line: Singles, scale: np.float32, top: np.float32, levels: Bytes) -> None:
     for i in range(len(line)):
         level = line[i] * scale

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from chronoflux.model.engine.arrays import Floats, Longs
 from chronoflux.model.engine.field import AMBIENT, TOP, pressure_grid
-from chronoflux.model.engine.jit import kernel, part
+from chronoflux.model.engine.jit import cached_kernel, device_function
 from chronoflux.model.metrics import order
 from chronoflux.render.field_raster import ground
 from chronoflux.render.palettes import LEVELS, PALETTES, PHASE_COLOURS, USUAL, Bytes
@@ -145,7 +145,7 @@ def add_dots(image: Bytes, x: Floats, y: Floats, colours: Bytes, radius: int = 1
     )
 
 
-@kernel
+@cached_kernel
 def add_swarm(
     levels: Bytes,
     x: Floats,
@@ -221,7 +221,7 @@ def swarm_colours(palette: str, portal: bool) -> Bytes:
     return table
 
 
-@part
+@device_function
 def _dot(phi: float, pressure: float) -> np.uint8:
     turns = phi / (2.0 * np.pi)
     turns -= np.floor(turns)
@@ -230,7 +230,7 @@ def _dot(phi: float, pressure: float) -> np.uint8:
     return np.uint8(GROUNDS + shade * HUES + hue)
 
 
-@kernel
+@cached_kernel
 def _stamp(image: Bytes, x: Floats, y: Floats, colours: Bytes, half_widths: Longs) -> None:
     height, width, _ = image.shape
     radius, flat = len(half_widths) // 2, image.reshape(-1)
@@ -249,7 +249,7 @@ def _stamp(image: Bytes, x: Floats, y: Floats, colours: Bytes, half_widths: Long
                 image[r, c, 0], image[r, c, 1], image[r, c, 2] = red, green, blue
 
 
-@part
+@device_function
 def _stamp_square(image: Bytes, first: int, line: int, red: int, green: int, blue: int) -> None:
     """Write a square of 3 × 3 pixels, from byte `first` on; a row of the image has `line` bytes."""
     pixel = np.uint64(red) | np.uint64(green) << np.uint64(8) | np.uint64(blue) << np.uint64(16)
@@ -259,7 +259,7 @@ def _stamp_square(image: Bytes, first: int, line: int, red: int, green: int, blu
         image[at + 8] = blue
 
 
-@kernel
+@cached_kernel
 def _quantise(p: Floats, top: float, levels: Bytes) -> None:
     for i in range(p.size):
         level = p[i] * (top / TOP) + 0.5
@@ -267,7 +267,7 @@ def _quantise(p: Floats, top: float, levels: Bytes) -> None:
         levels[i] = np.uint8(np.int32(level if level <= top else top))
 
 
-@kernel
+@cached_kernel
 def _look_up(levels: Bytes, colours: Bytes, image: Bytes) -> None:
     for i in range(levels.size):
         level = levels[i]
@@ -276,7 +276,7 @@ def _look_up(levels: Bytes, colours: Bytes, image: Bytes) -> None:
         image[i, 2] = colours[level, 2]
 
 
-@kernel
+@cached_kernel
 def _look_up_phase(phi: Floats, colours: Bytes, out: Bytes) -> None:
     entries = colours.shape[0]
     for i in range(phi.size):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chronoflux.errors import LogError
+from chronoflux.model.engine.choice import COMPILED
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.replay.recompute import Continuation, Moment, Recomputed, Replayer
@@ -74,6 +75,7 @@ class PastRun:
         check = Verifier(self, RunHistory(self._run))
         while check.step():
             pass
+        check.found.recorded_by = str(self.facts.get("engine") or COMPILED)
         return check.found
 
     def story(self) -> StoryInMemory:

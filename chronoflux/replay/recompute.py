@@ -12,6 +12,7 @@ import numpy as np
 
 from chronoflux.errors import ChronofluxError, LogError, ParameterError
 from chronoflux.model.commands import Anchor, Change, Command, Fire, Forget, Hear, Reset
+from chronoflux.model.engine.choice import COMPILED
 from chronoflux.model.events import EVENTS
 from chronoflux.model.schedule import Fired, first_tick
 from chronoflux.model.simulation import Simulation
@@ -43,6 +44,8 @@ class Recomputed:
     keyframes: int = 0
     different: int = 0
     differences: list[str] = field(default_factory=list)
+    recorded_by: str = COMPILED
+    """The engine that computed the run, as ``run.json`` has it."""
     _rows: list[tuple[int, float, float, float, float]] = field(default_factory=list, repr=False)
 
     @property
@@ -62,9 +65,16 @@ class Recomputed:
 
     def __str__(self) -> str:
         compared = f"{self.records} records and {self.keyframes} saved states compared"
+        exactly, engines = " bit for bit", ""
+        if self.recorded_by != (now := self.simulation.engine):
+            exactly = ""
+            engines = (
+                f"; recorded by the {self.recorded_by} engine, recomputed by the {now} one: they agree to "
+            )
+            engines += "1e-12, not bit for bit"
         if self.agrees:
-            return f"agrees bit for bit: {compared}"
-        return f"{self.different} differences, {compared}; the first: {self.differences[0]}"
+            return f"agrees{exactly}: {compared}{engines}"
+        return f"{self.different} differences, {compared}; the first: {self.differences[0]}{engines}"
 
     def differ(self, what: str) -> None:
         """Note a difference."""

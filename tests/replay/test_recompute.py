@@ -77,6 +77,22 @@ async def test_a_run_is_recomputed_bit_for_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick_keyframes")
+async def test_the_engine_is_on_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of the plain engine is recomputed bit for bit by it; by the other one, the answer says so."""
+    monkeypatch.setenv("CHRONOFLUX_ENGINE", "plain")
+    run = await ran(offline(tmp_path), 12)
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["engine"] == "plain"
+    assert "agrees bit for bit" in str(PastRun(run).recompute())
+    monkeypatch.delenv("CHRONOFLUX_ENGINE")
+    told = str(PastRun(run).recompute())
+    assert "recorded by the plain engine, recomputed by the compiled one" in told
+    assert "agrees bit for bit" not in told
+    with pytest.raises(LogError, match="computed by the plain engine: set CHRONOFLUX_ENGINE=plain"):
+        RunLog.resume(run, facts, seq=0, inputs=0)
+
+
+@pytest.mark.usefixtures("quick_keyframes")
 async def test_what_was_changed_by_hand_is_found(tmp_path: Path) -> None:
     """A record, an event, a parameter or a keyframe that was changed afterwards does not agree."""
     run = await ran(offline(tmp_path), 35)

@@ -158,13 +158,13 @@ def test_threads_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None
 # -- caches -----------------------------------------------------------------------------------------------
 
 MODULE = """
-from chronoflux.model.engine.jit import KernelCache, kernel
+from chronoflux.model.engine.jit import KernelCache, cached_kernel
 
-@kernel
+@cached_kernel
 def double(x):
     return 2 * x
 
-@kernel
+@cached_kernel
 def treble(x):
     return 3 * x
 

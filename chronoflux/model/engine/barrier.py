@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from chronoflux.model.engine.arrays import Floats, Longs
-from chronoflux.model.engine.jit import part
+from chronoflux.model.engine.jit import device_function, get_or_insert_function
 
 LINE = 8
 """int64s in a line of a processor's cache: what one thread writes lies in lines of its own."""
@@ -46,7 +45,7 @@ class Team(NamedTuple):
     speeds: Floats
 
 
-def gather(workers: int, n: int, block: int) -> Team:
+def make_team(workers: int, n: int, block: int) -> Team:
     """A team of so many, for n slots, taken in multiples of `block`."""
     most = -(-n // (workers * PIECES)) if workers > 1 else n
     piece = max(1, -(-most // block)) * block
@@ -58,24 +57,24 @@ def gather(workers: int, n: int, block: int) -> Team:
     return Team(left, ends, piece, np.zeros(2 * LINE, np.int64), told, np.zeros((workers, LINE)))
 
 
-def add(shared: Longs, place: int, more: int) -> int:
+def atomic_add(shared: Longs, place: int, more: int) -> int:
     """Add to one of the int64s `shared` at once, and return what it was; none is seen half done."""
     was = shared[place]
     shared[place] += more
     return int(was)
 
 
-def look(shared: Longs, place: int) -> int:
+def atomic_load(shared: Longs, place: int) -> int:
     """One of the int64s `shared`, and after it whatever was written before it was."""
     return int(shared[place])
 
 
-def give_way() -> None:
+def yield_thread() -> None:
     """Let whoever else waits for this processor have it."""
 
 
 @intrinsic
-def _add(typing: Any, shared: Any, place: Any, more: Any) -> Any:
+def _atomic_add(typing: Any, shared: Any, place: Any, more: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
         word = builder.gep(array.data, [args[1]])
@@ -85,7 +84,7 @@ def _add(typing: Any, shared: Any, place: Any, more: Any) -> Any:
 
 
 @intrinsic
-def _look(typing: Any, shared: Any, place: Any) -> Any:
+def _atomic_load(typing: Any, shared: Any, place: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
         word = builder.gep(array.data, [args[1]])
@@ -95,65 +94,65 @@ def _look(typing: Any, shared: Any, place: Any) -> Any:
 
 
 @intrinsic
-def _give_way(typing: Any) -> Any:
+def _yield_thread(typing: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         name = "SwitchToThread" if os.name == "nt" else "sched_yield"
         kind = ir.FunctionType(ir.IntType(32), ())
-        function = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
+        function = get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
         builder.call(function, ())
         return context.get_dummy_value()
 
     return types.void(), generate
 
 
-@overload(add)
-def _add_compiled(shared, place, more):  # type: ignore[no-untyped-def]
-    return lambda shared, place, more: _add(shared, place, more)  # type: ignore[call-arg]
+@overload(atomic_add)
+def _atomic_add_compiled(shared, place, more):  # type: ignore[no-untyped-def]
+    return lambda shared, place, more: _atomic_add(shared, place, more)  # type: ignore[call-arg]
 
 
-@overload(look)
-def _look_compiled(shared, place):  # type: ignore[no-untyped-def]
-    return lambda shared, place: _look(shared, place)  # type: ignore[call-arg]
+@overload(atomic_load)
+def _atomic_load_compiled(shared, place):  # type: ignore[no-untyped-def]
+    return lambda shared, place: _atomic_load(shared, place)  # type: ignore[call-arg]
 
 
-@overload(give_way)
-def _give_way_compiled():  # type: ignore[no-untyped-def]
-    return lambda: _give_way()  # type: ignore[call-arg]
+@overload(yield_thread)
+def _yield_thread_compiled():  # type: ignore[no-untyped-def]
+    return lambda: _yield_thread()  # type: ignore[call-arg]
 
 
-@part
-def take(team: Team, worker: int) -> tuple[int, int]:
+@device_function
+def next_chunk(team: Team, worker: int) -> tuple[int, int]:
     """The next slots for that worker, from the first up to the second: of its own part while there are any,
     then of the others'. ``(0, 0)`` when none are left."""
     workers = len(team.told)
     for other in range(workers):
         owner = (worker + other) % workers
         end = team.ends[owner + 1]
-        if workers == 1 or look(team.left, owner * LINE) < end:
-            first = add(team.left, owner * LINE, team.piece)
+        if workers == 1 or atomic_load(team.left, owner * LINE) < end:
+            first = atomic_add(team.left, owner * LINE, team.piece)
             if first < end:
                 return first, min(first + team.piece, end)
     return 0, 0
 
 
-@part
-def come(team: Team) -> bool:
-    """Wait until all have come. The last does not: for it this is True, and all wait for :func:`go_on`."""
-    turn = look(team.meeting, LINE)
-    if add(team.meeting, 0, 1) == len(team.told) - 1:
+@device_function
+def arrive(team: Team) -> bool:
+    """Wait until all have come. The last does not: for it this is True, and all wait for :func:`release`."""
+    turn = atomic_load(team.meeting, LINE)
+    if atomic_add(team.meeting, 0, 1) == len(team.told) - 1:
         return True
     looks = 0
-    while look(team.meeting, LINE) == turn:
+    while atomic_load(team.meeting, LINE) == turn:
         looks += 1
         if looks > PATIENCE:
-            give_way()
+            yield_thread()
     return False
 
 
-@part
-def go_on(team: Team) -> None:
+@device_function
+def release(team: Team) -> None:
     """All have come, and everything may be taken again."""
     for worker in range(len(team.told)):
         team.left[worker * LINE] = team.ends[worker]
     team.meeting[0] = 0
-    add(team.meeting, LINE, 1)
+    atomic_add(team.meeting, LINE, 1)

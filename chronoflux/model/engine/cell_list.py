@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chronoflux.model.engine.arrays import Floats, World
-from chronoflux.model.engine.jit import inner, kernel, maker, part
-from chronoflux.model.engine.simd import LANES, all_of, pick, put, take
+from chronoflux.model.engine.jit import allocating, cached_kernel, device_function, inlined
+from chronoflux.model.engine.simd import LANES, load, select, splat, store
 
 Indices = NDArray[np.int32]
 
@@ -54,7 +54,7 @@ class Room(NamedTuple):
     ranks: Floats
 
 
-@kernel
+@cached_kernel
 def nearest(x: Floats, y: Floats, world: World, plane: bool, found: Indices) -> None:
     """Fill row i of `found` with the indices of the k oscillators nearest to i, ascending.
 
@@ -73,7 +73,7 @@ def nearest(x: Floats, y: Floats, world: World, plane: bool, found: Indices) -> 
         put_ascending(k, names, room, found[i])
 
 
-@inner
+@inlined
 def rank(count: int, keys: Floats, ranks: Floats) -> bool:
     """Fill `ranks` with how many of the first `count` keys are less than each. Returns whether all differ.
 
@@ -84,17 +84,17 @@ def rank(count: int, keys: Floats, ranks: Floats) -> bool:
     for e in range(count, rows * LANES):
         keys[e] = math.inf
     for row in range(rows):
-        mine, less = take(keys, row), all_of(0.0)
+        mine, less = load(keys, row), splat(0.0)
         for e in range(count):
-            less = less + pick(keys[e], mine, 1.0, 0.0)
-        put(ranks, row, less)
+            less = less + select(keys[e], mine, 1.0, 0.0)
+        store(ranks, row, less)
     total = 0.0
     for e in range(count):
         total += ranks[e]
     return 2 * total == count * (count - 1)
 
 
-@inner
+@inlined
 def put_ascending(k: int, names: Indices, room: Room, row: Indices) -> None:
     """Copy the first `k` slots found into `row`, ascending by `names`."""
     for e in range(k):
@@ -104,7 +104,7 @@ def put_ascending(k: int, names: Indices, room: Room, row: Indices) -> None:
         row[int(room.ranks[e])] = room.slots[e]
 
 
-@inner
+@inlined
 def sort(count: int, names: Indices, room: Room) -> None:
     """Put what was picked in order, the nearest first, into ``slots`` and ``squares``; ties go to the lower
     name."""
@@ -121,7 +121,7 @@ def sort(count: int, names: Indices, room: Room) -> None:
         slots[place], squares[place] = picked[e], keys[e]
 
 
-@kernel
+@cached_kernel
 def shape_of(n: int, k: int, world: World) -> tuple[int, int]:
     """Columns and rows of nearly square cells for n oscillators of which k are mostly looked for.
 
@@ -132,13 +132,13 @@ def shape_of(n: int, k: int, world: World) -> tuple[int, int]:
     return columns, max(1, cells // columns)
 
 
-@part
+@device_function
 def _place(at: float, side: float, count: int) -> int:
     """The column of `at` of `count` along `side`, or the row."""
     return min(int(at * count / side), count - 1)
 
 
-@kernel
+@cached_kernel
 def sort_into_cells(x: Floats, y: Floats, world: World, grid: Grid) -> None:
     """Fill `grid`, whose shape is given; the members of a cell are ascending."""
     first, members, (columns, rows) = grid
@@ -156,7 +156,7 @@ def sort_into_cells(x: Floats, y: Floats, world: World, grid: Grid) -> None:
     first[-1] = len(x)
 
 
-@part
+@device_function
 def _reach(place: int, count: int, plane: bool) -> tuple[int, int]:
     """How many cells there are to go backward and forward from `place` so that each is met once."""
     if plane:
@@ -164,7 +164,7 @@ def _reach(place: int, count: int, plane: bool) -> tuple[int, int]:
     return (count - 1) // 2, count // 2
 
 
-@part
+@device_function
 def _gap(at: float, place: int, ring: int, count: int, side: float, plane: bool) -> float:
     """Lower bound on the distance along one axis to whatever lies more than `ring` cells off."""
     size = side / count
@@ -177,7 +177,7 @@ def _gap(at: float, place: int, ring: int, count: int, side: float, plane: bool)
     return min(ahead, behind) - SLACK * side
 
 
-@maker
+@allocating
 def room_for(most: int) -> Room:
     """Room for :func:`search` to come up with that many."""
     places = -(-(2 * most + 32) // LANES) * LANES
@@ -190,7 +190,7 @@ def room_for(most: int) -> Room:
     )
 
 
-@inner
+@inlined
 def search(
     i: int,
     least: int,
@@ -244,7 +244,7 @@ def search(
                     squares[count], slots[count] = square, j
                     count += (square <= limit) & (j != i)
                     if count == len(slots):
-                        select(most, count, names, squares, slots)
+                        quickselect(most, count, names, squares, slots)
                         count, limit = most, squares[most - 1]
         sure = math.inf
         if ring < max(max(left, right), max(up, down)):
@@ -272,7 +272,7 @@ def search(
     return front, math.sqrt(min(near, limit))
 
 
-@part
+@device_function
 def _columns(
     half: int, column: int, ring: int, inside: bool, left: int, right: int, columns: int
 ) -> tuple[int, int]:
@@ -293,7 +293,7 @@ def _columns(
     return (0, 0) if half else (low, high)
 
 
-@part
+@device_function
 def _within(square: float, count: int, squares: Floats) -> int:
     """How many of the first `count` are less than that."""
     within = 0
@@ -302,8 +302,8 @@ def _within(square: float, count: int, squares: Floats) -> int:
     return within
 
 
-@part
-def select(most: int, count: int, names: Indices, squares: Floats, slots: Indices) -> None:
+@device_function
+def quickselect(most: int, count: int, names: Indices, squares: Floats, slots: Indices) -> None:
     """Bring the `most` nearest of the first `count` to the front, the last of them last.
 
     C. A. R. Hoare, Algorithm 65: Find (1961).
@@ -331,7 +331,7 @@ def select(most: int, count: int, names: Indices, squares: Floats, slots: Indice
             break
 
 
-@part
+@device_function
 def _around(place: int, count: int) -> int:
     """`place` modulo `count`, for a place at most one round off."""
     if place < 0:

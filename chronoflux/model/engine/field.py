@@ -18,7 +18,7 @@ import math
 import numpy as np
 
 from chronoflux.model.engine.arrays import Floats, World
-from chronoflux.model.engine.jit import kernel, part
+from chronoflux.model.engine.jit import cached_kernel, device_function
 from chronoflux.model.engine.math_functions import exponential, sincos
 
 AMBIENT, TOP = 0.55, 1.3
@@ -46,13 +46,13 @@ TOGETHER = 512
 """Points whose pressure is taken at once."""
 
 
-@kernel
+@cached_kernel
 def strength(E: float, age: float) -> float:
     """E(t) of a pulse of initial strength `E` after `age` seconds (scalars)."""
     return E * math.pow(0.985, max(age, 0.0) / 0.016)
 
 
-@kernel
+@cached_kernel
 def decay(fired: Floats, t: float, alive: Floats) -> int:
     """Fill `alive` with the pulses that are left at time `t`; return how many there are.
 
@@ -71,20 +71,20 @@ def decay(fired: Floats, t: float, alive: Floats) -> int:
     return count
 
 
-@part
+@device_function
 def offset(a: float, b: float, period: float, plane: bool) -> float:
     """``a − b`` along one axis: plain, or the shortest way round a circle of length `period`."""
     difference = a - b
     return difference if plane else float(difference - period * np.rint(difference / period))
 
 
-@part
+@device_function
 def bell(exponent: float) -> float:
     """``e^−exponent`` for an exponent >= 0, and 0 where that is not felt."""
     return exponential(-exponent) if exponent < UNFELT else 0.0
 
 
-@part
+@device_function
 def evaluate(
     x: Floats,
     y: Floats,
@@ -143,7 +143,7 @@ def evaluate(
     return True
 
 
-@part
+@device_function
 def _extent(x: Floats, spare: Floats) -> tuple[float, float]:
     """The least and the greatest of `x`, all >= 0; `spare`, of the same length, is overwritten."""
     bits, found = x.view(np.int64), spare.view(np.int64)  # which are in order as the numbers are
@@ -156,7 +156,7 @@ def _extent(x: Floats, spare: Floats) -> tuple[float, float]:
     return low, spare[0]
 
 
-@part
+@device_function
 def _near_jet(left: float, right: float, top: float, bottom: float, world: World) -> bool:
     """Whether the jet may be felt in a rectangle."""
     x0, y0 = JET_FROM[0] * world[0], JET_FROM[1] * world[1]
@@ -165,13 +165,13 @@ def _near_jet(left: float, right: float, top: float, bottom: float, world: World
     return away * away / (2 * JET_WIDTH * JET_WIDTH) < FELT
 
 
-@part
+@device_function
 def _least_offset(low: float, high: float, at: float, period: float, plane: bool) -> float:
     """What the offset from `at` of something from `low` to `high` is at least, either way."""
     return max(abs(offset((low + high) / 2, at, period, plane)) - (high - low) / 2, 0.0)
 
 
-@part
+@device_function
 def _from_axis(x: Floats, y: Floats, world: World, across: Floats, exponent: Floats) -> bool:
     """Fill `across` with the distances from the jet's axis in px, `exponent` with that of its envelope."""
     felt = 0
@@ -184,7 +184,7 @@ def _from_axis(x: Floats, y: Floats, world: World, across: Floats, exponent: Flo
     return felt != 0
 
 
-@part
+@device_function
 def _add_jet_and_slope(
     x: Floats,
     y: Floats,
@@ -210,7 +210,7 @@ def _add_jet_and_slope(
         gy[i] += exponent[i] * SIN + across[i] * COS
 
 
-@part
+@device_function
 def _from_pulse(
     x: Floats,
     y: Floats,
@@ -240,7 +240,7 @@ def _from_pulse(
     return felt != 0
 
 
-@kernel
+@cached_kernel
 def steepest(portal: bool, pulses: Floats) -> float:
     """No gradient anywhere, now or later, exceeds this (1/px), as long as no pulse is added.
 
@@ -252,7 +252,7 @@ def steepest(portal: bool, pulses: Floats) -> float:
     return bound
 
 
-@part
+@device_function
 def jet_slope(x: float, y: float, radius: float, world: World) -> float:
     """The jet's gradient nowhere exceeds this (1/px) within `radius` px of ``x, y``."""
     d = abs((y - JET_FROM[1] * world[1]) * COS - (x - JET_FROM[0] * world[0]) * SIN) - radius
@@ -261,14 +261,14 @@ def jet_slope(x: float, y: float, radius: float, world: World) -> float:
     return JET_STRENGTH * math.exp(-0.5 * u * u) * math.sqrt(WAVENUMBER * WAVENUMBER + slope * slope)
 
 
-@kernel
+@cached_kernel
 def pulse_slope(E: float, sigma: float, distance: float) -> float:
     """A pulse's gradient nowhere exceeds this (1/px) at `distance` px from its centre or farther."""
     u = min(max(distance / sigma, 1.0), FAR)
     return abs(E) / sigma * u * math.exp(-0.5 * u * u)
 
 
-@kernel
+@cached_kernel
 def pressure(
     x: Floats, y: Floats, world: World, plane: bool, t: float, portal: bool, pulses: Floats
 ) -> Floats:
@@ -284,7 +284,7 @@ def pressure(
     return p
 
 
-@kernel
+@cached_kernel
 def pressure_grid(
     columns: int, rows: int, world: World, plane: bool, t: float, portal: bool, pulses: Floats
 ) -> Floats:
@@ -321,7 +321,7 @@ def pressure_grid(
     return p
 
 
-@part
+@device_function
 def _add_jet(line: Floats, along: Floats, sines: Floats, cosines: Floats, b: float) -> None:
     """Add the jet to a row of pixels, `b` px below where its axis is anchored, where it is felt.
 

@@ -6,6 +6,9 @@ because a check before every division would keep loops from being vectorised.
 Compiled kernels are cached on disk where a folder for them can be written or is there already. The cache only
 saves time: without one, or with a damaged one, kernels are compiled in each process, and a warning says how
 to get one.
+
+This is the only file that uses what numba keeps to itself: ``numba.core``, ``_nrt``, and attributes with an
+underscore. ``tests/util/test_private_interfaces.py`` names each of them.
 """
 
 from __future__ import annotations
@@ -19,13 +22,20 @@ from typing import Any, TypeVar, cast
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
 from numba.core.caching import _Cache as NumbaCache
+from numba.core.cgutils import get_or_insert_function as get_or_insert_function
+from numba.core.datamodel.models import PrimitiveModel as PrimitiveModel
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 logger: logging.Logger = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parents[2]
-_FILES = sorted([*_PACKAGE.glob("model/**/*.py"), *_PACKAGE.glob("render/*.py")])
+_PLAIN = {"plain.py", "choice.py"}  # no kernel uses them
+_FILES = sorted(
+    path
+    for path in [*_PACKAGE.glob("model/**/*.py"), *_PACKAGE.glob("render/*.py")]
+    if path.name not in _PLAIN
+)
 _SOURCES = zlib.crc32(b"".join(path.read_bytes() for path in _FILES))
 
 
@@ -147,7 +157,7 @@ def _compiled(function: Any, *, _nrt: bool = True, **options: Any) -> Any:
     return cast(Any, njit)(nogil=True, error_model="numpy", _nrt=_nrt, **options)(function)
 
 
-def kernel(function: F) -> F:
+def cached_kernel(function: F) -> F:
     """A kernel to be called from Python, cached on disk.
 
     numba's cache on disk notices a change of the file a kernel is written in, but not of kernels of other
@@ -156,7 +166,7 @@ def kernel(function: F) -> F:
     return cast(F, cached(_compiled(function), _SOURCES))
 
 
-def part(function: F) -> F:
+def device_function(function: F) -> F:
     """A kernel to be called by kernels only, and cached with them, that makes no arrays and returns none.
 
     So it need not count who uses those it is given. Counting takes indivisible instructions, hundreds a tick,
@@ -165,11 +175,11 @@ def part(function: F) -> F:
     return cast(F, _compiled(function, _nrt=False))
 
 
-def inner(function: F) -> F:
+def inlined(function: F) -> F:
     """A part that is copied into whoever calls it: for short ones with much to be handed over."""
     return cast(F, _compiled(function, _nrt=False, forceinline=True))
 
 
-def maker(function: F) -> F:
+def allocating(function: F) -> F:
     """The same for one that does make arrays. A part may call it if it returns none of them."""
     return cast(F, _compiled(function))

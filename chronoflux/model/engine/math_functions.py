@@ -17,7 +17,7 @@ from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-from chronoflux.model.engine.jit import part
+from chronoflux.model.engine.jit import device_function
 
 Float = TypeVar("Float", float, np.float32)
 
@@ -90,7 +90,7 @@ _RIGHT = (1.57079632673412561417e00, 6.07710050630396597660e-11, 2.0222662487959
 """π/2 in three parts, the first two of 33 bits."""
 
 
-@part
+@device_function
 def exponential(x: float) -> float:
     """eˣ for x from −700 to 700."""
     n = (x * _PER_LN2 + ROUNDER) - ROUNDER
@@ -114,7 +114,7 @@ _SINGLE_PER_LN2, _SINGLE_LN2 = np.float32(1 / math.log(2)), np.float32(math.log(
 _SINGLE_E = tuple(np.float32(term) for term in (*_E[-4:], 1.0, 1.0))
 
 
-@part
+@device_function
 def single_exponential(x: np.float32) -> np.float32:
     """eˣ for a float32 from −80 to 80: a float32 with a relative error below 1e-5."""
     n = (x * _SINGLE_PER_LN2 + SINGLE_ROUNDER) - SINGLE_ROUNDER
@@ -126,7 +126,7 @@ def single_exponential(x: np.float32) -> np.float32:
     return np.float32(fused(p, r, _SINGLE_E[5]) * two_to(n))
 
 
-@part
+@device_function
 def sincos(x: float) -> tuple[float, float]:
     """Sine and cosine of `x` in rad; finite for every finite x."""
     n = np.rint(x * _PER_RIGHT)

@@ -6,7 +6,7 @@ import numpy as np
 
 from chronoflux.model.engine.arrays import Floats, World
 from chronoflux.model.engine.field import evaluate
-from chronoflux.model.engine.jit import part
+from chronoflux.model.engine.jit import device_function
 from chronoflux.model.engine.periodic import wrap
 
 FRAMES = 60.0
@@ -21,7 +21,7 @@ SLOWEST = 1e-150
 compute with."""
 
 
-@part
+@device_function
 def move(
     x: Floats,
     y: Floats,
@@ -64,7 +64,7 @@ def move(
     return _fastest(vx, vy, p), crossed
 
 
-@part
+@device_function
 def _any(v: Floats) -> bool:
     moving = 0
     for i in range(len(v)):
@@ -72,14 +72,14 @@ def _any(v: Floats) -> bool:
     return moving != 0
 
 
-@part
+@device_function
 def _accelerate(v: Floats, slope: Floats, gamma: float, eta: float, dt: float) -> None:
     for i in range(len(v)):
         u = min(max(v[i] + (-gamma * slope[i] - eta * v[i]) * dt, -FASTEST), FASTEST)
         v[i] = u if abs(u) > SLOWEST else 0.0
 
 
-@part
+@device_function
 def _shift(x: Floats, v: Floats, side: float, dt: float) -> bool:
     crossed = 0
     for i in range(len(x)):
@@ -89,7 +89,7 @@ def _shift(x: Floats, v: Floats, side: float, dt: float) -> bool:
     return crossed != 0
 
 
-@part
+@device_function
 def _fastest(vx: Floats, vy: Floats, squares: Floats) -> float:
     """The largest speed squared; `squares` (n,) is overwritten."""
     for i in range(len(vx)):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from chronoflux.model.engine.jit import part
+from chronoflux.model.engine.jit import device_function
 
 
-@part
+@device_function
 def wrap(value: float, period: float) -> float:
     """`value` modulo `period`, in ``[0, period)`` even where rounding would give `period` itself."""
     rest = value - period * np.floor(value / period)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from chronoflux.model.engine.arrays import Floats
 from chronoflux.model.engine.cell_list import Indices
-from chronoflux.model.engine.jit import kernel, maker, part
+from chronoflux.model.engine.jit import allocating, cached_kernel, device_function
 from chronoflux.model.engine.math_functions import sincos
 from chronoflux.model.engine.periodic import wrap
 
@@ -46,8 +46,8 @@ class Coupling(NamedTuple):
     mesh: float
 
 
-@kernel
-def whole(n: int) -> float:
+@cached_kernel
+def fixed_point_scale(n: int) -> float:
     """What sines and cosines of n phases are multiplied by to be summed as whole numbers in 63 bits.
 
     Such sums are the same in any order, and so whatever the number of threads. They are right to
@@ -59,8 +59,8 @@ def whole(n: int) -> float:
     return scale
 
 
-@part
-def circle_block(phi: Floats, scale: float, s: Floats, c: Floats) -> tuple[int, int]:
+@device_function
+def sin_cos_block(phi: Floats, scale: float, s: Floats, c: Floats) -> tuple[int, int]:
     """Fill `s`, `c` with sine and cosine of `phi` (float64, all (n,)); return their sums times `scale`."""
     sines: Any = 0
     cosines: Any = 0
@@ -72,15 +72,15 @@ def circle_block(phi: Floats, scale: float, s: Floats, c: Floats) -> tuple[int, 
     return sines, cosines
 
 
-@kernel
-def circle(phi: Floats, s: Floats, c: Floats) -> tuple[float, float]:
+@cached_kernel
+def sin_cos(phi: Floats, s: Floats, c: Floats) -> tuple[float, float]:
     """Fill `s`, `c` with sine and cosine of `phi` (float64, all (n,)); return their means."""
-    scale = whole(len(phi))
-    sines, cosines = circle_block(phi, scale, s, c)
+    scale = fixed_point_scale(len(phi))
+    sines, cosines = sin_cos_block(phi, scale, s, c)
     return sines / scale / len(phi), cosines / scale / len(phi)
 
 
-@kernel
+@cached_kernel
 def peers_pull(fields: Floats, T: float, ahead: float) -> tuple[int, float, float]:
     """``P`` and the means of ``R_p sin Ψ_p`` and ``R_p cos Ψ_p`` over the peers heard of lately.
 
@@ -98,7 +98,7 @@ def peers_pull(fields: Floats, T: float, ahead: float) -> tuple[int, float, floa
     return used, sines / max(used, 1), cosines / max(used, 1)
 
 
-@part
+@device_function
 def _nearest_pull(first: int, s: Floats, c: Floats, near: Indices, A: Floats, B: Floats) -> None:
     """Fill ``A, B`` with the means of sine and cosine over the neighbours, rows of `near` from `first` on."""
     k = near.shape[1]
@@ -112,7 +112,7 @@ def _nearest_pull(first: int, s: Floats, c: Floats, near: Indices, A: Floats, B:
         A[i], B[i] = a * share, b * share
 
 
-@part
+@device_function
 def _graph_pull(first: int, s: Floats, c: Floats, graph: Graph, A: Floats, B: Floats) -> None:
     """Fill ``A, B`` with the weighted sums of sine and cosine over the rows of `graph` from `first` on."""
     for i in range(len(A)):
@@ -124,7 +124,7 @@ def _graph_pull(first: int, s: Floats, c: Floats, graph: Graph, A: Floats, B: Fl
         A[i], B[i] = a, b
 
 
-@part
+@device_function
 def rates_block(
     first: int,
     omega: Floats,
@@ -141,7 +141,7 @@ def rates_block(
 ) -> None:
     """Fill `out` (m,) with dφ/dt in rad/s of the m oscillators from `first` on.
 
-    `omega`: natural frequencies, rad/s; `s, c`, `mean` from :func:`circle`; `near`: int32 (n, k) for KNN;
+    `omega`: natural frequencies, rad/s; `s, c`, `mean` from :func:`sin_cos`; `near`: int32 (n, k) for KNN;
     `graph` for GRAPH; `peers` from :func:`peers_pull`. `A, B` (m,) are overwritten.
     """
     kappa = coupling.kappa if len(s) > 1 else 0.0
@@ -168,7 +168,7 @@ def rates_block(
         )
 
 
-@kernel
+@cached_kernel
 def rates(
     omega: Floats,
     s: Floats,
@@ -185,14 +185,14 @@ def rates(
     rates_block(0, omega, s, c, mean, coupling, near, graph, peers, out, A, B)
 
 
-@part
+@device_function
 def euler(phi: Floats, slope: Floats, dt: float) -> None:
     """Advance `phi` by ``slope · dt``."""
     for i in range(len(phi)):
         phi[i] = wrap(phi[i] + dt * slope[i], TAU)
 
 
-@maker
+@allocating
 def runge_kutta(
     phi: Floats,
     s: Floats,
@@ -220,7 +220,7 @@ def runge_kutta(
     for part_of_step, weight in ((0.5, 2.0), (0.5, 2.0), (1.0, 1.0)):
         for i in range(len(phi)):
             stage[i] = phi[i] + part_of_step * dt * latest[i]
-        middle = circle(stage, sines, cosines)
+        middle = sin_cos(stage, sines, cosines)
         peers = peers_pull(fields, T, part_of_step * span)
         rates_block(first, omega, sines, cosines, middle, coupling, near, graph, peers, latest, A, B)
         for i in range(len(phi)):

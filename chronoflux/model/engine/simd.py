@@ -1,9 +1,9 @@
 """Eight numbers computed with at once, in the lanes of the processor's vector registers.
 
 A compiler makes vectors of a loop where it can prove that nothing written is read again. Where it cannot, as
-with numbers gathered from here and there, kernels say it themselves: an ``Eight`` is added, subtracted,
-multiplied and divided lane by lane, with another or with one number for all. Rounding is that of one number
-alone. Without the compiler an ``Eight`` is a NumPy array.
+with numbers gathered from scattered places, kernels say it themselves: a ``Float64x8`` is added, subtracted,
+multiplied and divided lane by lane, with another or with one number for all lanes. Rounding is that of scalar
+float64. Without the compiler a ``Float64x8`` is a NumPy array.
 """
 
 from __future__ import annotations
@@ -16,63 +16,64 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.core.datamodel import models
 from numba.extending import intrinsic, overload, register_model
 
 from chronoflux.model.engine.arrays import Floats
+from chronoflux.model.engine.jit import PrimitiveModel, get_or_insert_function
 
 LANES = 8
-Eight = Floats
+Float64x8 = Floats
 """In signatures: float64 (LANES,)."""
 
 
-def take(array: Floats, row: int) -> Eight:
+def load(array: Floats, row: int) -> Float64x8:
     """The numbers in that row of LANES of the flat `array`."""
     return array[LANES * row : LANES * (row + 1)].copy()
 
 
-def put(array: Floats, row: int, numbers: Eight) -> None:
+def store(array: Floats, row: int, numbers: Float64x8) -> None:
     """Write `numbers` into that row of the flat `array`."""
     array[LANES * row : LANES * (row + 1)] = numbers
 
 
-def all_of(number: float) -> Eight:
+def splat(number: float) -> Float64x8:
     """The same number in all lanes."""
     return np.full(LANES, number)
 
 
-def least(a: Eight, b: Eight | float) -> Eight:
+def minimum(a: Float64x8, b: Float64x8 | float) -> Float64x8:
     """The lesser in each lane."""
     return np.where(a < b, a, b)
 
 
-def greatest(a: Eight, b: Eight | float) -> Eight:
+def maximum(a: Float64x8, b: Float64x8 | float) -> Float64x8:
     """The greater in each lane."""
     return np.where(a > b, a, b)
 
 
-def pick(a: Eight | float, b: Eight | float, less: Eight | float, otherwise: Eight | float) -> Eight:
+def select(
+    a: Float64x8 | float, b: Float64x8 | float, less: Float64x8 | float, otherwise: Float64x8 | float
+) -> Float64x8:
     """In each lane `less` where a < b, `otherwise` elsewhere."""
     return np.where(a < b, less, otherwise)
 
 
-def some(a: Eight, b: Eight | float) -> bool:
+def any_less(a: Float64x8, b: Float64x8 | float) -> bool:
     """Whether a < b in any lane."""
     return bool(np.any(a < b))
 
 
-def root(a: Eight) -> Eight:
+def sqrt(a: Float64x8) -> Float64x8:
     """Square roots."""
     return np.sqrt(a)
 
 
-def floor(a: Eight) -> Eight:
+def floor(a: Float64x8) -> Float64x8:
     """The next whole numbers below."""
     return np.floor(a)
 
 
-def size(a: Eight) -> Eight:
+def absolute(a: Float64x8) -> Float64x8:
     """Absolute values."""
     return np.abs(a)
 
@@ -82,23 +83,23 @@ _VECTOR = ir.VectorType(_DOUBLE, LANES)
 _ALIGNED = 8
 
 
-class _EightType(types.Type):
+class _Float64x8Type(types.Type):
     def __init__(self) -> None:
-        super().__init__(name="Eight")
+        super().__init__(name="Float64x8")
 
 
-_EIGHT = _EightType()
+_FLOAT64X8 = _Float64x8Type()
 
 
-@register_model(_EightType)
-class _EightModel(models.PrimitiveModel):
+@register_model(_Float64x8Type)
+class _Float64x8Model(PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, _VECTOR)  # type: ignore[no-untyped-call]
 
 
 def _vector(context: Any, builder: Any, value: Any, kind: Any) -> Any:
-    """An Eight as it is, one number in all lanes."""
-    if kind == _EIGHT:
+    """A Float64x8 as it is, one number in all lanes."""
+    if kind == _FLOAT64X8:
         return value
     number = context.cast(builder, value, kind, types.float64)
     single = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), number, ir.IntType(32)(0))
@@ -106,8 +107,10 @@ def _vector(context: Any, builder: Any, value: Any, kind: Any) -> Any:
     return builder.shuffle_vector(single, ir.Constant(_VECTOR, ir.Undefined), lanes)
 
 
-def _compiled(function: Callable[..., Any], instruction: Callable[..., Any], result: Any = _EIGHT) -> None:
-    """Compile a function of Eights, and numbers for all lanes, to an instruction."""
+def _compiled(
+    function: Callable[..., Any], instruction: Callable[..., Any], result: Any = _FLOAT64X8
+) -> None:
+    """Compile a function of Float64x8, and numbers for all lanes, to an instruction."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pairs = zip(args, signature.args, strict=True)
@@ -126,10 +129,10 @@ def _compiled(function: Callable[..., Any], instruction: Callable[..., Any], res
         return result(a, b, less, otherwise), generate
 
     def of_one(a):  # type: ignore[no-untyped-def]
-        return (lambda a: one(a)) if a == _EIGHT else None  # type: ignore[call-arg]
+        return (lambda a: one(a)) if a == _FLOAT64X8 else None  # type: ignore[call-arg]
 
     def of_two(a, b):  # type: ignore[no-untyped-def]
-        return (lambda a, b: two(a, b)) if _EIGHT in (a, b) else None  # type: ignore[call-arg]
+        return (lambda a, b: two(a, b)) if _FLOAT64X8 in (a, b) else None  # type: ignore[call-arg]
 
     def of_four(a, b, less, otherwise):  # type: ignore[no-untyped-def]
         return lambda a, b, less, otherwise: four(a, b, less, otherwise)  # type: ignore[call-arg]
@@ -145,7 +148,7 @@ def _selection(sign: str) -> Callable[..., Any]:
 def _called(name: str) -> Callable[..., Any]:
     def call(builder: Any, a: Any) -> Any:
         kind = ir.FunctionType(_VECTOR, [_VECTOR])
-        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{LANES}f64")  # type: ignore[no-untyped-call]
+        function = get_or_insert_function(builder.module, kind, f"llvm.{name}.v{LANES}f64")  # type: ignore[no-untyped-call]
         return builder.call(function, [a])
 
     return call
@@ -155,7 +158,7 @@ def _any_less(builder: Any, a: Any, b: Any) -> Any:
     return builder.icmp_unsigned("!=", builder.bitcast(builder.fcmp_ordered("<", a, b), _BITS), _BITS(0))
 
 
-def _pick(builder: Any, a: Any, b: Any, less: Any, otherwise: Any) -> Any:
+def _select(builder: Any, a: Any, b: Any, less: Any, otherwise: Any) -> Any:
     return builder.select(builder.fcmp_ordered("<", a, b), less, otherwise)
 
 
@@ -163,27 +166,27 @@ _compiled(operator.add, lambda builder, a, b: builder.fadd(a, b))
 _compiled(operator.sub, lambda builder, a, b: builder.fsub(a, b))
 _compiled(operator.mul, lambda builder, a, b: builder.fmul(a, b))
 _compiled(operator.truediv, lambda builder, a, b: builder.fdiv(a, b))
-_compiled(least, _selection("<"))
-_compiled(greatest, _selection(">"))
-_compiled(pick, _pick)
-_compiled(some, _any_less, types.boolean)
-_compiled(root, _called("sqrt"))
+_compiled(minimum, _selection("<"))
+_compiled(maximum, _selection(">"))
+_compiled(select, _select)
+_compiled(any_less, _any_less, types.boolean)
+_compiled(sqrt, _called("sqrt"))
 _compiled(floor, _called("floor"))
-_compiled(size, _called("fabs"))
+_compiled(absolute, _called("fabs"))
 
 
 @intrinsic
-def _take(typing: Any, array: Any, row: Any) -> Any:
+def _load(typing: Any, array: Any, row: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         place = builder.gep(data, [builder.mul(args[1], args[1].type(LANES))])
         return builder.load(place, align=_ALIGNED, typ=_VECTOR)
 
-    return _EIGHT(array, types.intp), generate
+    return _FLOAT64X8(array, types.intp), generate
 
 
 @intrinsic
-def _put(typing: Any, array: Any, row: Any, numbers: Any) -> Any:
+def _store(typing: Any, array: Any, row: Any, numbers: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         place = builder.gep(data, [builder.mul(args[1], args[1].type(LANES))])
@@ -194,23 +197,23 @@ def _put(typing: Any, array: Any, row: Any, numbers: Any) -> Any:
 
 
 @intrinsic
-def _all_of(typing: Any, number: Any) -> Any:
+def _splat(typing: Any, number: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return _vector(context, builder, args[0], signature.args[0])
 
-    return _EIGHT(number), generate
+    return _FLOAT64X8(number), generate
 
 
-@overload(take)
-def _take_compiled(array, row):  # type: ignore[no-untyped-def]
-    return lambda array, row: _take(array, row)  # type: ignore[call-arg]
+@overload(load)
+def _load_compiled(array, row):  # type: ignore[no-untyped-def]
+    return lambda array, row: _load(array, row)  # type: ignore[call-arg]
 
 
-@overload(put)
-def _put_compiled(array, row, numbers):  # type: ignore[no-untyped-def]
-    return lambda array, row, numbers: _put(array, row, numbers)  # type: ignore[call-arg]
+@overload(store)
+def _store_compiled(array, row, numbers):  # type: ignore[no-untyped-def]
+    return lambda array, row, numbers: _store(array, row, numbers)  # type: ignore[call-arg]
 
 
-@overload(all_of)
-def _all_of_compiled(number):  # type: ignore[no-untyped-def]
-    return lambda number: _all_of(number)  # type: ignore[call-arg]
+@overload(splat)
+def _splat_compiled(number):  # type: ignore[no-untyped-def]
+    return lambda number: _splat(number)  # type: ignore[call-arg]

@@ -12,11 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from chronoflux.model.engine.arrays import Floats, World
-from chronoflux.model.engine.barrier import Team, come, go_on, take
+from chronoflux.model.engine.barrier import Team, arrive, next_chunk, release
 from chronoflux.model.engine.cell_list import Indices
 from chronoflux.model.engine.field import decay
-from chronoflux.model.engine.film import RecordBuffer
-from chronoflux.model.engine.jit import kernel, part
+from chronoflux.model.engine.jit import cached_kernel, device_function
 from chronoflux.model.engine.motion import FRAMES, SPARE, move
 from chronoflux.model.engine.periodic import wrap
 from chronoflux.model.engine.phases import (
@@ -24,15 +23,16 @@ from chronoflux.model.engine.phases import (
     TAU,
     Coupling,
     Graph,
-    circle_block,
     euler,
+    fixed_point_scale,
     peers_pull,
     rates_block,
     runge_kutta,
-    whole,
+    sin_cos_block,
 )
+from chronoflux.model.engine.record_buffer import RecordBuffer
 from chronoflux.model.engine.verlet_lists import JOLTED, SPEED, STEEP, Space, VerletLists, travel
-from chronoflux.model.engine.verlet_update import Workspace, desk_for, renew
+from chronoflux.model.engine.verlet_update import Workspace, refresh_lists, workspace_for
 
 BLOCK = 512
 """Oscillators worked on at once."""
@@ -93,13 +93,13 @@ class ExternalForcing(NamedTuple):
     clock: Clock
 
 
-@kernel
+@cached_kernel
 def mesh_time(clock: Clock, tick: int, dt: float) -> float:
     """Mesh time of a tick in ms; NaN while the clock's `at` is."""
     return clock.at + 1000 * dt * (tick - clock.tick) / clock.speed
 
 
-@kernel
+@cached_kernel
 def space_of(body: Particles, law: StepParams, lists: VerletLists, fired: Floats) -> Space:
     """What the lists need to know of the motion, `fired` being all pulses there are."""
     step = FRAMES * law.dt
@@ -109,7 +109,7 @@ def space_of(body: Particles, law: StepParams, lists: VerletLists, fired: Floats
     return Space(x, y, vx, vy, world, plane, step, pull, steep, drag, portal, fired)
 
 
-@part
+@device_function
 def drift(
     first: int, end: int, t: float, body: Particles, law: StepParams, pulses: Floats, spare: Floats
 ) -> tuple[float, bool]:
@@ -137,7 +137,7 @@ def drift(
     return fastest, crossed
 
 
-@part
+@device_function
 def turn(
     first: int,
     end: int,
@@ -152,34 +152,36 @@ def turn(
     now: SinCos,
     then: SinCos,
     normals: Floats,
-    desk: Workspace,
+    work: Workspace,
     spare: Floats,
 ) -> tuple[int, int, int]:
     """Step the phases from slot `first` up to `end`, after everybody has moved.
 
     `mean`: of sine and cosine of all phases. `now` is read, `then` written. `normals`: standard normal
-    numbers by names, float64 (1, n), or (0, n). `desk`: to renew lists at. `spare`: float64 (SPARE, BLOCK),
+    numbers by names, float64 (1, n), or (0, n). `work`: room to refresh lists. `spare`: (SPARE, BLOCK),
     overwritten. Returns the sums of ``then`` as whole numbers, see
-    :func:`~chronoflux.model.engine.phases.whole`, and how many lists were renewed.
+    :func:`~chronoflux.model.engine.phases.fixed_point_scale`, and how many lists were refreshed.
     """
     T = mesh_time(others.clock, tick, law.dt)
     peers = peers_pull(others.fields, T, 0.0)
-    kick, scale = math.sqrt(2 * law.noise * law.dt), whole(len(body.phi))
+    kick, scale = math.sqrt(2 * law.noise * law.dt), fixed_point_scale(len(body.phi))
     sines, cosines, renewed = 0, 0, 0
     for a in range(first, end, BLOCK):
         b = min(a + BLOCK, end)
         if law.coupling.kind == KNN:
-            renewed += renew(a, b, tick, lists, space, desk)
+            renewed += refresh_lists(a, b, tick, lists, space, work)
         if law.rk4:
             continue
         m = b - a
         phi, change, A, B = body.phi[a:b], spare[0][:m], spare[1][:m], spare[2][:m]
-        rates_block(a, body.omega, now.s, now.c, mean, law.coupling, lists.near, graph, peers, change, A, B)
+        rates_block(
+            a, body.omega, now.s, now.c, mean, law.coupling, lists.neighbours, graph, peers, change, A, B
+        )
         euler(phi, change, law.dt)
         if len(normals) > 0:
             for i in range(len(phi)):
                 phi[i] = wrap(phi[i] + kick * normals[0, lists.names[a + i]], TAU)
-        sums = circle_block(phi, scale, then.s[a:b], then.c[a:b])
+        sums = sin_cos_block(phi, scale, then.s[a:b], then.c[a:b])
         sines, cosines = sines + sums[0], cosines + sums[1]
     if law.rk4:
         span = 1000 * law.dt / others.clock.speed
@@ -191,28 +193,28 @@ def turn(
             law.dt,
             body.omega,
             law.coupling,
-            lists.near,
+            lists.neighbours,
             graph,
             others.fields,
             T,
             span,
         )
-        sines, cosines = circle_block(body.phi, scale, then.s, then.c)
+        sines, cosines = sin_cos_block(body.phi, scale, then.s, then.c)
     return sines, cosines, renewed
 
 
-@kernel
+@cached_kernel
 def note_turn(before: tuple[float, float], after: tuple[float, float], turns: Floats, at: int) -> None:
     """Write by how much ψ turned from one mean of sine and cosine to the next into the ring `turns`."""
     turned = math.atan2(after[0], after[1]) - math.atan2(before[0], before[1])
     turns[at % len(turns)] = wrap(turned + math.pi, TAU) - math.pi
 
 
-@part
-def take_down(film: RecordBuffer, row: int, first: int, end: int, body: Particles, names: Indices) -> None:
+@device_function
+def write_row(record: RecordBuffer, row: int, first: int, end: int, body: Particles, names: Indices) -> None:
     """Write what is recorded of the slots from `first` up to `end` into a row."""
-    for kind in range(len(film.kinds)):
-        of = film.kinds[kind]
+    for kind in range(len(record.kinds)):
+        of = record.kinds[kind]
         if of == 0:
             values = body.x
         elif of == 1:
@@ -224,9 +226,9 @@ def take_down(film: RecordBuffer, row: int, first: int, end: int, body: Particle
         else:
             values = body.phi
         for i in range(first, end):
-            column = film.columns[names[i]]
+            column = record.columns[names[i]]
             if column >= 0:
-                film.rows[kind, row, column] = values[i]
+                record.rows[kind, row, column] = values[i]
 
 
 class Task(NamedTuple):
@@ -251,49 +253,49 @@ class Task(NamedTuple):
     normals: Floats
     turns: Floats
     turned: int
-    film: RecordBuffer
+    record: RecordBuffer
 
 
-@kernel
+@cached_kernel
 def run(task: Task, worker: int) -> tuple[tuple[float, float], int]:
     """Do the task; to be called by each worker of the team, with its own number.
 
-    Returns the mean of sine and cosine, and how many lists this worker renewed.
+    Returns the mean of sine and cosine, and how many lists this worker refreshed.
     """
     space = space_of(task.body, task.law, task.lists, task.others.fired)
-    desk, spare = desk_for(task.lists, BLOCK), np.empty((SPARE, BLOCK))
-    return _go(task, worker, space, desk, spare, np.empty((len(space.fired), 4)))
+    work, spare = workspace_for(task.lists, BLOCK), np.empty((SPARE, BLOCK))
+    return _go(task, worker, space, work, spare, np.empty((len(space.fired), 4)))
 
 
-@part
+@device_function
 def _go(
-    task: Task, worker: int, space: Space, desk: Workspace, spare: Floats, alive: Floats
+    task: Task, worker: int, space: Space, work: Workspace, spare: Floats, alive: Floats
 ) -> tuple[tuple[float, float], int]:
     """:func:`run`, once there is room to work in; `alive`: for the pulses that are."""
-    team, ticks, tick, body, law, lists, graph, others, now, then, mean, normals, turns, turned, film = task
+    team, ticks, tick, body, law, lists, graph, others, now, then, mean, normals, turns, turned, record = task
     n, renewed = len(body.phi), 0
-    size = whole(n) * n
+    size = fixed_point_scale(n) * n
     # Nothing moves what rests, without a field. Told of by what the last tick left, so that all agree on it.
     still = law.gamma == 0.0 and lists.way[SPEED] == 0.0 and lists.way[JOLTED] == 0.0
     for step in range(ticks):
         if not still:
             t, fastest, crossed = (tick + step) * law.dt, 0.0, False
             pulses = alive[: decay(others.fired, t, alive)]
-            first, end = take(team, worker)
+            first, end = next_chunk(team, worker)
             while first < end:
                 speed2, over = drift(first, end, t, body, law, pulses, spare)
                 fastest, crossed = max(fastest, speed2), crossed | over
-                first, end = take(team, worker)
+                first, end = next_chunk(team, worker)
             team.speeds[worker, 0], team.told[worker, 0] = fastest, int(crossed)
-            if come(team):
+            if arrive(team):
                 for other in range(len(team.told)):
                     fastest = max(fastest, team.speeds[other, 0])
                     crossed |= team.told[other, 0] != 0
                 travel(lists, space, fastest, crossed)
-                go_on(team)
+                release(team)
         kicks = normals[step : step + 1]
         sines, cosines = 0, 0
-        first, end = take(team, worker)
+        first, end = next_chunk(team, worker)
         while first < end:
             s, c, new = turn(
                 first,
@@ -309,18 +311,18 @@ def _go(
                 now,
                 then,
                 kicks,
-                desk,
+                work,
                 spare,
             )
             sines, cosines, renewed = sines + s, cosines + c, renewed + new
-            recorded = film.begun + step + 1
-            if film.every > 0 and recorded % film.every == 0:
-                take_down(film, recorded // film.every - 1, first, end, body, lists.names)
-            first, end = take(team, worker)
+            recorded = record.begun + step + 1
+            if record.every > 0 and recorded % record.every == 0:
+                write_row(record, recorded // record.every - 1, first, end, body, lists.names)
+            first, end = next_chunk(team, worker)
         at = 1 + step % 2 * 2  # by turns, as some may still read what was told a tick ago
         team.told[worker, at], team.told[worker, at + 1] = sines, cosines
-        if come(team):
-            go_on(team)
+        if arrive(team):
+            release(team)
         before, sines, cosines = mean, 0, 0
         for other in range(len(team.told)):
             sines, cosines = sines + team.told[other, at], cosines + team.told[other, at + 1]

@@ -1,9 +1,10 @@
-"""Neighbour lists kept from tick to tick, and renewed one by one only when they may have changed.
+"""Verlet lists: neighbour lists kept from tick to tick, each refreshed only when it may have changed.
 
-For each oscillator its k neighbours are kept, and m further candidates. No other oscillator was nearer
-than ``reach`` when they were searched, and since then has come nearer by no more than the way of the fastest
-and its own. As long as that leaves the reach beyond the k-th candidate, the neighbours are the nearest k of
-the candidates; and they are the same k as before until a tick that can be told in advance.
+Each oscillator has a list of its k neighbours and of m further candidates. No other oscillator was nearer
+than ``exclusion_radius`` when they were searched, and since then has come nearer by no more than the distance
+travelled by the fastest and its own. As long as that radius exceeds the distance of the k-th candidate, the
+neighbours are the nearest k of the candidates; and the set of neighbours stays the same until a tick that is
+computed in advance, the validity horizon.
 
 Every candidate is taken to go on in a straight line, relative to the oscillator, with its velocity of now.
 It strays from that line by no more than ``A s(s + 1)/2`` px in s ticks if no relative velocity changes by
@@ -21,7 +22,7 @@ from typing import NamedTuple
 from chronoflux.model.engine.arrays import Floats, Longs, World
 from chronoflux.model.engine.cell_list import Grid, Indices, sort_into_cells
 from chronoflux.model.engine.field import FAR, offset
-from chronoflux.model.engine.jit import kernel, part
+from chronoflux.model.engine.jit import cached_kernel, device_function
 
 HORIZON = 512
 """Most ticks looked ahead."""
@@ -39,21 +40,23 @@ TRAVELLED, FILLED, SPEED, JOLTED, STEEP, WIDE = 0, 1, 2, 3, 4, 5
 
 
 class VerletLists(NamedTuple):
-    """What is kept of n oscillators in slots 0 to n − 1.
+    """Verlet lists of n oscillators in slots 0 to n − 1.
 
-    ``near``: int32 (n, k), slots of the neighbours, by ascending name. ``rest``: int32 (n, m), slots of the
-    other candidates, then NOBODY. ``until``: int64 (n,), the first tick that needs a look. ``reach``:
-    float64 (n,), px, plus the way travelled then, less that of its own until the next look. ``names``: int32
-    (n,), the index of the oscillator in each slot, by which ties are decided. ``way``: float64 (6,): px that
-    the fastest may have travelled in all, that when the grid was filled, px a tick of the fastest now,
-    whether velocities may change in the next tick by more than was foreseen, the steepest gradient (1/px)
-    foreseen, and the distance (px) of candidates up to which it is asked how steep it is near by.
+    ``neighbours``: int32 (n, k), slots of the neighbours, by ascending name. ``candidates``: int32 (n, m),
+    slots of the other candidates, then NOBODY. ``valid_until``: int64 (n,), the first tick at which the list
+    is checked again, negative where it is to be searched anew then. ``exclusion_radius``: float64 (n,), px:
+    when last searched, no non-candidate was closer; stored plus the distance travelled then, minus the
+    oscillator's own distance until the next check. ``names``: int32 (n,), the index of the oscillator in each
+    slot, which decides ties. ``way``: float64 (6,): the distance (px) that the fastest may have travelled in
+    total, that distance when the grid was filled, the speed of the fastest now (px per tick), whether
+    velocities may change in the next tick by more than the bounds allow, the bound on the gradient (1/px),
+    and the distance (px) of candidates up to which the local bound on the gradient is computed.
     """
 
-    near: Indices
-    rest: Indices
-    until: Longs
-    reach: Floats
+    neighbours: Indices
+    candidates: Indices
+    valid_until: Longs
+    exclusion_radius: Floats
     names: Indices
     grid: Grid
     way: Floats
@@ -81,7 +84,7 @@ class Space(NamedTuple):
     fired: Floats
 
 
-@part
+@device_function
 def travel(lists: VerletLists, space: Space, speed2: float, crossed: bool) -> None:
     """Account for a tick in which nobody had a larger speed squared than `speed2`, px² per frame².
 
@@ -93,36 +96,36 @@ def travel(lists: VerletLists, space: Space, speed2: float, crossed: bool) -> No
     lists.way[TRAVELLED] = (lists.way[TRAVELLED] + way) * (1 + 5e-16)  # rounded up
     lists.way[SPEED] = speed
     if crossed and space.plane:
-        for i in range(len(lists.until)):
-            lists.until[i] = 0
+        for i in range(len(lists.valid_until)):
+            lists.valid_until[i] = 0
     if lists.way[JOLTED] > 0.0:
-        for i in range(len(lists.reach)):
-            lists.reach[i] -= way
+        for i in range(len(lists.exclusion_radius)):
+            lists.exclusion_radius[i] -= way
         lists.way[JOLTED] = 0.0
     if lists.way[TRAVELLED] > ROUNDS * around:
-        for i in range(len(lists.reach)):
-            lists.reach[i] -= lists.way[TRAVELLED]
+        for i in range(len(lists.exclusion_radius)):
+            lists.exclusion_radius[i] -= lists.way[TRAVELLED]
         lists.way[FILLED] -= lists.way[TRAVELLED]
         lists.way[TRAVELLED] = 0.0
     columns, rows = lists.grid.shape
     cell = min(space.world[0] / columns, space.world[1] / rows)
-    if lists.way[TRAVELLED] - lists.way[FILLED] > STALE * cell and lists.rest.shape[1] > 0:
+    if lists.way[TRAVELLED] - lists.way[FILLED] > STALE * cell and lists.candidates.shape[1] > 0:
         sort_into_cells(space.x, space.y, space.world, lists.grid)
         lists.way[FILLED] = lists.way[TRAVELLED]
 
 
-@part
+@device_function
 def ahead(fastest: float, pull: float) -> float:
     """px that nobody goes further within the horizon, velocities changing by `pull` px a tick at most."""
     return HORIZON * (fastest + HORIZON * pull)
 
 
-@kernel
+@cached_kernel
 def disturb(lists: VerletLists, space: Space, pulse: Floats) -> None:
     """Have those looked at again for whom a new pulse (x, y, E, sigma, …) may matter within the horizon."""
     radius = FAR * pulse[3] + lists.way[WIDE] + 2 * ahead(lists.way[SPEED], space.pull * space.steep)
-    for i in range(len(lists.until)):
+    for i in range(len(lists.valid_until)):
         dx = abs(offset(space.x[i], pulse[0], space.world[0], False))
         dy = abs(offset(space.y[i], pulse[1], space.world[1], False))
         if not dx * dx + dy * dy > radius * radius:
-            lists.until[i] = 0
+            lists.valid_until[i] = 0

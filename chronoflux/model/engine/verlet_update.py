@@ -1,8 +1,7 @@
-"""Looks at kept neighbour lists: whether the neighbours are still the nearest, and until when they will be.
+"""Refreshes Verlet lists: whether the neighbours are still the nearest, and for how many ticks they will be.
 
-What a look goes by is told in :mod:`chronoflux.model.engine.verlet_lists`. Those due for one are looked at
-eight at a time, a lane for each: a look at one alone would take as long, as it waits for its own results most
-of the time.
+The bounds are explained in :mod:`chronoflux.model.engine.verlet_lists`. Lists that are due are checked eight
+at a time, one in each SIMD lane: one alone takes as long, as most of the time it waits for its own results.
 """
 
 from __future__ import annotations
@@ -15,20 +14,20 @@ import numpy as np
 from chronoflux.model.engine.arrays import Floats
 from chronoflux.model.engine.cell_list import Indices, Room, put_ascending, room_for, search
 from chronoflux.model.engine.field import jet_slope, offset, pulse_slope
-from chronoflux.model.engine.jit import maker, part
+from chronoflux.model.engine.jit import allocating, device_function
 from chronoflux.model.engine.simd import (
     LANES,
-    Eight,
-    all_of,
+    Float64x8,
+    absolute,
+    any_less,
     floor,
-    greatest,
-    least,
-    pick,
-    put,
-    root,
-    size,
-    some,
-    take,
+    load,
+    maximum,
+    minimum,
+    select,
+    splat,
+    sqrt,
+    store,
 )
 from chronoflux.model.engine.verlet_lists import (
     FILLED,
@@ -55,14 +54,14 @@ GRAIN = 4e-15
 TINY, NEVER = 1e-300, 1e299
 NOWHERE = 1e150
 """How far off a candidate is that there is not, px; its square is above NEVER, and still a number."""
-REACH, OWN, INNER, OUTER, FAR, CLOSE, STATE, GAP, PACE, FARTHEST, NEAR, HELD = range(12)
+REACH, OWN, INNER, OUTER, FAR, CLOSE, STATE, GAP, PACE, FARTHEST, NEAR, HELD, LATE = range(13)
 """Rows of ``Workspace.lanes``."""
 
 
 class Workspace(NamedTuple):
-    """Where oscillators are looked at, one in each lane.
+    """Working memory of a refresh, one oscillator in each lane.
 
-    ``due``: int32, slots that need a look. ``fresh``: whether that in each lane has just been searched.
+    ``due``: int32, slots whose lists are due. ``fresh``: whether that in each lane has just been searched.
     ``squares``: ``r·r``, ``outward``: ``2 r·w``, ``w2``: ``w·w`` of way r and velocity w relative to the
     oscillator: flat, with a row of LANES for each candidate; ``spare`` is one more. ``lanes``: the same with
     a row for each thing to know of the oscillators. ``room``: to search.
@@ -78,10 +77,10 @@ class Workspace(NamedTuple):
     room: Room
 
 
-@maker
-def desk_for(lists: VerletLists, most: int) -> Workspace:
-    """A desk to look at such lists, of up to `most` oscillators at once."""
-    C = lists.near.shape[1] + lists.rest.shape[1]
+@allocating
+def workspace_for(lists: VerletLists, most: int) -> Workspace:
+    """Working memory to refresh such lists, of up to `most` oscillators at once."""
+    C = lists.neighbours.shape[1] + lists.candidates.shape[1]
     seats = LANES * C
     return Workspace(
         np.zeros(2 * most, np.int32),
@@ -90,57 +89,58 @@ def desk_for(lists: VerletLists, most: int) -> Workspace:
         np.zeros(seats),
         np.zeros(seats),
         np.zeros(seats),
-        np.zeros(LANES * (HELD + 1)),
+        np.zeros(LANES * (LATE + 1)),
         room_for(C),
     )
 
 
-@part
-def renew(first: int, end: int, tick: int, lists: VerletLists, space: Space, desk: Workspace) -> int:
-    """Bring the neighbours of the slots from `first` up to `end` up to date, where `tick` needs a look.
+@device_function
+def refresh_lists(first: int, end: int, tick: int, lists: VerletLists, space: Space, work: Workspace) -> int:
+    """Bring the lists of the slots from `first` up to `end` up to date, where they are due at `tick`.
 
-    `tick` is the one in which everybody has just moved. Returns how many were looked at.
+    `tick` is the one in which everybody has just moved. Returns how many were checked.
     """
-    near, rest, until, reaches, names, _, way = lists
-    k, m = near.shape[1], rest.shape[1]
+    near, candidates, valid_until, exclusion_radii, names, _, way = lists
+    k, m = near.shape[1], candidates.shape[1]
     if m == 0:  # everybody else, for ever
         return 0
     due, done = int(np.int64(0)), int(np.int64(0))
     for i in range(first, end):
-        desk.due[due] = i
-        due += until[i] <= tick
+        work.due[due] = i
+        due += abs(valid_until[i]) <= tick
     count, slack = due, SLACK * (space.world[0] + space.world[1])
     while done < due:
         Q = min(LANES, due - done)
-        who, done = desk.due[done : done + Q], done + Q
-        put(desk.lanes, REACH, all_of(0.0))  # in lanes left over too
+        who, done = work.due[done : done + Q], done + Q
+        store(work.lanes, REACH, splat(0.0))  # in lanes left over too
         for q in range(Q):
-            reach = reaches[who[q]] - way[TRAVELLED]
-            desk.fresh[q] = not reach > slack
-            if desk.fresh[q]:
-                reach = _look_round(who[q], slack, lists, space, desk)
-            desk.lanes[REACH * LANES + q] = reach
-            _sit(q, who[q], near, rest, space, desk)
-        _weigh(k + m, space, desk)
-        _choose(who, names, near, rest, desk)
-        _hold(who, k, k + m, slack, way[SPEED], way[WIDE], space, desk)
+            reach = exclusion_radii[who[q]] - way[TRAVELLED]
+            work.fresh[q] = (not reach > slack) | (valid_until[who[q]] < 0)
+            if work.fresh[q]:
+                reach = _search_candidates(who[q], slack, lists, space, work)
+            work.lanes[REACH * LANES + q] = reach
+            _load_lane(q, who[q], near, candidates, space, work)
+        _relative_motion(k + m, space, work)
+        _select_nearest(who, names, near, candidates, work)
+        _validity_horizon(who, k, k + m, slack, way[SPEED], way[WIDE], space, work)
         for q in range(Q):
-            i, held = who[q], desk.lanes[HELD * LANES + q]
-            if held < 0.0 and not desk.fresh[q]:  # they do not suffice: search
-                reaches[i] = -math.inf
-                desk.due[due] = i
+            i, held = who[q], work.lanes[HELD * LANES + q]
+            if held < 0.0 and not work.fresh[q]:  # they do not suffice: search
+                exclusion_radii[i] = -math.inf
+                work.due[due] = i
                 due += 1
             else:
-                until[i] = tick + 1 + int(held)
-                reaches[i] = desk.lanes[REACH * LANES + q] + way[TRAVELLED]
+                check = tick + 1 + int(held)
+                valid_until[i] = -check if work.lanes[LATE * LANES + q] > 0.0 else check
+                exclusion_radii[i] = work.lanes[REACH * LANES + q] + way[TRAVELLED]
     return count
 
 
-@part
-def _look_round(i: int, slack: float, lists: VerletLists, space: Space, desk: Workspace) -> float:
+@device_function
+def _search_candidates(i: int, slack: float, lists: VerletLists, space: Space, work: Workspace) -> float:
     """Search the i-th one's candidates, and return the distance that nobody else is nearer than."""
-    near, rest, names, way = lists.near[i], lists.rest[i], lists.names, lists.way
-    k, m, stale = len(near), len(rest), way[TRAVELLED] - way[FILLED] + slack
+    near, candidates, names, way = lists.neighbours[i], lists.candidates[i], lists.names, lists.way
+    k, m, stale = len(near), len(candidates), way[TRAVELLED] - way[FILLED] + slack
     C, reach = search(
         i,
         k + 1,
@@ -152,113 +152,115 @@ def _look_round(i: int, slack: float, lists: VerletLists, space: Space, desk: Wo
         space.plane,
         lists.grid,
         stale,
-        desk.room,
+        work.room,
     )
-    put_ascending(k, names, desk.room, near)
+    put_ascending(k, names, work.room, near)
     for e in range(m):
-        rest[e] = desk.room.slots[k + e] if k + e < C else NOBODY
+        candidates[e] = work.room.slots[k + e] if k + e < C else NOBODY
     return reach
 
 
-@part
-def _sit(q: int, i: int, near: Indices, rest: Indices, space: Space, desk: Workspace) -> None:
-    """Give the i-th one the lane q: put ways and velocities of its candidates where :func:`_weigh` wants
-    them."""
+@device_function
+def _load_lane(q: int, i: int, near: Indices, candidates: Indices, space: Space, work: Workspace) -> None:
+    """Load oscillator i into lane q: relative positions and velocities of its candidates, as
+    :func:`_relative_motion` takes them."""
     x, y, vx, vy = space.x, space.y, space.vx, space.vy
     xi, yi, ui, wi, k = x[i], y[i], vx[i], vy[i], near.shape[1]
-    desk.lanes[OWN * LANES + q] = ui * ui + wi * wi
+    work.lanes[OWN * LANES + q] = ui * ui + wi * wi
     at = np.uint64(q)  # an unsigned index is not looked at for being negative
     for e in range(k):
         j = np.uint32(near[i, e])
-        desk.squares[at], desk.outward[at] = x[j] - xi, y[j] - yi
-        desk.w2[at], desk.spare[at] = vx[j] - ui, vy[j] - wi
+        work.squares[at], work.outward[at] = x[j] - xi, y[j] - yi
+        work.w2[at], work.spare[at] = vx[j] - ui, vy[j] - wi
         at += np.uint64(LANES)
-    for e in range(rest.shape[1]):
-        here = rest[i, e] != NOBODY
-        j = np.uint32(rest[i, e]) if here else np.uint32(i)
-        desk.squares[at], desk.outward[at] = x[j] - xi if here else NOWHERE, y[j] - yi
-        desk.w2[at], desk.spare[at] = vx[j] - ui, vy[j] - wi
+    for e in range(candidates.shape[1]):
+        here = candidates[i, e] != NOBODY
+        j = np.uint32(candidates[i, e]) if here else np.uint32(i)
+        work.squares[at], work.outward[at] = x[j] - xi if here else NOWHERE, y[j] - yi
+        work.w2[at], work.spare[at] = vx[j] - ui, vy[j] - wi
         at += np.uint64(LANES)
 
 
-@part
-def _weigh(C: int, space: Space, desk: Workspace) -> None:
-    """Make of ways and velocities what the desk is to tell of C candidates, and note the distance squared of
-    the farthest, and the fastest's w·w."""
+@device_function
+def _relative_motion(C: int, space: Space, work: Workspace) -> None:
+    """Compute distances squared, ``2 r·w`` and ``w·w`` of C candidates, and store the distance squared of the
+    farthest and the fastest's ``w·w``."""
     (width, height), step = space.world, space.step
     if space.plane:
         width, height = math.inf, math.inf
-    farthest, widest = all_of(0.0), all_of(0.0)
+    farthest, widest = splat(0.0), splat(0.0)
     for e in range(C):
-        a, b, u, w = take(desk.squares, e), take(desk.outward, e), take(desk.w2, e), take(desk.spare, e)
-        c, d = a - pick(0.0, a, width, -width), b - pick(0.0, b, height, -height)
-        a, b = pick(size(c), size(a), c, a), pick(size(d), size(b), d, b)
+        a, b, u, w = load(work.squares, e), load(work.outward, e), load(work.w2, e), load(work.spare, e)
+        c, d = a - select(0.0, a, width, -width), b - select(0.0, b, height, -height)
+        a, b = select(absolute(c), absolute(a), c, a), select(absolute(d), absolute(b), d, b)
         square, speed2 = a * a + b * b, (u * u + w * w) * (step * step)
-        put(desk.squares, e, square)
-        put(desk.outward, e, (a * u + b * w) * (2 * step))
-        put(desk.w2, e, speed2)
-        widest = greatest(widest, speed2)
-        farthest = greatest(farthest, pick(square, NEVER, square, 0.0))
-    put(desk.lanes, FARTHEST, farthest)
-    put(desk.lanes, PACE, widest)
+        store(work.squares, e, square)
+        store(work.outward, e, (a * u + b * w) * (2 * step))
+        store(work.w2, e, speed2)
+        widest = maximum(widest, speed2)
+        farthest = maximum(farthest, select(square, NEVER, square, 0.0))
+    store(work.lanes, FARTHEST, farthest)
+    store(work.lanes, PACE, widest)
 
 
-@part
-def _choose(who: Indices, names: Indices, near: Indices, rest: Indices, desk: Workspace) -> None:
+@device_function
+def _select_nearest(
+    who: Indices, names: Indices, near: Indices, candidates: Indices, work: Workspace
+) -> None:
     """Bring the nearest k of each one's candidates to the first rows and into its list, and note the
     distances squared of the farthest of them and of the nearest other."""
-    k, C, lanes = near.shape[1], near.shape[1] + rest.shape[1], desk.lanes
-    inner, second, far = all_of(0.0), all_of(0.0), all_of(0.0)
+    k, C, lanes = near.shape[1], near.shape[1] + candidates.shape[1], work.lanes
+    inner, second, far = splat(0.0), splat(0.0), splat(0.0)
     for e in range(k):
-        square = take(desk.squares, e)
-        second = greatest(second, least(inner, square))
-        far = pick(inner, square, float(e), far)
-        inner = greatest(inner, square)
-    outer, next_, close = all_of(NEVER), all_of(NEVER), all_of(float(k))
+        square = load(work.squares, e)
+        second = maximum(second, minimum(inner, square))
+        far = select(inner, square, float(e), far)
+        inner = maximum(inner, square)
+    outer, next_, close = splat(NEVER), splat(NEVER), splat(float(k))
     for e in range(k, C):
-        square = take(desk.squares, e)
-        next_ = least(next_, greatest(outer, square))
-        close = pick(square, outer, float(e), close)
-        outer = least(outer, square)
+        square = load(work.squares, e)
+        next_ = minimum(next_, maximum(outer, square))
+        close = select(square, outer, float(e), close)
+        outer = minimum(outer, square)
     # Mostly one has come nearer than one of the k, or nobody.
-    lesser, greater = greatest(second, outer), least(next_, inner)
-    put(lanes, INNER, pick(inner, outer, inner, lesser))
-    put(lanes, OUTER, pick(inner, outer, outer, greater))
-    if not some(pick(inner, outer, 1.0, 0.0), 0.5):
+    lesser, greater = maximum(second, outer), minimum(next_, inner)
+    store(lanes, INNER, select(inner, outer, inner, lesser))
+    store(lanes, OUTER, select(inner, outer, outer, greater))
+    if not any_less(select(inner, outer, 1.0, 0.0), 0.5):
         return
-    put(lanes, STATE, pick(inner, outer, 1.0, pick(lesser, greater, 0.0, -1.0)))
-    put(lanes, FAR, far)
-    put(lanes, CLOSE, close)
+    store(lanes, STATE, select(inner, outer, 1.0, select(lesser, greater, 0.0, -1.0)))
+    store(lanes, FAR, far)
+    store(lanes, CLOSE, close)
     for q in range(len(who)):
         state = lanes[STATE * LANES + q]
         if state > 0.0:
             continue
         i = who[q]
         if state == 0.0:
-            _swap(q, i, int(lanes[FAR * LANES + q]), int(lanes[CLOSE * LANES + q]), near, rest, desk)
-        elif not _exchange(q, i, names, near, rest, desk):
+            _swap(q, i, int(lanes[FAR * LANES + q]), int(lanes[CLOSE * LANES + q]), near, candidates, work)
+        elif not _exchange(q, i, names, near, candidates, work):
             continue
         for e in range(k):
-            desk.room.slots[e] = near[i, e]
-        put_ascending(k, names, desk.room, near[i])
+            work.room.slots[e] = near[i, e]
+        put_ascending(k, names, work.room, near[i])
 
 
-@part
-def _swap(q: int, i: int, far: int, close: int, near: Indices, rest: Indices, desk: Workspace) -> None:
+@device_function
+def _swap(q: int, i: int, far: int, close: int, near: Indices, candidates: Indices, work: Workspace) -> None:
     """Let a neighbour and another candidate of the i-th one, in lane q, change places."""
-    squares, outward, w2, other = desk.squares, desk.outward, desk.w2, close - near.shape[1]
+    squares, outward, w2, other = work.squares, work.outward, work.w2, close - near.shape[1]
     a, b = far * LANES + q, close * LANES + q
     squares[a], squares[b] = squares[b], squares[a]
     outward[a], outward[b] = outward[b], outward[a]
     w2[a], w2[b] = w2[b], w2[a]
-    near[i, far], rest[i, other] = rest[i, other], near[i, far]
+    near[i, far], candidates[i, other] = candidates[i, other], near[i, far]
 
 
-@part
-def _exchange(q: int, i: int, names: Indices, near: Indices, rest: Indices, desk: Workspace) -> bool:
+@device_function
+def _exchange(q: int, i: int, names: Indices, near: Indices, candidates: Indices, work: Workspace) -> bool:
     """Swap the farthest neighbour in lane q and the nearest other until they are the nearest k; ties go to
     the lower name. Notes their distances squared, and returns whether that changed anything."""
-    squares, k, C = desk.squares, near.shape[1], near.shape[1] + rest.shape[1]
+    squares, k, C = work.squares, near.shape[1], near.shape[1] + candidates.shape[1]
     changed = False
     while True:
         far, close = 0, k
@@ -268,102 +270,105 @@ def _exchange(q: int, i: int, names: Indices, near: Indices, rest: Indices, desk
                 far = e
         for e in range(k + 1, C):
             more = squares[e * LANES + q] - squares[close * LANES + q]
-            if more < 0.0 or (more == 0.0 and names[rest[i, e - k]] < names[rest[i, close - k]]):
+            if more < 0.0 or (more == 0.0 and names[candidates[i, e - k]] < names[candidates[i, close - k]]):
                 close = e
         inner, outer = squares[far * LANES + q], squares[close * LANES + q]
-        if inner < outer or (inner == outer and names[near[i, far]] < names[rest[i, close - k]]):
+        if inner < outer or (inner == outer and names[near[i, far]] < names[candidates[i, close - k]]):
             break
         changed = True
-        _swap(q, i, far, close, near, rest, desk)
-    desk.lanes[INNER * LANES + q], desk.lanes[OUTER * LANES + q] = inner, outer
+        _swap(q, i, far, close, near, candidates, work)
+    work.lanes[INNER * LANES + q], work.lanes[OUTER * LANES + q] = inner, outer
     return changed
 
 
-@part
-def _hold(
-    who: Indices, k: int, C: int, slack: float, fastest: float, wide: float, space: Space, desk: Workspace
+@device_function
+def _validity_horizon(
+    who: Indices, k: int, C: int, slack: float, fastest: float, wide: float, space: Space, work: Workspace
 ) -> None:
-    """Note for how many ticks the first k stay the nearest of the candidates of each one, who[q] in lane q;
-    −1 where others may be nearer already. `wide` as in ``VerletLists.way``.
+    """Store for how many ticks the first k stay the nearest of the candidates of who[q], in lane q: the
+    validity horizon; −1 where others may be nearer already. `wide` as in ``VerletLists.way``.
 
-    Of ``REACH``, how far nobody else was nearer, is taken how far each can go until the tick after those; −∞
-    is left where a search is due then.
+    ``REACH``, the exclusion radius, becomes smaller by how far each can go until the tick after those.
+    ``LATE``: 1 where it will be too small then for another such time, so that a search is due.
     """
-    pull, drag, lanes = space.pull * space.steep, space.drag, desk.lanes
-    inner, outer = root(take(lanes, INNER)), root(take(lanes, OUTER))
-    reach, own, widest2 = take(lanes, REACH), root(take(lanes, OWN)) * space.step, take(lanes, PACE)
-    others = least(reach, NOWHERE)
+    pull, drag, lanes = space.pull * space.steep, space.drag, work.lanes
+    inner, outer = sqrt(load(lanes, INNER)), sqrt(load(lanes, OUTER))
+    reach, own, widest2 = load(lanes, REACH), sqrt(load(lanes, OWN)) * space.step, load(lanes, PACE)
+    others = minimum(reach, NOWHERE)
     if not space.plane:  # other images than the nearest on the torus are as others
-        others = least(others, min(space.world[0], space.world[1]) / 2)
-    gap = least(outer, others) - inner - 4 * slack
-    widest = root(widest2)
-    pace, near = widest * MIDDLE, all_of(pull)
-    if some(pace * pace * LOCAL, gap * (2 * pull)):  # else it is the velocities that set the time
-        put(lanes, GAP, gap * (2 * pull) - pace * pace * LOCAL)
-        put(lanes, NEAR, near)
+        others = minimum(others, min(space.world[0], space.world[1]) / 2)
+    gap = minimum(outer, others) - inner - 4 * slack
+    widest = sqrt(widest2)
+    pace, near = widest * MIDDLE, splat(pull)
+    if any_less(pace * pace * LOCAL, gap * (2 * pull)):  # else it is the velocities that set the time
+        store(lanes, GAP, gap * (2 * pull) - pace * pace * LOCAL)
+        store(lanes, NEAR, near)
         for q in range(len(who)):
             farthest = math.sqrt(lanes[FARTHEST * LANES + q])
             if lanes[GAP * LANES + q] > 0.0 and farthest <= wide:
                 steep = _steepest_near(who[q], farthest + ahead(fastest, pull), space)
                 lanes[NEAR * LANES + q] = space.pull * steep
-        near = take(lanes, NEAR)
+        near = load(lanes, NEAR)
     # Others can have come half the gap too near by then; and the gap cannot last longer than it would by
     # what the field alone may do.
-    spare = greatest(gap, 0.0)
-    most = least(root(spare / (near * 2 + TINY)) + 1, float(HORIZON))
-    most = least(most, _last(greatest(others - inner - spare * 0.5, 0.0), own + fastest, near + pull))
-    most = pick(0.0, gap, floor(most), 0.0) if drag <= 1.0 else all_of(0.0)
+    spare = maximum(gap, 0.0)
+    most = minimum(sqrt(spare / (near * 2 + TINY)) + 1, float(HORIZON))
+    most = minimum(
+        most, _time_to_close(maximum(others - inner - spare * 0.5, 0.0), own + fastest, near + pull)
+    )
+    most = select(0.0, gap, floor(most), 0.0) if drag <= 1.0 else splat(0.0)
     bend = near * 2 + (widest + most * near * 2) * drag + TINY
     # The overlap is convex in time. So where it is below 0 it has always been; and between a tick where it is
     # and one where it is not, it is still at least until the chord crosses 0.
-    held, end, excess = all_of(0.0), all_of(NEVER), all_of(0.0)
-    tick = floor(_last(spare, pace, bend)) + 1
+    held, end, excess = splat(0.0), splat(NEVER), splat(0.0)
+    tick = floor(_time_to_close(spare, pace, bend)) + 1
     for _ in range(LOOKS):
-        tick = least(tick, most)
-        asked = pick(held, tick, tick, math.inf)
-        if not some(asked, end):
+        tick = minimum(tick, most)
+        asked = select(held, tick, tick, math.inf)
+        if not any_less(asked, end):
             break
         bent = tick * (tick + 1)
         around = others - tick * (own + fastest) - (near + pull) * bent
-        overlap = _overlap(k, C, tick, around, desk) + bend * bent + 4 * slack
-        state = pick(asked, end, overlap + TINY, math.nan)
-        held, spare = pick(state, 0.0, tick, held), pick(state, 0.0, overlap * -1.0, spare)
-        end, excess = pick(0.0, state, tick, end), pick(0.0, state, overlap, excess)
-        slope = (spare + excess) / pick(end, NEVER, end - held, 1.0)
-        sure = pick(end, NEVER, least(held + floor(spare / (slope + TINY)), end - 1), held)
+        overlap = _overlap(k, C, tick, around, work) + bend * bent + 4 * slack
+        state = select(asked, end, overlap + TINY, math.nan)
+        held, spare = select(state, 0.0, tick, held), select(state, 0.0, overlap * -1.0, spare)
+        end, excess = select(0.0, state, tick, end), select(0.0, state, overlap, excess)
+        slope = (spare + excess) / select(end, NEVER, end - held, 1.0)
+        sure = select(end, NEVER, minimum(held + floor(spare / (slope + TINY)), end - 1), held)
         held, spare = sure, spare - (sure - held) * slope
-        tick = pick(end, NEVER, pick(excess, NEVER, held + 1, floor((held + end) * 0.5)), held * 2)
+        tick = select(end, NEVER, select(excess, NEVER, held + 1, floor((held + end) * 0.5)), held * 2)
     going = (held + 1) * (own + near * (held + 2) * 0.5) * (1 + SLACK)
-    late = pick(reach - inner - gap * 0.5, (held + 1) * (own + fastest), -math.inf, reach - going)
-    put(lanes, HELD, pick(outer, reach - slack, held, -1.0))
-    put(lanes, REACH, pick(0.0, gap, late, reach - going))
+    late = select(reach - inner - gap * 0.5, (held + 1) * (own + fastest), 1.0, 0.0)
+    store(lanes, HELD, select(outer, reach - slack, held, -1.0))
+    store(lanes, REACH, reach - going)
+    store(lanes, LATE, select(0.0, gap, late, 0.0))
 
 
-@part
-def _overlap(k: int, C: int, tick: Eight, others: Eight, desk: Workspace) -> Eight:
+@device_function
+def _overlap(k: int, C: int, tick: Float64x8, others: Float64x8, work: Workspace) -> Float64x8:
     """By how much, after that many ticks, the farthest of the k is farther than the nearest of the rest and
     of `others`, if everybody goes straight on: at most.
 
     Of the rest, ``r·r + 2 t r·w`` is a bound from below: its root is concave in time, as that of the k is
     convex. NEVER where it has none.
     """
-    farthest, nearest = all_of(0.0), all_of(NEVER)
+    farthest, nearest = splat(0.0), splat(NEVER)
     for e in range(k):
-        square = take(desk.squares, e) + tick * tick * take(desk.w2, e)
-        farthest = greatest(farthest, square * (1 + GRAIN) + tick * take(desk.outward, e))
+        square = load(work.squares, e) + tick * tick * load(work.w2, e)
+        farthest = maximum(farthest, square * (1 + GRAIN) + tick * load(work.outward, e))
     for e in range(k, C):
-        nearest = least(nearest, take(desk.squares, e) + tick * take(desk.outward, e))
-    return pick(0.0, nearest, root(farthest) - least(root(greatest(nearest, 0.0)), others), NEVER)
+        nearest = minimum(nearest, load(work.squares, e) + tick * load(work.outward, e))
+    return select(0.0, nearest, sqrt(farthest) - minimum(sqrt(maximum(nearest, 0.0)), others), NEVER)
 
 
-@part
-def _last(gap: Eight, pace: Eight, bend: Eight) -> Eight:
+@device_function
+def _time_to_close(gap: Float64x8, pace: Float64x8, bend: Float64x8) -> Float64x8:
     """The time s at which ``pace · s + bend · s(s + 1)`` comes to `gap`, about."""
     start = pace + bend + TINY
-    return gap * 2 / (start + root(start * start + bend * gap * 4))
+    return gap * 2 / (start + sqrt(start * start + bend * gap * 4))
 
 
-@part
+@device_function
 def _steepest_near(i: int, radius: float, space: Space) -> float:
     """No gradient within `radius` px of the i-th oscillator exceeds this (1/px), now or later."""
     x, y, (width, height) = space.x[i], space.y[i], space.world

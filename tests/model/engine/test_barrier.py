@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from chronoflux.model.engine import particles, thread_pool
-from chronoflux.model.engine.barrier import come, gather, go_on, take
+from chronoflux.model.engine.barrier import arrive, make_team, next_chunk, release
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 
@@ -27,15 +27,15 @@ from chronoflux.model.simulation import Simulation
 def rounds(team, worker, count, taken, late):
     """Take all slots, `count` times; note how often each was taken, and who saw a round not yet finished."""
     for turn in range(count):
-        first, end = take(team, worker)
+        first, end = next_chunk(team, worker)
         while first < end:
             for i in range(first, end):
                 taken[i] += 1
-            first, end = take(team, worker)
-        if come(team):
+            first, end = next_chunk(team, worker)
+        if arrive(team):
             for i in range(len(taken)):
                 late[0] += taken[i] != turn + 1
-            go_on(team)
+            release(team)
 
 
 @settings(max_examples=30)
@@ -43,7 +43,7 @@ def rounds(team, worker, count, taken, late):
 def test_every_slot_is_taken_once_a_round(workers, n, block):
     """Whatever the sizes, each slot is taken by one worker a round, and none begins a round before all have
     finished the last."""
-    team, taken, late = gather(workers, n, block), np.zeros(n, np.int64), np.zeros(1, np.int64)
+    team, taken, late = make_team(workers, n, block), np.zeros(n, np.int64), np.zeros(1, np.int64)
     members = [
         threading.Thread(target=rounds, args=(team, worker, 20, taken, late)) for worker in range(workers)
     ]
@@ -105,7 +105,12 @@ def test_a_run_lets_go_of_what_it_was_given(change):
     sim = Simulation(Params(oscillators=300, **change), seed=1)
     sim.intent(x=1.0, y=2.0)
     sim.advance()
-    held = [*sim._flock._body, *sim._flock._lists[:5], sim._flock._lists.grid.members, sim._fired]
+    held = [
+        *sim._particles._particles,
+        *sim._particles._lists[:5],
+        sim._particles._lists.grid.members,
+        sim._fired,
+    ]
     before = [sys.getrefcount(array) for array in held]
     sim.advance(20)
     assert [sys.getrefcount(array) for array in held] == before

@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import solve_ivp
 from scipy.sparse import csr_array
 
-from chronoflux.model.engine.phases import GLOBAL, GRAPH, KNN, Coupling, circle, peers_pull, rates
+from chronoflux.model.engine.phases import GLOBAL, GRAPH, KNN, Coupling, peers_pull, rates, sin_cos
 from chronoflux.model.graph import NO_GRAPH, read_graph
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
@@ -24,7 +24,7 @@ def swarm(n=40, seed=2):
 
 def kernel_rates(phi, omega, coupling, near=None, graph=NO_GRAPH, peers=ALONE):
     s, c, out = np.empty_like(phi), np.empty_like(phi), np.empty_like(phi)
-    mean = circle(phi, s, c)
+    mean = sin_cos(phi, s, c)
     near = np.empty((len(phi), 0), np.int32) if near is None else near.astype(np.int32)
     rates(omega, s, c, mean, coupling, near, graph, peers, out)
     return out

@@ -12,16 +12,16 @@ from chronoflux.model.engine import simd
 
 def by_hand(numbers, found):
     """Everything that can be done with the first two rows of `numbers`."""
-    a, b = simd.take(numbers, 0), simd.take(numbers, 1)
-    simd.put(found, 0, a + b * 2.0 - 1)
-    simd.put(found, 1, 3 - a / b)
-    simd.put(found, 2, simd.least(a, b))
-    simd.put(found, 3, simd.greatest(a, 0.5))
-    simd.put(found, 4, simd.pick(a, b, a, -1.0))
-    simd.put(found, 5, simd.pick(0.0, a, math.inf, b))
-    simd.put(found, 6, simd.root(simd.size(a)))
-    simd.put(found, 7, simd.floor(b * 10.0) + simd.all_of(0.25))
-    return simd.some(a, b), simd.some(b, -math.inf)
+    a, b = simd.load(numbers, 0), simd.load(numbers, 1)
+    simd.store(found, 0, a + b * 2.0 - 1)
+    simd.store(found, 1, 3 - a / b)
+    simd.store(found, 2, simd.minimum(a, b))
+    simd.store(found, 3, simd.maximum(a, 0.5))
+    simd.store(found, 4, simd.select(a, b, a, -1.0))
+    simd.store(found, 5, simd.select(0.0, a, math.inf, b))
+    simd.store(found, 6, simd.sqrt(simd.absolute(a)))
+    simd.store(found, 7, simd.floor(b * 10.0) + simd.splat(0.25))
+    return simd.any_less(a, b), simd.any_less(b, -math.inf)
 
 
 def test_compiled_as_in_numpy():
