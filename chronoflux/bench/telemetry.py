@@ -18,12 +18,12 @@ from chronoflux.bench.roofline import Times
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.telemetry import RunLog, load
-from chronoflux.telemetry.format.float32 import single, widened
 from chronoflux.telemetry.format.layout import LOG
 from chronoflux.telemetry.format.records import rounded, to_json
 from chronoflux.telemetry.format.segment_encode import TELEMETRY
 from chronoflux.telemetry.format.segments import KINDS
 from chronoflux.telemetry.write.rotation import publish, trim_log
+from chronoflux.util.float32 import single, widened
 
 START = 1_800_000_000_000
 NIGHT = 43_200

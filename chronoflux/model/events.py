@@ -188,6 +188,11 @@ class EventKind:
 
 
 RESERVED = frozenset({"type", "id", "origin", "at", "hops", "from", "n", "stamp", "world"})
+RECORDS = frozenset(
+    {"telemetry", "clock", "params", "reset", "play", "pause", "step", "note", "peer", "missed", "refused"}
+    | {"resume", "stall", "gap", "end"}
+)
+"""Types of a log's records that are no events: no event may have such a name."""
 
 
 def _places(hints: Mapping[str, Any]) -> dict[str, str]:
@@ -208,6 +213,8 @@ class Registry:
     def register(self, effect: Callable[..., None], *, wire: str, label: str, **more: Any) -> EventKind:
         """Add a kind of event, named like the function `effect`; one of that name is replaced."""
         kind = EventKind(effect, wire, label, **more)
+        if kind.name in RECORDS or kind.name.startswith("remote_"):
+            raise ParameterError("event", kind.name, "another name: a log's records of another kind have it")
         if (other := self.by_wire(wire)) is not None and other.name != kind.name:
             raise ParameterError(
                 "wire", wire, f"a type that no other event has; EVENTS.unregister({other.name!r}) frees it"
@@ -222,6 +229,9 @@ class Registry:
     def by_wire(self, wire: str) -> EventKind | None:
         """The kind whose messages have this type, if any."""
         return next((kind for kind in self._kinds.values() if kind.wire == wire), None)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._kinds
 
     def __getitem__(self, name: str) -> EventKind:
         try:

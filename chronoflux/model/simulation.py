@@ -335,6 +335,11 @@ class Simulation(Measured):
         """Mesh time (ms) of a tick, by default the current one; NaN without an anchor."""
         return self._peers.mesh_time(self.tick if tick is None else tick, self._params.dt)
 
+    @property
+    def speed(self) -> float:
+        """Simulated seconds a second of mesh time, as last anchored; 1 before."""
+        return self._peers.clock.speed
+
     def hear(self, peer: str, at: float, R: float, psi: float, omega: float) -> None:
         """A peer's mean field ``R e^{iψ}`` at mesh time `at` (ms), turning with `omega` (rad/s).
 

@@ -15,13 +15,14 @@ from typing import Any
 from chronoflux.mesh.clock import Followed, MeshClock
 from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.messages import Field
+from chronoflux.model.commands import Anchor, Change, Command, Fire, Forget, Hear, Reset
+from chronoflux.model.events import EVENTS
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.node.checkpointing import Checkpointer
 from chronoflux.node.metrics_cache import MetricsCache
 from chronoflux.node.pacing import Pace
 from chronoflux.telemetry import RunLog
-from chronoflux.telemetry.format.float32 import single, widened
 
 log: logging.Logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class CommandQueue:
         self._simulation, self._log, self._clock = simulation, log, clock
         self._pace, self._keeping, self._measuring = pace, keeping, MetricsCache(simulation)
         self._inputs: deque[Input] = deque()
-        self._events: deque[tuple[Event, bool]] = deque(maxlen=WAITING)
+        self._events: deque[Fire] = deque(maxlen=WAITING)
         self._steps = self._stepped = 0  # ticks to compute while held; and done of them
         self.recent: deque[tuple[int, str, Mapping[str, Any]]] = deque(maxlen=RECENT)
         """What was put on record last: a number that only grows, the record's type, and its data."""
@@ -82,42 +83,40 @@ class CommandQueue:
 
     def fire(self, event: Event, *, own: bool) -> None:
         """Apply an event at the next tick, which while paused is the first after; from any thread."""
-        self._events.append((event, own))
+        self._events.append(Fire(event.kind.name, event.data, event.at, own, event.id, event.origin))
 
-    def _apply(self, event: Event, own: bool) -> None:
-        """On the worker: hand an event to the swarm, as old as it is, and put it on record."""
-        late = 0.0 if own else max(0.0, self._simulation.mesh_time() - event.at)
-        self._simulation.fire(event.kind.name, age=late / 1000 * self._pace.speed, **event.data)
-        self._note_event(event, own)
-        if event.kind.significant:
-            self._keeping.snapshot(event.kind.name if own else f"remote_{event.kind.name}", remote=not own)
-        if event.kind.name == "pacemaker_flip":
-            self._told_field = -math.inf
+    def _do(self, command: Command) -> None:
+        """On the worker: apply a command and put it on record, with what follows from it."""
+        command.apply(self._simulation)
+        match command:
+            case Hear() | Forget():
+                self._log.write_input(self._simulation.tick, **command.line())
+            case Fire():
+                entry = command.entry()
+                self.note(entry.type, data=entry.data, id=entry.id, origin=entry.origin, at=entry.at)
+                if EVENTS[command.name].significant:
+                    self._keeping.snapshot(command.type, remote=not command.own)
+                    self._told_field = -math.inf
+            case Reset() | Change(renews=True):
+                self._measuring.renewed()
+                self._note(command)
+                self._keeping.snapshot("reset", remote=False)  # nothing before leads to the new state
+                self._told_field = -math.inf
+            case _:
+                self._note(command)
 
-    def _note_event(self, event: Event, own: bool) -> None:
-        kind = event.kind.name if own else f"remote_{event.kind.name}"
-        self.note(kind, data=dict(event.data), id=event.id, origin=event.origin, at=event.at)
+    def _note(self, command: Anchor | Change | Reset) -> None:
+        entry = command.entry()
+        self.note(entry.type, data=entry.data, at=entry.at)
 
     def hear(self, peer: str, field: Field) -> None:
-        """A peer's mean field, rounded to what is put on record: float32, and its time to a µs."""
-        values = {"R": min(field.R, 1.0), "psi": field.psi, "omega": field.omega}
-        short = {name: single(value) for name, value in values.items()}
-        at = round(field.at, 3)
-
-        def apply(simulation: Simulation) -> None:
-            simulation.hear(peer, at, **{name: widened(value) for name, value in short.items()})
-            self._log.write_input(simulation.tick, peer=peer, at=at, **short)
-
-        self.put(apply)
+        """A peer's mean field, rounded to what is put on record."""
+        heard = Hear.rounded(peer, field.at, min(field.R, 1.0), field.psi, field.omega)
+        self.put(lambda simulation: self._do(heard))
 
     def forget(self, peer: str) -> None:
         """A peer is gone: its field pulls no more."""
-
-        def apply(simulation: Simulation) -> None:
-            simulation.forget(peer)
-            self._log.write_input(simulation.tick, peer=peer)
-
-        self.put(apply)
+        self.put(lambda simulation: self._do(Forget(peer)))
 
     def take_snapshot(self) -> None:
         """Keep the swarm and its picture in the run's folder, on request; from any thread."""
@@ -156,19 +155,7 @@ class CommandQueue:
 
     def reset(self, seed: int | None) -> None:
         """Draw a new swarm, at the tick and in the mesh time of the old one; from any thread."""
-
-        def apply(simulation: Simulation) -> None:
-            simulation.reset(seed, tick=simulation.tick)
-            self._renewed({"seed": seed})
-
-        self.put(apply)
-
-    def _renewed(self, data: Mapping[str, Any]) -> None:
-        """The swarm is a new one: on record, and in the run's folder, as nothing before leads to it."""
-        self._measuring.renewed()
-        self.note("reset", data=data)
-        self._keeping.snapshot("reset", remote=False)
-        self._told_field = -math.inf
+        self.put(lambda simulation: self._do(Reset(seed)))
 
     def go_at(self, speed: float) -> None:
         """Let the swarm run at another speed, from the tick and the mesh time of then; from any thread."""
@@ -184,15 +171,8 @@ class CommandQueue:
         """Set the parameters between two ticks; from any thread."""
 
         def apply(simulation: Simulation) -> None:
-            before = simulation.params
-            changes = before.changes(params)
-            if not changes:
-                return
-            simulation.params = params
-            if before.needs_reset(params):
-                self._renewed(changes)
-            else:
-                self.note("params", data=changes)
+            if changes := simulation.params.changes(params):
+                self._do(Change(changes))
 
         self.put(apply)
 
@@ -232,13 +212,9 @@ class CommandQueue:
     def _anchor(self, why: str, *, at: float | None = None, **more: Any) -> None:
         """Tie the current tick to mesh time: to `at`, or to now."""
         self._pace.tied()
-        self._simulation.anchor(self._clock.now() if at is None else at, self._pace.speed)
         reference, stratum, _ = self._clock.standing()
-        self.note(
-            "clock",
-            at=self._simulation.mesh_time(),
-            data={"why": why, "speed": self._pace.speed, "reference": reference, "stratum": stratum, **more},
-        )
+        facts = {"reference": reference, "stratum": stratum, **more}
+        self._do(Anchor(self._clock.now() if at is None else at, self._pace.speed, why, facts))
 
     def _tell_steps(self) -> None:
         """Put on record how many ticks were computed while the swarm was held."""

@@ -122,7 +122,7 @@ class Runner(CommandQueue):
         if self._unrecorded is not None:
             self.note("telemetry", metrics=self._unrecorded)
         while self._events:
-            self._guarded(self._apply, *self._events.popleft())
+            self._guarded(self._do, self._events.popleft())
         self._keeping.checkpoint()
         self.note("end", data={"reason": reason})
 
@@ -163,7 +163,7 @@ class Runner(CommandQueue):
                 self._guarded(self._inputs.popleft(), simulation)
             ticks, hurry = self._due() if self._moving else (self._at_most(min(self._steps, MAX_BATCH)), True)
             for _ in range(len(self._events) if ticks else 0):
-                self._guarded(self._apply, *self._events.popleft())
+                self._guarded(self._do, self._events.popleft())
             if ticks:
                 with nullcontext() if hurry else alone():
                     self._advance(ticks)

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chronoflux.errors import ChronofluxError, LogError, ParameterError
-from chronoflux.model.commands import Anchor, Change, Command, Fire, Forget, Hear, Reset
+from chronoflux.model.commands import REMOTE, Command, Entry, Forget, Hear, read_command, read_input
 from chronoflux.model.engine.choice import COMPILED
-from chronoflux.model.events import EVENTS
 from chronoflux.model.schedule import Fired, first_tick
 from chronoflux.model.simulation import Simulation
-from chronoflux.telemetry.format.float32 import widened
 from chronoflux.telemetry.format.records import Input, Record, rounded
 from chronoflux.telemetry.format.saved_state import load_moment
 from chronoflux.telemetry.read.history import START, RunHistory
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 COMPARED = ("H", "psi", "tau")
 MOST_TOLD = 20
 """Differences that are described; all are counted."""
-REMOTE = "remote_"
 
 
 @dataclass
@@ -139,7 +136,6 @@ class Replayer:
         self.seq = self.inputs = 0  # the next of each
         self._from = position
         self._simulation, self._story = simulation, story
-        self._speed = 1.0
         self._waiting = self._own_inputs()
         self._next = next(self._waiting, None)
         self._own: list[tuple[int, int, Fired]] = []  # seq and tick of own events, of the latest tick
@@ -156,8 +152,6 @@ class Replayer:
             self._expect("records", self.seq, record.seq, self._from["seq"], self._story.void.records)
             self.seq = record.seq + 1
             self._wall = record.timestamp
-            if record.type == "clock":
-                self._speed = speed_of(record)
             self._look(record)
             if record.seq >= self._from["seq"]:
                 yield record
@@ -213,7 +207,7 @@ class Replayer:
             self._compare(record)
         elif record.type == "gap" and (lost := facts_of(record.data).get("dropped")):
             self.found.differ(f"tick {record.tick}: {lost} records could not be written")
-        elif (command := command_of(record, self._speed)) is not None:
+        elif (command := command_of(record)) is not None:
             command.apply(self._simulation)
 
     def go(self, tick: int, inputs: int = 0) -> None:
@@ -295,39 +289,20 @@ class Replayer:
         return Continuation(simulation, self.seq, self.inputs, facts, done, owed, self._wall)
 
 
-def command_of(record: Record, speed: float) -> Command | None:
-    """What a record did to the swarm, at `speed` simulated seconds a second; None if nothing.
+def command_of(record: Record) -> Command | None:
+    """The command that a record is of; None if it did nothing to the swarm.
 
     Raises
     ------
     ParameterError
-        When it names an event that is not known here.
+        When it names an event that is not registered here.
     """
-    data = facts_of(record.data)
-    match record.type:
-        case "clock":
-            return None if record.at is None else Anchor(record.at, speed)
-        case "reset" if "seed" in data:
-            return Reset(data["seed"])
-        case "params" | "reset":
-            return Change(data)
-        case name if record.id is not None:
-            at = (record.at or 0.0) if name.startswith(REMOTE) else None
-            kind = EVENTS[name.removeprefix(REMOTE)]
-            return Fire(kind.name, data, at, speed, record.id, record.origin)
-    return None
+    return read_command(Entry(record.type, facts_of(record.data), record.at, record.id, record.origin))
 
 
 def command_of_input(given: Input) -> Hear | Forget:
-    """What an input did to the swarm."""
-    if given.at is None:
-        return Forget(given.peer)
-    return Hear(given.peer, given.at, widened(given.R), widened(given.psi), widened(given.omega))
-
-
-def speed_of(record: Record) -> float:
-    """The speed that a ``clock`` record sets, in simulated seconds a second."""
-    return _number(facts_of(record.data).get("speed"), 1.0)
+    """The command that an input is of."""
+    return read_input(given.peer, given.at, given.R, given.psi, given.omega)
 
 
 def _unequal(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
@@ -343,7 +318,3 @@ def _same(first: Any, second: Any) -> bool:
             and first.tobytes() == second.tobytes()
         )
     return bool(first == second)
-
-
-def _number(value: Any, otherwise: float) -> float:
-    return float(value) if isinstance(value, int | float) else otherwise

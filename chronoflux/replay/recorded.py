@@ -1,6 +1,6 @@
 """`RunRecord`: what is on record of a run, as arrays that can be asked about any moment.
 
-Nothing is computed here but the pressure field, which the events on record give for every moment.
+Nothing is computed here but the pressure field, which the commands on record give for every moment.
 """
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.errors import ChronofluxError, LogError
+from chronoflux.errors import LogError
+from chronoflux.model.commands import REMOTE, Entry
 from chronoflux.model.engine.arrays import Floats
-from chronoflux.model.engine.field import decay
+from chronoflux.model.events import EVENTS
 from chronoflux.model.params import SPECS, Params
+from chronoflux.replay.recorded_field import RecordedField
 from chronoflux.telemetry.format.faults import Report
 from chronoflux.telemetry.format.records import FLOATS, REFUSALS, Peering, parse_peerings
 from chronoflux.telemetry.read.columns import Table
 from chronoflux.telemetry.read.discovery import RunFiles
 from chronoflux.telemetry.read.table import current_rows, read_table
 
-REMOTE = "remote_"
 UNSEEN = frozenset({"telemetry", "clock", "end"})
 """Types of records that are no events on the scrub bar."""
-OLDEST = 30.0
-"""Seconds after which no pulse is left, however strong."""
 Longs = NDArray[np.int64]
 
 
@@ -101,22 +100,19 @@ class RunRecord:
         self.marks: list[Mark] = []
         self.names: dict[str, str] = {}
         """What peers are called, by their ids, as far as that is on record."""
-        self._params: list[tuple[float, Params]] = [(-math.inf, params)]
-        self._portal: list[tuple[float, bool]] = [(-math.inf, False)]
-        self._fired: list[tuple[float, float, float, float, float]] = []
-        self._renewed: list[float] = []
-        self._speed = 1.0
+        self.field = RecordedField(params)
+        """Parameters, portal mode and pulses at each moment."""
         for i in np.flatnonzero(types.codes[rows] != _code(types.texts, "telemetry")).tolist():
             name, data = types.texts[types.codes[rows[i]]], table.data.get(int(rows[i])) or {}
-            if name == "clock" and isinstance(data.get("speed"), int | float):
-                self._speed = data["speed"]
             match data if name == "peer" else None:
                 case {"id": str(peer), "name": str(called)}:
                     self.names[peer] = called
             if name not in UNSEEN or data.get("why") == "speed":
-                late = 0.0 if np.isnan(at[i]) else max(0.0, self.at[i] - at[i]) / 1000 * self._speed
-                self._take(name, data, float(t[i]), int(ticks[i]), late)
-        self._pulses = np.array(self._fired, np.float64).reshape(-1, 5)
+                own = not name.startswith(REMOTE)
+                self.marks.append(Mark(float(t[i]), int(ticks[i]), name, own, describe(name, data)))
+            entry = _entry(name, data, None if np.isnan(at[i]) else float(at[i]))
+            self.field.take(entry, int(ticks[i]), float(t[i]), float(self.at[i]))
+        self.field.settle()
 
     @property
     def H(self) -> tuple[Floats, Floats]:
@@ -157,50 +153,13 @@ class RunRecord:
         """The tick of second `t`, within the run."""
         return round(float(np.interp(t, self._t, self._ticks)))
 
-    def params(self, t: float) -> Params:
-        """The parameters in force at second `t`."""
-        return next(params for since, params in reversed(self._params) if since <= t)
 
-    def portal(self, t: float) -> bool:
-        """Whether portal mode was on at second `t`."""
-        return next(on for since, on in reversed(self._portal) if since <= t)
-
-    def pulses(self, t: float) -> Floats:
-        """The pulses alive at second `t`, float64 (P, 4) of ``x, y, E(t), sigma``, by the events."""
-        fired = self._pulses
-        since = max([t - OLDEST, *(when for when in self._renewed if when <= t)])
-        fired = np.ascontiguousarray(fired[(fired[:, 4] >= since) & (fired[:, 4] <= t)])
-        alive = np.empty((len(fired), 4))
-        return alive[: decay(fired, t, alive)].copy()
-
-    def began(self, t: float) -> float:
-        """When the swarm of second `t` began: at 0, or at the last reset."""
-        return max((when for when in self._renewed if when <= t), default=0.0)
-
-    # -- reading ---------------------------------------------------------------------------------------
-
-    def _take(self, name: str, data: Mapping[str, Any], t: float, tick: int, late: float) -> None:
-        kind, own = name.removeprefix(REMOTE), not name.startswith(REMOTE)
-        self.marks.append(Mark(t, tick, name, own, describe(name, data)))
-        if kind == "intent":
-            self._pulse(data, t if own else t - late)
-        elif kind == "lion_gate":
-            self._portal.append((t, bool(data.get("on", True))))
-        elif name in ("params", "reset"):
-            if name == "reset":
-                self._renewed.append(t)
-            try:
-                changed = self._params[-1][1].replace(**{k: v for k, v in data.items() if k in SPECS})
-            except ChronofluxError:
-                return
-            self._params.append((t, changed))
-
-    def _pulse(self, data: Mapping[str, Any], t: float) -> None:
-        values = [data.get("x"), data.get("y"), data.get("E", 0.35), data.get("sigma", 80.0)]
-        numbers = [float(v) for v in values if isinstance(v, int | float) and math.isfinite(v)]
-        if len(numbers) == 4 and numbers[3] > 0:
-            x, y, E, sigma = numbers
-            self._fired.append((x, y, E, sigma, t))
+def _entry(name: str, data: Mapping[str, Any], at: float | None) -> Entry:
+    """A record as it lay in the log; read into a table, an event's id and origin are among its data."""
+    match data:
+        case {"id": str(id_), "origin": str(origin), **rest}:
+            return Entry(name, rest, at, id_, origin)
+    return Entry(name, data, at)
 
 
 def describe(name: str, data: Mapping[str, Any]) -> str:
@@ -216,7 +175,7 @@ def describe(name: str, data: Mapping[str, Any]) -> str:
         words += [f"{key} = {value}" for key, value in data.items() if key in SPECS]
     elif name == "clock":
         words = [f"speed × {str(data.get('speed')).removesuffix('.0')}"]
-    elif name.endswith("lion_gate"):
+    elif (kind := name.removeprefix(REMOTE)) in EVENTS and "on" in EVENTS[kind].payload.__struct_fields__:
         words.append("on" if data.get("on", True) else "off")
     return " ".join(words)[:120]
 

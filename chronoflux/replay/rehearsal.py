@@ -15,17 +15,19 @@ from typing import Any
 import numpy as np
 
 from chronoflux.errors import ParameterError
+from chronoflux.model.commands import Anchor, Command, Fire, Forget, Hear, Reset
+from chronoflux.model.events import EVENTS
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.replay.together import emitted
 from chronoflux.telemetry import RunLog
-from chronoflux.telemetry.format.float32 import single, widened
 
 BEGAN = 1.79e12
 """Mesh time (ms) at which a rehearsal begins."""
 FIELD_TICKS = 6
 """Ticks between the mean fields that a node tells."""
-INTENT = {"x": 400.0, "y": 300.0, "E": 0.35, "sigma": 80.0}
+PLACED = {"x": 400.0, "y": 300.0, "E": 0.35, "sigma": 80.0}
+"""Data of the events that a rehearsal fires, as far as an event has such fields."""
 
 
 def rehearse(
@@ -77,12 +79,10 @@ def rehearse(
             logs[name].update(peer_id=ids[name])
             swarms[name] = Simulation(params, seed=seed * 100 + k)
             at = BEGAN + float(rng.uniform(0, 16))
-            swarms[name].anchor(at)
-            begun: dict[str, Any] = {"tick": 0, "t": 0.0, "at": at}
-            logs[name].write("clock", **begun, data={"why": "start", "speed": 1.0})
+            _do(Anchor(at, 1.0, "start"), swarms[name], logs[name])
             for other in sorted(ids.keys() - {name}):
                 facts = {"id": ids[other], "name": other, "change": "linked", "reason": ""}
-                logs[name].write("peer", **begun, data=facts)
+                logs[name].write("peer", **_here(swarms[name]), data=facts)
         for tick in range(0, round(seconds / dt), FIELD_TICKS):
             for swarm in swarms.values():
                 swarm.advance(FIELD_TICKS)
@@ -91,18 +91,14 @@ def rehearse(
                 if before <= second < now:
                     _fire(name, kind, swarms, logs, ids)
             if reset is not None and before <= reset[1] < now:
-                swarm = swarms[reset[0]]
-                swarm.reset(77, tick=swarm.tick)
-                logs[reset[0]].write("reset", **_here(swarm), data={"seed": 77})
+                _do(Reset(77), swarms[reset[0]], logs[reset[0]])
             told = {
                 name: (round(swarm.mesh_time(), 3), emitted(swarm, 1.0)) for name, swarm in swarms.items()
             }
             for name, swarm in swarms.items():
                 for other in sorted(ids.keys() - {name}):
                     at, field = told[other]
-                    R, psi, omega = map(single, field)
-                    swarm.hear(ids[other], at, *map(widened, (R, psi, omega)))
-                    logs[name].write_input(swarm.tick, peer=ids[other], at=at, R=R, psi=psi, omega=omega)
+                    _do(Hear.rounded(ids[other], at, *field), swarm, logs[name])
                 if int(swarm.t) > int((swarm.tick - FIELD_TICKS) * dt):
                     metrics = swarm.metrics() | {"nodes": swarm.params.oscillators, "peers": len(ids) - 1}
                     logs[name].write("telemetry", **_here(swarm), metrics=metrics)
@@ -115,6 +111,18 @@ def _here(swarm: Simulation) -> dict[str, Any]:
     return {"tick": swarm.tick, "t": round(swarm.t, 9), "at": swarm.mesh_time()}
 
 
+def _do(command: Command, swarm: Simulation, log: RunLog) -> None:
+    """Apply a command and put it on record, as a live node does."""
+    command.apply(swarm)
+    if isinstance(command, Hear | Forget):
+        log.write_input(swarm.tick, **command.line())
+        return
+    entry = command.entry()
+    here = _here(swarm) if entry.at is None else _here(swarm) | {"at": entry.at}
+    event: dict[str, Any] = {"id": entry.id, "origin": entry.origin} if isinstance(command, Fire) else {}
+    log.write(entry.type, **here, data=entry.data, **event)
+
+
 def _fire(
     name: str,
     kind: str,
@@ -122,12 +130,9 @@ def _fire(
     logs: Mapping[str, RunLog],
     ids: Mapping[str, str],
 ) -> None:
-    data: dict[str, Any] = dict(INTENT) if kind == "intent" else {}
+    """Fire an event of `kind` at node `name`; every other node hears it."""
+    fields = EVENTS[kind].payload.__struct_fields__
+    data = {field: value for field, value in PLACED.items() if field in fields}
     at = swarms[name].mesh_time()
-    event: dict[str, Any] = {"id": f"{kind}-{at:.0f}", "origin": ids[name]}
     for other, swarm in swarms.items():
-        own = other == name
-        here = _here(swarm) | {"at": at}
-        late = 0.0 if own else max(0.0, swarm.mesh_time() - at)
-        swarm.fire(kind, age=late / 1000, **data)
-        logs[other].write(kind if own else f"remote_{kind}", **here, data=data, **event)
+        _do(Fire(kind, data, at, other == name, f"{kind}-{at:.0f}", ids[name]), swarm, logs[other])

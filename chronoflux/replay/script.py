@@ -21,7 +21,7 @@ from chronoflux.model.events import EVENTS
 from chronoflux.model.params import SPECS, Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.replay.past_run import PastRun
-from chronoflux.replay.recompute import command_of, command_of_input, speed_of
+from chronoflux.replay.recompute import command_of, command_of_input
 from chronoflux.telemetry.read.history import START
 from chronoflux.telemetry.read.journal import facts_of
 
@@ -146,7 +146,7 @@ class Script:
         """
         past = run if isinstance(run, PastRun) else PastRun(run)
         story = past.story()
-        steps, rows, times, at, names, own, speed = [], [], [], [], dict[str, str](), "", 1.0
+        steps, rows, times, at, names, own = [], [], [], [], dict[str, str](), ""
         waiting = story.inputs(START)
         given = next(waiting, None)
         last = 0
@@ -163,14 +163,12 @@ class Script:
                 at.append(np.nan if record.at is None else record.at)
                 steps.append(Step(tick, None))
                 continue
-            if record.type == "clock":
-                speed = speed_of(record)
             data = facts_of(record.data)
             if record.type == "peer" and data.get("id") and data.get("name"):
                 names[str(data["id"])] = str(data["name"])
             if record.id is not None and record.origin and not record.type.startswith("remote_"):
                 own = own or record.origin
-            command = command_of(record, speed)
+            command = command_of(record)
             if command is not None:
                 steps.append(Step(tick, command))
         while given is not None and given.tick <= last:
@@ -341,7 +339,7 @@ def measured(simulation: Simulation) -> list[float]:
 
 def drawn_anew(command: Command, seed: int | None) -> Command:
     """A command as it is in another draw of the run: a reset has another seed there."""
-    if seed is None or not isinstance(command, Reset):
+    if seed is None or not isinstance(command, Reset) or command.seed is None:
         return command
     drawn = np.random.SeedSequence([seed, command.seed]).generate_state(1, np.uint64)[0]
     return Reset(int(drawn) >> 11)
@@ -351,7 +349,7 @@ def _standing(steps: Sequence[Step], tick: int, dt: float) -> list[Command]:
     """What of these steps holds at a later tick: commands that bring a new simulation there."""
     values: dict[str, Any] = {}
     anchor: Step | None = None
-    gate: Fire | None = None
+    standing: dict[str, Fire] = {}
     heard: dict[str, Hear] = {}
     for step in steps:
         match step.command:
@@ -359,8 +357,8 @@ def _standing(steps: Sequence[Step], tick: int, dt: float) -> list[Command]:
                 values |= step.command.values
             case Anchor():
                 anchor = step
-            case Fire(name="lion_gate"):
-                gate = step.command
+            case Fire(name=name) if EVENTS[name].standing:
+                standing[name] = step.command
             case Hear(peer=peer):
                 heard[peer] = step.command
             case Forget(peer=peer):
@@ -369,6 +367,5 @@ def _standing(steps: Sequence[Step], tick: int, dt: float) -> list[Command]:
     if anchor is not None and isinstance(anchor.command, Anchor):
         passed = 1000 * dt * (tick - anchor.tick) / anchor.command.speed
         found.append(Anchor(anchor.command.at + passed, anchor.command.speed))
-    if gate is not None:
-        found.append(Fire(gate.name, gate.data))
+    found += [Fire(event.name, event.data) for event in standing.values()]
     return [*found, *heard.values()]

@@ -19,7 +19,6 @@ import numpy as np
 from chronoflux.errors import ChronofluxError
 from chronoflux.model.commands import Anchor, Change, Command, Hear, Reset
 from chronoflux.model.engine.step import Clock, mesh_time
-from chronoflux.model.params import SPECS
 from chronoflux.model.simulation import Simulation
 from chronoflux.model.state import column
 from chronoflux.replay.script import METRICS, Floats, Script, Step, drawn_anew, measured
@@ -319,6 +318,6 @@ def _renews(step: Step) -> bool:
     match step.command:
         case Reset():
             return True
-        case Change(values=values):
-            return any(name in SPECS and SPECS[name].reset for name in values)
+        case Change():
+            return step.command.renews
     return False

@@ -115,10 +115,11 @@ class Track:
     def recorded(self, t: float) -> Frame:
         """What is on record of second `t`."""
         t = min(max(t, 0.0), self.record.end)
-        record, params = self.record, self.record.params(t)
-        tick, began = record.tick(t), record.tick(record.began(t))
+        record, field = self.record, self.record.field
+        params = field.params_at(t)
+        tick, began = record.tick(t), record.tick(field.began_at(t))
         swarm = None if self._swarms is None else self._swarms.at(tick, began)
-        pulses, portal = record.pulses(t), record.portal(t)
+        pulses, portal = field.pulses_at(t), field.portal_at(t)
         arrays = {name: _EMPTY if swarm is None else getattr(swarm, name) for name in _ARRAYS}
         plane = params.boundary == "plane"
         arrays["pressure"] = pressure(arrays["x"], arrays["y"], params.world, plane, t, portal, pulses)
@@ -274,8 +275,10 @@ class Track:
     def status(self) -> TrackStatus:
         """What is shown, in words."""
         light = "linked" if self.shown.peers else "alone"
-        swarms = None if self._swarms is None else self._swarms.problem
-        return TrackStatus(self.room, self.node, light, f"{self.shown.mode}: {self.shown.swarm}", swarms)
+        problem = None if self._swarms is None else self._swarms.problem
+        if self.shown.mode == RECORDED:
+            problem = problem or self.record.field.problem
+        return TrackStatus(self.room, self.node, light, f"{self.shown.mode}: {self.shown.swarm}", problem)
 
     @property
     def playing(self) -> bool:
