@@ -27,6 +27,7 @@ from chronoflux.model.peer_fields import Field, Peers
 from chronoflux.model.recording import LATEST, Block, Plan
 from chronoflux.model.snapshot import Snapshot as Snapshot
 from chronoflux.model.state import Pulse, State, Swarm, column, finite, length
+from chronoflux.util.attributes import FixedAttributes
 from chronoflux.util.validate import whole
 
 OMEGA_WINDOW = 0.5
@@ -39,7 +40,7 @@ FORMAT = 1
 """Version of what :meth:`Simulation.save` returns."""
 
 
-class Simulation(Measured):
+class Simulation(FixedAttributes, Measured):
     """One swarm. Not for use by two threads at once; hand a :meth:`snapshot` to the other instead.
 
     Parameters
@@ -63,6 +64,8 @@ class Simulation(Measured):
         When these do not fit each other or are not what is allowed, ``CHRONOFLUX_ENGINE`` included.
     """
 
+    engine: str
+
     def __init__(
         self,
         params: Params | None = None,
@@ -72,7 +75,7 @@ class Simulation(Measured):
         graph: Any = None,
         frequencies: Any = None,
     ) -> None:
-        self.engine: str = chosen()
+        self.engine = chosen()
         """What computes the ticks, ``"compiled"`` or ``"plain"``: as ``CHRONOFLUX_ENGINE`` said."""
         self._graph = None if graph is None else read_graph(graph)
         if params is None:
@@ -112,7 +115,7 @@ class Simulation(Measured):
     def _sow(self, seed: int | None) -> None:
         if seed is None:
             seed = secrets.randbits(53)
-        self.seed: int = whole("seed", seed, 0)
+        self.seed = whole("seed", seed, 0)
         self._rng: np.random.Generator = np.random.Generator(np.random.PCG64(self.seed))
 
     def _begin(self, state: State | None, *, tick: int, portal: bool) -> None:

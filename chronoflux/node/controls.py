@@ -24,6 +24,8 @@ MOST_STEPS = 1_000  # ticks at once; more is what playing is for
 class NodeControls(Lifecycle):
     """See the module. `server`: None for one that is alone; `seed`: for the places of events."""
 
+    server: str | None
+
     def __init__(self, *, server: str | None, seed: int, speed: Speed) -> None:
         super().__init__()
         self.server = server

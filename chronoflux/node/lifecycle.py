@@ -14,6 +14,7 @@ from chronoflux.errors import UsageError
 from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.peer import Light
 from chronoflux.telemetry import RunLog
+from chronoflux.util.attributes import FixedAttributes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,16 +36,18 @@ class NodeStatus:
     problem: str | None
 
 
-class Lifecycle(ABC):
+class Lifecycle(FixedAttributes, ABC):
     """See the module. `_begin`, `_work` and `_end` are those of whoever it is; once is all they live."""
 
     WHO = "node"
     NOT_STARTED = "the node has not started: await node.start(), or use cf.join(…)"
     room: str
     node_id: str
+    clock: MeshClock
+    closed: bool
 
     def __init__(self) -> None:
-        self.clock: MeshClock = MeshClock()
+        self.clock = MeshClock()
         self.closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._joined: Room | None = None

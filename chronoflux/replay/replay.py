@@ -22,6 +22,7 @@ from chronoflux.telemetry.format.snapshots import picture
 from chronoflux.telemetry.maintain.inspect import has_swarm
 from chronoflux.telemetry.read.copies import distinct_runs
 from chronoflux.telemetry.read.discovery import RunFiles, Source, read_manifest
+from chronoflux.util.attributes import FixedAttributes
 from chronoflux.util.views import Viewable
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Happening(NamedTuple):
     mark: Mark
 
 
-class Replay(Viewable):
+class Replay(FixedAttributes, Viewable):
     """Runs of the past: shown in a notebook as the live view is, with a scrub bar; or asked by a program.
 
     The time line of one run is its simulated time, in seconds. Several runs stand side by side, by mesh time:
@@ -87,15 +88,20 @@ class Replay(Viewable):
     (60,)
     """
 
+    closed: bool
+    """Whether it was closed."""
+    runs: tuple[Track, ...]
+    """The runs, one track each."""
     duration: float
+    """Length of the time line, s."""
+    events: Sequence[Happening]
+    """Everything that happened, in the order of the time line."""
     _VIEW = "replay"
 
     def __init__(self, run: Source, *, room: str | None = None, mode: str = RECORDED) -> None:
-        self.closed: bool = False
-        """Whether it was closed."""
+        self.closed = False
         self._callbacks: list[Callable[[], None]] = []
-        self.runs: tuple[Track, ...] = tuple(Track(self, found) for found in _chosen(run, room))
-        """The runs, one track each."""
+        self.runs = tuple(Track(self, found) for found in _chosen(run, room))
         self._lay_out()
         self._player = Player(self)
         self.mode = mode
@@ -109,7 +115,6 @@ class Replay(Viewable):
         if len(self.runs) == 1:
             self._zero = 0.0
             self.duration = self.runs[0].record.end
-            """Length of the time line, s."""
         else:
             self._zero = min(float(track.record.at[0]) for track in self.runs)
             self.duration = max(float(track.record.at[-1]) - self._zero for track in self.runs) / 1000
@@ -118,8 +123,7 @@ class Replay(Viewable):
             for number, track in enumerate(self.runs)
             for mark in track.record.marks
         ]
-        self.events: Sequence[Happening] = sorted(happenings, key=lambda event: event[:2])
-        """Everything that happened, in the order of the time line."""
+        self.events = sorted(happenings, key=lambda event: event[:2])
         after = np.array([event.s + self._step_of(event.run) for event in self.events], np.float64)
         self._after = np.unique(after)  # where to step to: ascending
         self._first = np.searchsorted(np.maximum.accumulate(after), self._after)
