@@ -62,6 +62,16 @@ class Simulation(FixedAttributes, Measured):
     ------
     ParameterError
         When these do not fit each other or are not what is allowed, ``CHRONOFLUX_ENGINE`` included.
+
+    Examples
+    --------
+    Identical oscillators that all pull on each other synchronise.
+
+    >>> import chronoflux as cf
+    >>> simulation = cf.Simulation(cf.Params(oscillators=60, coupling="global", kappa=2.0), seed=1)
+    >>> simulation.advance(1000)
+    >>> round(simulation.t, 3), round(simulation.metrics()["H"], 3)
+    (16.0, 1.0)
     """
 
     engine: str

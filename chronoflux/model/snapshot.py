@@ -14,6 +14,15 @@ class Snapshot:
 
     ``x, y`` (px), ``vx, vy`` (px per 1/60 s), ``phi`` (rad) and ``pressure`` (dimensionless, at each
     oscillator) are float64 (n,). ``pulses`` is float64 (P, 4): ``x, y, E(t), sigma`` of those alive.
+
+    Examples
+    --------
+    >>> import chronoflux as cf
+    >>> simulation = cf.Simulation(cf.Params(oscillators=60), seed=1)
+    >>> simulation.advance(10)
+    >>> snapshot = simulation.snapshot()
+    >>> snapshot.tick, snapshot.phi.shape, snapshot.phi.flags.writeable
+    (10, (60,), False)
     """
 
     x: Floats

@@ -14,7 +14,14 @@ from chronoflux.model.engine.arrays import Floats
 
 
 class Pulse(NamedTuple):
-    """An intent pulse: centre ``x, y`` in px, strength ``E`` at time ``t`` in s, width ``sigma`` in px."""
+    """An intent pulse: centre ``x, y`` in px, strength ``E`` at time ``t`` in s, width ``sigma`` in px.
+
+    Examples
+    --------
+    >>> from chronoflux import Pulse
+    >>> Pulse(x=400.0, y=300.0, E=0.35, sigma=80.0, t=0.0)
+    Pulse(x=400.0, y=300.0, E=0.35, sigma=80.0, t=0.0)
+    """
 
     x: float
     y: float

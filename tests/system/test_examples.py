@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import chronoflux as cf
+from chronoflux import analysis
 
 HOUSE = Path(cf.__file__).parent
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+WITHOUT = {"Recorder": "it records a room through a signaling server, and examples use no network"}
+"""What cannot have an example, and why."""
 
 
 def _modules() -> list[str]:
@@ -38,3 +43,13 @@ def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.chdir(folder)
         runner.run(one)
     assert not runner.failures
+
+
+@pytest.mark.parametrize("package", [cf, analysis], ids=lambda package: package.__name__)
+def test_every_public_function_and_class_has_an_example(package: ModuleType) -> None:
+    """What `__all__` names has an example in its docstring; only what is listed with its reason has none."""
+    values = {name: getattr(package, name) for name in package.__all__}
+    asked = {name: value for name, value in values.items() if callable(value)}
+    parser = doctest.DocTestParser()
+    lacking = {name for name, value in asked.items() if not parser.get_examples(inspect.getdoc(value) or "")}
+    assert lacking == set(WITHOUT) & set(asked)
