@@ -50,6 +50,8 @@ QUEUE_BYTES = 16 << 20
 """Bytes of records that may wait for the disk."""
 CLOSE_WITHIN = 10.0
 """Seconds that ``close`` waits for a disk that does not respond."""
+SETTLE_WITHIN = 10.0
+"""Seconds that a checkpoint or keyframe waits for the records before it; then it is left out."""
 _OURS = ("timestamp", "seq", "mono")
 
 _OPEN: weakref.WeakSet[RunLog] = weakref.WeakSet()  # used from any thread
@@ -176,7 +178,7 @@ class RunLog:
             self._rotator = Rotator(path, self.flush, self._trim)
         except OSError as error:
             raise LogError(self.path, f"cannot be written ({error.strerror or error})") from error
-        self._keeper = Keeper(self.path, lambda: self._outage is None and self.flush())
+        self._keeper = Keeper(self.path, lambda: self._outage is None and self.flush(SETTLE_WITHIN))
         self._thread = threading.Thread(target=self._run, name=f"log {self.path.name}", daemon=True)
         self._thread.start()
         atexit.register(self.close, status="interrupted")
