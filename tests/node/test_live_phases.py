@@ -78,7 +78,7 @@ async def test_a_run_goes_on_recording(joined: Joiner) -> None:
     before = phases_of(node.path)
     with pytest.raises(UsageError, match="leave out phases"):
         await cf.join(server=None, resume=node.path, phases=1.0)
-    again = await joined(room="", server=None, resume=node.path, speed="max", duration=10.0, seed=None)
+    again = await joined(server=None, resume=node.path, speed="max", duration=10.0, seed=None)
     await again.wait_closed()
     after = phases_of(again.path)
     assert len(after) == 40
