@@ -125,7 +125,7 @@ class Simulation(FixedAttributes, Measured):
     def _sow(self, seed: int | None) -> None:
         if seed is None:
             seed = secrets.randbits(53)
-        self.seed = whole("seed", seed, 0)
+        self.seed: int = whole("seed", seed, 0)
         self._rng: np.random.Generator = np.random.Generator(np.random.PCG64(self.seed))
 
     def _begin(self, state: State | None, *, tick: int, portal: bool) -> None:

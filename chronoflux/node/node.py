@@ -79,7 +79,7 @@ class Node(NodeControls, Viewable):
         self._duration, self._snapshots, self._ice = options.duration, options.snapshots, options.ice
         self._secret = os.urandom(16)
         if self._speed == "max":
-            self.clock = MeshClock(self._swarm_time, self._swarm_time)
+            self.clock: MeshClock = MeshClock(self._swarm_time, self._swarm_time)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="chronoflux")
 
     # -- life ------------------------------------------------------------------------------------------

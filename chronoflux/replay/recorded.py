@@ -100,7 +100,7 @@ class RunRecord:
         self.marks: list[Mark] = []
         self.names: dict[str, str] = {}
         """What peers are called, by their ids, as far as that is on record."""
-        self.field = RecordedField(params)
+        self.field: RecordedField = RecordedField(params)
         """Parameters, portal mode and pulses at each moment."""
         for i in np.flatnonzero(types.codes[rows] != _code(types.texts, "telemetry")).tolist():
             name, data = types.texts[types.codes[rows[i]]], table.data.get(int(rows[i])) or {}

@@ -32,8 +32,11 @@ class UnseenSwarm(Swarm):
     """
 
     def __init__(self, params: Params, *, tick: int, t: float, portal: bool, pulses: list[Pulse]) -> None:
-        self.world, self.dt, self.tick = params.world, params.dt, tick
-        self.portal, self.pulses = portal, pulses
+        self.world: tuple[float, float] = params.world
+        self.dt: float = params.dt
+        self.tick: int = tick
+        self.portal: bool = portal
+        self.pulses: list[Pulse] = pulses
         self._n, self._t = params.oscillators, t
 
     @property

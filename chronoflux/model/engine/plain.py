@@ -197,7 +197,7 @@ class PlainStore:
 
     def __init__(self, arrays: dict[str, Floats], omega: Floats, law: StepParams) -> None:
         self._particles, self._law = Particles(**arrays, omega=omega), law
-        self.looks = 0
+        self.looks: int = 0
         """Neighbour sets searched so far."""
 
     def arrays(self) -> dict[str, Floats]:
