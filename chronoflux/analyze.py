@@ -13,8 +13,8 @@ import click
 from tqdm import tqdm
 
 from chronoflux.cli import run_command, run_face
-from chronoflux.errors import ParameterError, UsageError
-from chronoflux.util.text import plain, plain_lines
+from chronoflux.errors import ParameterError, UsageError, plain
+from chronoflux.util.text import plain_lines
 
 if TYPE_CHECKING:
     import pandas as pd

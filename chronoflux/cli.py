@@ -14,9 +14,8 @@ from typing import Any, NoReturn
 
 import click
 
-from chronoflux.errors import ChronofluxError, ParameterError, UsageError
+from chronoflux.errors import ChronofluxError, ParameterError, UsageError, plain
 from chronoflux.util.output import discard_output, never_fail_to_encode
-from chronoflux.util.text import plain
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 _OPEN_FILES = (1 << 20, 1 << 16, 24_576, 10_240, 4_096)

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import click
 
 from chronoflux.cli import run_command, run_face
-from chronoflux.errors import LogError, UsageError
+from chronoflux.errors import LogError, UsageError, plain
 from chronoflux.telemetry.format.faults import Report
 from chronoflux.telemetry.format.layout import KEYFRAMES, LOG, segments_of
 from chronoflux.telemetry.format.records import REFUSALS, Record, parse, seq_of
@@ -32,7 +32,7 @@ from chronoflux.telemetry.read.copies import distinct_runs
 from chronoflux.telemetry.read.discovery import RunFiles, read_manifest
 from chronoflux.telemetry.read.parts import read_entries
 from chronoflux.telemetry.read.table import read_table
-from chronoflux.util.text import cell, plain
+from chronoflux.util.text import cell
 
 PAUSE = 0.2  # s between two reads of a followed log
 COLUMNS = ("run", "room", "node", "start", "length", "records", "gaps", "status")

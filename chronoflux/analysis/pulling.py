@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from chronoflux.analysis.rooms import quick_length, turns
 from chronoflux.analysis.significance import maximum_statistic
-from chronoflux.analysis.tables import PHASE, settled, side_by_side, together
+from chronoflux.analysis.tables import PHASE, preparation, settled, side_by_side, together
 from chronoflux.analysis.validation import Floats
 
 if TYPE_CHECKING:
@@ -124,8 +124,7 @@ def pulls(
         {"pull": values, "p": family.p, "found": family.found},
         index=pd.MultiIndex.from_tuples(names, names=["source", "target"]),
     )
-    told = ("masked", "bridged", "left_out", "start_up", "memory", "looked_at")
-    found.attrs = {"n": n, "surrogates": count, "level": level, **{one: stretch.attrs[one] for one in told}}
+    found.attrs = {"n": n, "surrogates": count, "level": level, **preparation(stretch)}
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from chronoflux.analysis.tables import (
     PHASE,
     mesh_time,
     of_room,
+    preparation,
     settled,
     side_by_side,
     telemetry_of,
@@ -283,10 +284,15 @@ def spreads(
         {"delay_s": np.abs(delays), "correlation": values, "p": family.p, "found": family.found},
         index=pd.MultiIndex.from_tuples(ahead, names=["source", "target"]),
     )
-    told = ("masked", "bridged", "left_out", "start_up", "memory", "looked_at")
-    taken: dict[Any, Any] = {name: stretch.attrs[name] for name in told}
-    taken["surrogate"] = "shift" if by_turns else "ar"
-    found.attrs = {"n": n, "surrogates": count, "level": level, "longest": longest, "column": column, **taken}
+    found.attrs = {
+        "n": n,
+        "surrogates": count,
+        "level": level,
+        "longest": longest,
+        "column": column,
+        **preparation(stretch),
+        "surrogate": "shift" if by_turns else "ar",
+    }
     return found
 
 

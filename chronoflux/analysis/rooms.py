@@ -25,7 +25,7 @@ from chronoflux.analysis.synchrony import (
     time_to_sync,
     weighted_phase_lag_index,
 )
-from chronoflux.analysis.tables import settled, side_by_side, together
+from chronoflux.analysis.tables import preparation, settled, side_by_side, together
 from chronoflux.analysis.validation import whole
 from chronoflux.errors import ParameterError
 
@@ -369,7 +369,7 @@ def information_flow(
 
     table = side_by_side(frame, column, step=step, room=room)
     stretch = settled(together(table), stationary=stationary)
-    facts, nodes = stretch.attrs, list(stretch.columns)
+    facts, nodes = preparation(stretch), list(stretch.columns)
     stretch = stretch.iloc[: max(lag, history) + quick_length(len(stretch) - max(lag, history))]
     index = list(permutations(nodes, 2))
     node_of = {node: i for i, node in enumerate(nodes)}
@@ -390,9 +390,8 @@ def information_flow(
         "n": len(stretch),
         "start": float(stretch.index[0]),
         "end": float(stretch.index[-1]),
+        **facts,
         "masked": len(table) - len(stretch),
-        "bridged": facts["bridged"],
-        **{fact: facts[fact] for fact in ("left_out", "start_up", "memory", "looked_at")},
         "column": column,
         "surrogates": count,
         "level": level,

@@ -5,6 +5,9 @@ The axis is mesh time, the clock of the room (`at`; for logs without it, each no
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -233,6 +236,12 @@ def together(table: pd.DataFrame, *, least: int = 2, bridge: float = 5.0) -> pd.
         "left_out": [str(node) for node in table.columns.delete(keep)],
     }
     return found
+
+
+def preparation(stretch: pd.DataFrame) -> dict[Hashable, Any]:
+    """Return what was left out of a table from :func:`settled` and how it was tested, for ``attrs``."""
+    names = ("masked", "bridged", "left_out", "start_up", "memory", "looked_at")
+    return {name: stretch.attrs[name] for name in names}
 
 
 def settled(stretch: pd.DataFrame, *, stationary: bool = False) -> pd.DataFrame:

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chronoflux.cli import on_stop_signals, read_token, run_command, run_face
-from chronoflux.errors import ChronofluxError
+from chronoflux.errors import ChronofluxError, plain
 from chronoflux.signal.validation import room_name, server_url
-from chronoflux.util.text import plain
 
 if TYPE_CHECKING:
     from chronoflux.mesh.peer import Peer

@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -75,11 +74,9 @@ class Mesh:
         self._retelling = Retelling(self.gossip, clock, self._missing, out.send, node.on_missed)
         origins = Origins(self.roster, self.peers)
         self._inbound = InboundMessages(node, self.gossip, clock, self._pass_on, origins, self._missing)
-        self._asking = Asking(self.roster, self._ask_who, lambda peer, event: self._hear(peer, lambda: event))
+        self._asking = Asking(self.roster, self._ask_who, self._take)
         self._inbound.hold = self._asking.hold
-        self._non_neighbours = NonNeighbours(
-            self._inbound, lambda peer, message: self._hear(peer, lambda: message)
-        )
+        self._non_neighbours = NonNeighbours(self._inbound, self._take)
         self._probing = Probing(
             clock, self.peers, out.send_perishable, self._on_clock, self.roster, out.send_member
         )
@@ -350,9 +347,17 @@ class Mesh:
             self._non_neighbours.hear(sender, data)
 
     def _hear(self, peer: Peer, decode: Callable[[], messages.Message]) -> None:
-        """Handle a message. A refused message is counted and dropped."""
+        """Decode and handle a message. A refused message is counted and dropped."""
         try:
             message = decode()
+        except (ProtocolError, ParameterError) as error:
+            peer.refuse(error)
+        else:
+            self._take(peer, message)
+
+    def _take(self, peer: Peer, message: messages.Message) -> None:
+        """Handle a message. A refused message is counted and dropped."""
+        try:
             if peer.left and not isinstance(message, messages.ByeAck):
                 return
             match message:
@@ -415,7 +420,7 @@ class Mesh:
         held, self._held = self._held, deque(maxlen=HELD)
         for peer, message, came in held:
             at = self.clock.now() - (monotonic_ms() - came)
-            self._hear(peer, partial(_given, _dated(message, at)))
+            self._take(peer, _dated(message, at))
 
     def _shift(self, by: float) -> None:
         """Adjust stored times after a step of mesh time by `by` ms, and discard outdated fields."""
@@ -465,15 +470,15 @@ class Mesh:
             return
         self._negotiation.look(peer, now, self.id, joined=self.client.state == "joined")
         relaying = not peer.direct(now) and self._outgoing.relaying(peer, now)
-        if relaying and not peer.greeted_relay and self._may_greet:
+        if relaying and peer.greeted_relay is None and self._may_greet:
             self._may_greet = False  # one for each check: greetings are long, and the server limits bytes
             self._outgoing.send_relay(peer, self._hello(peer))
             self._outgoing.send_relay(peer, {"type": "state", **self._node.greeting()})
             self._retelling.begin(peer)
             self._node.on_peer(peer, "relayed", peer.reason or "no link yet")
-            peer.greeted_relay, peer.greeted_at = True, now
+            peer.greeted_relay = now
         elif not relaying:
-            peer.greeted_relay = False
+            peer.greeted_relay = None
         if peer.backlog and self.clock.settled:
             self._retelling.tell_next(peer)
         self._judge(peer, now)
@@ -502,9 +507,10 @@ class Mesh:
 
         A peer loses it if it was away from the server at that moment. Greetings that cross do not count.
         """
-        lost = peer.said_hello or time.monotonic() - peer.greeted_at > CROSSING
-        if hello.heard is None and peer.greeted_relay and lost:
-            peer.greeted_relay = False
+        greeted = peer.greeted_relay
+        lost = peer.said_hello or (greeted is not None and time.monotonic() - greeted > CROSSING)
+        if hello.heard is None and lost:
+            peer.greeted_relay = None
         peer.said_hello = True
 
     def _ask_who(self, ids: list[str]) -> None:
@@ -532,10 +538,6 @@ class Mesh:
             if peer.state != "gone":
                 peer.state = "gone"
                 self._node.on_peer(peer, "gone", reason)
-
-
-def _given(message: messages.Message) -> messages.Message:
-    return message
 
 
 def _dated(message: messages.Message, at: float) -> messages.Message:

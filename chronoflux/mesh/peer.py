@@ -83,8 +83,7 @@ class Peer:
     since: float = field(default_factory=time.monotonic)
     heard_direct: float = -1e9
     heard_relay: float = -1e9
-    greeted_relay: bool = False
-    greeted_at: float = -1e9  # over the relay
+    greeted_relay: float | None = None  # when our greeting was relayed; None: not on the present path
     said_hello: bool = False
     opened: float = -1e9
     left: bool = False

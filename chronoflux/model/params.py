@@ -6,7 +6,6 @@ README's table are made from it.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import json
@@ -19,6 +18,7 @@ from typing import Any, Literal, Self, TypeVar, get_args
 
 from chronoflux.errors import ParameterError
 from chronoflux.model.state import finite
+from chronoflux.util.text import did_you_mean, with_parameters
 
 Coupling = Literal["knn", "global"]
 Boundary = Literal["torus", "plane"]
@@ -74,9 +74,8 @@ def _documented(cls: type[T]) -> type[T]:
         init(self, *values, **named)
 
     cls.__init__ = checked  # type: ignore[assignment]
-    lines = "\n".join(_numpydoc(entry) for entry in fields(cls))  # type: ignore[arg-type]
-    before, raises, after = (inspect.getdoc(cls) or "").partition("Raises\n------\n")
-    cls.__doc__ = f"{before}Parameters\n----------\n{lines}\n\n{raises}{after}"
+    lines = map(_numpydoc, fields(cls))  # type: ignore[arg-type]
+    cls.__doc__ = with_parameters(inspect.getdoc(cls) or "", lines)
     return cls
 
 
@@ -225,9 +224,7 @@ def _real(name: str, value: Any, spec: Spec) -> float:
 def _refuse_unknown(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if name not in SPECS:
-            near = difflib.get_close_matches(name, SPECS, 1, 0.5)
-            meant = f" (did you mean {near[0]}?)" if near else ""
-            known = ", ".join(SPECS)
+            meant, known = did_you_mean(name, SPECS), ", ".join(SPECS)
             raise ParameterError(name, value, f"no parameter has this name{meant}; there are {known}")
 
 

@@ -25,7 +25,7 @@ from chronoflux.node.pacing import Speed, checked_duration, checked_speed
 from chronoflux.signal.validation import room_name, server_url
 from chronoflux.telemetry.format.snapshots import MOST
 from chronoflux.telemetry.write.phase_writer import Wanted
-from chronoflux.util.text import did_you_mean
+from chronoflux.util.text import did_you_mean, with_parameters
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -304,14 +304,8 @@ def describe(function: Callable[..., Any], options: Callable[..., Any], *first: 
     function.__annotations__ = {name: entry.annotation for name, entry in entries.items()} | {
         "return": returns
     }
-    function.__doc__ = with_parameters(inspect.getdoc(function) or "", options)
-
-
-def with_parameters(doc: str, options: Any) -> str:
-    """A docstring with a Parameters section, before the first section that it has."""
-    lines = "\n".join(_numpydoc(entry) for entry in fields(options))
-    before, raises, after = doc.partition("Raises\n------\n")
-    return f"{before.rstrip()}\n\nParameters\n----------\n{lines}\n\n{raises}{after}".strip() + "\n"
+    lines = map(_numpydoc, fields(options))  # type: ignore[arg-type]
+    function.__doc__ = with_parameters(inspect.getdoc(function) or "", lines)
 
 
 def _numpydoc(entry: Field[Any]) -> str:

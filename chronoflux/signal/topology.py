@@ -70,11 +70,12 @@ class Topology:
         """
         if self.name == "full" or (self.name == "auto" and len(ids) <= FULL_UP_TO):
             return full(ids)
-        through = sorted({*ids} - {*silent})
+        through = {*ids} - {*silent}
         if not silent or not through:
             return _linked(ids, self._pairs(ids, seed, self._rings))
         rings = min(self._rings, MAX_DEGREE // 2 - 1)  # leaves links for the second set of rings
-        pairs = [*self._pairs(ids, seed, rings), *self._pairs(through, seed, MAX_DEGREE // 2 - rings)]
+        more = min(rings, MAX_DEGREE // 2 - rings)
+        pairs = [*self._pairs(ids, seed, rings), *self._pairs(through, seed, more)]
         return _heard(_linked(ids, pairs), _order(ids, seed, 0), {*silent})
 
     @property
@@ -84,7 +85,7 @@ class Topology:
 
     def _pairs(self, ids: Collection[str], seed: str, rings: int) -> Iterator[tuple[str, str]]:
         """Yield the pairs linked in the first `rings` rings."""
-        for n in range(min(self._rings, rings)):
+        for n in range(rings):
             ring, step = (0, n + 1) if self.name == "ring" else (n, 1)
             yield from _around(_order(ids, seed, ring), step)
 

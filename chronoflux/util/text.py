@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from chronoflux.errors import plain as plain
+from chronoflux.errors import plain
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -22,6 +22,13 @@ def cell(text: str) -> str:
     "'=1+1"
     """
     return "'" + text if text.startswith(_FORMULA) else text
+
+
+def with_parameters(doc: str, lines: Iterable[str]) -> str:
+    """Return a numpydoc docstring with a Parameters section of these lines, before its Raises section."""
+    before, raises, after = doc.partition("Raises\n------\n")
+    section = "\n".join(lines)
+    return f"{before.rstrip()}\n\nParameters\n----------\n{section}\n\n{raises}{after}".strip() + "\n"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -12,10 +12,10 @@ import chronoflux as cf
 from chronoflux.analysis.folders import Folder
 from chronoflux.analysis.report import study_room
 from chronoflux.replay.null_runs import NullRuns, null_runs
+from chronoflux.replay.rehearsal import rehearse
 from tests.analysis.test_experiment import night
 from tests.analysis.test_information import var
 from tests.analysis.test_rooms import write
-from tests.rooms import make_room
 
 
 def complete(frame: pd.DataFrame) -> pd.DataFrame:
@@ -104,7 +104,7 @@ def test_a_linked_room_is_told_from_strangers(tmp_path: Path) -> None:
         name: cf.Params(oscillators=30, frequency=hertz, mesh_coupling=2.0)
         for name, hertz in (("a", 1.1), ("b", 1.2))
     }
-    make_room(tmp_path, nodes, seconds=60)
+    rehearse(tmp_path, nodes, seconds=60)
 
     def compute() -> NullRuns:
         with ThreadPoolExecutor(1) as executor:

@@ -13,9 +13,9 @@ import chronoflux as cf
 from chronoflux.errors import LogError, ParameterError
 from chronoflux.replay.alternatives import Alternative, _changed, _read, compute, recorded
 from chronoflux.replay.counterfactual import Counterfactual, counterfactual
+from chronoflux.replay.rehearsal import rehearse
 from chronoflux.replay.script import METRICS, Script, Without
 from chronoflux.replay.together import checked, together
-from tests.rooms import make_room
 
 NODES = {
     "a": cf.Params(oscillators=40, frequency=1.1),
@@ -28,7 +28,7 @@ NODES = {
 def room(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three coupled nodes for 20 s: an intent of `a` at 6 s, a flip of `b` at 10, a reset of `c` at 14."""
     events = {6.0: ("a", "intent"), 10.0: ("b", "pacemaker_flip")}
-    return make_room(tmp_path_factory.mktemp("room"), NODES, events=events, reset=("c", 14.0))
+    return rehearse(tmp_path_factory.mktemp("room"), NODES, events=events, reset=("c", 14.0))
 
 
 def inline() -> ThreadPoolExecutor:
@@ -268,5 +268,5 @@ def test_nodes_of_a_rehearsal_have_one_step(tmp_path: Path) -> None:
     """They are advanced together, tick by tick."""
     nodes = {"a": NODES["a"], "b": NODES["b"].replace(dt=0.02)}
     with pytest.raises(ParameterError, match="the same in all nodes"):
-        make_room(tmp_path, nodes)
+        rehearse(tmp_path, nodes)
     assert not list(tmp_path.iterdir())

@@ -14,7 +14,7 @@ import chronoflux as cf
 from chronoflux import analysis
 from chronoflux.errors import ParameterError
 from chronoflux.replay.null_runs import NullRuns, null_runs
-from tests.rooms import make_room
+from chronoflux.replay.rehearsal import rehearse
 
 LINKED = {
     name: cf.Params(oscillators=30, frequency=f, mesh_coupling=2.0)
@@ -26,7 +26,7 @@ STRANGERS = {name: params.replace(mesh_coupling=0.0) for name, params in LINKED.
 @pytest.fixture(scope="module")
 def linked(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two nodes that pull each other strongly, for 40 s."""
-    return make_room(tmp_path_factory.mktemp("linked"), LINKED, seconds=40, events={20.0: ("a", "intent")})
+    return rehearse(tmp_path_factory.mktemp("linked"), LINKED, seconds=40, events={20.0: ("a", "intent")})
 
 
 def of(runs: list[Path], **options: Any) -> NullRuns:
@@ -50,7 +50,7 @@ def test_a_linked_room_is_no_set_of_strangers(linked: list[Path]) -> None:
 
 def test_strangers_are_not_found(tmp_path: Path) -> None:
     """Nodes that hear each other and do not couple are among their null runs."""
-    runs = make_room(tmp_path, STRANGERS, seconds=40)
+    runs = rehearse(tmp_path, STRANGERS, seconds=40)
     assert of(runs).judge(plv).p > 0.05
 
 
