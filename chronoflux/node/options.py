@@ -24,7 +24,7 @@ from chronoflux.node.identity import checked_name
 from chronoflux.node.pacing import Speed, checked_duration, checked_speed
 from chronoflux.signal.validation import room_name, server_url
 from chronoflux.telemetry.format.snapshots import MOST
-from chronoflux.telemetry.write.phase_writer import Wanted
+from chronoflux.telemetry.write.phase_writer import PhaseOptions
 from chronoflux.util.text import did_you_mean, with_parameters
 
 P = ParamSpec("P")
@@ -214,9 +214,9 @@ class NodeOptions(RoomOptions):
         return preset_or(self.params, self.preset)
 
     @property
-    def wanted_phases(self) -> Wanted | None:
+    def wanted_phases(self) -> PhaseOptions | None:
         """Which phases are to be recorded."""
-        return Wanted.checked(self.phases, self.phases_of)
+        return PhaseOptions.checked(self.phases, self.phases_of)
 
 
 @dataclass(frozen=True, kw_only=True)

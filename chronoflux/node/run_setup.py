@@ -20,7 +20,7 @@ from chronoflux.notebook.kernel import in_notebook
 from chronoflux.replay.past_run import PastRun
 from chronoflux.replay.recompute import Continuation
 from chronoflux.telemetry import RunLog
-from chronoflux.telemetry.write.phase_writer import PhaseLog, Wanted
+from chronoflux.telemetry.write.phase_writer import PhaseLog, PhaseOptions
 
 
 class RunSetup:
@@ -60,9 +60,9 @@ class RunSetup:
         self._found: Continuation | None = None
         self._phases = self._phases_of(options)
 
-    def _phases_of(self, options: NodeOptions) -> Wanted | None:
+    def _phases_of(self, options: NodeOptions) -> PhaseOptions | None:
         """Which phases are recorded: those of the options, or of the run that goes on."""
-        wanted, past = options.wanted_phases, Wanted.recall(self.facts.get("phases"))
+        wanted, past = options.wanted_phases, PhaseOptions.from_manifest(self.facts.get("phases"))
         if wanted is not None and past is not None and wanted != past:
             raise UsageError(f"resume goes on with what the run began with: leave out phases, or say {past}")
         phases = wanted or past

@@ -20,8 +20,8 @@ from chronoflux.telemetry.format.layout import CHECKPOINT, KEYFRAMES, MANIFEST
 from chronoflux.telemetry.format.saved_state import load_simulation
 from chronoflux.telemetry.read.copies import distinct_runs
 from chronoflux.telemetry.read.discovery import RunFiles, read_manifest
-from chronoflux.telemetry.read.history import START, RunHistory, StoryInMemory
-from chronoflux.telemetry.read.journal import RevokedRanges, read_void
+from chronoflux.telemetry.read.history import START, RunHistory, RunHistoryInMemory
+from chronoflux.telemetry.read.journal import RevokedRanges, read_revoked
 
 
 class PastRun:
@@ -78,9 +78,9 @@ class PastRun:
         check.found.recorded_by = str(self.facts.get("engine") or COMPILED)
         return check.found
 
-    def story(self) -> StoryInMemory:
+    def story(self) -> RunHistoryInMemory:
         """What moved the run, as far as it is on record now."""
-        return StoryInMemory(self._run)
+        return RunHistoryInMemory(self._run)
 
     def states(self) -> list[tuple[int, Path]]:
         """The saved states by tick, keyframes and checkpoint; an unreadable checkpoint stands last."""
@@ -107,7 +107,7 @@ class PastRun:
         LogError
             When the log cannot be read.
         """
-        void = read_void(self._run)
+        void = read_revoked(self._run)
         for moment in itertools.chain(self._newest_first(void), [None]):
             simulation = Simulation(self.params, seed=self.seed) if moment is None else moment.simulation
             position = START if moment is None else moment.position
@@ -199,6 +199,6 @@ class Verifier:
             except LogError as error:
                 self.found.differ(str(error))
                 continue
-            if not self._story.void.covers(moment.position):
+            if not self._story.revoked.covers(moment.position):
                 self._saved = moment
         return self._saved

@@ -16,7 +16,7 @@ from chronoflux.model.engine.choice import COMPILED
 from chronoflux.model.schedule import Fired, first_tick
 from chronoflux.model.simulation import Simulation
 from chronoflux.telemetry.format.records import Input, Record, rounded
-from chronoflux.telemetry.format.saved_state import load_moment
+from chronoflux.telemetry.format.saved_state import load_saved_state
 from chronoflux.telemetry.read.history import START, RunHistory
 from chronoflux.telemetry.read.journal import Range, facts_of
 
@@ -108,7 +108,7 @@ class Moment:
 
     @classmethod
     def load(cls, path: Path) -> Moment:
-        simulation, position = load_moment(path)
+        simulation, position = load_saved_state(path)
         if position is None:
             raise LogError(path, "does not say which moment of its run it is")
         return cls(path, simulation, position)
@@ -149,7 +149,7 @@ class Replayer:
             assert record.seq is not None
             if record.seq < self.seq:
                 continue  # there twice
-            self._expect("records", self.seq, record.seq, self._from["seq"], self._story.void.records)
+            self._expect("records", self.seq, record.seq, self._from["seq"], self._story.revoked.records)
             self.seq = record.seq + 1
             self._wall = record.timestamp
             self._look(record)
@@ -176,7 +176,7 @@ class Replayer:
         for given in self._story.inputs(self._from):
             if given.seq < self.inputs:
                 continue
-            self._expect("inputs", self.inputs, given.seq, self._from["inputs"], self._story.void.inputs)
+            self._expect("inputs", self.inputs, given.seq, self._from["inputs"], self._story.revoked.inputs)
             self.inputs = given.seq + 1
             if given.seq >= self._from["inputs"]:
                 yield given

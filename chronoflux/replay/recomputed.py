@@ -150,7 +150,7 @@ class RecomputedRun:
                 moment = Moment.load(path)
             except LogError:  # damaged: an earlier one will do; the check tells of it
                 continue
-            if not self._story.void.covers(moment.position):
+            if not self._story.revoked.covers(moment.position):
                 return self._begin(moment.simulation, moment.position)
         if kept is not None and kept[0] > here:
             self._begin(Simulation.load(kept[1]), kept[2])

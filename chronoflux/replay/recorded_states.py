@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from chronoflux.errors import LogError
 from chronoflux.telemetry.format.layout import CHECKPOINT, KEYFRAMES
 from chronoflux.telemetry.format.phase_store import STORE, load_phases
-from chronoflux.telemetry.format.saved_state import load_moment
+from chronoflux.telemetry.format.saved_state import load_saved_state
 from chronoflux.telemetry.format.snapshots import SNAPSHOTS
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Swarms:
         if not path.is_file():
             return None
         try:
-            simulation, position = load_moment(path)
+            simulation, position = load_saved_state(path)
         except LogError as error:
             self.problem = str(error)
             self._refused.add(path)

@@ -24,7 +24,7 @@ from chronoflux.replay.recorded_states import Swarm, Swarms
 from chronoflux.telemetry.format.layout import MANIFEST, is_running
 from chronoflux.telemetry.maintain.export_json import export_json
 from chronoflux.telemetry.read.discovery import RunFiles
-from chronoflux.telemetry.read.journal import RevokedRanges, read_void
+from chronoflux.telemetry.read.journal import RevokedRanges, read_revoked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +102,7 @@ class Track:
         if self.past is None or self._run.folder is None:
             return None
         void = (
-            read_void(self._run)
+            read_revoked(self._run)
             if any(m.type == "resume" for m in self.record.marks)
             else RevokedRanges([], [], [], [])
         )

@@ -22,7 +22,7 @@ from chronoflux.telemetry.format.phase_store import PhaseStore, check_phases, is
 from chronoflux.telemetry.maintain.inspect import check_run
 from chronoflux.telemetry.read.discovery import find_runs
 from chronoflux.telemetry.write import phase_writer
-from chronoflux.telemetry.write.phase_writer import PhaseLog, Wanted
+from chronoflux.telemetry.write.phase_writer import PhaseLog, PhaseOptions
 from tests.conftest import Joiner
 from tests.support import until
 
@@ -90,7 +90,7 @@ async def test_a_run_goes_on_recording(joined: Joiner) -> None:
 
 
 def new(folder: Path, tick: int = 0, settle: Any = lambda: True) -> PhaseLog:
-    return PhaseLog(folder, Wanted(1.0), PARAMS, 7, tick, settle)
+    return PhaseLog(folder, PhaseOptions(1.0), PARAMS, 7, tick, settle)
 
 
 def fill(log: PhaseLog, ticks: range) -> None:

@@ -286,7 +286,7 @@ async def test_a_late_swarm_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 async def test_full_speed_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the disk is full a swarm at full speed waits; when there is room again nothing is missing."""
 
-    def full(held: appender.Stream) -> None:
+    def full(held: appender.Appender) -> None:
         held.written = 0
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -295,7 +295,7 @@ async def test_full_speed_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest
     async with offline(tmp_path, schedule="none", speed="max", duration=600) as node:
         await until(lambda: node.t >= 6)
         with monkeypatch.context() as disk:
-            disk.setattr(appender.Stream, "write", full)
+            disk.setattr(appender.Appender, "write", full)
             await until(lambda: "No space left" in (node.status.problem or ""))
             before = node.t
             await asyncio.sleep(0.2)

@@ -19,7 +19,7 @@ from chronoflux.replay import Replay
 from chronoflux.replay.past_run import PastRun
 from chronoflux.signal.server import SignalServer
 from chronoflux.telemetry import RunLog, load
-from chronoflux.telemetry.format.saved_state import load_moment
+from chronoflux.telemetry.format.saved_state import load_saved_state
 from tests.conftest import Joiner
 from tests.support import until
 
@@ -70,7 +70,7 @@ async def test_a_run_is_recomputed_bit_for_bit(tmp_path: Path) -> None:
     assert "agrees bit for bit" in str(found)
     assert found.records >= 60
     assert found.keyframes >= 6
-    kept = load_moment(node.path / "checkpoint.npz")[0]
+    kept = load_saved_state(node.path / "checkpoint.npz")[0]
     np.testing.assert_array_equal(kept.state.phi, found.simulation.state.phi)
     recorded = load(node.path).query("type == 'telemetry'")
     np.testing.assert_array_equal(found.metrics["H"], recorded["H"])

@@ -55,7 +55,7 @@ async def test_a_full_disk_and_room_again(tmp_path: Path, monkeypatch: pytest.Mo
     async with offline(tmp_path) as node:
         await until(lambda: node.snapshot().t >= 6)
         with monkeypatch.context() as disk:
-            disk.setattr(appender.Stream, "write", full)
+            disk.setattr(appender.Appender, "write", full)
             disk.setattr(file_writer, "replace_file", full)
             disk.setattr(manifest, "write_manifest", full)
             await until(lambda: "No space left" in (node.status.problem or ""))
@@ -82,7 +82,7 @@ async def test_a_folder_made_read_only(tmp_path: Path, monkeypatch: pytest.Monke
     async with offline(tmp_path) as node:
         await until(lambda: node.snapshot().t >= 6)
         with monkeypatch.context() as disk:
-            disk.setattr(appender.Stream, "write", read_only)
+            disk.setattr(appender.Appender, "write", read_only)
             disk.setattr(os, "replace", read_only)
             rotate_all()
             await until(lambda: "Read-only file system" in (node.status.problem or ""))

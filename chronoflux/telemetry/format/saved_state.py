@@ -89,10 +89,10 @@ def load_simulation(path: str | os.PathLike[str]) -> Simulation:
     >>> copy.tick, bool((copy.state.phi == simulation.state.phi).all())
     (200, True)
     """
-    return load_moment(path)[0]
+    return load_saved_state(path)[0]
 
 
-def load_moment(path: str | os.PathLike[str]) -> tuple[Simulation, dict[str, int] | None]:
+def load_saved_state(path: str | os.PathLike[str]) -> tuple[Simulation, dict[str, int] | None]:
     """Load a simulation and its log position, None when it has none. Raises as :func:`load_simulation`.
 
     The position has the ``seq`` of the next record, the number of the next of its ``inputs``, how often the

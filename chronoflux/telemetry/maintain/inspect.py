@@ -26,7 +26,7 @@ from chronoflux.telemetry.format.layout import (
 )
 from chronoflux.telemetry.format.phase_store import STORE, faults_of_phases, has_checksums
 from chronoflux.telemetry.format.records import to_json
-from chronoflux.telemetry.format.saved_state import load_moment
+from chronoflux.telemetry.format.saved_state import load_saved_state
 from chronoflux.telemetry.format.snapshots import SNAPSHOTS
 from chronoflux.telemetry.read.columns import Table
 from chronoflux.telemetry.read.discovery import RunFiles, read_manifest
@@ -141,7 +141,7 @@ def _check_states(run: RunFiles) -> list[str]:
     for path in [run.folder / CHECKPOINT, *states]:
         if path.exists():
             try:
-                load_moment(path)
+                load_saved_state(path)
             except LogError as error:
                 found.append(str(error))
     for path in sorted((run.folder / SNAPSHOTS).glob("*.png")):

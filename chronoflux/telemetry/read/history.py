@@ -12,7 +12,7 @@ import numpy as np
 from chronoflux.telemetry.format.faults import Report
 from chronoflux.telemetry.format.records import Input, Record
 from chronoflux.telemetry.read.discovery import RunFiles
-from chronoflux.telemetry.read.journal import RevokedRanges, read_records, read_run_inputs, read_void
+from chronoflux.telemetry.read.journal import RevokedRanges, read_records, read_revoked, read_run_inputs
 
 START = {"seq": 0, "inputs": 0}
 """Position of the beginning: the seqs of the next record and of the next input."""
@@ -23,24 +23,24 @@ TOGETHER = 4096
 class RunHistory:
     """The valid records and inputs of a run, read from its files on each request.
 
-    ``void``: the revoked ranges; ``report``: faults of the lines, noted during reading.
+    ``revoked``: the revoked ranges; ``report``: faults of the lines, noted during reading.
     """
 
-    def __init__(self, run: RunFiles, void: RevokedRanges | None = None) -> None:
-        self.void: RevokedRanges = read_void(run) if void is None else void
+    def __init__(self, run: RunFiles, revoked: RevokedRanges | None = None) -> None:
+        self.revoked: RevokedRanges = read_revoked(run) if revoked is None else revoked
         self.report: Report = Report()
         self._run = run
 
     def records(self, position: dict[str, int]) -> Iterator[Record]:
         """Yield the records; those before `position` may be left out except for the last ``clock``."""
-        return read_records(self._run, self.void, self.report)
+        return read_records(self._run, self.revoked, self.report)
 
     def inputs(self, position: dict[str, int]) -> Iterator[Input]:
         """Yield the inputs; those before `position` may be left out."""
-        return read_run_inputs(self._run, self.void, self.report)
+        return read_run_inputs(self._run, self.revoked, self.report)
 
 
-class StoryInMemory(RunHistory):
+class RunHistoryInMemory(RunHistory):
     """A history that is read once and kept in memory, to start at many places. An input takes 44 bytes."""
 
     def __init__(self, run: RunFiles) -> None:

@@ -44,33 +44,33 @@ class RevokedRanges(NamedTuple):
         return False
 
 
-def read_void(run: RunFiles) -> RevokedRanges:
+def read_revoked(run: RunFiles) -> RevokedRanges:
     """Return the ranges that the resumes of a run revoked."""
-    void = RevokedRanges([], [], [], [])
+    revoked = RevokedRanges([], [], [], [])
     for record in _records(run, Report(), _RESUMES):
         if record.type != "resume" or record.tick is None:
             continue
         match facts_of(record.data):
             case {"records": [int(a), int(b)], "inputs": [int(c), int(d)], **more}:
                 number = more.get("number")
-                void.records.append((a, b))
-                void.inputs.append((c, d))
-                void.ticks.append(record.tick)
-                void.numbers.append(number if isinstance(number, int) else 0)
-    return void
+                revoked.records.append((a, b))
+                revoked.inputs.append((c, d))
+                revoked.ticks.append(record.tick)
+                revoked.numbers.append(number if isinstance(number, int) else 0)
+    return revoked
 
 
-def read_records(run: RunFiles, void: RevokedRanges, report: Report) -> Iterator[Record]:
+def read_records(run: RunFiles, revoked: RevokedRanges, report: Report) -> Iterator[Record]:
     """Yield the valid records that have a seq and a tick; bad lines are noted in `report`."""
     for record in _records(run, report):
-        if record.seq is not None and record.tick is not None and not _within(record.seq, void.records):
+        if record.seq is not None and record.tick is not None and not _within(record.seq, revoked.records):
             yield record
 
 
-def read_run_inputs(run: RunFiles, void: RevokedRanges, report: Report) -> Iterator[Input]:
+def read_run_inputs(run: RunFiles, revoked: RevokedRanges, report: Report) -> Iterator[Input]:
     """Yield the valid inputs."""
     for _, given in read_inputs(run, report):
-        if not _within(given.seq, void.inputs):
+        if not _within(given.seq, revoked.inputs):
             yield given
 
 

@@ -17,7 +17,7 @@ from chronoflux.telemetry.format.records import FLOATS, REFUSALS, Peering, parse
 from chronoflux.telemetry.read.columns import Coded, Masked, Table
 from chronoflux.telemetry.read.copies import distinct_runs
 from chronoflux.telemetry.read.discovery import LOOKED_FOR, Source
-from chronoflux.telemetry.read.old_names import told_apart
+from chronoflux.telemetry.read.old_names import with_unique_names
 from chronoflux.telemetry.read.prefetch import make_ready
 from chronoflux.telemetry.read.table import current_rows, read_table
 
@@ -152,7 +152,7 @@ def load_peerings(source: Source, *, strict: bool = False) -> pd.DataFrame:
 
 def _read(source: Source, *, strict: bool, peerings: bool) -> tuple[list[tuple[Table, Rows]], Report]:
     report = Report(strict=strict)
-    tables, runs = [], told_apart(distinct_runs(source, report))
+    tables, runs = [], with_unique_names(distinct_runs(source, report))
     make_ready(runs)
     for run in runs:
         if peerings and run.exported:

@@ -31,15 +31,15 @@ def facts_of(run: RunFiles) -> dict[str, str]:
     return found.groupdict() if found else {}
 
 
-def told_apart(runs: Sequence[RunFiles]) -> list[RunFiles]:
-    """Rename single files that share a name to the shortest part of their path that tells them apart.
+def with_unique_names(runs: Sequence[RunFiles]) -> list[RunFiles]:
+    """Rename single files that share a name to the shortest part of their path that is unique.
 
     Their records do not name a run, so they would otherwise be taken for one run.
     """
     alike = Counter(run.name for run in runs if run.folder is None)
     paths = {run.files[0]: run.files[0].resolve().parts for run in runs if run.folder is None}
 
-    def told(run: RunFiles) -> RunFiles:
+    def renamed(run: RunFiles) -> RunFiles:
         if run.folder is not None or alike[run.name] == 1:
             return run
         own = paths[run.files[0]]
@@ -47,4 +47,4 @@ def told_apart(runs: Sequence[RunFiles]) -> list[RunFiles]:
         depth = next((n for n in range(1, len(own)) if all(own[-n:] != other[-n:] for other in others)), 0)
         return replace(run, name="/".join(own[-depth:]))
 
-    return [told(run) for run in runs]
+    return [renamed(run) for run in runs]

@@ -1,4 +1,4 @@
-"""`Stream`: one append-only file of whole lines, written by the log's thread."""
+"""`Appender`: one append-only file of whole lines, written by the log's thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from chronoflux.telemetry.format.layout import sync, sync_folder
 
 
-class Stream:
+class Appender:
     """Append lines to a file that is opened on first use and again after an error; keep unwritten lines."""
 
     def __init__(self, path: Path, opener: Callable[[Path], FileIO]) -> None:

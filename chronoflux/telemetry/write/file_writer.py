@@ -1,4 +1,4 @@
-"""`Keeper`: writes whole files (checkpoints, keyframes, snapshots) on a separate thread."""
+"""`FileWriter`: writes whole files (checkpoints, keyframes, snapshots) on a separate thread."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chronoflux.telemetry.format.layout import replace_file
-from chronoflux.telemetry.write.worker_thread import Helper
+from chronoflux.telemetry.write.worker_thread import WorkerThread
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -16,27 +16,27 @@ WAITING, MOST = 256 << 20, 64
 Content = bytes | memoryview | Callable[[], bytes]
 
 
-class Keeper(Helper):
+class FileWriter(WorkerThread):
     """Write files atomically into a run's folder; of several with one name, only the newest is written.
 
-    `settle` is called before each file: the log must have reached the position that the file names.
+    `flush_log` is called before each file: the log must have reached the position that the file names.
     """
 
     TASK: str = "files"
 
-    def __init__(self, folder: Path, settle: Callable[[], bool]) -> None:
+    def __init__(self, folder: Path, flush_log: Callable[[], bool]) -> None:
         super().__init__(folder)
-        self._settle = settle
+        self._flush_log = flush_log
         self._files: dict[str, Content] = {}
 
-    def keep(self, name: str, content: Content) -> None:
+    def write(self, name: str, content: Content) -> None:
         """Queue a file under a name in the folder. Never blocks. A callable `content` runs on the thread."""
         with self._wake:
             waiting = sum(_size(held) for other, held in self._files.items() if other != name)
             if self._closing or waiting > WAITING or len(self._files) > MOST:
                 return
             self._files[name] = content
-            self._rouse()
+            self._notify()
 
     def _run(self) -> None:
         while True:
@@ -49,7 +49,7 @@ class Keeper(Helper):
             self._write(self._folder / name, content)
 
     def _write(self, path: Path, content: Content) -> None:
-        if not self._settle():
+        if not self._flush_log():
             return  # the log itself cannot be written, and reports that
         try:
             if path.parent != self._folder:

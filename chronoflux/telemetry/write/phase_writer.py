@@ -32,7 +32,7 @@ Row: TypeAlias = tuple[int, float, Floats]
 logger: logging.Logger = logging.getLogger(__name__)
 
 
-class Wanted(NamedTuple):
+class PhaseOptions(NamedTuple):
     """A recording request: phases every `seconds` simulated s, of the first `of` oscillators or of all."""
 
     seconds: float
@@ -59,7 +59,7 @@ class Wanted(NamedTuple):
         return cls(float(seconds), of)
 
     @classmethod
-    def recall(cls, facts: Any) -> Self | None:
+    def from_manifest(cls, facts: Any) -> Self | None:
         """Restore the request from a manifest; None when it has none."""
         return cls.checked(facts.get("seconds"), facts.get("of")) if isinstance(facts, dict) else None
 
@@ -78,7 +78,7 @@ class PhaseLog:
     ----------
     folder
         The run's folder. An existing store is continued; its rows after `tick` are removed.
-    settle
+    flush_log
         Called before rows are written: the log must have reached the same tick.
 
     Raises
@@ -90,39 +90,41 @@ class PhaseLog:
     def __init__(
         self,
         folder: Path,
-        wanted: Wanted,
+        options: PhaseOptions,
         params: Params,
         seed: int,
         tick: int,
-        settle: Callable[[], bool],
+        flush_log: Callable[[], bool],
     ) -> None:
-        self.period: float = wanted.seconds
+        self.period: float = options.seconds
         self.problem: str | None = None
         """Reason why rows are currently not written or are left out; None when there is none."""
         self.left_out: int = 0
         """Rows left out because the disk was too slow or full, or the number of oscillators did not match."""
-        self._settle = settle
-        self._columns = wanted.of or params.oscillators
-        self._all = wanted.of is None
-        self._most = min(MOST_ROWS, max(1, MOST_VALUES // self._columns))
-        self._store = self._opened(folder / STORE, wanted, params, seed, tick)
+        self._flush_log = flush_log
+        self._columns = options.of or params.oscillators
+        self._all = options.of is None
+        self._rows_per_write = min(MOST_ROWS, max(1, MOST_VALUES // self._columns))
+        self._store = self._open_store(folder / STORE, options, params, seed, tick)
         self._columns = self._store.columns or self._columns
         self._rows: deque[Row] = deque()
-        self._room = max(2, WAITING // (8 * self._columns))
+        self._max_rows_waiting = max(2, WAITING // (8 * self._columns))
         self._wake = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=f"phases {folder.name}", daemon=True)
         self._thread.start()
 
-    def _opened(self, path: Path, wanted: Wanted, params: Params, seed: int, tick: int) -> PhaseStore:
+    def _open_store(
+        self, path: Path, options: PhaseOptions, params: Params, seed: int, tick: int
+    ) -> PhaseStore:
         try:
             return PhaseStore.reopen(path, tick)
         except LogError:
             if path.exists() and not is_bare(path):
                 raise
         shutil.rmtree(path, ignore_errors=True)  # a store of a run that was killed before its first rows
-        facts = {"params": params.to_dict(), "seed": seed, "seconds": wanted.seconds}
-        return PhaseStore(path, attributes=facts, chunk_rows=self._most)
+        facts = {"params": params.to_dict(), "seed": seed, "seconds": options.seconds}
+        return PhaseStore(path, attributes=facts, chunk_rows=self._rows_per_write)
 
     def add(self, tick: int, t: float, phi: Floats) -> None:
         """Queue a row. Never blocks; rows beyond the limit are left out and counted.
@@ -141,10 +143,10 @@ class PhaseLog:
             self._leave_out(f"there are {n} oscillators now, phases are recorded of {self._columns}")
             return
         with self._wake:
-            full = self._closing or len(self._rows) >= self._room
+            full = self._closing or len(self._rows) >= self._max_rows_waiting
             if not full:
                 self._rows.append((tick, t, phi[: self._columns].copy()))
-                if len(self._rows) >= self._most:
+                if len(self._rows) >= self._rows_per_write:
                     self._wake.notify_all()
         if full:
             self._leave_out("the disk is too slow, or does not take them")
@@ -152,9 +154,9 @@ class PhaseLog:
     def _leave_out(self, why: str) -> None:
         self.left_out += 1
         if self.problem is None:
-            self._tell(f"{self._store.path}: phases are left out: {why}")
+            self._warn(f"{self._store.path}: phases are left out: {why}")
 
-    def _tell(self, problem: str) -> None:
+    def _warn(self, problem: str) -> None:
         if problem != self.problem:
             self.problem = problem
             logger.warning(problem)
@@ -162,7 +164,7 @@ class PhaseLog:
     def keeps_up(self, timeout: float) -> bool:
         """Wait at most `timeout` seconds until the queue is at most half full. Return whether it is."""
         with self._wake:
-            return self._wake.wait_for(lambda: len(self._rows) <= self._room // 2, timeout)
+            return self._wake.wait_for(lambda: len(self._rows) <= self._max_rows_waiting // 2, timeout)
 
     def close(self, timeout: float) -> bool:
         """Write the waiting rows within `timeout` seconds. Return whether all were written in time."""
@@ -176,9 +178,11 @@ class PhaseLog:
         try:
             while True:
                 with self._wake:
-                    self._wake.wait_for(lambda: self._closing or len(self._rows) >= self._most, WRITE_EVERY)
+                    self._wake.wait_for(
+                        lambda: self._closing or len(self._rows) >= self._rows_per_write, WRITE_EVERY
+                    )
                     closing = self._closing
-                    rows = list(islice(self._rows, self._most))
+                    rows = list(islice(self._rows, self._rows_per_write))
                 if not rows and closing:
                     return
                 if rows and not self._write(rows):
@@ -192,18 +196,18 @@ class PhaseLog:
     def _write(self, rows: list[Row]) -> bool:
         """Write the first of the waiting rows. Return whether they are on the disk."""
         if not threading.main_thread().is_alive():  # Zarr's own threads have ended then
-            self._tell(
+            self._warn(
                 f"{self._store.path}: the program ended before the node left: the last rows are missing"
             )
             return False
-        if not self._settle():
+        if not self._flush_log():
             return False  # the log itself cannot be written, and reports that
         ticks, times, phases = zip(*rows, strict=True)
         block = Block(tick=np.array(ticks, np.int64), t=np.array(times), values={"phi": np.array(phases)})
         try:
             self._store.append(block)
         except LogError as error:
-            self._tell(str(error))
+            self._warn(str(error))
             return False
         self.problem = None
         with self._wake:

@@ -1,4 +1,4 @@
-"""`Backlog`: numbered records and inputs that wait in memory for the disk, up to a limit."""
+"""`RecordQueue`: numbered records and inputs that wait in memory for the disk, up to a limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chronoflux.errors import LogError
 from chronoflux.telemetry.format.records import to_json
 
 
-class Backlog:
+class RecordQueue:
     """Queue of at most `limit` bytes; records and inputs beyond it are dropped and counted.
 
     After the first drop, everything is dropped until a ``gap`` record is queued: each gap is recorded.
@@ -27,7 +27,7 @@ class Backlog:
         """Lock of all attributes; notified when there is a reason to write."""
         self.closing = self.flush_wanted = False
         self.dropped: int = 0
-        self.moment: tuple[int | None, float | None] = (None, None)
+        self.latest: tuple[int | None, float | None] = (None, None)
         """Latest tick and t."""
         self.seq, self.inputs = seq, inputs
         self._path, self._limit = path, limit
@@ -42,7 +42,7 @@ class Backlog:
         with self.wake:
             if self.closing:
                 return
-            self.moment = (record["tick"], record["t"])
+            self.latest = (record["tick"], record["t"])
             if not self._is_full(record["tick"]):
                 self._accept(record)
                 if self._queued > self._limit // 2:
@@ -80,8 +80,8 @@ class Backlog:
         self.seq += 1
         self._enqueue(1, line)
 
-    def _enqueue(self, stream: int, line: bytes) -> None:
-        self._queues[stream].append(line)
+    def _enqueue(self, kind: int, line: bytes) -> None:
+        self._queues[kind].append(line)
         self._accepted += len(line)
         self._queued += len(line)
 
@@ -105,7 +105,7 @@ class Backlog:
             queues, self._queues = self._queues, ([], [])
         return b"".join(queues[0]), b"".join(queues[1])
 
-    def wrote(self, size: int) -> None:
+    def mark_written(self, size: int) -> None:
         """Note that `size` queued bytes have been written."""
         with self.wake:
             self._queued -= size
@@ -116,7 +116,7 @@ class Backlog:
         with self.wake:
             if outage is None and not self._dropped_since_gap:
                 return None
-            tick, t = self.moment
+            tick, t = self.latest
             dropped = self._dropped_since_gap
             reason = outage or f"{self._path}: the disk was too slow"
             data = {"dropped": dropped, "from_tick": self._gap_from, "reason": reason}

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from chronoflux.errors import LogError
 from chronoflux.telemetry.format.layout import INPUTS, LOG, open_log, segments_of, sync
 from chronoflux.telemetry.format.seek import first_seq, offset_of
-from chronoflux.telemetry.write.appender import Stream
-from chronoflux.telemetry.write.worker_thread import Helper
+from chronoflux.telemetry.write.appender import Appender
+from chronoflux.telemetry.write.worker_thread import WorkerThread
 
 if TYPE_CHECKING:
     from chronoflux.telemetry.format.segment_encode import Kind
@@ -40,18 +40,20 @@ _EVERY = 2**63  # above every seq
 logger: logging.Logger = logging.getLogger(__name__)
 
 
-class Rotator(Helper):
+class Rotator(WorkerThread):
     """Rotate both logs of a run by age, by size (:meth:`watch`) and on request.
 
-    `settle` is called first to write everything logged so far to the files. `trim` removes a number of bytes
-    from the beginning of a log, or raises OSError.
+    `flush_log` is called first and writes everything logged so far to the files. `trim` removes a number of
+    bytes from the beginning of a log, or raises OSError.
     """
 
     TASK: str = "segments"
 
-    def __init__(self, folder: Path, settle: Callable[[], object], trim: Callable[[str, int], None]) -> None:
+    def __init__(
+        self, folder: Path, flush_log: Callable[[], object], trim: Callable[[str, int], None]
+    ) -> None:
         super().__init__(folder)
-        self._settle, self._trim = settle, trim
+        self._flush_log, self._trim = flush_log, trim
         self._wanted = False  # guarded by `_wake`, like `_next`
         self._next = time.monotonic() + AGE
         self._not_before = 0.0
@@ -63,7 +65,7 @@ class Rotator(Helper):
                 self._trims.append((time.monotonic() + TRIM_AFTER, log, _EVERY))
         if self._trims:
             with self._wake:
-                self._rouse()
+                self._notify()
 
     def watch(self, sizes: Mapping[str, int]) -> None:
         """Rotate if due; `sizes` are the bytes of each log. Fast, never blocks."""
@@ -79,7 +81,7 @@ class Rotator(Helper):
                 return
             self._wanted = True
             self._next = time.monotonic() + AGE
-            self._rouse()
+            self._notify()
 
     # The rotator's thread
 
@@ -113,7 +115,7 @@ class Rotator(Helper):
     def _publish(self) -> None:
         from chronoflux.telemetry.format.segments import KINDS  # loads Arrow, on the first use only
 
-        self._settle()
+        self._flush_log()
         for kind in KINDS:
             published = publish(self._folder, kind)
             self._base[kind.log] = published.size
@@ -211,7 +213,7 @@ def trim_log(folder: Path, log: str) -> int:
         return 0
     with open(folder / log, "rb") as file:
         lines = sum(len(some) for some in _lines(file, 0, size))
-    Stream(folder / log, open_log).trim(size)
+    Appender(folder / log, open_log).trim(size)
     return lines
 
 

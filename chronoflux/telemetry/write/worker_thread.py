@@ -1,4 +1,4 @@
-"""`Helper`: base class for worker threads of a run's log."""
+"""`WorkerThread`: base class for worker threads of a run's log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 
-class Helper(ABC):
+class WorkerThread(ABC):
     """Own a worker thread that starts with the first work and ends at :meth:`close`.
 
     `_wake` guards the shared state, including `_closing`; the thread waits on it.
@@ -33,7 +33,7 @@ class Helper(ABC):
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def _rouse(self) -> None:
+    def _notify(self) -> None:
         """Wake the thread, starting it if necessary. `_wake` must be held."""
         if self._thread is None:
             name = f"{self.TASK} {self._folder.name}"

@@ -34,10 +34,10 @@ from chronoflux.telemetry.format.layout import (
 )
 from chronoflux.telemetry.format.manifest import Manifest, check_facts, host, valid_text
 from chronoflux.telemetry.format.records import rounded
-from chronoflux.telemetry.write.appender import Stream
-from chronoflux.telemetry.write.file_writer import Content, Keeper
+from chronoflux.telemetry.write.appender import Appender
+from chronoflux.telemetry.write.file_writer import Content, FileWriter
 from chronoflux.telemetry.write.phase_writer import PhaseLog
-from chronoflux.telemetry.write.record_queue import Backlog
+from chronoflux.telemetry.write.record_queue import RecordQueue
 from chronoflux.telemetry.write.rotation import Rotator
 
 FLUSH_EVERY = 0.25
@@ -52,7 +52,7 @@ CLOSE_WITHIN = 10.0
 """Seconds that ``close`` waits for a disk that does not respond."""
 SETTLE_WITHIN = 10.0
 """Seconds that a checkpoint or keyframe waits for the records before it; then it is left out."""
-_OURS = ("timestamp", "seq", "mono")
+_OWN_FIELDS = ("timestamp", "seq", "mono")
 
 _OPEN: weakref.WeakSet[RunLog] = weakref.WeakSet()  # used from any thread
 
@@ -162,23 +162,23 @@ class RunLog:
         self, path: Path, facts: dict[str, Any], queue_bytes: int, seq: int = 0, inputs: int = 0
     ) -> None:
         self.path = path
-        self._backlog = Backlog(path, queue_bytes, seq, inputs)
-        self._manifest = Manifest(path, facts)  # guarded by the backlog's lock
+        self._queue = RecordQueue(path, queue_bytes, seq, inputs)
+        self._manifest = Manifest(path, facts)  # guarded by the queue's lock
 
         # Used by the thread or under `_disk`. Inputs come first: no record may outlive the inputs behind it.
         self._disk = threading.Lock()
-        self._streams = {name: Stream(path / name, lambda path: open_log(path)) for name in (INPUTS, LOG)}
+        self._appenders = {name: Appender(path / name, lambda path: open_log(path)) for name in (INPUTS, LOG)}
         self._outage: str | None = None
         self._synced = time.monotonic()
 
         try:
-            self.torn = sum(cut_torn(stream.path) for stream in self._streams.values())
+            self.torn = sum(cut_torn(appender.path) for appender in self._appenders.values())
             self._manifest.write()
-            self._streams[LOG].open()
+            self._appenders[LOG].open()
             self._rotator = Rotator(path, self.flush, self._trim)
         except OSError as error:
             raise LogError(self.path, f"cannot be written ({error.strerror or error})") from error
-        self._keeper = Keeper(self.path, lambda: self._outage is None and self.flush(SETTLE_WITHIN))
+        self._file_writer = FileWriter(self.path, lambda: self._outage is None and self.flush(SETTLE_WITHIN))
         self._thread = threading.Thread(target=self._run, name=f"log {self.path.name}", daemon=True)
         self._thread.start()
         atexit.register(self.close, status="interrupted")
@@ -187,20 +187,20 @@ class RunLog:
     @property
     def problem(self) -> str | None:
         """Reason why the log is currently not written, in one line for users; None when there is none."""
-        parts = (self._manifest, self._keeper, self._rotator, self.phases)
+        parts = (self._manifest, self._file_writer, self._rotator, self.phases)
         return self._outage or next((part.problem for part in parts if part and part.problem), None)
 
     @property
     def position(self) -> dict[str, int]:
         """The ``seq`` of the next record and of the next input, and how often the run was ``resumed``."""
-        with self._backlog.wake:
+        with self._queue.wake:
             resumed = self._manifest.facts.get("resumed", 0)
-            return {"seq": self._backlog.seq, "inputs": self._backlog.inputs, "resumed": resumed}
+            return {"seq": self._queue.seq, "inputs": self._queue.inputs, "resumed": resumed}
 
     @property
     def dropped(self) -> int:
         """Number of records dropped so far because the queue was full."""
-        return self._backlog.dropped
+        return self._queue.dropped
 
     def write(
         self,
@@ -222,13 +222,13 @@ class RunLog:
         LogError
             When a value cannot be written as JSON, or `more` has a field that is filled in here.
         """
-        for name in _OURS:
+        for name in _OWN_FIELDS:
             if name in more:
                 raise LogError(self.path, f"a record's {name!r} is the log's own: use another name")
         record = {"t": t, "type": type, "metrics": rounded(metrics), "tick": tick, "at": at, **more}
         if metrics is None:
             del record["metrics"]
-        self._backlog.add_record(record)
+        self._queue.add_record(record)
 
     def write_input(self, tick: int, **fields: Any) -> None:
         """Add a line to ``inputs.jsonl``: a peer's field that was applied before `tick` was computed.
@@ -236,14 +236,14 @@ class RunLog:
         Like :meth:`write`, it numbers the line and never blocks; when the disk is too slow, lines are dropped
         and counted.
         """
-        self._backlog.add_input(tick, fields)
+        self._queue.add_input(tick, fields)
 
     def keep(self, name: str, content: Content) -> None:
         """Write a file of this run atomically, such as ``checkpoint.npz`` or ``keyframes/18750.npz``.
 
-        A separate thread writes it after the records so far. Never blocks: see :class:`Keeper`.
+        A separate thread writes it after the records so far. Never blocks: see :class:`FileWriter`.
         """
-        self._keeper.keep(name, content)
+        self._file_writer.write(name, content)
 
     def update(self, **facts: Any) -> None:
         """Add facts to ``run.json``, which is replaced within about a second.
@@ -254,8 +254,8 @@ class RunLog:
             When a value cannot be written as JSON.
         """
         check_facts(self.path, facts)
-        with self._backlog.wake:
-            if not self._backlog.closing:
+        with self._queue.wake:
+            if not self._queue.closing:
                 self._manifest.update(**facts)
 
     def rotate(self) -> None:
@@ -264,7 +264,7 @@ class RunLog:
 
     def flush(self, timeout: float = 2.0) -> bool:
         """Wait at most `timeout` seconds until all records so far are written. Return whether they are."""
-        return self._backlog.flush(timeout)
+        return self._queue.flush(timeout)
 
     def close(self, status: str = "ended", last_tick: int | None = None) -> None:
         """Write and fsync what is left, and note `status` and `last_tick` in ``run.json``. Idempotent.
@@ -272,16 +272,16 @@ class RunLog:
         `last_tick` defaults to that of the last record. If the disk does not accept the data, :attr:`problem`
         says so afterwards.
         """
-        parts = (self.phases, self._keeper, self._rotator)
+        parts = (self.phases, self._file_writer, self._rotator)
         in_time = [part.close(CLOSE_WITHIN) for part in parts if part is not None]
-        backlog = self._backlog
-        with backlog.wake:
-            if not backlog.closing:
-                backlog.closing = True
-                tick = backlog.moment[0] if last_tick is None else last_tick
+        queue = self._queue
+        with queue.wake:
+            if not queue.closing:
+                queue.closing = True
+                tick = queue.latest[0] if last_tick is None else last_tick
                 end = datetime.now(UTC).astimezone().isoformat(timespec="milliseconds")
                 self._manifest.update(status=status, last_tick=tick, end=end)
-                backlog.wake.notify_all()
+                queue.wake.notify_all()
         self._thread.join(CLOSE_WITHIN)
         if self._thread.is_alive() or not all(in_time):
             self._outage = f"{self.path}: the disk does not answer; the end of the log is not written"
@@ -308,69 +308,69 @@ class RunLog:
                     self._write_log(sync=closing)
                 except OSError as error:
                     self._stop_writing(error)
-                sizes = {name: stream.size for name, stream in self._streams.items()}
+                sizes = {name: appender.size for name, appender in self._appenders.items()}
             self._rotator.watch(sizes)
             self._write_manifest(closing)
-        self._close_streams()
+        self._close_appenders()
 
-    def _close_streams(self) -> None:
-        for stream in self._streams.values():
-            stream.close()
+    def _close_appenders(self) -> None:
+        for appender in self._appenders.values():
+            appender.close()
 
     def _pause(self) -> bool:
         """Wait for the next round. Return whether it is the last one."""
-        backlog = self._backlog
-        with backlog.wake:
+        queue = self._queue
+        with queue.wake:
             if self._outage is None:
-                backlog.wake.wait_for(backlog.has_reason, FLUSH_EVERY)
+                queue.wake.wait_for(queue.has_reason, FLUSH_EVERY)
             else:
-                backlog.wake.wait_for(lambda: backlog.closing, RETRY_EVERY)
-            backlog.flush_wanted = False
-            return backlog.closing
+                queue.wake.wait_for(lambda: queue.closing, RETRY_EVERY)
+            queue.flush_wanted = False
+            return queue.closing
 
     def _write_log(self, *, sync: bool) -> None:
-        self._streams[LOG].open()
-        if self._streams[INPUTS].is_open:
-            self._streams[INPUTS].open()
+        self._appenders[LOG].open()
+        if self._appenders[INPUTS].is_open:
+            self._appenders[INPUTS].open()
         self._write_lines()
         if self._outage is not None or sync or time.monotonic() - self._synced >= SYNC_EVERY:
             self._sync()
             self._synced = time.monotonic()
-        dropped = self._backlog.end_gap(self._outage)
+        dropped = self._queue.end_gap(self._outage)
         if dropped is None:
             return
         if self._outage is not None:
             logger.warning("%s: is being written again, %d records are missing", self.path, dropped)
             self._outage = None
-            with self._backlog.wake:
+            with self._queue.wake:
                 self._manifest.update()  # a folder that was restored may lack the file
         self._write_lines()
         self._sync()
 
     def _sync(self) -> None:
-        for stream in self._streams.values():
-            stream.sync()
+        for appender in self._appenders.values():
+            appender.sync()
 
     def _write_lines(self) -> None:
         """Write the queues to the files; lines that fail are kept."""
-        streams = self._streams.values()
-        while any(stream.unwritten for stream in streams) or self._take():
-            for stream in streams:
-                if not stream.unwritten:
+        appenders = self._appenders.values()
+        while any(appender.unwritten for appender in appenders) or self._take_lines():
+            for appender in appenders:
+                if not appender.unwritten:
                     continue
                 try:
-                    stream.write()
+                    appender.write()
                 finally:
-                    self._backlog.wrote(stream.written)
+                    self._queue.mark_written(appender.written)
 
-    def _take(self) -> bool:
-        found = self._backlog.take()
-        for stream, lines in zip(self._streams.values(), found, strict=True):
-            stream.unwritten = lines
+    def _take_lines(self) -> bool:
+        found = self._queue.take()
+        for appender, lines in zip(self._appenders.values(), found, strict=True):
+            appender.unwritten = lines
         return any(found)
 
     def _stop_writing(self, error: OSError) -> None:
-        self._close_streams()
+        self._close_appenders()
         if self._outage is None:
             self._outage = (
                 f"{self.path}: the log cannot be written ({error.strerror or error}); make room or bring the "
@@ -381,14 +381,14 @@ class RunLog:
     def _trim(self, log: str, size: int) -> None:
         """Remove bytes from the beginning of a log, on the rotator's thread. Raises OSError."""
         with self._disk:
-            self._streams[log].trim(size)
+            self._appenders[log].trim(size)
 
     def _write_manifest(self, closing: bool) -> None:
-        backlog = self._backlog
-        with backlog.wake:
+        queue = self._queue
+        with queue.wake:
             if not (closing or self._manifest.is_due()):
                 return
             if not closing:
-                self._manifest.facts["last_tick"] = backlog.moment[0]
-            content = self._manifest.content(records=backlog.seq, dropped=backlog.dropped)
+                self._manifest.facts["last_tick"] = queue.latest[0]
+            content = self._manifest.content(records=queue.seq, dropped=queue.dropped)
         self._manifest.replace(content)

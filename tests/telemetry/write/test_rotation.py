@@ -25,7 +25,7 @@ from chronoflux.telemetry.format.layout import INPUTS, LOG
 from chronoflux.telemetry.format.segment_encode import TELEMETRY
 from chronoflux.telemetry.maintain.inspect import check_run
 from chronoflux.telemetry.read.discovery import find_runs
-from chronoflux.telemetry.read.journal import read_records, read_run_inputs, read_void
+from chronoflux.telemetry.read.journal import read_records, read_revoked, read_run_inputs
 from chronoflux.telemetry.write import appender, rotation
 from chronoflux.telemetry.write.writer import rotate_all
 from tests.support import until
@@ -74,13 +74,13 @@ async def rotated(log: RunLog, count: int) -> None:
 def everything(run: Path) -> tuple[list[Any], list[Any]]:
     """All records and inputs as they are gone through to recompute a run."""
     (found,) = find_runs(run)
-    report, void = Report(strict=True), read_void(found)
+    report, revoked = Report(strict=True), read_revoked(found)
     records = [
         (record.seq, record.tick, record.t, record.at, record.metrics)
-        for record in read_records(found, void, report)
+        for record in read_records(found, revoked, report)
     ]
     return records, [
-        (given.seq, given.tick, given.peer, given.at) for given in read_run_inputs(found, void, report)
+        (given.seq, given.tick, given.peer, given.at) for given in read_run_inputs(found, revoked, report)
     ]
 
 
