@@ -25,7 +25,7 @@ class Compiling(event.Listener):
 
 event.register("numba:compile", Compiling())
 import chronoflux as cf
-from chronoflux.widget.static_png import still_png
+from chronoflux.render.static_image import static_png
 
 def use(graph=None, **params):
     simulation = cf.Simulation(cf.Params(**{"oscillators": 30, **params}), seed=1, graph=graph)
@@ -36,7 +36,7 @@ def use(graph=None, **params):
     simulation.metrics(), simulation.vortices(), simulation.correlation_length(), simulation.mean_field()
     for _ in simulation.record(20, 5):
         pass
-    still_png(simulation.snapshot())
+    static_png(simulation.snapshot())
     simulation.clone(seed=2).advance(1)
     simulation.reset()
     simulation.metrics(), simulation.vortices(), simulation.correlation_length()

@@ -31,9 +31,9 @@ from chronoflux.model.engine.arrays import World
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.model.state import State
-from chronoflux.render.field_raster import ground
+from chronoflux.render.field_raster import rasterize_field
 from chronoflux.render.palettes import FIELD_COLOURS
-from chronoflux.render.rasterize import add_dots, paint, phase_colours
+from chronoflux.render.rasterize import apply_colormap, draw_discs, phase_colours
 from chronoflux.version import VERSION
 
 PARTS = {"telemetry": "chronoflux.bench.telemetry", "studies": "chronoflux.bench.studies"}
@@ -226,10 +226,10 @@ def pictures(dots: int, repeats: int) -> list[Row]:
     x, y, phi = (rng.random(dots) * side for side in (*world, 2 * np.pi))
 
     def field() -> Any:
-        return paint(ground(800, 600, world, False, 1.0, False, alive), FIELD_COLOURS)
+        return apply_colormap(rasterize_field(800, 600, world, False, 1.0, False, alive), FIELD_COLOURS)
 
     def both() -> None:
-        add_dots(field(), x, y, phase_colours(phi))
+        draw_discs(field(), x, y, phase_colours(phi))
 
     case = "field as an 800 × 600 RGB picture"
     return [

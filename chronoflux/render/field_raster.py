@@ -37,7 +37,7 @@ _REST, _ZERO, _HALF = np.float32(AMBIENT), np.float32(0), np.float32(0.5)
 _PER_VARIANCE = np.float32(-1 / (2 * JET_WIDTH * JET_WIDTH))
 
 
-def ground(
+def rasterize_field(
     columns: int,
     rows: int,
     world: World,
@@ -47,12 +47,12 @@ def ground(
     pulses: Floats,
     levels: int = LEVELS,
 ) -> Bytes:
-    """Return the pressure at the centres of equal pixels that cover the world, quantised to levels.
+    """Return the pressure field as levels: one value per pixel, at the centre of the pixel.
 
     Parameters
     ----------
     columns, rows
-        Size of the picture, px.
+        Size of the raster, px.
     world
         Width and height of the world, px.
     plane
@@ -71,20 +71,20 @@ def ground(
     ndarray
         uint8 (rows, columns); row 0 is at y = 0.
     """
-    picture = np.empty((rows, columns), np.uint8)
-    _lay(picture, levels - 1, world, plane, t, portal, pulses)
-    return picture
+    raster = np.empty((rows, columns), np.uint8)
+    _fill(raster, levels - 1, world, plane, t, portal, pulses)
+    return raster
 
 
 @cached_kernel
-def _lay(picture: Bytes, top: int, world: World, plane: bool, t: float, portal: bool, pulses: Floats) -> None:
-    rows, columns = picture.shape
+def _fill(raster: Bytes, top: int, world: World, plane: bool, t: float, portal: bool, pulses: Floats) -> None:
+    rows, columns = raster.shape
     x = (np.arange(columns) + 0.5) * (world[0] / columns)
-    bells = np.empty((len(pulses), columns), np.float32)  # a pulse separates into a factor in x and one in y
+    pulse_x = np.empty((len(pulses), columns), np.float32)  # a pulse is a factor in x times one in y
     for k in range(len(pulses)):
         for column in range(columns):
             dx = offset(x[column], pulses[k, 0], world[0], plane)
-            bells[k, column] = pulses[k, 2] * math.exp(-dx * dx / (2 * pulses[k, 3] * pulses[k, 3]))
+            pulse_x[k, column] = pulses[k, 2] * math.exp(-dx * dx / (2 * pulses[k, 3] * pulses[k, 3]))
     along = x - JET_FROM[0] * world[0]
     steps, sines, cosines = (
         np.empty(columns, np.float32),
@@ -105,10 +105,10 @@ def _lay(picture: Bytes, top: int, world: World, plane: bool, t: float, portal: 
             dy = offset(y, pulses[k, 1], world[1], plane)
             exponent = dy * dy / (2 * pulses[k, 3] * pulses[k, 3])
             if exponent < UNSEEN:
-                share, bell = np.float32(math.exp(-exponent)), bells[k]
+                pulse_y, row_x = np.float32(math.exp(-exponent)), pulse_x[k]
                 for column in range(columns):
-                    line[column] += share * bell[column]
-        _level(line, np.float32(top / TOP), np.float32(top), picture[row])
+                    line[column] += pulse_y * row_x[column]
+        _quantise(line, np.float32(top / TOP), np.float32(top), raster[row])
 
 
 @device_function
@@ -119,11 +119,11 @@ def _add_jet(
 
     `steps`: each pixel's offset across the jet's axis relative to the row's first pixel, px of the world.
     """
-    turned = sincos(WAVENUMBER * SIN * b)
-    sine, cosine = np.float32(JET_STRENGTH * turned[0]), np.float32(JET_STRENGTH * turned[1])
-    seen = JET_WIDTH * math.sqrt(2 * UNSEEN)
-    first = np.searchsorted(along, (b * COS - seen) / SIN)
-    last = np.searchsorted(along, (b * COS + seen) / SIN)
+    phase = sincos(WAVENUMBER * SIN * b)
+    sine, cosine = np.float32(JET_STRENGTH * phase[0]), np.float32(JET_STRENGTH * phase[1])
+    reach = JET_WIDTH * math.sqrt(2 * UNSEEN)  # half width of the visible jet, px
+    first = np.searchsorted(along, (b * COS - reach) / SIN)
+    last = np.searchsorted(along, (b * COS + reach) / SIN)
     if first == last:
         return
     start = np.float32(b * COS - along[first] * SIN)  # computed in float64: exact even in a large world
@@ -131,12 +131,12 @@ def _add_jet(
     sines, cosines = sines[first:last], cosines[first:last]
     for i in range(len(line)):
         across = start - steps[i]
-        bell = single_exponential(across * across * _PER_VARIANCE)
-        line[i] += bell * (sines[i] * cosine + cosines[i] * sine)
+        envelope = single_exponential(across * across * _PER_VARIANCE)
+        line[i] += envelope * (sines[i] * cosine + cosines[i] * sine)
 
 
 @device_function
-def _level(line: Singles, scale: np.float32, top: np.float32, levels: Bytes) -> None:
+def _quantise(line: Singles, scale: np.float32, top: np.float32, levels: Bytes) -> None:
     for i in range(len(line)):
         level = line[i] * scale
         level = level if level >= _ZERO else _ZERO

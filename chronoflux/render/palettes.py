@@ -135,4 +135,4 @@ PALETTES: dict[str, Palette] = {
 }
 """The palettes to choose from, by name; the first is the default."""
 
-USUAL = next(iter(PALETTES))
+DEFAULT_PALETTE = next(iter(PALETTES))

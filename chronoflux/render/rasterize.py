@@ -1,4 +1,4 @@
-"""Rasterise the model to arrays: levels and colours of the pressure field, with the oscillators.
+"""Rasterise a swarm: the pressure field as levels and colours, and the oscillators in it.
 
 Colour maps come from :mod:`chronoflux.render.palettes`.
 """
@@ -18,11 +18,11 @@ from chronoflux.model.engine.arrays import Floats, Longs
 from chronoflux.model.engine.field import AMBIENT, TOP, pressure_grid
 from chronoflux.model.engine.jit import cached_kernel, device_function
 from chronoflux.model.metrics import order
-from chronoflux.render.field_raster import ground
-from chronoflux.render.palettes import LEVELS, PALETTES, PHASE_COLOURS, USUAL, Bytes
+from chronoflux.render.field_raster import rasterize_field
+from chronoflux.render.palettes import DEFAULT_PALETTE, LEVELS, PALETTES, PHASE_COLOURS, Bytes
 
-GROUNDS, SHADES, HUES = 96, 4, 40
-"""Codes of the one-byte pixels of a large swarm's picture: first `GROUNDS` levels of the field, then
+FIELD_LEVELS, SHADES, HUES = 96, 4, 40
+"""Codes of a large swarm's picture, one byte per pixel: `FIELD_LEVELS` levels of the field, then the
 oscillators in `SHADES` (by pressure) × `HUES` (by phase); 256 in total."""
 
 
@@ -66,7 +66,7 @@ def field_levels(p: Floats) -> Bytes:
     return levels
 
 
-def paint(levels: Bytes, colours: Bytes) -> Bytes:
+def apply_colormap(levels: Bytes, colours: Bytes) -> Bytes:
     """Look up levels in a colour map.
 
     Parameters
@@ -86,14 +86,14 @@ def paint(levels: Bytes, colours: Bytes) -> Bytes:
     return image
 
 
-def phase_colours(phi: Floats, map_: Bytes = PHASE_COLOURS) -> Bytes:
+def phase_colours(phi: Floats, colormap: Bytes = PHASE_COLOURS) -> Bytes:
     """Look up phases in a cyclic colour map.
 
     Parameters
     ----------
     phi
         Phases in rad, of any range, (n,). NaN counts as phase 0.
-    map_
+    colormap
         Cyclic colour map, uint8 (m, 3).
 
     Returns
@@ -102,7 +102,7 @@ def phase_colours(phi: Floats, map_: Bytes = PHASE_COLOURS) -> Bytes:
         RGB colours, uint8 (n, 3).
     """
     colours = np.empty((len(phi), 3), np.uint8)
-    _look_up_phase(np.ascontiguousarray(phi, np.float64), map_, colours)
+    _look_up_phase(np.ascontiguousarray(phi, np.float64), colormap, colours)
     return colours
 
 
@@ -123,7 +123,7 @@ def opacity(p: Floats) -> NDArray[np.float32]:
     return alpha
 
 
-def add_dots(image: Bytes, x: Floats, y: Floats, colours: Bytes, radius: int = 1) -> None:
+def draw_discs(image: Bytes, x: Floats, y: Floats, colours: Bytes, radius: int = 1) -> None:
     """Draw discs into an RGB image, in place. Later discs cover earlier ones; parts outside are clipped.
 
     Parameters
@@ -140,13 +140,13 @@ def add_dots(image: Bytes, x: Floats, y: Floats, colours: Bytes, radius: int = 1
     reach = np.arange(-radius, radius + 1)
     half_widths = np.floor(np.sqrt((radius + 0.5) ** 2 - reach**2)).astype(np.int64)
     half_widths = np.minimum(half_widths, radius)
-    _stamp(
+    _draw_discs(
         image, np.ascontiguousarray(x, np.float64), np.ascontiguousarray(y, np.float64), colours, half_widths
     )
 
 
 @cached_kernel
-def add_swarm(
+def draw_swarm(
     levels: Bytes,
     x: Floats,
     y: Floats,
@@ -156,14 +156,14 @@ def add_swarm(
     radius: int,
     every: int = 1,
 ) -> None:
-    """Draw a large swarm into a picture of one byte per pixel, for the colours of :func:`swarm_colours`.
+    """Draw a large swarm into a picture of one byte per pixel, for the colours of :func:`swarm_colormap`.
 
     Oscillators outside the picture, or at NaN, are skipped.
 
     Parameters
     ----------
     levels
-        uint8 (h, w), the field in `GROUNDS` levels; changed in place.
+        uint8 (h, w), the field in `FIELD_LEVELS` levels; changed in place.
     x, y
         Positions, px of the world, (n,).
     phi
@@ -182,56 +182,56 @@ def add_swarm(
         px, py = x[i] * scale, y[i] * scale
         if not (0.0 <= px < width and 0.0 <= py < height):
             continue
-        column, row, value = int(px), int(py), _dot(phi[i], pressure[i])
+        column, row, value = int(px), int(py), _swarm_code(phi[i], pressure[i])
         for r in range(max(row - radius, 0), min(row + radius + 1, height)):
             for c in range(max(column - radius, 0), min(column + radius + 1, width)):
                 levels[r, c] = value
 
 
 def warm_up() -> None:
-    """Compile the kernels that make pictures. This takes seconds when they are not cached yet."""
-    few, pulses = np.zeros(1), np.empty((0, 4))
-    for array in (few, pulses):  # read-only like a snapshot's arrays, which numba treats as another type
+    """Compile the kernels that make pictures; this takes seconds if they are not cached."""
+    one, pulses = np.zeros(1), np.empty((0, 4))
+    for array in (one, pulses):  # read-only like a snapshot's arrays, which numba treats as another type
         array.flags.writeable = False
     field_levels(pressure_grid(1, 1, (1.0, 1.0), False, 0.0, False, pulses))
-    levels = ground(1, 1, (1.0, 1.0), False, 0.0, False, pulses)
-    paint(levels, PALETTES[USUAL].field)
-    add_swarm(levels, few, few, few, few, 1.0, 0, 1)
-    phase_colours(few)
-    order(few)
+    levels = rasterize_field(1, 1, (1.0, 1.0), False, 0.0, False, pulses)
+    apply_colormap(levels, PALETTES[DEFAULT_PALETTE].field)
+    draw_swarm(levels, one, one, one, one, 1.0, 0, 1)
+    phase_colours(one)
+    order(one)
 
 
 @cache
-def swarm_colours(palette: str, portal: bool) -> Bytes:
-    """Return the colour map, uint8 (256, 3), for the codes of :func:`add_swarm`.
+def swarm_colormap(palette: str, portal: bool) -> Bytes:
+    """Return the colour map, uint8 (256, 3), for the codes of :func:`draw_swarm`.
 
     `palette` is a name in `PALETTES`; `portal` selects the colours of portal mode.
     """
     chosen = PALETTES[palette]
     field = chosen.portal if portal else chosen.field
     hues = chosen.phases[np.arange(HUES) * LEVELS // HUES].astype(np.float64)
-    rest = field[round(AMBIENT / TOP * (LEVELS - 1))]
+    background = field[round(AMBIENT / TOP * (LEVELS - 1))]
     table = np.empty((LEVELS, 3), np.uint8)
-    table[:GROUNDS] = field[np.round(np.linspace(0, LEVELS - 1, GROUNDS)).astype(int)]
+    table[:FIELD_LEVELS] = field[np.round(np.linspace(0, LEVELS - 1, FIELD_LEVELS)).astype(int)]
     for shade in range(SHADES):
         alpha = opacity(np.array([(shade + 0.5) / SHADES]))[0]
-        first = GROUNDS + shade * HUES
-        table[first : first + HUES] = np.round(alpha * hues + (1 - alpha) * rest)
+        first = FIELD_LEVELS + shade * HUES
+        table[first : first + HUES] = np.round(alpha * hues + (1 - alpha) * background)
     table.flags.writeable = False
     return table
 
 
 @device_function
-def _dot(phi: float, pressure: float) -> np.uint8:
+def _swarm_code(phi: float, pressure: float) -> np.uint8:
     turns = phi / (2.0 * np.pi)
     turns -= np.floor(turns)
     hue = int(turns * HUES) % HUES if turns == turns else 0
     shade = min(int(pressure * SHADES), SHADES - 1) if pressure > 0.0 else 0
-    return np.uint8(GROUNDS + shade * HUES + hue)
+    return np.uint8(FIELD_LEVELS + shade * HUES + hue)
 
 
 @cached_kernel
-def _stamp(image: Bytes, x: Floats, y: Floats, colours: Bytes, half_widths: Longs) -> None:
+def _draw_discs(image: Bytes, x: Floats, y: Floats, colours: Bytes, half_widths: Longs) -> None:
     height, width, _ = image.shape
     radius, flat = len(half_widths) // 2, image.reshape(-1)
     for i in range(len(x)):
@@ -241,7 +241,7 @@ def _stamp(image: Bytes, x: Floats, y: Floats, colours: Bytes, half_widths: Long
         red, green, blue = colours[i, 0], colours[i, 1], colours[i, 2]
         if radius == 1 and 1 <= column < width - 1 and 1 <= row < height - 1:
             first = 3 * ((row - 1) * width + column - 1)
-            _stamp_square(flat, first, 3 * width, red, green, blue)
+            _draw_square(flat, first, 3 * width, red, green, blue)
             continue
         for r in range(max(row - radius, 0), min(row + radius + 1, height)):
             half = half_widths[r - row + radius]
@@ -250,7 +250,7 @@ def _stamp(image: Bytes, x: Floats, y: Floats, colours: Bytes, half_widths: Long
 
 
 @device_function
-def _stamp_square(image: Bytes, first: int, line: int, red: int, green: int, blue: int) -> None:
+def _draw_square(image: Bytes, first: int, line: int, red: int, green: int, blue: int) -> None:
     """Write a square of 3 × 3 pixels, from byte `first` on; a row of the image has `line` bytes."""
     pixel = np.uint64(red) | np.uint64(green) << np.uint64(8) | np.uint64(blue) << np.uint64(16)
     word = pixel | pixel << np.uint64(24) | pixel << np.uint64(48)

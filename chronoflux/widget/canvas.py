@@ -9,8 +9,8 @@ import numpy as np
 from ipycanvas import Canvas
 
 from chronoflux.render.palettes import PALETTES
+from chronoflux.render.picture import Picture
 from chronoflux.widget.clock import Clock
-from chronoflux.widget.frame import Picture
 from chronoflux.widget.frames import FramePort
 from chronoflux.widget.typed_bases import Box
 
@@ -57,7 +57,7 @@ class Stage(Box):
             pen.stroke_styled_circles(x, y, radius, white, alpha)
         if len(picture.x):
             pen.fill_styled_circles(picture.x, picture.y, picture.radius, picture.hues, picture.alpha)
-        self._clock.draw(pen, picture.hands)
+        self._clock.draw(pen, picture.mean_fields)
 
 
 def _frame(pen: Canvas, size: tuple[int, int]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ipycanvas import Canvas
 
-from chronoflux.widget.frame import Bytes, Hand
+from chronoflux.render.picture import Bytes, MeanField
 
 MOST_HANDS = 12
 """Peers' hands drawn at most."""
@@ -40,14 +40,14 @@ def centre(size: tuple[int, int]) -> tuple[float, float]:
     return size[0] - RADIUS - 16, size[1] - RADIUS - 16
 
 
-def tip(hand: Hand, size: tuple[int, int]) -> tuple[float, float]:
+def tip(hand: MeanField, size: tuple[int, int]) -> tuple[float, float]:
     """Return the end of a hand, px of the picture. Angles run anticlockwise from the right, as phases do."""
     x, y = centre(size)
     reach = (RADIUS - 4) * hand.R
     return x + reach * math.cos(hand.psi), y - reach * math.sin(hand.psi)
 
 
-def labels(hands: Sequence[Hand], size: tuple[int, int]) -> list[Label]:
+def labels(hands: Sequence[MeanField], size: tuple[int, int]) -> list[Label]:
     """Place the names of `hands` in a column left of the clock, ordered by their tips, without overlap."""
     x, _ = centre(size)
     tips = sorted(((tip(hand, size), hand.label) for hand in hands), key=lambda entry: entry[0][1])
@@ -77,7 +77,7 @@ class Clock:
         angles = -(start + 2 * np.pi / _RIM + 0.02).astype(np.float32), -start.astype(np.float32)
         self._rim: tuple[Any, ...] = x * every, y * every, (RADIUS + 3) * every, *angles, hues, every
 
-    def draw(self, pen: Canvas, hands: Sequence[Hand]) -> None:
+    def draw(self, pen: Canvas, hands: Sequence[MeanField]) -> None:
         """Draw `hands`; the first is the swarm's own."""
         x, y = centre(self._size)
         own, *peers = hands[: MOST_HANDS + 1]

@@ -11,12 +11,12 @@ from weakref import WeakKeyDictionary
 import ipywidgets
 
 from chronoflux.model.simulation import Snapshot
+from chronoflux.render.static_image import static_png
 from chronoflux.replay import Replay
 from chronoflux.util.views import View, register
 from chronoflux.widget.replay_view import ReplayView
 from chronoflux.widget.source import Source
 from chronoflux.widget.space import Space
-from chronoflux.widget.static_png import still_png
 from chronoflux.widget.view import NodeView
 
 _VIEWS: WeakKeyDictionary[Any, ipywidgets.Widget] = WeakKeyDictionary()
@@ -65,7 +65,7 @@ def replay_view3d(replay: Replay, layout: str = "torus") -> ReplayView:
 
 
 def _bundle(source: Any, snapshot: Snapshot, display: Callable[[Any], Any]) -> dict[str, Any]:
-    bundle = {"text/plain": repr(source), "image/png": b64encode(still_png(snapshot)).decode("ascii")}
+    bundle = {"text/plain": repr(source), "image/png": b64encode(static_png(snapshot)).decode("ascii")}
     try:
         asyncio.get_running_loop()
     except RuntimeError:

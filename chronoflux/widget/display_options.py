@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import ipywidgets
 
-from chronoflux.render.palettes import PALETTES, USUAL
+from chronoflux.render.palettes import DEFAULT_PALETTE, PALETTES
 from chronoflux.widget.typed_bases import Box
 
 EXPORTS = {
@@ -21,7 +21,7 @@ def palette_choice() -> ipywidgets.Dropdown:
     """Return a menu of palettes; its value is a name in `PALETTES`."""
     return ipywidgets.Dropdown(
         options=[(palette.label, name) for name, palette in PALETTES.items()],
-        value=USUAL,
+        value=DEFAULT_PALETTE,
         description="colours",
         tooltip="Colours of phases and pressure; all are safe for red-green blindness",
     )

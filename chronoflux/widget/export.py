@@ -11,8 +11,8 @@ from typing import NamedTuple
 from PIL import Image
 
 from chronoflux.model.snapshot import Snapshot
+from chronoflux.render.static_image import static_image, static_png
 from chronoflux.widget.source import Source
-from chronoflux.widget.static_png import still_image, still_png
 
 CLIP_RATE, CLIP_SECONDS = 10, 3.0
 """Frames per second of a clip (GIF counts hundredths of a second), and its length in seconds."""
@@ -30,13 +30,13 @@ class File(NamedTuple):
 
 def picture_file(snapshot: Snapshot, palette: str, name: str) -> File:
     """Return the picture of a snapshot as a PNG file."""
-    return File(f"{name}-{snapshot.tick}.png", "image/png", still_png(snapshot, palette, scale=1.0))
+    return File(f"{name}-{snapshot.tick}.png", "image/png", static_png(snapshot, palette, scale=1.0))
 
 
 def clip_file(snapshots: Sequence[Snapshot], palette: str, name: str) -> File:
     """Return at least one snapshot as an animated GIF: `CLIP_RATE` frames per second, endless loop."""
     pictures = [
-        still_image(snapshot, palette, scale=CLIP_SCALE).quantize(128, dither=Image.Dither.NONE)
+        static_image(snapshot, palette, scale=CLIP_SCALE).quantize(128, dither=Image.Dither.NONE)
         for snapshot in snapshots
     ]
     file = io.BytesIO()

@@ -11,9 +11,9 @@ from typing import Any
 import ipywidgets
 
 from chronoflux.errors import ChronofluxError
+from chronoflux.render.picture import MeanField
 from chronoflux.replay import MODES, RECOMPUTED, SPEEDS, Replay, Track, clock
 from chronoflux.widget.controls import close_all, speed_label
-from chronoflux.widget.frame import Hand
 from chronoflux.widget.timeline import Timeline
 from chronoflux.widget.typed_bases import VBox
 from chronoflux.widget.view import NodeView
@@ -34,8 +34,8 @@ class RunView(NodeView):
     def _seen(self) -> tuple[Any, ...]:
         return *super()._seen(), self._track.shown.mode, self._own()
 
-    def _own(self) -> Hand:
-        return Hand("", *self._track.mean_field)
+    def _own(self) -> MeanField:
+        return MeanField(*self._track.mean_field)
 
     def _number(self) -> int:
         return self._track.metrics.get("nodes") or super()._number() or 1

@@ -11,13 +11,11 @@ from typing import Any
 from uuid import uuid4
 
 import ipywidgets
-import numpy as np
 from traitlets import Unicode
 
 from chronoflux.errors import ParameterError, UsageError
-from chronoflux.render import rasterize
 from chronoflux.render.palettes import PALETTES, Palette
-from chronoflux.widget import shapes
+from chronoflux.render.point_cloud import LAYOUTS, Helix, PointCloud, compose_cloud, packed_colours
 from chronoflux.widget.controls import close_all
 from chronoflux.widget.display_options import palette_choice
 from chronoflux.widget.live_view import Live, page_code
@@ -26,8 +24,6 @@ from chronoflux.widget.typed_bases import AnyWidget
 
 log: logging.Logger = logging.getLogger(__name__)
 
-LAYOUTS = ("torus", "helix", "height")
-"""Layouts: position by phase, on a torus or along a helix in time; or height by pressure over the field."""
 FPS = 20.0
 HELD = 0.02
 """Seconds between two polls of a source that had nothing new."""
@@ -79,7 +75,7 @@ class Space(Live):
             raise UsageError(INSTALL) from error
         self._attend(source, fps)
         self._drawn: tuple[Any, ...] = ()
-        self._helix = shapes.Helix()
+        self._helix = Helix()
         self._snapshot = source.snapshot()
         self._plot = self._k3d.plot(
             height=520, grid_visible=False, menu_visibility=False, antialias=0,
@@ -146,11 +142,11 @@ class Space(Live):
         for thing in list(plot.objects):
             plot -= thing
             close_all(thing)
-        self._helix, self._drawn = shapes.Helix(), ()
+        self._helix, self._drawn = Helix(), ()
         places, colours, sizes = self._cloud()
         self._points = self._k3d.points(places, colors=colours, point_sizes=sizes, shader="flat")
         plot += self._points
-        plot.background_color = int(shapes.packed(self._palette.field[:1])[0])
+        plot.background_color = int(packed_colours(self._palette.field[:1])[0])
         plot.camera = CAMERAS[layout]
         self._woken.set()
 
@@ -158,25 +154,8 @@ class Space(Live):
     def _palette(self) -> Palette:
         return PALETTES[self._colours.value]
 
-    def _cloud(self) -> tuple[shapes.Points, shapes.Packed, shapes.Points]:
-        """Return positions, colours and sizes of all points: first the background, then the oscillators."""
-        snapshot, layout, palette = self._snapshot, self._choice.value, self._palette
-        some = slice(None, None, -(-len(snapshot.phi) // shapes.MOST_POINTS) or 1)
-        if layout == "height":
-            back, levels, apart = shapes.sheet(snapshot)
-            ground = (palette.portal if snapshot.portal else palette.field)[levels]
-            places, phi, wide = shapes.height(snapshot)[some], snapshot.phi[some], 1.2 * apart
-        else:
-            back, key = shapes.ring(1.0 if layout == "helix" else 0.0)
-            ground, wide = rasterize.phase_colours(key, palette.phases), 0.02
-            if layout == "helix":
-                places, phi = self._helix.points(snapshot)
-            else:
-                places, phi = shapes.torus(snapshot)[some], snapshot.phi[some]
-        colours = shapes.packed(np.concatenate([ground, rasterize.phase_colours(phi, palette.phases)]))
-        size = min(max(1.2 / max(len(places), 1) ** 0.5, 0.016), 0.06)
-        sizes = np.concatenate([np.full(len(back), wide), np.full(len(places), size)]).astype(np.float32)
-        return np.concatenate([back, places]), colours, sizes
+    def _cloud(self) -> PointCloud:
+        return compose_cloud(self._snapshot, self._choice.value, self._palette, self._helix)
 
     def _draw(self) -> bool:
         """Send a frame if there is anything new to see. Return whether there was."""

@@ -15,12 +15,12 @@ import ipywidgets
 
 from chronoflux.errors import ChronofluxError
 from chronoflux.model.snapshot import Snapshot
+from chronoflux.render.picture import MeanField, compose, mean_field, picture_size, stride
 from chronoflux.util.token_bucket import Bucket
 from chronoflux.widget.canvas import Stage
 from chronoflux.widget.controls import Toolbar, close_all
 from chronoflux.widget.display_options import Looks
 from chronoflux.widget.export import CLIP_RATE, CLIP_SECONDS, clip_file, log_file, picture_file
-from chronoflux.widget.frame import Hand, compose, own_hand, picture_size, sampled
 from chronoflux.widget.history import History
 from chronoflux.widget.live_view import Live
 from chronoflux.widget.parameters import Parameters
@@ -54,7 +54,7 @@ class NodeView(Live):
         self._displays: set[str] | None = None  # pages that display this view; None before the first
         self._trail = Bucket(*TRAIL, self._loop.time())
         self._trouble: str | None = None
-        self._peers: list[Hand] = []  # psi is relative to the swarm's own
+        self._peers: list[MeanField] = []  # psi is relative to the swarm's own
         self._snapshot = source.snapshot()
         self._drawn: tuple[Any, ...] = ()
         self._toolbar = Toolbar(source, self._report) if self.STEERED else None
@@ -167,9 +167,9 @@ class NodeView(Live):
         snapshot = self._snapshot
         return snapshot.tick, snapshot.portal, snapshot.params, tuple(self._peers), self._looks.palette
 
-    def _own(self) -> Hand:
+    def _own(self) -> MeanField:
         """Return the mean field of the swarm."""
-        return own_hand(self._snapshot)
+        return mean_field(self._snapshot)
 
     def _number(self) -> int:
         """Return the number of oscillators, including those whose state is not known."""
@@ -196,7 +196,7 @@ class NodeView(Live):
             self._number(),
             self._trouble,
             t=self._snapshot.t if self.STEERED else None,
-            drawn=-(-known // sampled(known)) if known else None,
+            drawn=-(-known // stride(known)) if known else None,
             pace=self._flow.pace(self._loop.time()) if self._looks.pace else None,
         )
 
@@ -254,12 +254,12 @@ def _there(*parts: ipywidgets.Widget | None) -> list[ipywidgets.Widget]:
     return [part for part in parts if part is not None]
 
 
-def _peers_hands(source: Source) -> list[Hand]:
+def _peers_hands(source: Source) -> list[MeanField]:
     """Return the known mean fields of the peers, ``psi`` relative to the source's own."""
     if not source.metrics.get("peers"):
         return []
     known = source.peers[["name", "id", "H", "dpsi"]].dropna(subset=["H", "dpsi"])
     return [
-        Hand(str(name or peer), float(H), float(dpsi))
+        MeanField(float(H), float(dpsi), str(name or peer))
         for name, peer, H, dpsi in known.itertuples(index=False)
     ]

@@ -10,7 +10,7 @@ from scipy.special import j0
 from chronoflux.model.params import Params
 from chronoflux.model.patterns import charges, correlation, correlation_length, field_grid, vortices
 from chronoflux.model.simulation import Simulation
-from chronoflux.widget.frame import compose
+from chronoflux.render.picture import compose
 from tests import reference
 
 TAU = reference.TAU

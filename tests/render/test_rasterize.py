@@ -34,9 +34,9 @@ def test_levels_of_strange_values_and_layouts() -> None:
 
 @settings(deadline=None)  # the first example compiles
 @given(arrays(np.uint8, (4, 6)))
-def test_painting_is_looking_up(levels: np.ndarray) -> None:
+def test_a_colour_map_is_a_lookup_table(levels: np.ndarray) -> None:
     """The image is the colour map indexed by the levels."""
-    image = rasterize.paint(levels, FIELD_COLOURS)
+    image = rasterize.apply_colormap(levels, FIELD_COLOURS)
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, FIELD_COLOURS[levels])
 
@@ -63,12 +63,12 @@ def test_opacity_grows_with_pressure() -> None:
 
 
 @pytest.mark.parametrize("radius", [0, 1, 3])
-def test_dots(radius):
-    """Dots are discs in their colours at their places, later ones on top, cut off at the edges."""
+def test_discs(radius):
+    """Discs have their colours and places; later ones cover earlier ones; the edges clip them."""
     image = np.zeros((20, 30, 3), np.uint8)
     colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 9, 9]], np.uint8)
     x, y = np.array([5.5, 6.9, 29.9, 1e300]), np.array([4.2, 4.9, 0.0, np.nan])
-    rasterize.add_dots(image, x, y, colours, radius)
+    rasterize.draw_discs(image, x, y, colours, radius)
     rows, columns = np.indices((20, 30))
     expected = np.zeros_like(image)
     for px, py, colour in zip(x[:3], y[:3], colours, strict=False):
@@ -78,21 +78,21 @@ def test_dots(radius):
 
 def test_a_large_swarm_is_bytes_of_field_and_dots() -> None:
     """A pixel is the field's level, or the last oscillator's hue by phase and shade by pressure on it."""
-    ground = np.random.default_rng(1).integers(0, 96, (20, 30), np.uint8)
+    field = np.random.default_rng(1).integers(0, 96, (20, 30), np.uint8)
     x, y = np.array([2.2, 2.4, 14.9, 1e300, np.nan, -1.0]), np.array([1.0, 1.2, 9.9, 1.0, 1.0, 1.0])
     phi = np.array([0.0, np.pi, -np.pi / 2, 0.0, 0.0, 0.0])
     at = np.array([0.1, 0.6, 1.3, 0.5, 0.5, 0.5])
     swarm = x, y, phi, at, 2.0
-    levels, expected = ground.copy(), ground.copy()
-    rasterize.add_swarm(levels, *swarm, 0)
+    levels, expected = field.copy(), field.copy()
+    rasterize.draw_swarm(levels, *swarm, 0)
     expected[2, 4] = 96 + 2 * 40 + 20
     expected[19, 29] = 96 + 3 * 40 + 30
     np.testing.assert_array_equal(levels, expected)
-    squares, some = ground.copy(), ground.copy()
-    rasterize.add_swarm(squares, *swarm, 1)
+    squares, some = field.copy(), field.copy()
+    rasterize.draw_swarm(squares, *swarm, 1)
     assert (squares[1:4, 3:6] >= 96).all()
     assert (squares >= 96).sum() == 9 + 4
-    rasterize.add_swarm(some, *swarm, 0, every=2)
+    rasterize.draw_swarm(some, *swarm, 0, every=2)
     assert (some >= 96).sum() == 2
 
 
@@ -101,14 +101,14 @@ def test_oscillators_without_a_number_are_drawn_as_phase_and_pressure_0() -> Non
     x = y = np.array([0.5, 1.5, 2.5])
     phi, at = np.array([np.nan, np.inf, 0.0]), np.array([1.0, np.nan, -np.inf])
     levels = np.zeros((3, 3), np.uint8)
-    rasterize.add_swarm(levels, x, y, phi, at, 1.0, 0)
+    rasterize.draw_swarm(levels, x, y, phi, at, 1.0, 0)
     assert levels.diagonal().tolist() == [96 + 3 * 40, 96, 96]
 
 
 @pytest.mark.parametrize("palette", PALETTES)
 def test_the_colours_of_a_large_swarm(palette: str) -> None:
     """First the field's, then the hues on the field at rest, from shade to shade more opaque."""
-    colours = rasterize.swarm_colours(palette, False)
+    colours = rasterize.swarm_colormap(palette, False)
     chosen = PALETTES[palette]
     np.testing.assert_array_equal(colours[[0, 95]], chosen.field[[0, 255]])
     hues = oklab(chosen.phases[np.arange(40) * 256 // 40])
@@ -117,4 +117,4 @@ def test_the_colours_of_a_large_swarm(palette: str) -> None:
     ]
     assert away == sorted(away, reverse=True)
     assert away[-1] < 0.05
-    assert not np.array_equal(rasterize.swarm_colours(palette, True), colours)
+    assert not np.array_equal(rasterize.swarm_colormap(palette, True), colours)

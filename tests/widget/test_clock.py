@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chronoflux.render.picture import MeanField
 from chronoflux.widget.clock import LINE, RADIUS, centre, labels, tip
-from chronoflux.widget.frame import Hand
 
-HANDS = st.lists(st.builds(Hand, st.text(max_size=70), st.floats(0, 1), st.floats(-10, 10)), max_size=12)
+HANDS = st.lists(st.builds(MeanField, st.floats(0, 1), st.floats(-10, 10), st.text(max_size=70)), max_size=12)
 SIZE = (800, 600)
 
 
 @given(HANDS)
-def test_names_are_never_on_one_another(hands: list[Hand]) -> None:
+def test_names_are_never_on_one_another(hands: list[MeanField]) -> None:
     """Whatever the phases: each hand has its name, a line from the next, left of the dial, in the picture."""
     found = labels(hands, SIZE)
     assert sorted(label.text for label in found) == sorted(hand.label[:14] for hand in hands)
@@ -29,13 +29,13 @@ def test_names_are_never_on_one_another(hands: list[Hand]) -> None:
 
 def test_a_name_alone_stands_level_with_its_hand() -> None:
     """Nothing is moved that need not be, and each name keeps the tip of its hand."""
-    (label,) = labels([Hand("b", 0.5, math.pi / 2)], SIZE)
-    assert (label.y, label.tip) == (tip(Hand("b", 0.5, math.pi / 2), SIZE)[1], label.tip)
+    (label,) = labels([MeanField(0.5, math.pi / 2, "b")], SIZE)
+    assert (label.y, label.tip) == (tip(MeanField(0.5, math.pi / 2, "b"), SIZE)[1], label.tip)
     assert label.y == pytest.approx(centre(SIZE)[1] - 21)
 
 
 def test_hands_turn_anticlockwise() -> None:
     """Phase 0 points right, a quarter turn up; the length is R of the dial's radius."""
     x, y = centre(SIZE)
-    assert tip(Hand("", 1.0, 0.0), SIZE) == pytest.approx((x + RADIUS - 4, y))
-    assert tip(Hand("", 1.0, math.pi / 2), SIZE) == pytest.approx((x, y - RADIUS + 4))
+    assert tip(MeanField(1.0, 0.0), SIZE) == pytest.approx((x + RADIUS - 4, y))
+    assert tip(MeanField(1.0, math.pi / 2), SIZE) == pytest.approx((x, y - RADIUS + 4))

@@ -12,9 +12,10 @@ import pytest
 import chronoflux as cf
 from chronoflux.errors import ParameterError, UsageError
 from chronoflux.model.params import Params
+from chronoflux.render.point_cloud import LAYOUTS
 from chronoflux.replay import Replay
 from chronoflux.widget import replay_view3d, view3d
-from chronoflux.widget.space import CAMERAS, LAYOUTS, Pane, Space
+from chronoflux.widget.space import CAMERAS, Pane, Space
 from tests.pages import Page, page, within
 from tests.runs import make_run
 from tests.sources import SwarmSource

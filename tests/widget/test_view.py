@@ -17,8 +17,8 @@ from chronoflux.errors import LogError, ParameterError
 from chronoflux.model.events import EVENTS
 from chronoflux.model.params import SPECS
 from chronoflux.render.palettes import PALETTES
+from chronoflux.render.picture import compose
 from chronoflux.widget import NodeView, display_node, mimebundle
-from chronoflux.widget.frame import compose
 from tests.pages import Page, page, within
 from tests.sources import SwarmSource
 from tests.support import until

@@ -30,7 +30,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 logger: logging.Logger = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parents[2]
-_PLAIN = {"plain.py", "choice.py"}  # no kernel uses them
+_PLAIN = {"plain.py", "choice.py", "picture.py", "static_image.py", "point_cloud.py"}  # no kernel uses them
 _FILES = sorted(
     path
     for path in [*_PACKAGE.glob("model/**/*.py"), *_PACKAGE.glob("render/*.py")]

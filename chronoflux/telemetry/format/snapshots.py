@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chronoflux.model.snapshot import Snapshot
-from chronoflux.render.field_raster import ground
+from chronoflux.render.field_raster import rasterize_field
 from chronoflux.render.palettes import FIELD_COLOURS
-from chronoflux.render.rasterize import add_dots, paint, phase_colours
+from chronoflux.render.rasterize import apply_colormap, draw_discs, phase_colours
 
 SNAPSHOTS = "snapshots"
 MOST = 200
@@ -66,9 +66,11 @@ def picture(snapshot: Snapshot, side: int = SIDE) -> NDArray[np.uint8]:
     scale = side / max(width, height)
     columns, rows = max(1, round(width * scale)), max(1, round(height * scale))
     plane = snapshot.params.boundary == "plane"
-    levels = ground(columns, rows, snapshot.params.world, plane, snapshot.t, snapshot.portal, snapshot.pulses)
-    image = paint(levels, FIELD_COLOURS)
-    add_dots(image, snapshot.x * scale, snapshot.y * scale, phase_colours(snapshot.phi), radius=2)
+    levels = rasterize_field(
+        columns, rows, snapshot.params.world, plane, snapshot.t, snapshot.portal, snapshot.pulses
+    )
+    image = apply_colormap(levels, FIELD_COLOURS)
+    draw_discs(image, snapshot.x * scale, snapshot.y * scale, phase_colours(snapshot.phi), radius=2)
     return image
 
 

@@ -1,4 +1,8 @@
-"""`Picture`: what one frame shows, as arrays in px, made from a snapshot. Other modules draw it."""
+"""Compose the picture of a swarm: a snapshot in, arrays in px out. Drawing them is left to the caller.
+
+:func:`compose` is the only step between a :class:`~chronoflux.model.simulation.Snapshot` and what is drawn:
+the live view sends a :class:`Picture` to a browser, :mod:`~chronoflux.render.static_image` draws it as PNG.
+"""
 
 from __future__ import annotations
 
@@ -15,35 +19,35 @@ from chronoflux.model.metrics import order
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Snapshot
 from chronoflux.render import rasterize
-from chronoflux.render.field_raster import ground
-from chronoflux.render.palettes import LEVELS, PALETTES, USUAL
+from chronoflux.render.field_raster import rasterize_field
+from chronoflux.render.palettes import DEFAULT_PALETTE, LEVELS, PALETTES
 
 Bytes = NDArray[np.uint8]
 Singles = NDArray[np.float32]
 
-PICTURE = (800, 600)
+MAX_SIZE = (800, 600)
 """Largest width and height of a picture, px. A picture keeps the world's proportions within this box."""
-GRAIN = 4
-"""Picture px per computed pixel of the pressure field, which is smooth and is interpolated."""
-VECTORS = 2_000
-"""Largest swarm whose oscillators are drawn one by one. Larger swarms are drawn into the field's pixels."""
-MOST_DOTS = 250_000
+FIELD_PIXEL = 4
+"""Side of a computed pixel of the pressure field, px of the picture. The field is smooth and interpolated."""
+MAX_VECTORS = 2_000
+"""Largest swarm drawn as vector graphics. The oscillators of a larger swarm are drawn into the raster."""
+MAX_DOTS = 250_000
 """Most oscillators drawn, about half the px of a picture. Of a larger swarm every k-th is drawn."""
-CROWDED = 12_000
+SINGLE_PIXEL_FROM = 12_000
 """Above this number an oscillator is drawn as a single px."""
 
 
-def sampled(n: int) -> int:
-    """Return the sampling stride of a swarm of `n` >= 1: one oscillator in so many is drawn."""
-    return -(-n // MOST_DOTS)
+def stride(n: int) -> int:
+    """Return the sampling stride of a swarm of `n` >= 1 oscillators: every how many-th is drawn."""
+    return -(-n // MAX_DOTS)
 
 
-class Hand(NamedTuple):
-    """A mean field on the phase clock: length ``R`` (0 to 1), angle ``psi`` (rad). Our own has no label."""
+class MeanField(NamedTuple):
+    """A mean field on the phase clock: order ``R`` (0 to 1), phase ``psi`` (rad), label ("" for our own)."""
 
-    label: str
     R: float
     psi: float
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ class Picture:
         Oscillators of a small swarm: float32 (m,) px, px, uint8 (m, 3), float32 (m,).
     rings
         Pulses, float32 (p, 4): rows of ``x, y, radius, alpha``.
-    hands
-        Mean fields, our own first.
+    mean_fields
+        Mean fields for the phase clock, our own first.
     portal
         Whether portal mode is on.
     palette
@@ -77,19 +81,22 @@ class Picture:
     hues: Bytes
     alpha: Singles
     rings: Singles
-    hands: tuple[Hand, ...]
+    mean_fields: tuple[MeanField, ...]
     portal: bool
     palette: str
 
 
 def picture_size(world: tuple[float, float]) -> tuple[int, int]:
-    """Return width and height (px) of the picture of a `world`: its proportions, within `PICTURE`."""
-    scale = min(PICTURE[0] / world[0], PICTURE[1] / world[1])
+    """Return width and height (px) of the picture of a `world`: its proportions, within `MAX_SIZE`."""
+    scale = min(MAX_SIZE[0] / world[0], MAX_SIZE[1] / world[1])
     return max(round(world[0] * scale), 1), max(round(world[1] * scale), 1)
 
 
 def compose(
-    snapshot: Snapshot, peers: Sequence[Hand] = (), palette: str = USUAL, own: Hand | None = None
+    snapshot: Snapshot,
+    peers: Sequence[MeanField] = (),
+    palette: str = DEFAULT_PALETTE,
+    own: MeanField | None = None,
 ) -> Picture:
     """Compose the picture of a snapshot.
 
@@ -104,46 +111,43 @@ def compose(
     own
         The swarm's own mean field; by default it is computed from the snapshot.
     """
-    params, n, paint = snapshot.params, len(snapshot.x), PALETTES[palette]
+    params, n, maps = snapshot.params, len(snapshot.x), PALETTES[palette]
     size = picture_size(params.world)
-    scale, own = size[0] / params.world[0], own_hand(snapshot) if own is None else own
-    if n > VECTORS:
-        levels, few = _ground(snapshot, *size, rasterize.GROUNDS), slice(0)
+    scale, own = size[0] / params.world[0], mean_field(snapshot) if own is None else own
+    if n > MAX_VECTORS:
+        levels, vectors = _field(snapshot, *size, rasterize.FIELD_LEVELS), slice(0)
         swarm = snapshot.x, snapshot.y, snapshot.phi, snapshot.pressure
-        rasterize.add_swarm(levels, *swarm, scale, 0 if n > CROWDED else 1, sampled(n))
-        colours = rasterize.swarm_colours(palette, snapshot.portal)
+        rasterize.draw_swarm(levels, *swarm, scale, 0 if n > SINGLE_PIXEL_FROM else 1, stride(n))
+        colours = rasterize.swarm_colormap(palette, snapshot.portal)
     else:
-        few = slice(n)
-        levels = _ground(snapshot, max(size[0] // GRAIN, 1), max(size[1] // GRAIN, 1), LEVELS)
-        colours = paint.portal if snapshot.portal else paint.field
+        columns, rows = (max(side // FIELD_PIXEL, 1) for side in size)
+        levels, vectors = _field(snapshot, columns, rows, LEVELS), slice(n)
+        colours = maps.portal if snapshot.portal else maps.field
     return Picture(
         size=size,
         levels=levels,
         colours=colours,
-        x=(snapshot.x[few] * scale).astype(np.float32),
-        y=(snapshot.y[few] * scale).astype(np.float32),
+        x=(snapshot.x[vectors] * scale).astype(np.float32),
+        y=(snapshot.y[vectors] * scale).astype(np.float32),
         radius=_dot_radius(size[0] * size[1], n),
-        hues=rasterize.phase_colours(snapshot.phi[few], paint.phases),
-        alpha=rasterize.opacity(snapshot.pressure[few]),
+        hues=rasterize.phase_colours(snapshot.phi[vectors], maps.phases),
+        alpha=rasterize.opacity(snapshot.pressure[vectors]),
         rings=_rings(snapshot.pulses, params, scale),
-        hands=(own, *(hand._replace(psi=own.psi + hand.psi) for hand in peers)),
+        mean_fields=(own, *(peer._replace(psi=own.psi + peer.psi) for peer in peers)),
         portal=snapshot.portal,
         palette=palette,
     )
 
 
-def _ground(snapshot: Snapshot, columns: int, rows: int, levels: int) -> Bytes:
-    """Return the field at the pixels of a picture, quantised to `levels` levels."""
-    plane = snapshot.params.boundary == "plane"
-    shape = columns, rows, snapshot.params.world, plane
-    return ground(*shape, snapshot.t, snapshot.portal, snapshot.pulses, levels)
+def mean_field(snapshot: Snapshot) -> MeanField:
+    """Return the mean field of a swarm; ``R`` = 0 for an empty swarm."""
+    return MeanField(*order(snapshot.phi)) if len(snapshot.phi) else MeanField(0.0, 0.0)
 
 
-def own_hand(snapshot: Snapshot) -> Hand:
-    """Return the swarm's own mean field; 0 for an empty swarm."""
-    if not len(snapshot.phi):
-        return Hand("", 0.0, 0.0)
-    return Hand("", *order(snapshot.phi))
+def _field(snapshot: Snapshot, columns: int, rows: int, levels: int) -> Bytes:
+    """Return the pressure field as a raster of `levels` levels."""
+    world, plane = snapshot.params.world, snapshot.params.boundary == "plane"
+    return rasterize_field(columns, rows, world, plane, snapshot.t, snapshot.portal, snapshot.pulses, levels)
 
 
 def _dot_radius(area: float, n: int) -> float:

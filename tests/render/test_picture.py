@@ -1,20 +1,16 @@
-"""Pictures of snapshots: positions, rings, hands, sizes, and the still for readers."""
+"""Pictures of snapshots: positions, rings, mean fields and sizes."""
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from chronoflux.model.engine.field import pressure
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.render import rasterize
-from chronoflux.render.palettes import PALETTES, oklab
-from chronoflux.widget.frame import MOST_DOTS, VECTORS, Hand, compose, picture_size, sampled
-from chronoflux.widget.static_png import still_png
+from chronoflux.render.palettes import PALETTES
+from chronoflux.render.picture import MAX_DOTS, MAX_VECTORS, MeanField, compose, picture_size, stride
 
 
 def simulation(**params: object) -> Simulation:
@@ -97,7 +93,7 @@ def test_the_clock_shows_our_mean_field_and_the_peers() -> None:
     """The first hand is our own mean field; a peer's stands at its phase difference from it."""
     sim = simulation()
     R, psi, _ = sim.mean_field()
-    own, peer = compose(sim.snapshot(), [Hand("b", 0.5, 1.0)]).hands
+    own, peer = compose(sim.snapshot(), [MeanField(0.5, 1.0, "b")]).mean_fields
     assert (own.label, peer.label, peer.R) == ("", "b", 0.5)
     assert pytest.approx(R) == own.R
     assert np.exp(1j * own.psi) == pytest.approx(np.exp(1j * psi))
@@ -106,20 +102,20 @@ def test_the_clock_shows_our_mean_field_and_the_peers() -> None:
 
 def test_a_large_swarm_is_part_of_the_fields_picture() -> None:
     """Above 2,000 oscillators nothing is drawn one by one: each has its pixel in the levels."""
-    assert len(compose(simulation(oscillators=VECTORS).snapshot()).x) == VECTORS
-    shown = Simulation(Params(oscillators=VECTORS + 1), seed=1).snapshot()
+    assert len(compose(simulation(oscillators=MAX_VECTORS).snapshot()).x) == MAX_VECTORS
+    shown = Simulation(Params(oscillators=MAX_VECTORS + 1), seed=1).snapshot()
     picture = compose(shown, palette="day")
     assert len(picture.x) == len(picture.hues) == len(picture.alpha) == 0
     assert picture.levels.shape == (600, 800)
-    assert (picture.levels[shown.y.astype(int), shown.x.astype(int)] >= rasterize.GROUNDS).all()
-    np.testing.assert_array_equal(picture.colours, rasterize.swarm_colours("day", False))
+    assert (picture.levels[shown.y.astype(int), shown.x.astype(int)] >= rasterize.FIELD_LEVELS).all()
+    np.testing.assert_array_equal(picture.colours, rasterize.swarm_colormap("day", False))
 
 
 def test_what_a_picture_costs_stops_growing() -> None:
     """From a quarter of a million on, one oscillator in so many is drawn, and never more than that."""
-    assert sampled(MOST_DOTS) == 1
-    for n in (MOST_DOTS + 1, 10**6, 10**7):
-        assert n // sampled(n) <= MOST_DOTS
+    assert stride(MAX_DOTS) == 1
+    for n in (MAX_DOTS + 1, 10**6, 10**7):
+        assert n // stride(n) <= MAX_DOTS
 
 
 @pytest.mark.parametrize("palette", PALETTES)
@@ -133,17 +129,3 @@ def test_palettes_paint_everything(palette: str) -> None:
     sim.lion_gate()
     sim.advance()
     np.testing.assert_array_equal(compose(sim.snapshot(), palette=palette).colours, chosen.portal)
-
-
-def test_the_still_is_a_png_with_the_swarm_on_it() -> None:
-    """The still for readers is a small PNG in which field and oscillators can be seen."""
-    sim = simulation(oscillators=220)
-    sim.intent(x=400, y=300)
-    sim.advance(5)
-    file = still_png(sim.snapshot())
-    assert len(file) < 150_000
-    with Image.open(io.BytesIO(file)) as image:
-        assert image.format == "PNG"
-        assert image.size == (640, 480)
-        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
-    assert (oklab(pixels)[:, 0] > 0.55).mean() > 0.01
