@@ -264,13 +264,22 @@ def convert(value: Any, kind: type[Struct], name: str) -> Any:
         message = msgspec.convert(value, kind)
     except (msgspec.ValidationError, RecursionError, UnicodeError) as error:
         raise ProtocolError(name, str(error)) from None
-    for key in kind.__struct_fields__:
-        item = getattr(message, key)
-        if isinstance(item, str) and not item.isprintable():
-            raise ProtocolError(name, f"{key} is not printable")
-        if isinstance(item, float) and not math.isfinite(item):
-            raise ProtocolError(name, f"{key} is not finite")
+    _check_values(message, name, name)
     return message
+
+
+def _check_values(value: Any, name: str, key: str) -> None:
+    """Raise ProtocolError unless texts are printable and numbers finite, also within lists and structs."""
+    if isinstance(value, str) and not value.isprintable():
+        raise ProtocolError(name, f"{key} is not printable")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ProtocolError(name, f"{key} is not finite")
+    if isinstance(value, Struct):
+        for field in value.__struct_fields__:
+            _check_values(getattr(value, field), name, field)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check_values(item, name, key)
 
 
 def encode(message: Outgoing) -> str:

@@ -107,10 +107,15 @@ def test_events_survive_the_wire(x: float, y: float, E: float, sigma: float) -> 
 
 
 def test_unprintable_names_are_refused() -> None:
-    """A name with control characters, or longer than 64, never gets in."""
+    """A name with control characters, or longer than 64, is refused, also within lists."""
     for name in ("a\x1b[2J", "line\nbreak", "x" * 65):
         with pytest.raises(ProtocolError):
             messages.parse({"type": "hello", "version": "1", "nodeId": name, "kind": "notebook"})
+        hello = {"type": "hello", "version": "1", "nodeId": "n", "kind": "notebook", "features": [name]}
+        pulse = {"x": 1.0, "y": 2.0, "E": 0.3, "id": name}
+        for message in (hello, {"type": "state", "intents": [pulse]}):
+            with pytest.raises(ProtocolError):
+                messages.parse(message)
 
 
 @pytest.mark.parametrize("tick", [-1, 20.5, "1", None])
