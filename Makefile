@@ -40,15 +40,11 @@ lab: setup
 	@$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) \
 	  --LabApp.default_url=/lab/tree/notebooks/01_join_a_room.ipynb
 
-# A page without code: a kernel and a node a visitor, which leave when the page says that it closes, or else
-# when it has not been connected for a minute. HOST=0.0.0.0 opens it to the network, TOKEN=… locks it. (Voilà
-# sets no cookie for the page's goodbye, which names its kernel, a secret: so no cookie is asked for.)
+# A page without code, with a node for each visitor. HOST=0.0.0.0 opens it to the network, TOKEN=… locks it.
 app: HOST ?= 127.0.0.1
 app: PORT ?= 8866
 app: setup
-	@$(BIN)/voila notebooks/02_room_app.ipynb --Voila.ip=$(HOST) --port=$(PORT) $(if $(TOKEN),--token=$(TOKEN)) \
-	  --MappingKernelManager.cull_idle_timeout=60 --MappingKernelManager.cull_interval=15 \
-	  --Voila.tornado_settings=disable_check_xsrf=True
+	@CHRONOFLUX_APP_TOKEN='$(TOKEN)' $(BIN)/python -m chronoflux app --host $(HOST) --port $(PORT)
 
 # Chromium and Firefox for the browser tests: Debian's, when they are missing and may be installed.
 browser:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from chronoflux.cli import run_command, run_face
 from chronoflux.errors import ParameterError, UsageError, plain
+from chronoflux.util.help_page import HelpPage
 from chronoflux.util.text import plain_lines
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ LEAST_NULL_RUNS = 19
 """Fewest null runs with which p can reach .05."""
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=HelpPage,
+    examples=("chronoflux analyze logs", "chronoflux analyze logs --room room1 --from 10m --out report.html"),
+)
 @click.argument("logs", nargs=-1, required=True)
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="write the report as one HTML page"

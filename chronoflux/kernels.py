@@ -18,9 +18,10 @@ from chronoflux.model.params import Params
 from chronoflux.node.warm_up import warm_up
 from chronoflux.render import rasterize
 from chronoflux.telemetry.read.fast_scan import scan
+from chronoflux.util.help_page import HelpPage
 
 
-@click.command()
+@click.command(cls=HelpPage, examples=("chronoflux kernels",))
 def main() -> None:
     """Compile all kernels for this machine into numba's cache.
 

@@ -32,6 +32,7 @@ from chronoflux.telemetry.read.copies import distinct_runs
 from chronoflux.telemetry.read.discovery import RunFiles, read_manifest
 from chronoflux.telemetry.read.parts import read_entries
 from chronoflux.telemetry.read.table import read_table
+from chronoflux.util.help_page import HelpGroup
 from chronoflux.util.text import cell
 
 PAUSE = 0.2  # s between two reads of a followed log
@@ -57,7 +58,14 @@ RUNS = click.argument("runs", nargs=-1, required=True, type=click.Path(path_type
 RUN = click.argument("run", type=click.Path(path_type=Path))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=HelpGroup,
+    examples=(
+        "chronoflux logs ls",
+        "chronoflux logs check --recompute logs/room1-bot-1-*",
+        "chronoflux logs export logs/room1-bot-1-20261123T220000Z run.csv",
+    ),
+)
 def main() -> None:
     """List, show, check, repair, follow and export run folders."""
 

@@ -17,10 +17,7 @@ import contextlib
 import json
 import os
 import re
-import shlex
-import shutil
 import socket
-import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
@@ -91,28 +88,17 @@ async def _jupyter(module: str, folder: Path, options: dict[str, object]) -> Asy
 
 @contextlib.asynccontextmanager
 async def room_app(folder: Path, *, goodbye_after: int = 60, **environment: str) -> AsyncIterator[str]:
-    """Notebook 02 as ``make app`` serves it, with its own logs in ``folder/logs``; yields its address.
+    """Notebook 02 as ``chronoflux app`` serves it, with its own logs in ``folder/logs``; yields its address.
 
     `goodbye_after`: seconds without a connection after which a visitor's kernel is ended.
     """
-    (folder / "notebooks").mkdir()
-    shutil.copy(ROOT / "notebooks" / "02_room_app.ipynb", folder / "notebooks")
     port = _free_port()
-    command = [word.replace("timeout=60", f"timeout={goodbye_after}") for word in _app_command(port)]
+    options = ["--port", str(port), "--idle-timeout", str(goodbye_after), "--log-dir", str(folder / "logs")]
+    command = [sys.executable, "-m", "chronoflux", "app", *options]
     # Any visit of the page starts a node: something else is asked for whether it serves.
     url = f"http://127.0.0.1:{port}"
     async with _serving(command, folder, url, "/voila/templates/lab/static/voila.js", **environment) as url:
         yield url
-
-
-def _app_command(port: int) -> list[str]:
-    """What ``make app`` starts, without the set-up."""
-    make = [need(shutil.which("make"), "make"), "-n", "-o", "setup", "app", f"PORT={port}"]
-    make.append("--no-print-directory")  # which it does when make itself started this, as for the pictures
-    line = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    program, *arguments = shlex.split(line.replace("\\\n", " "))
-    assert program.endswith("/voila")
-    return [sys.executable, "-m", "voila", *arguments, "--no-browser"]
 
 
 @contextlib.asynccontextmanager

@@ -11,6 +11,8 @@ import pytest
 from chronoflux import demo
 from chronoflux.errors import ChronofluxError
 from chronoflux.model.params import Params
+from chronoflux.model.schedule_file import parse
+from chronoflux.notebooks import TUTORIAL, find_notebook
 from chronoflux.telemetry import RunLog
 
 START = 1.7e12
@@ -74,11 +76,8 @@ def test_a_missing_link_is_named(room: Path) -> None:
         demo.report(room)
 
 
-def test_earlier_runs_make_room_and_nothing_else_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_earlier_runs_make_room_and_nothing_else_does(tmp_path: Path) -> None:
     """A new demo removes the runs of an earlier one, and no other file of the folder."""
-    monkeypatch.setattr(demo, "NOTEBOOK", Path(__file__))
     (tmp_path / "demo-bot-1-20261123T010101Z").mkdir()
     (tmp_path / "mine").mkdir()
     demo._emptied(tmp_path)
@@ -89,8 +88,24 @@ def test_earlier_runs_make_room_and_nothing_else_does(
 
 def test_the_notebook_has_what_the_demo_sets() -> None:
     """Every setting that the demo injects is one that the notebook's parameters cell has."""
-    notebook = json.loads((Path(__file__).parent.parent / demo.NOTEBOOK).read_text())
+    notebook = json.loads(find_notebook(TUTORIAL).read_text(encoding="utf-8"))
     (cell,) = [cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", [])]
     source = "".join(cell["source"])
     for name in demo.settings("ws://x", Path("y"), 10):
         assert name in source
+
+
+def test_the_third_bot_does_what_the_notebook_does() -> None:
+    """The schedule in place of the notebook is one, with the notebook's events (a gate is on by default)."""
+    text = demo.schedule(30)
+    found = parse(text, "bot-3.toml", 13, Params()).due(30.0, Params().world)
+    assert [action.event for action in found] == [event for event, _ in demo.SCHEDULE]
+    assert [action.data.get("on") for action in found if action.event == "lion_gate"] == [None, False]
+
+
+def test_a_node_without_a_log_is_named(room: Path) -> None:
+    """A node that left no log ends the demo with an error that says whose logs there are."""
+    (run,) = room.glob("demo-bot-2-*")
+    shutil.rmtree(run)
+    with pytest.raises(ChronofluxError, match=r"3 nodes ran, but there are logs of .*bot-1"):
+        demo.report(room)

@@ -34,6 +34,7 @@ from chronoflux.model.state import State
 from chronoflux.render.field_raster import rasterize_field
 from chronoflux.render.palettes import FIELD_COLOURS
 from chronoflux.render.rasterize import apply_colormap, draw_discs, phase_colours
+from chronoflux.util.help_page import HelpPage, NearestChoice
 from chronoflux.version import VERSION
 
 PARTS = {"telemetry": "chronoflux.bench.telemetry", "studies": "chronoflux.bench.studies"}
@@ -378,8 +379,10 @@ def head() -> str:
     )
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("what", default="engine", type=click.Choice(["engine", "mesh", "calibration", *PARTS]))
+@click.command(
+    cls=HelpPage, examples=("chronoflux bench --quick", "chronoflux bench mesh --quick --json mesh.json")
+)
+@click.argument("what", default="engine", type=NearestChoice(["engine", "mesh", "calibration", *PARTS]))
 @click.option("--quick", is_flag=True, help="Fewer repeats and smaller cases: under a minute.")
 @click.option(
     "--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows here too."

@@ -27,6 +27,7 @@ from chronoflux.model.presets import PRESETS
 from chronoflux.model.schedule import duration
 from chronoflux.node.options import OPTIONS, shell_help
 from chronoflux.node.pacing import Speed, checked_speed
+from chronoflux.util.help_page import HelpPage, NearestChoice
 from chronoflux.util.text import plain_lines
 
 log: logging.Logger = logging.getLogger("chronoflux.headless")  # also where this file is `__main__`
@@ -73,7 +74,7 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
     defaults = Params(oscillators=OSCILLATORS)
     for entry in reversed(fields(Params)):
         spec, default = SPECS[entry.name], getattr(defaults, entry.name)
-        kind: Any = click.Choice(spec.choices) if spec.choices else type(default)
+        kind: Any = NearestChoice(spec.choices) if spec.choices else type(default)
         if entry.name == "oscillators":
             continue
         more: dict[str, Any] = {"nargs": 2, "type": float} if entry.name == "world" else {"type": kind}
@@ -93,7 +94,22 @@ def node_option(name: str, flag: str = "", **more: Any) -> Callable[[Command], C
     return click.option(flag or "--" + name.replace("_", "-"), name, **settings)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+GROUPS = {
+    "Room and network": [
+        *("server", "offline", "token_file", "ice_servers", "ice_transport_policy", "record_room", "nodes"),
+    ],
+    "Time and what happens": ["duration", "speed", "seed", "schedule", "schedule_start", "dry_run", "resume"],
+    "Files": ["log_dir", "phases", "phases_of"],
+    "The swarm": ["preset", "params_file", *SPECS],
+}
+EXAMPLES = (
+    "chronoflux headless room1 200 bot-1",
+    "chronoflux headless room1 --server ws://192.168.1.7:8089 --duration 8h --schedule night",
+    "chronoflux headless --offline --preset storm --duration 1h --speed max --seed 7",
+)
+
+
+@click.command(cls=HelpPage, groups=GROUPS, examples=EXAMPLES)
 @click.argument("room", default="chrono-default")
 @click.argument("oscillators", required=False, type=int)
 @click.argument("node_id", required=False)
@@ -116,9 +132,9 @@ def node_option(name: str, flag: str = "", **more: Any) -> Callable[[Command], C
     "--token-file", type=click.Path(path_type=Path, dir_okay=False), help="file with the room's token"
 )
 @node_option("ice_servers", type=click.Path(path_type=Path, dir_okay=False))
-@node_option("ice_transport_policy", type=click.Choice(get_args(Policy)))
+@node_option("ice_transport_policy", type=NearestChoice(get_args(Policy)))
 @node_option("token", envvar="CHRONOFLUX_TOKEN", hidden=True)
-@node_option("preset", type=click.Choice(list(PRESETS)))
+@node_option("preset", type=NearestChoice(list(PRESETS)))
 @click.option(
     "--params",
     "params_file",
@@ -135,7 +151,7 @@ def node_option(name: str, flag: str = "", **more: Any) -> Callable[[Command], C
 @click.option("--quiet", is_flag=True, help="say nothing but warnings and errors")
 @click.option(
     "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
+    type=NearestChoice(["debug", "info", "warning", "error"]),
     help="what is said on stderr  (default: info; with --quiet warning)",
 )
 @click.option("--log-json", is_flag=True, help="say it all on stderr, as a JSON object a line")

@@ -17,6 +17,7 @@ import click
 from chronoflux.cli import on_stop_signals, read_token, run_command, run_face
 from chronoflux.errors import ChronofluxError, plain
 from chronoflux.signal.validation import room_name, server_url
+from chronoflux.util.help_page import HelpGroup
 
 if TYPE_CHECKING:
     from chronoflux.mesh.peer import Peer
@@ -45,7 +46,13 @@ class Line:
     reached: bool
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=HelpGroup,
+    examples=(
+        "chronoflux mesh check room1",
+        "chronoflux mesh check room1 --server wss://signal.example.org --token-file token.txt",
+    ),
+)
 def main() -> None:
     """Look at the mesh of a room."""
 

@@ -20,6 +20,7 @@ from chronoflux.signal.limits import Limits
 from chronoflux.signal.server import DEFAULT_PORT, SignalServer, library_log
 from chronoflux.signal.topology import Name, Topology
 from chronoflux.signal.turn import Turn
+from chronoflux.util.help_page import HelpPage, NearestChoice
 from chronoflux.version import VERSION
 
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -40,7 +41,19 @@ def _limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+GROUPS = {
+    "Address": ["host", "port", "host_names", "tls_cert", "tls_key"],
+    "Who may connect": ["token_file", "origins", "trusted_proxies", "exempt"],
+    "Links between nodes": ["topology", "degree", "turn_urls", "turn_secret_file"],
+    "Limits": [f"limit_{entry.name}" for entry in fields(Limits)],
+}
+EXAMPLES = (
+    "chronoflux signal",
+    "chronoflux signal --host 0.0.0.0 --token-file token.txt",
+)
+
+
+@click.command(cls=HelpPage, groups=GROUPS, examples=EXAMPLES, context_settings={"max_content_width": 100})
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address; 0.0.0.0 opens it to networks.")
 @click.option(
     "--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(0, 65_535), help="Port; 0: any."
@@ -77,7 +90,7 @@ def _limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option(
     "--topology",
-    type=click.Choice(get_args(Name)),
+    type=NearestChoice(get_args(Name)),
     default="auto",
     show_default=True,
     help="Who is linked with whom; auto: full up to 16 nodes, random above.",

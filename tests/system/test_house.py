@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import chronoflux as cf
+from chronoflux.__main__ import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,14 +35,14 @@ def test_the_front_door_is_light() -> None:
 
 
 def test_the_faces_are_listed_and_each_has_help() -> None:
-    """`python -m chronoflux` names every command line, and each of them has --help."""
+    """`python -m chronoflux` names every command line, and each runs as a module, too, with --help."""
     listed = subprocess.run(
         [sys.executable, "-m", "chronoflux"], capture_output=True, text=True, check=True
     ).stdout
-    faces = [word for word in listed.split() if word.startswith("chronoflux.")]
-    assert {"chronoflux.signal", "chronoflux.headless"} <= set(faces)
-    for face in faces:
-        done = subprocess.run([sys.executable, "-m", face, "--help"], capture_output=True, text=True)
+    for name, entry in COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(entry.doc[:40])}", listed, re.MULTILINE)
+        command = [sys.executable, "-m", f"chronoflux.{name}", "--help"]
+        done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0
         assert "Usage" in done.stdout
 
