@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo lab app test test-slow lint typing format lock pictures frames clean browser namespaces network
+.PHONY: help setup demo lab app test test-slow test-lowest test-all dist lint typing format lock pictures frames clean browser namespaces network
 
 help:
 	@echo "make demo       run the whole thing once: a server, two nodes, a notebook, a reading of the logs"
 	@echo "make lab        open notebook 01 in JupyterLab"
 	@echo "make app        notebook 02 as a page for visitors (HOST=0.0.0.0 PORT=8866 for other machines)"
 	@echo "make test       all quick tests (make test-slow: the rest)"
+	@echo "make test-lowest  the quick tests with the lowest versions of all dependencies that are allowed"
+	@echo "make test-all   make test-lowest, and the quick tests with each Python from 3.11 on that is found"
+	@echo "make dist       build wheel and sdist into dist/, and check what is in them"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make typing     what the README shows, and every public name, for mypy and pyright"
 	@echo "make format     put the code into shape"
@@ -73,6 +76,35 @@ test: setup browser namespaces
 
 test-slow: setup browser network
 	@$(BIN)/python -m pytest -m slow
+
+# Wheels only: what has none for this Python is no lowest version that one can install. Old versions warn of newer
+# ones below them, so warnings are no errors here.
+LOWEST := .cache/lowest
+test-lowest: setup browser namespaces
+	@$(PYTHON) -m venv .cache/lock && .cache/lock/bin/python -m pip install --quiet uv
+	@printf 'hatchling\neditables\n' | .cache/lock/bin/uv pip compile --quiet --resolution lowest-direct \
+	  --only-binary :all: --python $(PYTHON) --extra test --no-emit-index-url --no-annotate --no-header \
+	  --output-file $(LOWEST).txt pyproject.toml -
+	@.cache/lock/bin/uv venv --quiet --clear --python $(PYTHON) $(LOWEST)
+	@.cache/lock/bin/uv pip install --quiet --python $(LOWEST)/bin/python -r $(LOWEST).txt
+	@.cache/lock/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --no-build-isolation -e .
+	@NUMBA_CACHE_DIR=$(CURDIR)/$(LOWEST)-kernels $(LOWEST)/bin/python -m chronoflux.kernels
+	@NUMBA_CACHE_DIR=$(CURDIR)/$(LOWEST)-kernels $(LOWEST)/bin/python -m pytest -m "not slow" -n 3 --dist worksteal \
+	  -o filterwarnings=default --deselect tests/typing
+
+# Each Python has a set-up and compiled kernels of its own, so that none disturbs another's.
+PYTHONS := $(foreach version,3.11 3.12 3.13 3.14,$(if $(shell python$(version) --version 2>/dev/null),python$(version)))
+test-all: test-lowest
+	@for python in $(PYTHONS); do \
+	  echo "== $$python"; \
+	  $(MAKE) --no-print-directory test PYTHON=$$python VENV=.cache/venv-$$python || exit 1; \
+	done
+
+dist: setup
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build -d dist
+	@$(BIN)/python -m twine check --strict dist/*
+	@$(BIN)/python -m tests.distributions dist
 
 lint: setup
 	@$(BIN)/ruff check .
