@@ -15,6 +15,7 @@ import pandas as pd
 from chronoflux.model.events import EVENTS
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation, Snapshot
+from chronoflux.telemetry.recent import RecentRecord
 
 
 class SwarmSource:
@@ -26,7 +27,7 @@ class SwarmSource:
         self.closed = False
         self.speed: float | str = 1.0
         self.steps = self.resets = 0
-        self.recent: list[tuple[int, str, dict[str, Any]]] = []
+        self.recent = RecentRecord()
         self.fired: list[tuple[str, dict[str, Any], str]] = []
         self.table = pd.DataFrame(columns=["id", "name", "H", "dpsi"])
         self.light, self.text, self.problem = "alone", "alone (no server wanted)", None
@@ -100,7 +101,7 @@ class SwarmSource:
     def fire(self, name: str, **data: Any) -> None:
         kind, world = EVENTS[name], self.params.world
         whole = kind.check(kind.place(data, world, self._places), world)
-        self.recent.append((len(self.recent) + 1, name, whole))
+        self.recent.add(name, whole, {})
         self.fired.append((name, whole, threading.current_thread().name))
         self.simulation.fire(name, **whole)
 

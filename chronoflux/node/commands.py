@@ -5,7 +5,6 @@ Everything that moves a swarm comes this way, with the tick it took effect at: s
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 from collections import deque
@@ -23,12 +22,11 @@ from chronoflux.node.checkpointing import Checkpointer
 from chronoflux.node.metrics_cache import MetricsCache
 from chronoflux.node.pacing import Pace
 from chronoflux.telemetry import RunLog
+from chronoflux.telemetry.recent import RecentRecord
 
 log: logging.Logger = logging.getLogger(__name__)
 
 WAITING = 1_000  # events kept while the swarm is paused
-RECENT = 100  # things that happened, kept for whoever shows them
-QUIET = frozenset({"telemetry", "clock", "end"})  # types of records that tell of nothing that happened
 
 Input = Callable[[Simulation], None]
 
@@ -47,9 +45,8 @@ class CommandQueue:
         self._inputs: deque[Input] = deque()
         self._events: deque[Fire] = deque(maxlen=WAITING)
         self._steps = self._stepped = 0  # ticks to compute while held; and done of them
-        self.recent: deque[tuple[int, str, Mapping[str, Any]]] = deque(maxlen=RECENT)
-        """What was put on record last: a number that only grows, the record's type, and its data."""
-        self._numbers = itertools.count(1)
+        self.recent = RecentRecord()
+        """What was put on record lately."""
         self._told_field = -math.inf  # when the mean field was told; long ago: tell it now
 
     @property
@@ -200,11 +197,10 @@ class CommandQueue:
         """Write a record of this moment; `at` only when it is about another one."""
         if data is not None:
             more["data"] = data
-        if kind not in QUIET:
-            self.recent.append((next(self._numbers), kind, data or {}))
         simulation = self._simulation
         if metrics is None:
             metrics = self._measuring.quick()
+        self.recent.add(kind, data or {}, metrics)
         if at is None:
             at = simulation.mesh_time() if self._moving else self._clock.now()
         self._log.write(kind, tick=simulation.tick, t=round(simulation.t, 9), at=at, metrics=metrics, **more)

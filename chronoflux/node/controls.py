@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from chronoflux.errors import UsageError, shorten
@@ -15,6 +15,7 @@ from chronoflux.node.lifecycle import Lifecycle
 from chronoflux.node.pacing import Speed, checked_speed
 from chronoflux.node.room_adapter import RoomAdapter
 from chronoflux.node.runner import Runner
+from chronoflux.telemetry.recent import RecentRecord
 from chronoflux.util.token_bucket import Bucket
 
 EVENT_RATE = (20.0, 2.0)  # events/s, and how many seconds' worth at once
@@ -130,9 +131,9 @@ class NodeControls(Lifecycle):
         return self._runner is not None and self._runner.playing
 
     @property
-    def recent(self) -> Sequence[tuple[int, str, Mapping[str, Any]]]:
-        """What was put on record last, oldest first: a number that only grows, the type, the data."""
-        return tuple(self._runner.recent) if self._runner else ()
+    def recent(self) -> RecentRecord:
+        """What was put on record lately: samples of the order, events, and which standing events are on."""
+        return self._runner.recent if self._runner else RecentRecord()
 
     def snapshot(self) -> Snapshot:
         """The swarm as it is, read-only."""

@@ -25,6 +25,7 @@ from chronoflux.telemetry.format.layout import MANIFEST, is_running
 from chronoflux.telemetry.maintain.export_json import export_json
 from chronoflux.telemetry.read.discovery import RunFiles
 from chronoflux.telemetry.read.journal import RevokedRanges, read_revoked
+from chronoflux.telemetry.recent import RecentRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -260,9 +261,9 @@ class Track:
         return self.shown.metrics
 
     @property
-    def recent(self) -> tuple[()]:
-        """Nothing happens in the past; what did is on the scrub bar."""
-        return ()
+    def recent(self) -> RecentRecord:
+        """Empty: the time line shows the record of a replayed run."""
+        return RecentRecord()
 
     @property
     def peers(self) -> pd.DataFrame:

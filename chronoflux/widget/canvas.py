@@ -1,4 +1,4 @@
-"""`Stage`: the canvas that shows a picture, and the calls that draw on it."""
+"""`PictureCanvas`: the canvas of a live picture; it draws a picture and sends it to the page."""
 
 from __future__ import annotations
 
@@ -10,57 +10,60 @@ from ipycanvas import Canvas
 
 from chronoflux.render.palettes import PALETTES
 from chronoflux.render.picture import Picture
-from chronoflux.widget.clock import Clock
-from chronoflux.widget.frames import FramePort
+from chronoflux.widget.frame_port import FramePort, recorded_commands
+from chronoflux.widget.phase_clock import PhaseClock
 from chronoflux.widget.typed_bases import Box
 
 
-class Stage(Box):
-    """A canvas of `size` (width, height in px), and over it the pane that receives the page's messages.
+class PictureCanvas(Box):
+    """A canvas of `size` (width, height in px), under the pane that receives the page's messages.
 
-    `hear` is called with each message, on any thread (see :class:`~chronoflux.widget.frames.FramePort`).
+    `on_message` is called with each message, on any thread (see
+    :class:`~chronoflux.widget.frame_port.FramePort`).
     """
 
-    def __init__(self, size: tuple[int, int], hear: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, size: tuple[int, int], on_message: Callable[[dict[str, Any]], None]) -> None:
         self._canvas = Canvas(width=size[0], height=size[1])
-        self._port = FramePort(self._canvas, hear)
-        self._size: tuple[int, int] | None = None
-        self._palette = ""
+        self._port = FramePort(self._canvas, on_message)
+        self._prepared: tuple[tuple[int, int], str] | None = None  # size and palette
         super().__init__([self._canvas, self._port])
         self.add_class("chronoflux-stage")
         self.layout.max_width = f"{size[0]}px"
 
-    def show(self, picture: Picture, number: int) -> None:
+    def send_picture(self, picture: Picture, number: int) -> None:
         """Send `picture` as frame `number`."""
-        if (picture.size, picture.palette) != (self._size, self._palette):
+        if self._prepared != (picture.size, picture.palette):
             self._prepare(picture)
-        self._port.send_frame(number, picture.levels, picture.colours, lambda: self._draw(picture))
+        with recorded_commands(self._canvas) as overlay:
+            self._draw_overlay(picture)
+        self._port.send_frame(number, picture.levels, picture.colours, overlay)
 
-    def keep(self, name: str, media: str, content: bytes) -> None:
+    def send_file(self, name: str, media: str, content: bytes) -> None:
         """Send a file to the page, which saves it as a download."""
         self._port.send_file(name, media, content)
 
     def _prepare(self, picture: Picture) -> None:
-        self._size, self._palette = size, name = picture.size, picture.palette
-        self._clock = Clock(size, PALETTES[name].phases)
-        self._canvas.width, self._canvas.height = size
-        self.layout.max_width = f"{size[0]}px"
+        self._prepared = picture.size, picture.palette
+        self._clock = PhaseClock(picture.size, PALETTES[picture.palette].phases)
+        self._canvas.width, self._canvas.height = picture.size
+        self.layout.max_width = f"{picture.size[0]}px"
 
-    def _draw(self, picture: Picture) -> None:
-        pen, rings = self._canvas, picture.rings
+    def _draw_overlay(self, picture: Picture) -> None:
+        """Draw everything but the field: portal frame, pulses, oscillators, phase clock."""
+        canvas, rings = self._canvas, picture.rings
         if picture.portal:
-            _frame(pen, picture.size)
+            _draw_portal_frame(canvas, picture.size)
         if len(rings):
-            pen.line_width = 2.5
+            canvas.line_width = 2.5
             white = np.full((len(rings), 3), 255, np.uint8)
             x, y, radius, alpha = (column.copy() for column in rings.T)
-            pen.stroke_styled_circles(x, y, radius, white, alpha)
+            canvas.stroke_styled_circles(x, y, radius, white, alpha)
         if len(picture.x):
-            pen.fill_styled_circles(picture.x, picture.y, picture.radius, picture.hues, picture.alpha)
-        self._clock.draw(pen, picture.mean_fields)
+            canvas.fill_styled_circles(picture.x, picture.y, picture.radius, picture.hues, picture.alpha)
+        self._clock.draw(canvas, picture.mean_fields)
 
 
-def _frame(pen: Canvas, size: tuple[int, int]) -> None:
+def _draw_portal_frame(canvas: Canvas, size: tuple[int, int]) -> None:
     """Draw an amber frame around the picture, the sign of portal mode."""
-    pen.stroke_style, pen.line_width = "rgba(240, 168, 104, 0.9)", 6
-    pen.stroke_rect(3, 3, size[0] - 6, size[1] - 6)
+    canvas.stroke_style, canvas.line_width = "rgba(240, 168, 104, 0.9)", 6
+    canvas.stroke_rect(3, 3, size[0] - 6, size[1] - 6)

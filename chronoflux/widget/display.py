@@ -14,10 +14,10 @@ from chronoflux.model.simulation import Snapshot
 from chronoflux.render.static_image import static_png
 from chronoflux.replay import Replay
 from chronoflux.util.views import View, register
+from chronoflux.widget.node_view import NodeView
 from chronoflux.widget.replay_view import ReplayView
 from chronoflux.widget.source import Source
-from chronoflux.widget.space import Space
-from chronoflux.widget.view import NodeView
+from chronoflux.widget.space_view import SpaceView
 
 _VIEWS: WeakKeyDictionary[Any, ipywidgets.Widget] = WeakKeyDictionary()
 V = TypeVar("V", bound=ipywidgets.Widget)
@@ -54,14 +54,14 @@ def replay_mimebundle(replay: Replay) -> dict[str, Any]:
     return _bundle(replay, replay.runs[0].snapshot(), display_replay)
 
 
-def view3d(source: Source, layout: str = "torus") -> Space:
-    """Return a new three-dimensional view of a node; see :class:`~chronoflux.widget.space.Space`."""
-    return Space(source, layout)
+def view3d(source: Source, layout: str = "torus") -> SpaceView:
+    """Return a new three-dimensional view of a node; see :class:`~chronoflux.widget.space_view.SpaceView`."""
+    return SpaceView(source, layout)
 
 
 def replay_view3d(replay: Replay, layout: str = "torus") -> ReplayView:
     """Return a new three-dimensional view of a replay, with its scrub bar."""
-    return ReplayView(replay, lambda track: Space(track, layout))
+    return ReplayView(replay, lambda track: SpaceView(track, layout))
 
 
 def _bundle(source: Any, snapshot: Snapshot, display: Callable[[Any], Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import ipywidgets
 
 from chronoflux.render.palettes import DEFAULT_PALETTE, PALETTES
+from chronoflux.widget.elements import button
 from chronoflux.widget.typed_bases import Box
 
 EXPORTS = {
@@ -27,26 +28,25 @@ def palette_choice() -> ipywidgets.Dropdown:
     )
 
 
-class Looks(Box):
+class DisplayOptions(Box):
     """Palette menu, frame-rate checkbox, and buttons that call `save` with one of `EXPORTS`."""
 
     def __init__(self, save: Callable[[str], None]) -> None:
-        self._colours = palette_choice()
-        self._pace = ipywidgets.Checkbox(description="frame rate", indent=False)
+        self._palette = palette_choice()
+        self._frame_rate = ipywidgets.Checkbox(description="frame rate", indent=False)
         buttons = []
         for what, (label, icon, tooltip) in EXPORTS.items():
-            button = ipywidgets.Button(description=label, icon=icon, tooltip=tooltip)
-            button.on_click(lambda _, what=what: save(what))
-            buttons.append(button)
-        super().__init__([self._colours, self._pace, *buttons])
+            buttons.append(button(label, tooltip, icon))
+            buttons[-1].on_click(lambda _, what=what: save(what))
+        super().__init__([self._palette, self._frame_rate, *buttons])
         self.add_class("chronoflux-toolbar")
 
     @property
     def palette(self) -> str:
         """The chosen palette, a name in `PALETTES`."""
-        return str(self._colours.value)
+        return str(self._palette.value)
 
     @property
-    def pace(self) -> bool:
+    def show_frame_rate(self) -> bool:
         """Whether to show the frame rate."""
-        return bool(self._pace.value)
+        return bool(self._frame_rate.value)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
+from chronoflux.errors import ChronofluxError
 from chronoflux.model.snapshot import Snapshot
 from chronoflux.render.static_image import static_image, static_png
 from chronoflux.widget.source import Source
+
+log: logging.Logger = logging.getLogger(__name__)
 
 CLIP_RATE, CLIP_SECONDS = 10, 3.0
 """Frames per second of a clip (GIF counts hundredths of a second), and its length in seconds."""
@@ -26,6 +31,71 @@ class File(NamedTuple):
     name: str
     media: str
     content: bytes
+
+
+class Exporter:
+    """Export files of `source`, one at a time.
+
+    Parameters
+    ----------
+    source
+        What is exported; its picture and its log can be exported after it has ended, too.
+    send
+        Sends a file (name, media type, content) to the page.
+    report
+        Called with one line when an export failed, and with None when it succeeded.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        send: Callable[[str, str, bytes], None],
+        report: Callable[[str | None], None],
+    ) -> None:
+        self._source, self._send, self._report = source, send, report
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, what: str, palette: str) -> None:
+        """Start to export ``"picture"``, ``"clip"`` or ``"log"``, unless an export is under way."""
+        if self._task is None or self._task.done():
+            export = self._export(what, palette)
+            self._task = asyncio.get_running_loop().create_task(export, name=f"chronoflux export {what}")
+
+    def stop(self) -> None:
+        """Cancel an export that is under way."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def wait_closed(self) -> None:
+        """Wait until no export is under way."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _export(self, what: str, palette: str) -> None:
+        name = f"{self._source.status.room}-{self._source.status.node_id}"
+        try:
+            if what == "log":
+                file = await asyncio.to_thread(log_file, self._source, name)
+            elif what == "picture":
+                file = await asyncio.to_thread(picture_file, self._source.snapshot(), palette, name)
+            else:
+                file = await asyncio.to_thread(clip_file, await self._collect(), palette, name)
+        except (ChronofluxError, OSError) as error:
+            self._report(f"{what} not saved: {error}")
+        except Exception as error:
+            log.exception("saving the %s failed", what)
+            self._report(f"{what} not saved: {error!r}")
+        else:
+            self._send(*file)
+            self._report(None)
+
+    async def _collect(self) -> list[Snapshot]:
+        """Collect snapshots over the next `CLIP_SECONDS`, `CLIP_RATE` per second."""
+        snapshots = [self._source.snapshot()]
+        while not self._source.closed and len(snapshots) < CLIP_RATE * CLIP_SECONDS:
+            await asyncio.sleep(1 / CLIP_RATE)
+            snapshots.append(self._source.snapshot())
+        return snapshots
 
 
 def picture_file(snapshot: Snapshot, palette: str, name: str) -> File:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-HEADS = {"name": "peer", "state": "state", "via": "way", "H": "H", "rtt_ms": "round trip"}
-MOST_ROWS = 50
-WAYS = {
+HEADINGS = {"name": "peer", "state": "state", "via": "path", "H": "H", "rtt_ms": "round trip"}
+MAX_ROWS = 50
+PATHS = {
     "direct": "direct",
     "turn": "through a TURN server",
     "relay": "through the server",
@@ -23,10 +23,10 @@ def peers_html(table: Any) -> str:
 
     Missing columns are shown as unknown. The row's title says why a path is not direct.
     """
-    rows = table.head(MOST_ROWS).to_dict("records")
+    rows = table.head(MAX_ROWS).to_dict("records")
     if not rows:
         return '<p class="chronoflux-peers">Nobody else is in the room.</p>'
-    heads = "".join(f'<th scope="col">{head}</th>' for head in HEADS.values())
+    heads = "".join(f'<th scope="col">{head}</th>' for head in HEADINGS.values())
     body = "".join(_row(row) for row in rows)
     more = len(table) - len(rows)
     rest = f"<caption>and {more} more</caption>" if more else ""
@@ -40,7 +40,7 @@ def _row(row: Mapping[str, Any]) -> str:
     cells = (
         escape(str(row.get("name") or row.get("id") or "?")),
         escape(str(row.get("state") or "–")),
-        WAYS.get(via, escape(via)),
+        PATHS.get(via, escape(via)),
         _number(row.get("H"), "{:.2f}"),
         _number(row.get("rtt_ms"), "{:.1f} ms"),
     )

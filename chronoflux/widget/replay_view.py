@@ -11,34 +11,15 @@ from typing import Any
 import ipywidgets
 
 from chronoflux.errors import ChronofluxError
-from chronoflux.render.picture import MeanField
 from chronoflux.replay import MODES, RECOMPUTED, SPEEDS, Replay, Track, clock
-from chronoflux.widget.controls import close_all, speed_label
+from chronoflux.widget.elements import button, close_all
+from chronoflux.widget.run_view import RunView
 from chronoflux.widget.timeline import Timeline
+from chronoflux.widget.toolbar import speed_label
 from chronoflux.widget.typed_bases import VBox
-from chronoflux.widget.view import NodeView
 
-PERIOD = 0.1
+UPDATE_PERIOD = 0.1
 """Seconds between two updates of the scrub bar and the status."""
-
-
-class RunView(NodeView):
-    """One run of a replay: the live view's picture, status and display options, without controls."""
-
-    STEERED = False
-
-    def __init__(self, track: Track) -> None:
-        self._track = track
-        super().__init__(track)
-
-    def _seen(self) -> tuple[Any, ...]:
-        return *super()._seen(), self._track.shown.mode, self._own()
-
-    def _own(self) -> MeanField:
-        return MeanField(*self._track.mean_field)
-
-    def _number(self) -> int:
-        return self._track.metrics.get("nodes") or super()._number() or 1
 
 
 class ReplayView(VBox):
@@ -52,8 +33,8 @@ class ReplayView(VBox):
         self._replay = replay
         self._loop = asyncio.get_running_loop()
         self._views = [picture(track) for track in replay.runs]
-        self._trouble: str | None = None
-        self._timeline = Timeline(replay, self._hear)
+        self._problem: str | None = None
+        self._timeline = Timeline(replay, self._receive)
         self._status = ipywidgets.HTML()
         runs = ipywidgets.Box(self._views)
         runs.add_class("chronoflux-runs")
@@ -70,12 +51,12 @@ class ReplayView(VBox):
 
     def _make_bar(self) -> ipywidgets.Box:
         replay = self._replay
-        self._play = _button("Play", "play", "Let time go on, or hold it (space)")
+        self._play = button("Play", "Play or pause (space)", "play")
         self._play.on_click(lambda _: self._try(self._toggle))
-        back = _button("", "step-backward", "To the previous event (page up)")
+        back = button("", "Previous event (page up)", "step-backward")
         back.on_click(lambda _: self._try(lambda: replay.step(-1)))
-        forth = _button("", "step-forward", "To the next event (page down)")
-        forth.on_click(lambda _: self._try(lambda: replay.step(1)))
+        forward = button("", "Next event (page down)", "step-forward")
+        forward.on_click(lambda _: self._try(lambda: replay.step(1)))
         self._speed = ipywidgets.Dropdown(
             options=[(speed_label(speed), speed) for speed in SPEEDS],
             value=replay.speed if replay.speed in SPEEDS else 1.0,
@@ -86,18 +67,18 @@ class ReplayView(VBox):
             options=list(MODES),
             value=replay.mode,
             tooltips=[
-                "What the log says: metrics and events, phases where they were recorded, saved states",
-                "Every tick computed again from seed, parameters and inputs, and compared with the record",
+                "What is on record: metrics and events, phases where they were recorded, saved states",
+                "Every tick is recomputed from seed, parameters and inputs, and compared with the record",
             ],
         )
         self._mode.observe(lambda change: self._try(lambda: self._set(mode=change["new"])), "value")
-        bar = ipywidgets.Box([back, self._play, forth, self._speed, self._mode])
+        bar = ipywidgets.Box([back, self._play, forward, self._speed, self._mode])
         bar.add_class("chronoflux-toolbar")
         return bar
 
     # -- from the page, on any thread ------------------------------------------------------------------
 
-    def _hear(self, content: dict[str, Any]) -> None:
+    def _receive(self, content: dict[str, Any]) -> None:
         match content:
             case {"seek": int() | float() as s}:
                 self._try(lambda: self._replay.seek(s))
@@ -120,9 +101,9 @@ class ReplayView(VBox):
         try:
             action()
         except ChronofluxError as error:
-            self._trouble = str(error)
+            self._problem = str(error)
         else:
-            self._trouble = None
+            self._problem = None
         self._call(self.refresh)
 
     def _call(self, function: Callable[[], Any]) -> None:
@@ -135,7 +116,7 @@ class ReplayView(VBox):
         while not self._replay.closed:
             if any(view.flow.watched for view in self._views):
                 self.refresh()
-            await asyncio.sleep(PERIOD)
+            await asyncio.sleep(UPDATE_PERIOD)
 
     def refresh(self) -> None:
         """Show the replay's position, state and mode."""
@@ -152,7 +133,7 @@ class ReplayView(VBox):
             for control in (self._play, self._speed, self._mode):
                 control.disabled = True
         self._timeline.refresh(replay)
-        self._status.value = replay_html(replay, self._trouble)
+        self._status.value = replay_html(replay, self._problem)
 
     def close(self) -> None:
         """Remove the view from the page and its parts from the kernel. May be called from any thread."""
@@ -169,7 +150,7 @@ class ReplayView(VBox):
         await asyncio.wait([self._task])
 
 
-def replay_html(replay: Replay, trouble: str | None = None) -> str:
+def replay_html(replay: Replay, problem: str | None = None) -> str:
     """Return the line below the scrub bar as HTML: mode, position, agreement and problems."""
     parts = [
         f'<b class="chronoflux-mode">{escape(replay.mode)}</b>',
@@ -184,10 +165,6 @@ def replay_html(replay: Replay, trouble: str | None = None) -> str:
     if replay.closed:
         parts.append("closed")
     line = "".join(f'<span class="chronoflux-fact">{part}</span>' for part in parts)
-    problems = [text for text in (replay.problem, trouble) if text]
+    problems = [text for text in (replay.problem, problem) if text]
     warnings = "".join(f'<div class="chronoflux-problem">⚠ {escape(text)}</div>' for text in problems)
     return f'<div class="chronoflux-status">{line}</div>{warnings}'
-
-
-def _button(label: str, icon: str, tooltip: str) -> ipywidgets.Button:
-    return ipywidgets.Button(description=label, icon=icon, tooltip=tooltip)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Snapshot
+from chronoflux.telemetry.recent import RecentRecord
 
 
 class Source(Protocol):
@@ -19,7 +20,7 @@ class Source(Protocol):
 
     @property
     def playing(self) -> bool:
-        """Whether the swarm moves."""
+        """Whether the swarm moves, or is paused."""
 
     @property
     def closed(self) -> bool:
@@ -30,8 +31,8 @@ class Source(Protocol):
         """The latest metrics: ``tau``, and with peers also ``peers`` (their number) and ``H_mesh``."""
 
     @property
-    def recent(self) -> Sequence[tuple[int, str, Mapping[str, Any]]]:
-        """The latest records: an increasing number, the record's type, its data."""
+    def recent(self) -> RecentRecord:
+        """What was put on record lately."""
 
     @property
     def peers(self) -> Any:
@@ -45,13 +46,13 @@ class Source(Protocol):
         """Return the current state of the swarm."""
 
     def play(self) -> None:
-        """Let the swarm move."""
+        """Start or continue the swarm."""
 
     def pause(self) -> None:
-        """Hold the swarm."""
+        """Pause the swarm."""
 
     def step(self) -> None:
-        """Compute one tick, and hold the swarm."""
+        """Compute one tick, then pause."""
 
     def reset(self) -> None:
         """Restart the swarm with new positions and phases."""
@@ -60,7 +61,7 @@ class Source(Protocol):
         """Fire an event; positions that are not given are drawn at random."""
 
     def note(self, text: str) -> None:
-        """Put a remark into the log."""
+        """Write a note into the log."""
 
     def export_log(self, path: str | Path) -> Path:
         """Write the log as one JSON array. Return the file's path."""

@@ -2,96 +2,96 @@
 
 from __future__ import annotations
 
-import math
-from collections import deque
-from collections.abc import Iterable, Mapping
+import itertools
+import statistics
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
-from typing import Any, NamedTuple
 
 from chronoflux.model.metrics import null_order
+from chronoflux.replay.recorded import describe
+from chronoflux.telemetry.recent import OrderSample, RecentRecord
 
 SPAN = 120.0
 """Length of the time axis, s."""
 SIZE = (300, 64)
 """Width and height of the drawing, in units of its SVG view box."""
-LINES = {"H": "H", "H_local": "H<sub>local</sub>", "H_mesh": "H<sub>mesh</sub>"}
+CURVES = {"H": "H", "H_local": "H<sub>local</sub>", "H_mesh": "H<sub>mesh</sub>"}
 """Curves drawn: metric to label. The style sheet's classes ``chronoflux-line-…`` set their style."""
+GAP = 3.0
+"""A curve has a gap where two samples are this many times as far apart as they usually are."""
 
 
-class Point(NamedTuple):
-    """One sample: time in s, and the values in the order of `LINES`, None where a value is missing."""
-
-    at: float
-    values: tuple[float | None, ...]
-
-
-class Trace:
-    """Keep the last `SPAN` seconds of metrics and marks, and draw them as SVG. Times are s of any clock."""
-
-    def __init__(self) -> None:
-        self._points: deque[Point] = deque()
-        self._marks: deque[tuple[float, str]] = deque(maxlen=200)
-
-    def add(self, at: float, metrics: Mapping[str, Any]) -> None:
-        """Add the metrics of time `at`."""
-        self._points.append(Point(at, tuple(_order(metrics.get(name)) for name in LINES)))
-        while self._points[0].at < at - SPAN:
-            self._points.popleft()
-
-    def mark(self, at: float, what: str) -> None:
-        """Add an event mark with the description `what`."""
-        self._marks.append((at, what))
-
-    def html(self, n: int) -> str:
-        """Return the sparkline and its legend as HTML."""
-        names = "".join(f'<span class="chronoflux-key-{name}">{sign}</span>' for name, sign in LINES.items())
-        return f'{self.svg(n)}<div class="chronoflux-legend">{names}<span>▒ by chance</span></div>'
-
-    def svg(self, n: int) -> str:
-        """Return the sparkline as SVG, with a band up to the 95th percentile of `H` of `n` random phases."""
-        width, height = SIZE
-        now = self._points[-1].at if self._points else 0.0
-        top = min(null_order(n)[1], 1.0)
-
-        def x(at: float) -> float:
-            return width * (1 - (now - at) / SPAN)
-
-        parts = [
-            f'<rect class="chronoflux-null" x="0" y="{height * (1 - top):.1f}" width="{width}"'
-            f' height="{height * top:.1f}"><title>H by chance, 95 % of the time</title></rect>'
-        ]
-        parts += [
-            f'<line class="chronoflux-mark" x1="{x(at):.1f}" x2="{x(at):.1f}" y1="0" y2="{height}">'
-            f"<title>{escape(what)}</title></line>"
-            for at, what in self._marks
-            if 0 <= x(at) <= width
-        ]
-        for i, name in enumerate(LINES):
-            path = _path((x(point.at), point.values[i]) for point in self._points)
-            if path:
-                parts.append(f'<path class="chronoflux-line-{name}" d="{path}"><title>{name}</title></path>')
-        latest = self._points[-1].values if self._points else (None,) * len(LINES)
-        said = ", ".join(
-            f"{name} {value:.2f}" for name, value in zip(LINES, latest, strict=True) if value is not None
-        )
-        label = f"order over the last {SPAN:.0f} s; now {said or 'nothing yet'}"
-        shape = f'viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img"'
-        return f'<svg class="chronoflux-trace" {shape} aria-label="{label}">{"".join(parts)}</svg>'
+def sparkline_html(recent: RecentRecord, n: int, now: float) -> str:
+    """Return the sparkline and its legend as HTML; see :func:`sparkline_svg`."""
+    labels = "".join(f'<span class="chronoflux-key-{name}">{label}</span>' for name, label in CURVES.items())
+    legend = f'<div class="chronoflux-legend">{labels}<span>▒ by chance</span></div>'
+    return sparkline_svg(recent, n, now) + legend
 
 
-def _order(value: Any) -> float | None:
-    if isinstance(value, int | float) and math.isfinite(value):
-        return min(max(float(value), 0.0), 1.0)
-    return None
+def sparkline_svg(recent: RecentRecord, n: int, now: float) -> str:
+    """Return the sparkline as SVG.
+
+    Parameters
+    ----------
+    recent
+        The record of the node.
+    n
+        Number of oscillators; the null band reaches up to the 95th percentile of `H` of `n` random phases.
+    now
+        The time of the right edge, s, on the clock of `recent`.
+    """
+    width, height = SIZE
+    samples = [sample for sample in recent.order if now - SPAN <= sample.at <= now]
+    null_top = height * min(null_order(n)[1], 1.0)
+
+    def x(at: float) -> float:
+        return width * (1 - (now - at) / SPAN)
+
+    parts = [
+        f'<rect class="chronoflux-null" x="0" y="{height - null_top:.1f}" width="{width}"'
+        f' height="{null_top:.1f}"><title>95 % of random phases have H in this band</title></rect>'
+    ]
+    parts += [
+        f'<line class="chronoflux-mark" x1="{x(event.at):.1f}" x2="{x(event.at):.1f}" y1="0" y2="{height}">'
+        f"<title>{escape(describe(event.type, event.data))}</title></line>"
+        for event in recent.events
+        if now - SPAN <= event.at <= now
+    ]
+    for name in CURVES:
+        path = _path(_with_gaps(samples, name), x)
+        if path:
+            parts.append(f'<path class="chronoflux-line-{name}" d="{path}"><title>{name}</title></path>')
+    label = f"order over the last {SPAN:.0f} s; now {_latest(samples)}"
+    shape = f'viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img"'
+    return f'<svg class="chronoflux-trace" {shape} aria-label="{label}">{"".join(parts)}</svg>'
 
 
-def _path(points: Iterable[tuple[float, float | None]]) -> str:
+def _latest(samples: Sequence[OrderSample]) -> str:
+    """Return the latest values in words."""
+    values = [(name, getattr(samples[-1], name)) for name in CURVES] if samples else []
+    return (
+        ", ".join(f"{name} {value:.2f}" for name, value in values if value is not None) or "not measured yet"
+    )
+
+
+def _with_gaps(samples: Sequence[OrderSample], name: str) -> Iterable[tuple[float, float | None]]:
+    """Yield times and values of a curve, and None where there is a gap between two samples."""
+    steps = [after.at - before.at for before, after in itertools.pairwise(samples)]
+    longest = GAP * statistics.median(steps) if steps else 0.0
+    for i, sample in enumerate(samples):
+        if i and steps[i - 1] > longest:
+            yield sample.at, None
+        yield sample.at, getattr(sample, name)
+
+
+def _path(points: Iterable[tuple[float, float | None]], x: Callable[[float], float]) -> str:
     """Return the SVG path through the points, with gaps where a value is missing."""
     parts, drawing = [], False
-    for x, value in points:
+    for at, value in points:
         if value is None:
             drawing = False
             continue
-        parts.append(f"{'L' if drawing else 'M'}{x:.1f} {SIZE[1] * (1 - value):.1f}")
+        y = SIZE[1] * (1 - min(max(value, 0.0), 1.0))
+        parts.append(f"{'L' if drawing else 'M'}{x(at):.1f} {y:.1f}")
         drawing = True
     return "".join(parts)

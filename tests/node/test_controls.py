@@ -65,7 +65,7 @@ async def test_steps_are_counted(tmp_path: Path) -> None:
         anchors = [clock for clock in told(node, "clock") if clock["why"] == "step"]
         assert [anchor["tick"] for anchor in anchors] == [first["tick"] - 1, first["tick"]]
         assert anchors[0]["at"] < anchors[1]["at"]
-        assert [kind for _, kind, _ in node.recent] == ["pause", "step", "intent", "step"]
+        assert [event.type for event in node.recent.events] == ["pause", "step", "intent", "step"]
         await until(lambda: bool(told(node, "telemetry")), what="the second that was stepped over")
     assert PastRun(node.path).recompute()
 

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 JIT = "model/engine/jit.py"
-CANDIDATES, SCTP, FRAMES = "mesh/candidates.py", "mesh/sctp_limits.py", "widget/frames.py"
+CANDIDATES, SCTP, FRAMES = "mesh/candidates.py", "mesh/sctp_limits.py", "widget/frame_port.py"
 
 # library, where it is defined (module or module:class), name, the file that uses it
 PRIVATE = [

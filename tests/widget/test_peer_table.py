@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from chronoflux.mesh.peer import PEER_COLUMNS
-from chronoflux.widget.peer_table import MOST_ROWS, peers_html
+from chronoflux.widget.peer_table import MAX_ROWS, peers_html
 
 
 def test_a_row_says_state_way_and_round_trip() -> None:
@@ -20,6 +20,6 @@ def test_a_row_says_state_way_and_round_trip() -> None:
 def test_nobody_and_too_many() -> None:
     """An empty room is said in words; of a large one the first are shown, and how many more there are."""
     assert "Nobody" in peers_html(pd.DataFrame(columns=list(PEER_COLUMNS)))
-    many = peers_html(pd.DataFrame({"id": [str(k) for k in range(MOST_ROWS + 3)]}))
-    assert many.count("<tr") == MOST_ROWS + 1
+    many = peers_html(pd.DataFrame({"id": [str(k) for k in range(MAX_ROWS + 3)]}))
+    assert many.count("<tr") == MAX_ROWS + 1
     assert "3 more" in many

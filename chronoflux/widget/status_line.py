@@ -22,7 +22,7 @@ def status_html(
     status: Any,
     metrics: Mapping[str, Any],
     n: int,
-    trouble: str | None = None,
+    problem: str | None = None,
     *,
     t: float | None = None,
     drawn: int | None = None,
@@ -38,8 +38,8 @@ def status_html(
         The node's latest metrics.
     n
         Number of oscillators.
-    trouble
-        A problem of the display itself.
+    problem
+        A problem of the view, or what a control's last action was refused for.
     t
         Simulated time, s; not shown if None.
     drawn
@@ -49,13 +49,13 @@ def status_html(
     """
     light = status.light if status.light in LIGHTS else "alone"
     peers = int(metrics.get("peers") or 0)
-    why = escape(_reason(status, light), quote=True)
-    said = f'title="{why}" role="img" aria-label="{why}"'
+    meaning = escape(_light_title(status, light), quote=True)
+    title = f'title="{meaning}" role="img" aria-label="{meaning}"'
     parts = [
-        f'<span class="chronoflux-light chronoflux-{light}" {said}>●</span> {escape(str(status.text))}',
+        f'<span class="chronoflux-light chronoflux-{light}" {title}>●</span> {escape(str(status.text))}',
         f"room <b>{escape(str(status.room))}</b>",
         f"{peers} peer{'' if peers == 1 else 's'}",
-        _order(metrics.get("H"), n),
+        _order_html(metrics.get("H"), n),
     ]
     if peers:
         parts.append(f"H<sub>mesh</sub> {_number(metrics.get('H_mesh'), 2)}")
@@ -65,25 +65,23 @@ def status_html(
     if drawn is not None and drawn < n:
         parts.append(f"{drawn:,} of {n:,} drawn")
     if pace is not None:
-        parts.append(f"{pace.rate:.0f} frames/s, {_number(pace.lag_ms, 0)} ms late, {pace.missed:,} left out")
+        parts.append(f"{pace.rate:.0f} frames/s, {_number(pace.lag_ms, 0)} ms delay, {pace.missed:,} skipped")
     line = "".join(f'<span class="chronoflux-fact">{part}</span>' for part in parts)
-    problems = [text for text in (status.problem, trouble) if text]
+    problems = [text for text in (status.problem, problem) if text]
     warnings = "".join(f'<div class="chronoflux-problem">⚠ {escape(str(text))}</div>' for text in problems)
     return f'<div class="chronoflux-status">{line}</div>{warnings}'
 
 
-def _reason(status: Any, light: str) -> str:
+def _light_title(status: Any, light: str) -> str:
     """Return what the light means, and the reason for it."""
     return "; ".join(str(part) for part in (LIGHTS[light], status.text, status.problem) if part)
 
 
-def _order(H: Any, n: int) -> str:
-    """Return ``H`` as number and bar, with the null band of unrelated phases."""
+def _order_html(H: Any, n: int) -> str:
+    """Return ``H`` as number and bar, with the null band of independent random phases."""
     mean, top = null_order(n)
     value = H if isinstance(H, int | float) and math.isfinite(H) else 0.0
-    title = (
-        f"order parameter; {n} unrelated phases have {mean:.2f} on average, 95 % of the time under {top:.2f}"
-    )
+    title = f"order parameter; for {n} independent random phases: mean {mean:.2f}, 95th percentile {top:.2f}"
     bar = (
         f'<span class="chronoflux-bar"><i style="width:{100 * top:.0f}%"></i>'
         f'<b style="width:{100 * min(max(value, 0.0), 1.0):.0f}%"></b></span>'

@@ -1,8 +1,8 @@
-// The page's side of frames.py, loaded after watching.js: puts frames on the canvas, and reports when they
+// The page's side of frame_port.py, loaded after watching.js: puts frames on the canvas, and reports when they
 // are on the screen, whether the canvas is visible, and where it was touched.
 
-const PACE = 130; // least ms between two intents of a drag
-const STRIDE = 24; // least px between them
+const DRAG_PERIOD = 130; // least ms between two intents of a drag
+const DRAG_DISTANCE = 24; // least px between them
 
 const ports = new Map(); // port name → watcher, shared by `initialize` and `render`
 
@@ -61,7 +61,7 @@ async function initialize({ model }) {
   const receive = async (content, buffers) => {
     if (content.save && watch.watching()) save(content, buffers[0]);
     if (!content.chronoflux) return;
-    watch.hear();
+    watch.heard();
     // Use ipycanvas's own queue, so that no other commands come between. A failed command would block that
     // queue for ever, so its error is caught here.
     manager.currentProcessing = manager.currentProcessing.catch(console.warn).then(() => draw(content, buffers));
@@ -79,9 +79,9 @@ async function initialize({ model }) {
   };
 }
 
-// Reports an intent where the picture is clicked or tapped, and a trail of intents along a drag. From the
-// keyboard, intents are fired at a cross that the arrow keys move. `say` gets fractions of the picture's sides.
-function listen(el, say) {
+// Reports an intent where the picture is clicked or tapped, and intents along a drag. From the
+// keyboard, intents are fired at a cross that the arrow keys move. `send` gets fractions of the picture's sides.
+function listen(el, send) {
   const cross = document.createElement("div");
   cross.className = "chronoflux-cross";
   el.append(cross);
@@ -96,7 +96,7 @@ function listen(el, say) {
   const touch = (event, kind) => {
     const box = el.getBoundingClientRect();
     last = [performance.now(), event.clientX, event.clientY];
-    say(kind, [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
+    send(kind, [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
   };
   el.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
@@ -105,15 +105,15 @@ function listen(el, say) {
   });
   el.addEventListener("pointermove", (event) => {
     if (!last || !(event.buttons & 1)) return;
-    const far = Math.hypot(event.clientX - last[1], event.clientY - last[2]) >= STRIDE;
-    if (far && performance.now() - last[0] >= PACE) touch(event, "trail");
+    const far = Math.hypot(event.clientX - last[1], event.clientY - last[2]) >= DRAG_DISTANCE;
+    if (far && performance.now() - last[0] >= DRAG_PERIOD) touch(event, "drag");
   });
   for (const end of ["pointerup", "pointercancel"]) el.addEventListener(end, () => (last = null));
   const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   el.addEventListener("keydown", (event) => {
     const step = steps[event.key];
     if (step) step.forEach((way, i) => (at[i] = Math.min(Math.max(at[i] + way / 40, 0), 1)));
-    else if (event.key === "Enter" || event.key === " ") say("click", [...at]);
+    else if (event.key === "Enter" || event.key === " ") send("click", [...at]);
     else return;
     place();
     event.preventDefault();
@@ -129,8 +129,20 @@ function name(view) {
   }
 }
 
+// The pane takes the focus in place of ipycanvas's canvas under it, which would trap the keyboard: it is in the
+// tab order, and handles every key there, Tab included.
+async function leaveTabOrder(model) {
+  const canvas = await find(model, "canvas");
+  for (const view of Object.values(canvas.views ?? {})) {
+    const { el } = await view;
+    el.tabIndex = -1;
+    el.setAttribute("aria-hidden", "true");
+  }
+}
+
 function render({ model, el }) {
   listen(el, (kind, at) => model.send({ [kind]: at }));
+  leaveTabOrder(model);
   return observe(ports.get(model.get("port")), el, () => name(el.closest(".chronoflux-view")));
 }
 

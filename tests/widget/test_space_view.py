@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from chronoflux.model.params import Params
 from chronoflux.render.point_cloud import LAYOUTS
 from chronoflux.replay import Replay
 from chronoflux.widget import replay_view3d, view3d
-from chronoflux.widget.space import CAMERAS, Pane, Space
-from tests.pages import Page, page, within
+from chronoflux.widget.space_view import CAMERAS, Pane, SpaceView
+from tests.pages import Page, within
 from tests.runs import make_run
 from tests.sources import SwarmSource
 from tests.support import until
@@ -24,22 +23,16 @@ from tests.support import until
 pytest.importorskip("k3d")
 
 
-@pytest.fixture
-def front(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
-    with page(monkeypatch) as front:
-        yield front
-
-
 def pane(view: Any) -> Any:
     return next(widget for widget in within(view) if isinstance(widget, Pane))
 
 
-def say(view: Space, content: dict[str, Any]) -> None:
+def say(view: SpaceView, content: dict[str, Any]) -> None:
     message = {"content": {"data": {"method": "custom", "content": content}}, "buffers": []}
     pane(view).comm.handle_msg(message)
 
 
-def frames(view: Space) -> list[int]:
+def frames(view: SpaceView) -> list[int]:
     sent = [data.get("content", {}) for _, data, _ in pane(view).comm.messages]
     return [content["frame"] for content in sent if "frame" in content]
 

@@ -6,6 +6,7 @@ thread; `refresh` is called on the view's event loop.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +16,11 @@ import ipywidgets
 from chronoflux.errors import ChronofluxError
 from chronoflux.model.events import EVENTS, EventKind
 from chronoflux.model.simulation import Snapshot
+from chronoflux.widget.elements import button, close_all
 from chronoflux.widget.source import Source
 from chronoflux.widget.typed_bases import Box
 
-ECHO = 2.0
+REQUEST_SHOWN = 2.0
 """Seconds for which a toggle shows the requested state; after that it shows the swarm's own."""
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -26,7 +28,7 @@ SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 FRACTIONS = {0.25: "¼", 0.5: "½"}
 
 STANDING: dict[str, Callable[[Snapshot], bool]] = {"lion_gate": lambda snapshot: snapshot.portal}
-"""How to read from a snapshot whether a standing event is on. Others show the state last requested here."""
+"""How to read from a snapshot whether a standing event is on. For others the node's record says so."""
 
 
 class Toolbar(Box):
@@ -34,28 +36,28 @@ class Toolbar(Box):
 
     def __init__(self, source: Source, report: Callable[[str | None], None]) -> None:
         self._source, self._report = source, report
-        self._asked: dict[str, tuple[bool, float]] = {}  # standing event → requested state, time of request
+        self._requested: dict[str, tuple[bool, float]] = {}  # standing event → requested state, time
         self._on: dict[str, bool] = {}
-        self._play = _button("", "Let the swarm move, or hold it; the node stays in its room")
+        self._play = button("", "Start or pause the swarm; the node stays in its room")
         self._play.on_click(lambda _: self._try(self._toggle_play))
-        self._step = _button("Step", "Compute one tick, and hold the swarm", "step-forward")
+        self._step = button("Step", "Compute one tick, then pause", "step-forward")
         self._step.on_click(lambda _: self._try(source.step))
-        self._reset = _button(
-            "Reset", "Begin anew at other places and phases; time, parameters and room stay", "refresh"
+        self._reset = button(
+            "Reset", "Draw new positions and phases; time, parameters and room stay the same", "refresh"
         )
         self._reset.on_click(lambda _: self._try(source.reset))
-        self._speed = ipywidgets.Dropdown(description="speed", tooltip="Simulated seconds a second")
-        self._speed.observe(self._go_at, "value")
-        self._telling = False  # True while the code, not the user, changes the menu
+        self._speed = ipywidgets.Dropdown(description="speed", tooltip="Simulated seconds per second")
+        self._speed.observe(self._set_speed, "value")
+        self._updating_speed = False  # True while the code, not the user, changes the menu
         self._kinds: tuple[EventKind, ...] = ()
         self._events: list[ipywidgets.Button] = []
         self._note = ipywidgets.Text(
             description="note",
             placeholder="for the log, then Enter",
-            tooltip="Put a remark into the log",
+            tooltip="Write a note into the log",
             continuous_update=False,
         )
-        self._note.observe(lambda change: self._try(lambda: self._keep_note(change["new"])), "value")
+        self._note.observe(lambda change: self._try(lambda: self._write_note(change["new"])), "value")
         super().__init__()
         self.add_class("chronoflux-toolbar")
 
@@ -66,55 +68,57 @@ class Toolbar(Box):
         self._play.icon = "pause" if playing else "play"
         self._show_speed(self._source.speed)
         if self._kinds != tuple(EVENTS):
-            self._build()
-        for kind, button in zip(self._kinds, self._events, strict=True):
+            self._rebuild()
+        for kind, event_button in zip(self._kinds, self._events, strict=True):
             if not toggles(kind):
                 continue
-            on = self._standing(kind, snapshot)
+            on = self._is_on(kind, snapshot)
             self._on[kind.name] = on
-            button.description = f"{kind.label}: {'on' if on else 'off'}"
-            button.button_style = "warning" if on else ""
-
-    def _show_speed(self, speed: Any) -> None:
-        offered = SPEEDS if speed in SPEEDS else (*SPEEDS, speed) if _number(speed) else (speed,)
-        options = tuple((speed_label(one), one) for one in offered)
-        self._telling = True
-        try:
-            if self._speed.options != options:
-                self._speed.options = options
-            self._speed.value = speed
-        finally:
-            self._telling = False
-        self._speed.disabled = not _number(speed)
-
-    def _go_at(self, change: dict[str, Any]) -> None:
-        if not self._telling:
-            self._try(lambda: setattr(self._source, "speed", change["new"]))
+            event_button.description = f"{kind.label}: {'on' if on else 'off'}"
+            event_button.button_style = "warning" if on else ""
 
     def disable(self) -> None:
         """Disable every control."""
         for control in self.children:
             control.disabled = True
 
-    def _build(self) -> None:
-        stale, self._kinds = self._events, tuple(EVENTS)
+    def _show_speed(self, speed: Any) -> None:
+        offered = SPEEDS if speed in SPEEDS else (*SPEEDS, speed) if _is_number(speed) else (speed,)
+        options = tuple((speed_label(one), one) for one in offered)
+        self._updating_speed = True
+        try:
+            if self._speed.options != options:
+                self._speed.options = options
+            self._speed.value = speed
+        finally:
+            self._updating_speed = False
+        self._speed.disabled = not _is_number(speed)
+
+    def _set_speed(self, change: dict[str, Any]) -> None:
+        if not self._updating_speed:
+            self._try(lambda: setattr(self._source, "speed", change["new"]))
+
+    def _rebuild(self) -> None:
+        """Make the buttons of the events that are registered now."""
+        old, self._kinds = self._events, tuple(EVENTS)
         self._events = [self._event_button(kind) for kind in self._kinds]
-        how = (self._play, self._step, self._reset, self._speed)
-        self.children = [*how, *self._events, self._note]
-        for button in stale:
-            close_all(button)
+        run_controls = (self._play, self._step, self._reset, self._speed)
+        self.children = [*run_controls, *self._events, self._note]
+        for event_button in old:
+            close_all(event_button)
 
     def _event_button(self, kind: EventKind) -> ipywidgets.Button:
-        button = _button(kind.label, (kind.effect.__doc__ or kind.label).strip().splitlines()[0])
-        button.on_click(lambda _: self._try(lambda: self._fire(kind)))
-        return button
+        event_button = button(kind.label, (kind.effect.__doc__ or kind.label).strip().splitlines()[0])
+        event_button.on_click(lambda _: self._try(lambda: self._fire(kind)))
+        return event_button
 
-    def _standing(self, kind: EventKind, snapshot: Snapshot) -> bool:
-        shown = STANDING.get(kind.name)
-        asked, at = self._asked.get(kind.name, (False, 0.0))
-        if shown is None:
-            return asked
-        return asked if time.monotonic() - at < ECHO else shown(snapshot)
+    def _is_on(self, kind: EventKind, snapshot: Snapshot) -> bool:
+        """Return the state that a toggle shows."""
+        requested, at = self._requested.get(kind.name, (False, -math.inf))
+        if time.monotonic() - at < REQUEST_SHOWN:
+            return requested
+        read = STANDING.get(kind.name)
+        return self._source.recent.standing.get(kind.name, False) if read is None else read(snapshot)
 
     def _fire(self, kind: EventKind) -> None:
         data: dict[str, Any] = {}
@@ -123,9 +127,9 @@ class Toolbar(Box):
         self._source.fire(kind.name, **data)
         if toggles(kind):
             self._on[kind.name] = data["on"]
-            self._asked[kind.name] = data["on"], time.monotonic()
+            self._requested[kind.name] = data["on"], time.monotonic()
 
-    def _keep_note(self, text: str) -> None:
+    def _write_note(self, text: str) -> None:
         if text.strip():
             self._source.note(text.strip())
             self._note.value = ""
@@ -152,24 +156,8 @@ def toggles(kind: EventKind) -> bool:
 
 def speed_label(speed: Any) -> str:
     """Format a speed for display, such as ``× ½``."""
-    return f"× {FRACTIONS.get(speed, f'{speed:g}')}" if _number(speed) else str(speed)
+    return f"× {FRACTIONS.get(speed, f'{speed:g}')}" if _is_number(speed) else str(speed)
 
 
-def _number(speed: Any) -> bool:
+def _is_number(speed: Any) -> bool:
     return isinstance(speed, int | float)
-
-
-def close_all(widget: ipywidgets.Widget) -> None:
-    """Close a widget and everything that belongs to it: children, canvases, layouts and styles."""
-    for name in ("children", "_canvases"):
-        for part in getattr(widget, name, ()):
-            close_all(part)
-    for name in ("layout", "style"):
-        part = getattr(widget, name, None)
-        if isinstance(part, ipywidgets.Widget):
-            part.close()
-    ipywidgets.Widget.close(widget)
-
-
-def _button(label: str, tooltip: str, icon: str = "") -> ipywidgets.Button:
-    return ipywidgets.Button(description=label, tooltip=tooltip, icon=icon)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,11 @@ import chronoflux as cf
 from chronoflux.render.palettes import PALETTES
 from chronoflux.replay import RECOMPUTED, RECORDED, Replay
 from chronoflux.widget import ReplayView, display_replay
-from chronoflux.widget.timeline import POINTS, Timeline, contents
-from chronoflux.widget.view import NodeView
-from tests.pages import Page, page, within
+from chronoflux.widget.run_view import RunView
+from chronoflux.widget.timeline import CURVE_POINTS, Timeline, contents
+from tests.pages import Page, within
 from tests.runs import INTENTS, PARAMS, make_run
 from tests.support import until
-
-
-@pytest.fixture
-def front(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
-    with page(monkeypatch) as front:
-        yield front
 
 
 async def end(view: ReplayView) -> None:
@@ -59,7 +52,7 @@ def tell(view: ReplayView, content: dict[str, Any]) -> None:
     worker.join()
 
 
-async def first_frame(front: Page, view: ReplayView) -> NodeView:
+async def first_frame(front: Page, view: ReplayView) -> RunView:
     """A page watches the first picture, and has confirmed one frame of it."""
     picture = view.views[0]
     front.watch(picture)
@@ -110,10 +103,10 @@ async def test_runs_side_by_side_have_a_picture_each(front: Page, tmp_path: Path
         assert replay.duration == pytest.approx(19, abs=0.1)
         view = ReplayView(replay)
         shown = contents(replay)
-        curves = np.frombuffer(shown["curves"], np.float32).reshape(2, POINTS)
+        curves = np.frombuffer(shown["curves"], np.float32).reshape(2, CURVE_POINTS)
         for track, curve in zip(replay.runs, curves, strict=True):
             assert np.nanmean(curve) == pytest.approx(np.mean(track.record.H[1]), abs=0.02)
-        assert np.isnan(curves[1][: int(POINTS * 4 / 19)]).all()
+        assert np.isnan(curves[1][: int(CURVE_POINTS * 4 / 19)]).all()
         seconds = [mark[0] for mark in shown["marks"]]
         assert seconds == pytest.approx(sorted([*INTENTS, *(4 + s for s in INTENTS)]), abs=0.02)
         assert {mark[1] for mark in shown["marks"]} == {0, 1}
@@ -121,7 +114,7 @@ async def test_runs_side_by_side_have_a_picture_each(front: Page, tmp_path: Path
             front.watch(picture)
         tell(view, {"seek": 10.0})
         await until(lambda: [round(track.shown.t) for track in replay.runs] == [10, 6])
-        assert [picture._source.node for picture in view.views] == ["n0", "n1"]
+        assert [picture._display._source.node for picture in view.views] == ["n0", "n1"]
         await end(view)
 
 

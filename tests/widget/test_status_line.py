@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronoflux.model.metrics import null_order
-from chronoflux.widget.status import status_html
+from chronoflux.widget.status_line import status_html
 
 
 def status(**facts: object) -> SimpleNamespace:

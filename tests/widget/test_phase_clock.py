@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronoflux.render.picture import MeanField
-from chronoflux.widget.clock import LINE, RADIUS, centre, labels, tip
+from chronoflux.widget.phase_clock import LINE_HEIGHT, RADIUS, centre, labels, tip
 
 HANDS = st.lists(st.builds(MeanField, st.floats(0, 1), st.floats(-10, 10), st.text(max_size=70)), max_size=12)
 SIZE = (800, 600)
@@ -22,8 +22,8 @@ def test_names_are_never_on_one_another(hands: list[MeanField]) -> None:
     found = labels(hands, SIZE)
     assert sorted(label.text for label in found) == sorted(hand.label[:14] for hand in hands)
     places = [label.y for label in found]
-    assert all(b - a >= LINE - 1e-6 for a, b in itertools.pairwise(places))
-    assert all(LINE / 2 - 1e-6 <= y <= SIZE[1] - LINE / 2 + 1e-6 for y in places)
+    assert all(b - a >= LINE_HEIGHT - 1e-6 for a, b in itertools.pairwise(places))
+    assert all(LINE_HEIGHT / 2 - 1e-6 <= y <= SIZE[1] - LINE_HEIGHT / 2 + 1e-6 for y in places)
     assert all(label.x < centre(SIZE)[0] - RADIUS for label in found)
 
 

@@ -1,4 +1,4 @@
-// The page's side of space.py, loaded after watching.js: a transparent pane over the plot that reports whether
+// The page's side of space_view.py, loaded after watching.js: a transparent pane over the plot that reports whether
 // it is visible, and confirms each frame when it has been drawn.
 
 const panes = new Map(); // pane name → watcher, shared by `initialize` and `render`
@@ -6,7 +6,7 @@ const panes = new Map(); // pane name → watcher, shared by `initialize` and `r
 function initialize({ model }) {
   const watch = watcher(model);
   const receive = ({ frame }) => {
-    watch.hear();
+    watch.heard();
     // The data came before this message; the browser draws them in its next frame.
     const shown = () => model.send({ shown: frame, client: watch.client }, quietly(model));
     requestAnimationFrame(() => requestAnimationFrame(shown));

@@ -1,0 +1,70 @@
+"""The live view by keyboard alone: every control is reached by Tab and Shift-Tab, and left again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page
+
+from tests.browser import classic, lab, notebook_page, pages, run_notebook
+from tests.widget.test_browser import SETUP
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+Program = Callable[[Path], contextlib.AbstractAsyncContextManager[str]]
+
+FOCUSED = """() => {
+  const element = document.activeElement;
+  const view = element?.closest(".chronoflux-view");
+  if (!view) return null;
+  return element.getAttribute("aria-label") || element.labels?.[0]?.textContent || element.textContent;
+}"""
+"""The name of the control that has the focus; null outside of the view."""
+
+ALL = """view => [...view.querySelectorAll("button, select, input, [role=slider], [role=application]")]
+  .filter((one) => one.checkVisibility() && !one.disabled)
+  .map((one) => one.getAttribute("aria-label") || one.labels?.[0]?.textContent || one.textContent)"""
+"""The names of the controls that can be used, in reading order."""
+
+
+async def names(page: Page) -> list[str]:
+    found: list[str] = await page.locator(".chronoflux-view").first.evaluate(ALL)
+    return found
+
+
+async def walk(page: Page, key: str, most: int) -> list[str]:
+    """The names of the controls that have the focus in turn, until it leaves the view."""
+    passed = [await page.evaluate(FOCUSED)]
+    for _ in range(most):
+        await page.keyboard.press(key)
+        name = await page.evaluate(FOCUSED)
+        if name is None:
+            return passed
+        passed.append(name)
+    raise AssertionError(f"{key} does not leave the view: {passed}")
+
+
+@pytest.mark.parametrize("program", [lab, classic, pages], ids=["JupyterLab", "Notebook 7", "Voilà"])
+async def test_every_control_by_tab(program: Program, tmp_path: Path) -> None:
+    """Tab passes every control once, in reading order, and leaves the view; Shift-Tab goes back the same way.
+    Opened by keyboard, "More parameters" shows fields that are reached as well."""
+    async with program(tmp_path) as url, notebook_page(tmp_path, [SETUP]) as page:
+        await run_notebook(page, url)
+        view = page.locator(".chronoflux-view").first
+        await view.wait_for(timeout=120_000)
+        await view.get_by_role("slider", name="kappa").wait_for(timeout=60_000)
+        more = view.get_by_role("button", name="More parameters")
+        for opened in (False, True):
+            if opened:
+                await more.focus()
+                await page.keyboard.press("Enter")
+                await view.get_by_label("frequency [Hz]").or_(view.get_by_label("f [Hz]")).first.wait_for()
+            expected = await names(page)
+            assert len(expected) > (30 if opened else 20)
+            await view.locator("button").first.focus()
+            assert await walk(page, "Tab", len(expected) + 5) == expected
+            await view.locator("button").last.focus()
+            assert await walk(page, "Shift+Tab", len(expected) + 5) == expected[::-1]
