@@ -1,7 +1,7 @@
 # The whole life of ChronoFlux from a fresh machine: Python 3.11 or newer and make.
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := $(VENV)/.ready
 
 .PHONY: help setup demo lab app test test-slow test-lowest test-all dist lint typing format lock pictures frames clean browser namespaces network
@@ -93,7 +93,7 @@ test-lowest: setup browser namespaces
 	  -o filterwarnings=default --deselect tests/typing
 
 # Each Python has a set-up and compiled kernels of its own, so that none disturbs another's.
-PYTHONS := $(foreach version,3.11 3.12 3.13 3.14,$(if $(shell python$(version) --version 2>/dev/null),python$(version)))
+PYTHONS = $(foreach version,3.11 3.12 3.13 3.14,$(if $(shell python$(version) --version 2>/dev/null),python$(version)))
 test-all: test-lowest
 	@for python in $(PYTHONS); do \
 	  echo "== $$python"; \

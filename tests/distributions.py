@@ -14,7 +14,7 @@ from chronoflux.version import VERSION
 ROOT = Path(__file__).parent.parent
 UNWANTED = ("__pycache__", ".pyc", ".ipynb_checkpoints", ".venv", ".cache", "node_modules", ".zarr", ".jsonl")
 """Parts of names that no distribution may have: caches, set-ups, logs of runs."""
-TOP = {"chronoflux", "docs", "notebooks", "tests", "logs", ".ci"}
+TOP = {"chronoflux", "docs", "notebooks", "tests", "logs", ".binder", ".ci", ".github"}
 """Folders of the sdist."""
 
 

@@ -30,7 +30,7 @@ class Formatter(click.HelpFormatter):
 class HelpContext(click.Context):
     """A context whose help is written by :class:`Formatter`."""
 
-    formatter_class = Formatter
+    formatter_class: type[click.HelpFormatter] = Formatter
 
 
 class HelpPage(click.Command):
@@ -44,7 +44,7 @@ class HelpPage(click.Command):
         Command lines.
     """
 
-    context_class = HelpContext
+    context_class: type[click.Context] = HelpContext
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class HelpPage(click.Command):
 class HelpGroup(HelpPage, click.Group):
     """A group of commands with examples at the end of its help."""
 
-    command_class = HelpPage
+    command_class: type[click.Command] | None = HelpPage
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """See :meth:`click.Group.format_options`."""
