@@ -43,7 +43,7 @@ def _limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 GROUPS = {
     "Address": ["host", "port", "host_names", "tls_cert", "tls_key"],
-    "Who may connect": ["token_file", "origins", "trusted_proxies", "exempt"],
+    "Who may connect": ["token_file", "origins", "trusted_proxies", "exempt", "page"],
     "Links between nodes": ["topology", "degree", "turn_urls", "turn_secret_file"],
     "Limits": [f"limit_{entry.name}" for entry in fields(Limits)],
 }
@@ -96,6 +96,9 @@ EXAMPLES = (
     help="Who is linked with whom; auto: full up to 16 nodes, random above.",
 )
 @click.option("--degree", type=int, help="Links of each node, even  (default: random 6, ring 2).")
+@click.option(
+    "--page/--no-page", default=True, show_default=True, help="Give browsers a node of their own, a page."
+)
 @_limit_options
 @click.option("--debug", is_flag=True, help="Log everything, and show tracebacks.")
 def main(debug: bool, **options: Any) -> None:
@@ -124,6 +127,7 @@ async def _run(
     exempt: tuple[str, ...],
     topology: Name,
     degree: int | None,
+    page: bool,
     **limits: Any,
 ) -> None:
     stop = asyncio.Event()
@@ -140,10 +144,11 @@ async def _run(
         trusted_proxies=trusted_proxies,
         host_names=host_names,
         exempt=exempt,
+        page=page,
         limits=Limits(**{name.removeprefix("limit_"): value for name, value in limits.items()}),
     )
     async with server:
-        _announce(server)
+        _announce(server, page=page)
         serving = asyncio.create_task(server.serve_forever(), name="signaling server")
         stopping = asyncio.create_task(stop.wait(), name="signaling server's end")
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -155,24 +160,33 @@ async def _run(
     click.echo("signaling server ended")
 
 
-def _announce(server: SignalServer) -> None:
-    """Print the server's address and the line with which others join."""
+def _announce(server: SignalServer, *, page: bool) -> None:
+    """Print the server's address, the line with which others join, and the address for browsers."""
     open_at = server.public_urls
     click.echo(f"ChronoFlux signaling server {VERSION} on {[*open_at, server.url][0]}")
     token = ', token="…"' if server.has_token else ""
     here = f'await cf.join("room1", server="{server.url}"{token})'
     if network.is_loopback(server.host):
         click.echo(f"On this machine join with: {here}")
+        if page:
+            click.echo(f"In a browser: {_page_url(server.url)}")
         click.echo("To open it to other machines: --host 0.0.0.0")
         return
     if open_at:
         click.echo(f'Join with: await cf.join("room1", server="{open_at[0]}"{token})')
+        if page:
+            click.echo(f"In a browser: {_page_url(open_at[0])}")
     else:
         click.echo(f"No network is up; on this machine: {here}")
     if others := open_at[1:]:
         click.echo(f"This machine's other addresses: {', '.join(others)}")
     if not server.has_token:
         click.echo("warning: whoever reaches this port may join; ask for a token with --token-file", err=True)
+
+
+def _page_url(url: str) -> str:
+    """The address of the page, in the room ``room1``, of a server at this WebSocket URL."""
+    return f"http{url.removeprefix('ws')}/#room1"
 
 
 def _secret(path: Path) -> str:

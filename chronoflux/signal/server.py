@@ -18,10 +18,12 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from chronoflux.errors import SignalingError, UsageError
+from chronoflux.page.files import PageFiles
 from chronoflux.signal import addresses, network
 from chronoflux.signal.access import Access
 from chronoflux.signal.connection import LimitedConnection
@@ -58,7 +60,8 @@ class SignalServer:
     (see :class:`~chronoflux.signal.access.Access`). With `tls` it speaks ``wss``. `turn` makes TURN
     credentials. `topology` is the rule that links the members of a room. Clients behind `trusted_proxies`
     (addresses or networks) are identified by their forwarded address. The limits on the places, joins and
-    tokens of an address do not apply to `exempt` addresses or networks.
+    tokens of an address do not apply to `exempt` addresses or networks. With `page` browsers that open the
+    server's address get a node of their own, a page.
 
     Raises
     ------
@@ -84,6 +87,7 @@ class SignalServer:
         host_names: Sequence[str] = (),
         exempt: Sequence[str] = (),
         limits: Limits | None = None,
+        page: bool = True,
     ) -> None:
         if token is not None and not (token.strip() and token.isprintable() and len(token) <= 1024):
             raise UsageError("the token must be 1 to 1024 printable characters")
@@ -104,6 +108,7 @@ class SignalServer:
         )
         self._trusted = network.parse_networks(trusted_proxies)
         self._exempt = network.parse_networks(exempt)
+        self._pages = PageFiles() if page else None
         self.door: HandshakeLimit[ServerConnection] = HandshakeLimit(
             self.limits.connections, self.limits.per_address
         )
@@ -309,6 +314,8 @@ class SignalServer:
         if request.method not in ("GET", "HEAD"):
             return socket.respond(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET.\n")
         path = request.path.partition("?")[0]
+        if (page := self._page_file(path, request)) is not None:
+            return page
         if path == "/healthz":
             response = socket.respond(HTTPStatus.OK, json.dumps(self.health()) + "\n")
             _set_type(response, "application/json")
@@ -324,6 +331,17 @@ class SignalServer:
         if request.method == "HEAD":
             response.body = b""
         return response
+
+    def _page_file(self, path: str, request: Request) -> Response | None:
+        """Return a file of the browser's node; at ``/`` only to browsers."""
+        if not self._pages or (path == "/" and "text/html" not in request.headers.get("Accept", "")):
+            return None
+        if (file := self._pages.get(path)) is None:
+            return None
+        headers = Headers(file.headers(request.headers["Host"]))
+        if file.etag in request.headers.get("If-None-Match", ""):
+            return Response(HTTPStatus.NOT_MODIFIED, "Not Modified", headers, b"")
+        return Response(HTTPStatus.OK, "OK", headers, b"" if request.method == "HEAD" else file.body)
 
     def health(self) -> dict[str, object]:
         """Return the content of ``/healthz``."""
