@@ -149,6 +149,13 @@ async def notebook_page(folder: Path, cells: Sequence[str], **device: Any) -> As
 
     `device`: as for :func:`chromium`, such as ``has_touch=True``; ``page.context`` makes further pages.
     """
+    write_notebook(folder, cells)
+    async with chromium(viewport={"width": 1440, "height": 1000}, **device) as context:
+        yield await context.new_page()
+
+
+def write_notebook(folder: Path, cells: Sequence[str]) -> None:
+    """Write ``test.ipynb`` with these cells into `folder`."""
     import nbformat
 
     notebook = nbformat.v4.new_notebook(
@@ -156,8 +163,6 @@ async def notebook_page(folder: Path, cells: Sequence[str], **device: Any) -> As
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
     )
     nbformat.write(notebook, folder / "test.ipynb")
-    async with chromium(viewport={"width": 1440, "height": 1000}, **device) as context:
-        yield await context.new_page()
 
 
 async def slow_down(page: Page, times: float) -> None:

@@ -108,7 +108,8 @@ class Toolbar(Box):
             close_all(event_button)
 
     def _event_button(self, kind: EventKind) -> ipywidgets.Button:
-        event_button = button(kind.label, (kind.effect.__doc__ or kind.label).strip().splitlines()[0])
+        summary = (kind.effect.__doc__ or kind.label).strip().splitlines()[0]
+        event_button = button(kind.label, summary.replace("`", ""))
         event_button.on_click(lambda _: self._try(lambda: self._fire(kind)))
         return event_button
 

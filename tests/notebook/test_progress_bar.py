@@ -13,7 +13,7 @@ from chronoflux.notebook.progress_bar import watch
 
 
 async def test_it_waits_and_tells(capsys: pytest.CaptureFixture[str]) -> None:
-    """It lasts as long as was asked for, the event loop goes on, and order and peers can be read."""
+    """It lasts as long as requested, the event loop keeps running, and order and peers are shown."""
     node = SimpleNamespace(closed=False, metrics={"H": 0.52, "peers": 1})
     beats = 0
 

@@ -13,7 +13,7 @@ from chronoflux.notebook.shutdown_hook import before_shutdown
 
 
 class Kernel:
-    """What an ipykernel shows of itself, here: it answers at once, later versions are awaited."""
+    """The interface of ipykernel that the hook uses: `do_shutdown` answers at once, or is awaitable."""
 
     awaited = False
 
@@ -35,7 +35,7 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 async def test_leaving_comes_first_and_once(kernel: Kernel) -> None:
-    """What was given first is awaited before the kernel's own shutdown, whose answer is passed on."""
+    """The first function given is awaited before the kernel's own shutdown, whose answer is returned."""
     seen: list[tuple[str, int]] = []
 
     async def leave() -> None:
@@ -51,7 +51,7 @@ async def test_leaving_comes_first_and_once(kernel: Kernel) -> None:
 async def test_nothing_keeps_a_kernel_from_going(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever takes too long, or fails, is left behind; a failure is logged."""
+    """A function that takes too long or fails does not stop the shutdown; a failure is logged."""
     monkeypatch.setattr(shutdown_hook, "PATIENCE", 0.01)
     before_shutdown(lambda: asyncio.sleep(60))
     assert (await kernel.do_shutdown(False))["status"] == "ok"
@@ -66,6 +66,6 @@ async def test_nothing_keeps_a_kernel_from_going(
 
 
 def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a process that is no kernel there is nothing to wait for."""
+    """In a process that is no kernel nothing is wrapped."""
     monkeypatch.setattr(shutdown_hook, "kernel", lambda: None)
     before_shutdown(lambda: asyncio.sleep(0))

@@ -38,7 +38,7 @@ def test_what_is_no_room_is_refused(query: str) -> None:
 @settings(max_examples=40)
 @given(st.text(max_size=70))
 def test_nothing_but_rooms_comes_out(text: str) -> None:
-    """Whatever an address holds, what comes out is a room's name or a refusal; a name comes out as it was."""
+    """For every address the result is a room's name or a refusal; a valid name is unchanged."""
     for query in (text, f"room={text}"):
         with contextlib.suppress(UsageError):
             assert room_name(room_asked("room1", query))

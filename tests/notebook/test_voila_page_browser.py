@@ -67,7 +67,7 @@ async def test_a_visitor_with_a_phone(server: SignalServer, joined: Joiner, tmp_
 
 
 async def test_an_address_that_names_no_room(server: SignalServer, tmp_path: Path) -> None:
-    """What is no room is refused in one line, shown as it is, and nobody joins."""
+    """An invalid room name is refused in one line, escaped, and nobody joins."""
     async with room_app(tmp_path, CHRONOFLUX_SERVER=server.url) as url, chromium(**PHONE) as context:
         page = await context.new_page()
         await page.goto(f"{url}/?room=<b>x</b>%07", timeout=120_000)

@@ -27,7 +27,7 @@ def as_seen(rgb: np.ndarray, deficiency: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("palette", PALETTES.values(), ids=PALETTES)
 def test_phase_maps_are_cyclic_and_even(palette: Palette) -> None:
-    """Neighbouring colours, the last and first included, are alike in distance."""
+    """Neighbouring colours have similar distances, the last and the first included."""
     lab = oklab(palette.phases)
     steps = np.linalg.norm(lab - np.roll(lab, 1, axis=0), axis=1)
     assert steps.max() < 3 * steps.min()
@@ -55,7 +55,7 @@ def test_oscillators_stand_out(palette: Palette) -> None:
 
 @pytest.mark.parametrize("palette", PALETTES.values(), ids=PALETTES)
 def test_field_maps_are_monotone_and_portal_mode_is_another(palette: Palette) -> None:
-    """Lightness goes one way with pressure; at rest the portal has clearly another colour."""
+    """Lightness is monotone in pressure; at rest portal mode has a clearly different colour."""
     for field in (palette.field, palette.portal):
         steps = np.diff(oklab(field)[:, 0])
         assert (steps * np.sign(steps.sum())).min() > -0.005

@@ -90,7 +90,7 @@ def test_a_pulse_is_a_fading_ring_on_both_sides_of_the_seam() -> None:
 
 
 def test_the_clock_shows_our_mean_field_and_the_peers() -> None:
-    """The first hand is our own mean field; a peer's stands at its phase difference from it."""
+    """The first mean field is our own; a peer's is at its phase difference from it."""
     sim = simulation()
     R, psi, _ = sim.mean_field()
     own, peer = compose(sim.snapshot(), [MeanField(0.5, 1.0, "b")]).mean_fields
@@ -112,7 +112,7 @@ def test_a_large_swarm_is_part_of_the_fields_picture() -> None:
 
 
 def test_what_a_picture_costs_stops_growing() -> None:
-    """From a quarter of a million on, one oscillator in so many is drawn, and never more than that."""
+    """Above a quarter of a million oscillators every k-th is drawn, at most `MAX_DOTS`."""
     assert stride(MAX_DOTS) == 1
     for n in (MAX_DOTS + 1, 10**6, 10**7):
         assert n // stride(n) <= MAX_DOTS

@@ -60,7 +60,7 @@ def test_the_surface_fits_any_world(world: tuple[float, float]) -> None:
 
 
 def test_a_helix_goes_back_in_time_and_begins_anew_after_a_jump() -> None:
-    """The present lies on top with the angle of each phase, the past below; a jump leaves only that."""
+    """The present is on top, at the angle of each phase, the past below; a jump in time clears the past."""
     simulation, helix = Simulation(Params(oscillators=20), seed=3), point_cloud.Helix()
     for _ in range(100):
         simulation.advance(5)
@@ -81,7 +81,7 @@ def test_a_helix_goes_back_in_time_and_begins_anew_after_a_jump() -> None:
 
 @pytest.mark.parametrize("n", [0, 1, 50_000])
 def test_any_number_of_oscillators(n: int) -> None:
-    """None, one or very many: a helix has at most so many points; colours are those of the phases."""
+    """With none, one or very many oscillators the helix is bounded, and colours are those of the phases."""
     few = snapshot()
     many = {k: np.resize(getattr(few, k), n) for k in ("x", "y", "phi", "pressure")}
     here = dataclasses.replace(few, **many)

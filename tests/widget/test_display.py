@@ -8,7 +8,7 @@ from tests.sources import SwarmSource
 from tests.widget.views import end
 
 
-async def test_a_cell_shows_one_view_and_a_still(front: Page, source: SwarmSource) -> None:
+async def test_a_cell_shows_one_view_and_a_static_picture(front: Page, source: SwarmSource) -> None:
     """The bundle has the live view, the same one each time, a PNG and text; closed, a new one is made."""
     first, second = mimebundle(source), mimebundle(source)
     assert set(first) == {"text/plain", "image/png", "application/vnd.jupyter.widget-view+json"}
@@ -23,6 +23,6 @@ async def test_a_cell_shows_one_view_and_a_still(front: Page, source: SwarmSourc
     await end(again)
 
 
-def test_without_a_loop_there_is_a_still_only(front: Page) -> None:
-    """In a plain script, where nothing could be live, the bundle has the picture and the text."""
+def test_without_a_loop_there_is_a_static_picture_only(front: Page) -> None:
+    """Without a running event loop the bundle has the picture and the text only."""
     assert set(mimebundle(SwarmSource())) == {"text/plain", "image/png"}

@@ -20,7 +20,7 @@ from tests.widget.views import button, end, status
         ("Log", b"[]", "room1-test.json"),
     ],
 )
-async def test_files_to_keep(
+async def test_exported_files(
     front: Page,
     source: SwarmSource,
     monkeypatch: pytest.MonkeyPatch,
@@ -40,10 +40,10 @@ async def test_files_to_keep(
     await end(view)
 
 
-async def test_a_log_that_cannot_be_read_is_said(
+async def test_a_log_that_cannot_be_read_is_reported(
     front: Page, source: SwarmSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is saved then, and the status line tells why."""
+    """Nothing is saved, and the status line says why."""
 
     def fail(path: object) -> None:
         raise LogError("logs", "the disk is gone")

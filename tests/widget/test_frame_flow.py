@@ -51,7 +51,7 @@ def test_frames_keep_their_beat() -> None:
 
 
 def test_a_stall_is_not_made_up_for() -> None:
-    """After a pause frames go on at their beat, not in a burst."""
+    """After a pause frames continue at their interval, not in a burst."""
     flow = FrameFlow()
     flow.watch("a", 0.0)
     flow.confirm("a", flow.sent(0.0), 0.0)
@@ -61,7 +61,7 @@ def test_a_stall_is_not_made_up_for() -> None:
 
 
 def test_a_silent_client_is_given_up_and_taken_back() -> None:
-    """Who confirms nothing for the time-out is not waited for; a late confirmation brings it back."""
+    """A client that confirms nothing for `patience` is not waited for; a late confirmation brings it back."""
     flow = FrameFlow(patience=2.0)
     flow.watch("a", 0.0)
     flow.sent(0.0)
@@ -76,7 +76,7 @@ def test_a_silent_client_is_given_up_and_taken_back() -> None:
 
 
 def test_a_client_that_lost_frames_says_so_and_goes_on() -> None:
-    """Frames dropped on the way are forgotten when their client, given up, says that it watches."""
+    """Lost frames of a client that was given up are forgotten when it reports that it watches."""
     flow = FrameFlow(patience=2.0)
     flow.watch("a", 0.0)
     flow.sent(0.0)
@@ -102,7 +102,7 @@ def test_the_slowest_of_two_pages_sets_the_pace() -> None:
 
 
 def test_who_begins_to_watch_is_shown_something_at_once() -> None:
-    """A held swarm, whose next look was put off, is drawn for a page that opens."""
+    """A postponed frame is sent at once for a page that opens."""
     flow = FrameFlow()
     flow.watch("a", 0.0)
     flow.confirm("a", flow.sent(0.0), 0.0)
@@ -115,7 +115,7 @@ def test_who_begins_to_watch_is_shown_something_at_once() -> None:
 
 
 def test_the_pace_is_what_was_shown_and_how_late() -> None:
-    """Frames a second, the median delay and missed beats are those of the last seconds' confirmations."""
+    """The pace has rate, median delay and missed frames of the confirmations of the last seconds."""
     flow = FrameFlow()
     flow.watch("a", 0.0)
     for k in range(30):  # ten a second, each confirmed after 40 ms
@@ -128,7 +128,7 @@ def test_the_pace_is_what_was_shown_and_how_late() -> None:
 
 
 def test_frames_leave_nothing_behind() -> None:
-    """However many frames are shown, and also if nobody asks how it goes, they take no more memory."""
+    """Memory stays flat however many frames are shown, even if nobody asks for the pace."""
     flow = FrameFlow()
     flow.watch("a", 0.0)
 
@@ -160,7 +160,7 @@ ACTS = st.lists(
 
 @given(ACTS)
 def test_never_more_than_two_unconfirmed(acts: list[tuple[str, str, int, float]]) -> None:
-    """Whatever pages do, whenever: no watching page ever has more than two frames to confirm."""
+    """For all sequences of messages no watching page has more than two unconfirmed frames."""
     flow, now, last = FrameFlow(), 0.0, 0
     for act, client, back, later in acts:
         now += later

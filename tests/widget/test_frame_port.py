@@ -17,7 +17,7 @@ from tests.widget.views import end
 
 
 async def test_one_message_carries_the_whole_frame(front: Page, source: SwarmSource) -> None:
-    """ipycanvas's commands come first and the field last, as the picture has them, unchanged later."""
+    """A frame's message has ipycanvas's commands first and the field last, and does not change afterwards."""
     view = NodeView(source)
     expected = compose(source.snapshot())
     front.watch(view)
@@ -37,7 +37,7 @@ async def test_one_message_carries_the_whole_frame(front: Page, source: SwarmSou
 
 
 async def test_a_failure_while_drawing_leaves_ipycanvas_as_it_was(front: Page, source: SwarmSource) -> None:
-    """An error between the drawing calls reaches the caller, and other canvases still draw at once."""
+    """An error while commands are recorded reaches the caller, and other canvases still draw at once."""
     from ipycanvas.canvas import _CANVAS_MANAGER
 
     view = NodeView(source)

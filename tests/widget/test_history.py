@@ -29,7 +29,7 @@ async def test_order_and_peers_are_shown(front: Page, source: SwarmSource) -> No
     await end(view)
 
 
-async def test_what_is_on_record_is_marked(front: Page, source: SwarmSource) -> None:
+async def test_events_on_record_are_marked(front: Page, source: SwarmSource) -> None:
     """Every event on record, of whichever node, is a mark on the sparkline."""
     view = NodeView(source)
     front.watch(view)
@@ -46,7 +46,7 @@ async def test_what_is_on_record_is_marked(front: Page, source: SwarmSource) -> 
 async def test_the_sparkline_does_not_depend_on_the_view(
     front: Page, source: SwarmSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A view that opens late, and is watched now and then, shows what is on record, at the times of then."""
+    """A view that opens late shows what was on record before, with the times of the records."""
     now = time.monotonic()
     monkeypatch.setattr("chronoflux.widget.history.time", SimpleNamespace(monotonic=lambda: now))
     for ago, H in ((60.0, 0.25), (59.0, 0.5), (58.0, 0.5), (20.0, 1.0), (19.0, 1.0)):

@@ -151,7 +151,7 @@ def told(folder: Path, kind: str) -> list[dict[str, Any]]:
     ("version", "apart"), [*((version, False) for version in KERNELS), (INSTALLED, True)]
 )
 async def test_every_control_by_messages(tmp_path: Path, version: str, apart: bool) -> None:
-    """What is pressed, chosen and moved takes effect exactly once, sent to the kernel and on a subshell of
+    """Each button, menu and slider takes effect exactly once, by messages to the kernel and to a subshell of
     it, for a node on the kernel's loop and for one in the background."""
     packages = None if version == INSTALLED else await other_ipykernel(version, tmp_path / "packages")
     async with kernel(tmp_path, packages) as k:

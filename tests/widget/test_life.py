@@ -48,7 +48,7 @@ def told(folder: Path) -> tuple[int, bool]:
 
 
 def heard(peer: Node) -> int:
-    """Intents of others on record at a peer."""
+    """Number of intents of others on record at a peer."""
     return sum(record["type"] == "remote_intent" for record in _records(peer))
 
 
@@ -130,7 +130,7 @@ async def test_reload_closed_tab_and_restart(server: SignalServer, joined: Joine
 
 
 async def test_touch(server: SignalServer, joined: Joiner, tmp_path: Path) -> None:
-    """A tap is an intent, and a finger drawn over the picture leaves a trail of a few, without scrolling."""
+    """A tap is an intent; a drag fires a few, and does not scroll the page."""
     peer = await joined(server=server.url, params=Params(oscillators=40), node_id="peer")
     cells = [JOIN.format(url=server.url)]
     async with lab(tmp_path) as url, notebook_page(tmp_path, cells, has_touch=True) as page:

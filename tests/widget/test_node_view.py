@@ -29,7 +29,7 @@ async def test_every_parameter_with_a_range_has_a_slider(front: Page, source: Sw
 
 
 async def test_sliders_change_parameters_and_follow_them(front: Page, source: SwarmSource) -> None:
-    """A moved slider sets its parameter; a parameter set elsewhere moves its slider, beyond its range too."""
+    """Moving a slider sets its parameter; a parameter set elsewhere moves it, even beyond its range."""
     view = NodeView(source)
     front.watch(view)
     await asyncio.to_thread(setattr, slider(view, "kappa"), "value", 1.5)
@@ -43,10 +43,10 @@ async def test_sliders_change_parameters_and_follow_them(front: Page, source: Sw
     await end(view)
 
 
-async def test_a_refused_change_is_said_and_taken_back(
+async def test_a_refused_change_is_explained_and_taken_back(
     front: Page, source: SwarmSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Why the source refuses a value is said beside the slider, which goes back."""
+    """The reason for refusing a value is shown beside the slider, which returns to the value in force."""
     view = NodeView(source)
     front.watch(view)
     refuse = ParameterError("kappa", 1.9, "less, today")
@@ -57,10 +57,10 @@ async def test_a_refused_change_is_said_and_taken_back(
     await end(view)
 
 
-async def test_an_error_while_drawing_is_said(
+async def test_an_error_while_drawing_is_reported(
     front: Page, source: SwarmSource, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The status line and the log tell of it; nothing else is drawn, nothing raises elsewhere."""
+    """The status line and the log report it; drawing stops, and nothing raises elsewhere."""
     view = NodeView(source)
 
     def fail() -> None:
@@ -76,7 +76,7 @@ async def test_an_error_while_drawing_is_said(
 
 
 async def test_the_last_picture_stays_when_the_source_ends(front: Page, source: SwarmSource) -> None:
-    """The task ends with the source, controls are switched off, and a page opened later sees the end."""
+    """Drawing ends with the source, controls are disabled, and a page opened later shows the last picture."""
     view = NodeView(source)
     front.watch(view)
     await until(lambda: front.frames_of(view))
@@ -92,7 +92,7 @@ async def test_the_last_picture_stays_when_the_source_ends(front: Page, source: 
     await end(view)
 
 
-async def test_an_ended_view_goes_when_it_is_taken_off_the_page(front: Page, source: SwarmSource) -> None:
+async def test_an_ended_view_closes_when_removed_from_the_page(front: Page, source: SwarmSource) -> None:
     """Once its source has ended and no page displays it, the view closes all its comms by itself."""
     view = NodeView(source)
     front.watch(view)

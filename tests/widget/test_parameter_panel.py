@@ -47,7 +47,7 @@ def typed_number(panel: ParameterPanel, name: str) -> Any:
 
 
 def problems(panel: ParameterPanel) -> dict[str, str]:
-    """What is said beside fields, by parameter."""
+    """The messages beside fields, by parameter."""
     found = {}
     for row in within(panel):
         if isinstance(row, ParameterField) and len(row.children) > 1:
@@ -61,7 +61,7 @@ def menu(panel: ParameterPanel) -> Any:
 
 
 def test_every_parameter_has_its_control(panel: ParameterPanel, source: SwarmSource) -> None:
-    """Each shows its value, its unit, and says in words what it is and what is allowed."""
+    """Each control shows its value and unit, and explains what it is and what is allowed."""
     for name, spec in SPECS.items():
         control = field(panel, name)
         assert spec.allowed in control.tooltip
@@ -82,7 +82,7 @@ def test_every_parameter_has_its_control(panel: ParameterPanel, source: SwarmSou
 def test_what_is_set_is_applied(
     panel: ParameterPanel, source: SwarmSource, name: str, typed: Any, value: Any
 ) -> None:
-    """A number, a choice, a slider or the sides of the world reach the source, and stand there."""
+    """A number, a choice, a slider and the size of the world reach the source, and no preset is shown."""
     field(panel, name).value = typed
     panel.apply()
     assert getattr(source.params, name) == value
@@ -149,7 +149,7 @@ def test_a_slider_that_resets_the_swarm_is_applied_once_it_rests(
 
 
 def test_presets_and_defaults(panel: ParameterPanel, source: SwarmSource) -> None:
-    """The menu sets all parameters but world and step; it names those that are a preset, from anywhere."""
+    """The menu sets all parameters but world and step, and shows which preset matches, whoever set it."""
     source.params = source.params.replace(world=(400.0, 300.0))
     panel.refresh()
     menu(panel).value = "storm"
@@ -166,7 +166,7 @@ def test_presets_and_defaults(panel: ParameterPanel, source: SwarmSource) -> Non
 
 
 def test_presets_beside_an_integrator_without_noise(panel: ParameterPanel, source: SwarmSource) -> None:
-    """Under rk4 presets are still told apart and chosen: those with noise bring their own integrator."""
+    """With rk4 presets are still recognised and chosen; those with noise set their own integrator."""
     for name, preset in PRESETS.items():
         source.params = Params(integrator="rk4", kappa=0.123)
         panel.refresh()

@@ -10,7 +10,7 @@ from chronoflux.widget.peer_table import MAX_ROWS, peers_html
 
 
 def test_a_row_says_state_way_and_round_trip() -> None:
-    """What is known is shown, what is not is a dash, and all text from outside is escaped."""
+    """Known values are shown, unknown ones are a dash, and all text from peers is escaped."""
     row = dict.fromkeys(PEER_COLUMNS) | {"name": "<i>", "state": "live", "via": "direct", "rtt_ms": 0.62}
     table = peers_html(pd.DataFrame([row | {"reason": '"late"', "H": np.nan}]))
     assert "<td>&lt;i&gt;</td><td>live</td><td>direct</td><td>–</td><td>0.6 ms</td>" in table
@@ -18,7 +18,7 @@ def test_a_row_says_state_way_and_round_trip() -> None:
 
 
 def test_nobody_and_too_many() -> None:
-    """An empty room is said in words; of a large one the first are shown, and how many more there are."""
+    """An empty room is stated in words; a large one shows the first peers and the number of the others."""
     assert "Nobody" in peers_html(pd.DataFrame(columns=list(PEER_COLUMNS)))
     many = peers_html(pd.DataFrame({"id": [str(k) for k in range(MAX_ROWS + 3)]}))
     assert many.count("<tr") == MAX_ROWS + 1

@@ -18,7 +18,7 @@ SIZE = (800, 600)
 
 @given(HANDS)
 def test_names_are_never_on_one_another(hands: list[MeanField]) -> None:
-    """Whatever the phases: each hand has its name, a line from the next, left of the dial, in the picture."""
+    """For all phases each hand has its label, left of the dial, in the picture, one line from the next."""
     found = labels(hands, SIZE)
     assert sorted(label.text for label in found) == sorted(hand.label[:14] for hand in hands)
     places = [label.y for label in found]
@@ -28,7 +28,7 @@ def test_names_are_never_on_one_another(hands: list[MeanField]) -> None:
 
 
 def test_a_name_alone_stands_level_with_its_hand() -> None:
-    """Nothing is moved that need not be, and each name keeps the tip of its hand."""
+    """A single label is level with the tip of its hand."""
     (label,) = labels([MeanField(0.5, math.pi / 2, "b")], SIZE)
     assert (label.y, label.tip) == (tip(MeanField(0.5, math.pi / 2, "b"), SIZE)[1], label.tip)
     assert label.y == pytest.approx(centre(SIZE)[1] - 21)

@@ -45,7 +45,7 @@ def said(view: ReplayView) -> str:
 
 
 def tell(view: ReplayView, content: dict[str, Any]) -> None:
-    """What the page's scrub bar says, on a thread of its own."""
+    """Send a message as the page's scrub bar does, on another thread."""
     message = {"content": {"data": {"method": "custom", "content": content}}, "buffers": []}
     worker = threading.Thread(target=bar(view).comm.handle_msg, args=(message,))
     worker.start()
@@ -53,7 +53,7 @@ def tell(view: ReplayView, content: dict[str, Any]) -> None:
 
 
 async def first_frame(front: Page, view: ReplayView) -> RunView:
-    """A page watches the first picture, and has confirmed one frame of it."""
+    """Let a page watch the first run and confirm one frame."""
     picture = view.views[0]
     front.watch(picture)
     await until(lambda: front.frames_of(picture) == [1])
@@ -62,7 +62,7 @@ async def first_frame(front: Page, view: ReplayView) -> RunView:
 
 
 async def test_scrubbing_stepping_and_modes(front: Page, tmp_path: Path) -> None:
-    """The bar and the buttons move the replay, from any thread; the picture follows; modes have names."""
+    """Scrub bar and buttons move the replay, from any thread; the picture follows; the mode is shown."""
     with Replay(make_run(tmp_path)) as replay:
         view = ReplayView(replay)
         picture = await first_frame(front, view)
@@ -97,7 +97,7 @@ async def test_scrubbing_stepping_and_modes(front: Page, tmp_path: Path) -> None
 
 
 async def test_runs_side_by_side_have_a_picture_each(front: Page, tmp_path: Path) -> None:
-    """Each run has its own lane, curve, marks and picture; the bar holds what is on record."""
+    """Each run has its own lane, curve, marks and picture; the scrub bar shows what is on record."""
     runs = [make_run(tmp_path, node=f"n{i}", seed=i, at=1e12 + 4000 * i) for i in (0, 1)]
     with Replay(runs) as replay:
         assert replay.duration == pytest.approx(19, abs=0.1)
@@ -119,7 +119,7 @@ async def test_runs_side_by_side_have_a_picture_each(front: Page, tmp_path: Path
 
 
 async def test_colours_are_chosen_and_files_kept(front: Page, tmp_path: Path) -> None:
-    """A held replay is drawn anew in other colours; picture and log are files; the past is not steered."""
+    """A paused replay is redrawn in chosen colours; picture and log are exported; it has no controls."""
     with Replay(make_run(tmp_path)) as replay:
         view = ReplayView(replay)
         picture = await first_frame(front, view)
@@ -141,7 +141,7 @@ async def test_colours_are_chosen_and_files_kept(front: Page, tmp_path: Path) ->
 
 
 async def test_the_end_of_a_replay(front: Page, tmp_path: Path) -> None:
-    """A cell shows one view and a still; closed, the replay says so and its controls are off."""
+    """A cell shows one view and a static picture; a closed replay says so, and its controls are disabled."""
     replay = cf.Replay(make_run(tmp_path))
     bundle = replay._repr_mimebundle_()  # type: ignore[attr-defined]
     assert set(bundle) == {"text/plain", "image/png", "application/vnd.jupyter.widget-view+json"}

@@ -1,4 +1,4 @@
-"""The picture in space without a browser: frames, layouts, and a missing extra."""
+"""The view in 3-D without a browser: frames, layouts, and a missing extra."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def end(view: Any) -> None:
 
 @pytest.mark.slow
 async def test_frames_flow_two_at_a_time_in_every_layout(front: Page) -> None:
-    """Nothing is sent unwatched, then two frames, and one more for each confirmed; colours can be chosen."""
+    """Nothing is sent before a page watches, then two frames, and one per confirmation; palettes work."""
     source = SwarmSource(Params(oscillators=50)).start()
     view = view3d(source)
     for layout in LAYOUTS:
@@ -74,7 +74,7 @@ async def test_frames_flow_two_at_a_time_in_every_layout(front: Page) -> None:
 
 @pytest.mark.slow
 async def test_a_replay_in_space_has_its_scrub_bar(front: Page, tmp_path: Path) -> None:
-    """The scrub bar moves what is seen in space; nodes and replays have ``view3d``."""
+    """The scrub bar moves the swarm in 3-D; nodes and replays have ``view3d``."""
     with Replay(make_run(tmp_path)) as replay:
         view = replay_view3d(replay, "height")
         (space,) = view.views
@@ -89,7 +89,7 @@ async def test_a_replay_in_space_has_its_scrub_bar(front: Page, tmp_path: Path) 
 
 
 async def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without k3d the error says what to install; a layout that is none is refused by name."""
+    """Without k3d the error says what to install; an unknown layout is refused by name."""
     source = SwarmSource(Params(oscillators=5))
     with pytest.raises(ParameterError, match="layout = 'cube' is not allowed: one of torus, helix, height"):
         view3d(source, "cube")

@@ -37,7 +37,7 @@ async def test_frames_flow_two_at_a_time(front: Page, source: SwarmSource) -> No
     await end(view)
 
 
-async def test_a_held_swarm_is_drawn_once_for_each_page_that_opens(front: Page, source: SwarmSource) -> None:
+async def test_a_paused_swarm_is_drawn_once_for_each_new_page(front: Page, source: SwarmSource) -> None:
     """Without a tick there is no second frame, but a page that is reloaded gets one."""
     source.pause()
     view = NodeView(source)
@@ -52,7 +52,7 @@ async def test_a_held_swarm_is_drawn_once_for_each_page_that_opens(front: Page, 
     await end(view)
 
 
-async def test_a_reset_of_a_held_swarm_is_drawn(front: Page, source: SwarmSource) -> None:
+async def test_a_reset_of_a_paused_swarm_is_drawn(front: Page, source: SwarmSource) -> None:
     """A new swarm at the same tick is another picture."""
     source.pause()
     view = NodeView(source)
@@ -68,7 +68,7 @@ async def test_a_reset_of_a_held_swarm_is_drawn(front: Page, source: SwarmSource
     ("click", "world"),
     [((0.5, 0.25), (400.0, 150.0)), ((-0.1, 2), (0.0, 600.0))],
 )
-async def test_a_click_is_an_intent_there(
+async def test_a_click_fires_an_intent_at_its_position(
     front: Page, source: SwarmSource, click: tuple[float, float], world: tuple[float, float]
 ) -> None:
     """Fractions of the picture become px of the world, kept within it."""
@@ -81,7 +81,7 @@ async def test_a_click_is_an_intent_there(
 
 
 async def test_a_drag_leaves_a_few_intents(front: Page, source: SwarmSource) -> None:
-    """However many places a page reports of a drag, not more than eight a second become intents."""
+    """However many positions a drag reports, at most eight per second become intents."""
     view = NodeView(source)
     for _ in range(60):
         front.say(view, {"drag": [0.5, 0.5]}, thread=False)
@@ -92,10 +92,10 @@ async def test_a_drag_leaves_a_few_intents(front: Page, source: SwarmSource) -> 
 
 
 @pytest.mark.parametrize("words", [{"click": ["a", 1]}, {"shown": "x"}, {}, {"click": [float("nan"), 0]}])
-async def test_nonsense_from_the_page_does_no_harm(
+async def test_invalid_messages_are_ignored(
     front: Page, source: SwarmSource, words: dict[str, object]
 ) -> None:
-    """A message that is none is ignored, and the view goes on."""
+    """An invalid message is ignored, and the view keeps running."""
     view = NodeView(source)
     front.say(view, words)
     front.watch(view)
@@ -105,7 +105,7 @@ async def test_nonsense_from_the_page_does_no_harm(
 
 
 async def test_colours_and_frame_rate_are_chosen(front: Page, source: SwarmSource) -> None:
-    """Another palette is drawn at once, also of a held swarm; the frame rate is shown when asked for."""
+    """A chosen palette is drawn at once, even if the swarm is paused; the frame rate is shown on request."""
     source.pause()
     view = NodeView(source)
     front.watch(view)
@@ -122,7 +122,7 @@ async def test_colours_and_frame_rate_are_chosen(front: Page, source: SwarmSourc
     await end(view)
 
 
-async def test_peers_are_hands_and_counted(front: Page, source: SwarmSource) -> None:
+async def test_peers_are_on_the_clock_and_counted(front: Page, source: SwarmSource) -> None:
     """Peers with a known mean field get a hand; names from outside are escaped in the status line."""
     source.table = pd.DataFrame(
         {"id": ["p1", "p2"], "name": ["", "x"], "H": [0.5, np.nan], "dpsi": [1.0, np.nan]}

@@ -26,7 +26,7 @@ async def test_the_buttons_are_the_registry(front: Page, source: SwarmSource) ->
 
 
 async def test_a_newly_registered_event_gets_a_button(front: Page, source: SwarmSource) -> None:
-    """An event registered while the view is open appears, works, and goes again."""
+    """An event registered while the view is open gets a button that works; unregistered, it loses it."""
     view = NodeView(source)
     front.watch(view)
 
@@ -45,7 +45,7 @@ async def test_a_newly_registered_event_gets_a_button(front: Page, source: Swarm
 
 
 async def test_lion_gate_toggles_and_shows_it(front: Page, source: SwarmSource) -> None:
-    """Each press asks for the opposite, and the button says what holds, also if others switched it."""
+    """Each press requests the opposite state; the button shows the current state, whoever switched it."""
     view = NodeView(source)
     source.start()
     front.watch(view)
@@ -69,7 +69,7 @@ async def test_portal_mode_switched_elsewhere_is_shown(front: Page, source: Swar
 
 
 async def test_a_toggle_is_the_same_in_every_view(front: Page, source: SwarmSource) -> None:
-    """A standing event of one's own that another view, or another node, switched on is on here too."""
+    """A custom standing event shows the state on record, whichever view or node switched it."""
 
     def calm(swarm: object, age: float, *, on: bool) -> None:
         """Calm the swarm."""
@@ -85,7 +85,7 @@ async def test_a_toggle_is_the_same_in_every_view(front: Page, source: SwarmSour
 
 
 async def test_play_and_pause(front: Page, source: SwarmSource) -> None:
-    """The first button holds the swarm and lets it go, and says which it will do."""
+    """The first button pauses and continues the swarm; its label says which it will do."""
     view = NodeView(source)
     front.watch(view)
     front.press(button(view, "Pause"))
@@ -123,7 +123,7 @@ async def test_step_reset_and_speed(front: Page, source: SwarmSource) -> None:
 
 
 async def test_a_note_goes_into_the_log(front: Page, source: SwarmSource) -> None:
-    """What is typed is handed on when it is done, once, and the field is empty again."""
+    """A typed note is written to the log once, and the field is empty again."""
     view = NodeView(source)
     field = next(w for w in within(view) if "Write a note" in str(getattr(w, "tooltip", "")))
     field.value = "  coffee "
