@@ -92,12 +92,14 @@ test-lowest: setup browser namespaces
 	@NUMBA_CACHE_DIR=$(CURDIR)/$(LOWEST)-kernels $(LOWEST)/bin/python -m pytest -m "not slow" -n 3 --dist worksteal \
 	  -o filterwarnings=default --deselect tests/typing
 
-# Each Python has a set-up and compiled kernels of its own, so that none disturbs another's.
-PYTHONS = $(foreach version,3.11 3.12 3.13 3.14,$(if $(shell python$(version) --version 2>/dev/null),python$(version)))
+# Each Python has its own set-up and compiled kernels, so that none disturbs another's.
 test-all: test-lowest
-	@for python in $(PYTHONS); do \
-	  echo "== $$python"; \
-	  $(MAKE) --no-print-directory test PYTHON=$$python VENV=.cache/venv-$$python || exit 1; \
+	@for version in 3.11 3.12 3.13 3.14; do \
+	  python=; for one in python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python3; do \
+	    $$one -c "" 2>/dev/null && python=$$one; done; \
+	  [ -n "$$python" ] || { echo "== no Python $$version here"; continue; }; \
+	  echo "== Python $$version"; \
+	  $(MAKE) --no-print-directory test PYTHON=$$python VENV=.cache/venv-$$version || exit 1; \
 	done
 
 dist: setup
