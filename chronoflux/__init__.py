@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from chronoflux.util.plugins import load_plugins as _load_plugins
 from chronoflux.version import VERSION as __version__
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def __getattr__(name: str) -> Any:
         return import_module("chronoflux.analysis")
     if name not in _HOMES:
         raise AttributeError(f"module 'chronoflux' has no attribute {name!r}")
+    _load_plugins()
     module = import_module(f"chronoflux.{_HOMES[name]}")
     value = globals()[name] = module.PRESETS if name == "presets" else getattr(module, name)
     return value

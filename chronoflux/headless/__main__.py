@@ -28,7 +28,10 @@ from chronoflux.model.schedule import duration
 from chronoflux.node.options import OPTIONS, shell_help
 from chronoflux.node.pacing import Speed, checked_speed
 from chronoflux.util.help_page import HelpPage, NearestChoice
+from chronoflux.util.plugins import load_plugins
 from chronoflux.util.text import plain_lines
+
+load_plugins()  # before the options are made, which name the presets
 
 log: logging.Logger = logging.getLogger("chronoflux.headless")  # also where this file is `__main__`
 

@@ -22,6 +22,7 @@ from chronoflux.telemetry.read.copies import distinct_runs
 from chronoflux.telemetry.read.discovery import RunFiles, read_manifest
 from chronoflux.telemetry.read.history import START, RunHistory, RunHistoryInMemory
 from chronoflux.telemetry.read.journal import RevokedRanges, read_revoked
+from chronoflux.util.plugins import load_plugins
 
 
 class PastRun:
@@ -42,6 +43,7 @@ class PastRun:
     seed: int
 
     def __init__(self, run: str | os.PathLike[str]) -> None:
+        load_plugins()
         found = distinct_runs(os.fspath(run))
         if len(found) != 1 or found[0].folder is None or not (found[0].folder / MANIFEST).is_file():
             raise LogError(os.fspath(run), f"is not one run folder with a {MANIFEST}: name one")

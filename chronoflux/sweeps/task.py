@@ -15,6 +15,7 @@ from chronoflux.model.engine import thread_pool
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.sweeps.design import Run
+from chronoflux.util.plugins import load_plugins
 from chronoflux.version import VERSION
 
 UNITS = {"H": "1", "H_local": "1", "tau": "1", "psi": "rad", "omega": "rad/s"}
@@ -73,6 +74,7 @@ def perform(run: Run, task: Task) -> Outcome:
     try:
         if task.version != VERSION:
             raise ParameterError("chronoflux on the worker", VERSION, f"{task.version}, as here")
+        load_plugins()
         values, units = _measured(run, task)
     except Exception as error:  # noqa: BLE001 - a user's function may raise anything; the sweep continues
         return Outcome(
