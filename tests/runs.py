@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from chronoflux.model.params import Params
@@ -32,3 +33,8 @@ def make_run(folder: Path, *, node: str = "n1", seed: int = 1, seconds: int = 15
     save_simulation(simulation, log.path / "end.npz")
     log.close()
     return log.path
+
+
+def statuses(folder: Path) -> set[str]:
+    """The status of every run in a folder."""
+    return {json.loads(path.read_text())["status"] for path in folder.glob("*/run.json")}

@@ -7,6 +7,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from chronoflux.mesh.room_session import Room
+from chronoflux.node.lifecycle import LifecycleMethods
+
 
 async def until(condition: Callable[[], Any], timeout: float = 30.0, what: str = "") -> Any:
     """Wait for a condition (a function, also a coroutine function) and return its value.
@@ -25,3 +28,10 @@ async def until(condition: Callable[[], Any], timeout: float = 30.0, what: str =
     except TimeoutError:
         name = what or inspect.getsource(condition).strip()
         raise AssertionError(f"not within {timeout:g} s: {name}") from None
+
+
+def session_of(node: LifecycleMethods) -> Room:
+    """The session of a node or recorder in its room."""
+    session = node._lifecycle.session
+    assert session is not None
+    return session

@@ -1,1 +1,1 @@
-"""Nodes and recorders without a notebook: ``python -m chronoflux.headless``."""
+"""Run nodes and recorders without a notebook: ``python -m chronoflux.headless``."""

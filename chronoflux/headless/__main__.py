@@ -1,4 +1,4 @@
-"""``python -m chronoflux.headless``: a node without a notebook."""
+"""``python -m chronoflux.headless``: run nodes, or a recorder, without a notebook."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypedDict, TypeVar, get_args
 
 import click
 
 from chronoflux.cli import read_token, run_command, run_face
 from chronoflux.errors import ParameterError, UsageError
-from chronoflux.headless.fleet import run_crew
+from chronoflux.headless.fleet import Echo, run_fleet
 from chronoflux.headless.progress import set_up_logging
 from chronoflux.mesh.ice import Policy
 from chronoflux.model.params import SPECS, Params
@@ -36,22 +36,22 @@ load_plugins()  # before the options are made, which name the presets
 log: logging.Logger = logging.getLogger("chronoflux.headless")  # also where this file is `__main__`
 
 OSCILLATORS = 100
-COMING = 3600.0  # s of the schedule that a dry run shows when it is not told
+DRY_RUN = 3600.0  # s of the schedule that a dry run shows without --duration
 SERVER = "ws://localhost:8089"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Duration(click.ParamType[float]):
-    """``90``, ``90s``, ``5m``, ``2h30m``, ``1d``: seconds as a float."""
+    """A duration such as ``90``, ``90s``, ``5m``, ``2h30m`` or ``1d``, in seconds."""
 
     name = "duration"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """See :meth:`click.ParamType.convert`."""
         if isinstance(value, int | float):
             return float(value)
         try:
-            seconds = duration(value)
+            seconds = duration(str(value))
         except ParameterError as error:
             self.fail(f"{value!r}: give {error.allowed}", param, ctx)
         if seconds <= 0:
@@ -60,20 +60,20 @@ class Duration(click.ParamType[float]):
 
 
 class SpeedType(click.ParamType[Speed]):
-    """``max``, or how many simulated seconds pass in a second."""
+    """``max``, or simulated seconds per second."""
 
     name = "speed"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Speed:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Speed:
         """See :meth:`click.ParamType.convert`."""
         try:
-            return checked_speed(value if value == "max" else float(value), alone=True)
+            return checked_speed(value if value == "max" else float(str(value)), alone=True)
         except (UsageError, ValueError):
             self.fail(f"{value!r}: give simulated seconds per second, more than 0, or max", param, ctx)
 
 
 def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add an option for every parameter of the model (the number of oscillators is an argument)."""
+    """Add an option for every parameter of the model, except oscillators, which is an argument."""
     defaults = Params(oscillators=OSCILLATORS)
     for entry in reversed(fields(Params)):
         spec, default = SPECS[entry.name], getattr(defaults, entry.name)
@@ -91,7 +91,7 @@ def parameter_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def node_option(name: str, flag: str = "", **more: Any) -> Callable[[Command], Command]:
-    """An option of :func:`chronoflux.join`, with its default and its help."""
+    """Return a decorator that adds an option of :func:`chronoflux.join`, with its default and its help."""
     settings: dict[str, Any] = {"default": OPTIONS[name].default, "help": shell_help(name)} | more
     settings["show_default"] = settings["default"] is not None
     return click.option(flag or "--" + name.replace("_", "-"), name, **settings)
@@ -101,7 +101,7 @@ GROUPS = {
     "Room and network": [
         *("server", "offline", "token_file", "ice_servers", "ice_transport_policy", "record_room", "nodes"),
     ],
-    "Time and what happens": ["duration", "speed", "seed", "schedule", "schedule_start", "dry_run", "resume"],
+    "Time and schedule": ["duration", "speed", "seed", "schedule", "schedule_start", "dry_run", "resume"],
     "Files": ["log_dir", "phases", "phases_of"],
     "The swarm": ["preset", "params_file", *SPECS],
 }
@@ -117,20 +117,20 @@ EXAMPLES = (
 @click.argument("oscillators", required=False, type=int)
 @click.argument("node_id", required=False)
 @node_option("server", default=None, envvar="CHRONOFLUX_SERVER", show_envvar=True)
-@click.option("--offline", is_flag=True, help="no server, no peers: this swarm alone")
+@click.option("--offline", is_flag=True, help="run without a server and peers")
 @node_option("duration", default=None, type=Duration())
 @node_option("speed", type=SpeedType(), metavar="1|max")
 @node_option("seed", type=click.IntRange(0))
 @node_option("schedule", default="classic", metavar="classic|night|none|FILE")
 @node_option("schedule_start", "--at", metavar="TIME")
-@click.option("--dry-run", is_flag=True, help="print what the schedule is going to do, and end")
+@click.option("--dry-run", is_flag=True, help="print the actions of the schedule and exit")
 @node_option("log_dir", type=click.Path(path_type=Path))
 @node_option("resume", type=click.Path(path_type=Path), metavar="RUN")
 @node_option("phases", type=Duration(), metavar="SECONDS")
 @node_option("phases_of", type=click.IntRange(1), metavar="N")
 @click.option("--record-room", is_flag=True,
-              help="no swarm: write down the telemetry, events and clock offsets of everybody in ROOM, into "
-                   "one run folder")  # fmt: skip
+              help="run no swarm, but record the telemetry, events and clock offsets of all nodes in ROOM, "
+                   "in one run folder")  # fmt: skip
 @click.option(
     "--token-file", type=click.Path(path_type=Path, dir_okay=False), help="file with the room's token"
 )
@@ -142,42 +142,42 @@ EXAMPLES = (
     "--params",
     "params_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="TOML file with parameters of the model; options given besides come before it",
+    help="TOML file with parameters of the model; other options take precedence",
 )
 @click.option(
     "--nodes",
     type=click.IntRange(1, 256),
     default=1,
     show_default=True,
-    help="so many nodes in this process, NODE_ID-1, -2, …, with seeds one after the other",
+    help="number of nodes in this process: NODE_ID-1, NODE_ID-2, …, with consecutive seeds",
 )
-@click.option("--quiet", is_flag=True, help="say nothing but warnings and errors")
+@click.option("--quiet", is_flag=True, help="print only warnings and errors")
 @click.option(
     "--log-level",
     type=NearestChoice(["debug", "info", "warning", "error"]),
-    help="what is said on stderr  (default: info; with --quiet warning)",
+    help="least level of messages on stderr  (default: info; with --quiet warning)",
 )
-@click.option("--log-json", is_flag=True, help="say it all on stderr, as a JSON object a line")
+@click.option("--log-json", is_flag=True, help="print all output on stderr, as one JSON object per line")
 @click.option("--debug", is_flag=True, help="show tracebacks and all log messages")
 @parameter_options
 def main(debug: bool, quiet: bool, log_level: str | None, log_json: bool, **options: Any) -> None:
-    """Run a node without a notebook: OSCILLATORS oscillators in ROOM, known as NODE_ID.
+    """Run a node without a notebook: OSCILLATORS oscillators in ROOM, under the name NODE_ID.
 
-    Without arguments: 100 oscillators in chrono-default, under a name made from the machine's.
+    Without arguments: 100 oscillators in the room chrono-default, under a name made from the machine's.
 
-    It joins the room, links to everybody there, writes its log, and ends in order at Ctrl-C; at a second
-    Ctrl-C at once.
+    The node joins the room, links to its peers and writes a log. Ctrl-C ends it in order: the peers are told,
+    the log is closed, a summary is printed. A second Ctrl-C ends it at once.
     """
     usual = "debug" if debug else "warning" if quiet else "info"
     set_up_logging(log_level or usual, as_json=log_json)
 
-    def say(line: str) -> None:
+    def echo(line: str) -> None:
         if log_json:
             log.info(line)
         elif not quiet:
             click.echo(plain_lines(line))
 
-    run_face(lambda: _run(**options, bar=not (quiet or log_json), say=say), debug=debug)
+    run_face(lambda: _run(**options, bar=not (quiet or log_json), echo=echo), debug=debug)
 
 
 async def _run(
@@ -205,14 +205,14 @@ async def _run(
     ice_transport_policy: Policy,
     nodes: int,
     bar: bool,
-    say: Callable[[str], None],
+    echo: Echo,
     **parameters: Any,
 ) -> None:
     if offline and server:
-        raise UsageError("--offline means no server: leave out one of --offline and --server")
+        raise UsageError("--offline and --server exclude each other: leave out one")
     checked_speed(speed, alone=offline)
     if resume is not None and nodes > 1:
-        raise UsageError("--resume goes on with one run: leave out --nodes, or start a process for each run")
+        raise UsageError("--resume resumes one run: leave out --nodes, or start one process per run")
     given = {name: value for name, value in parameters.items() if value is not None}
     if record_room:
         if nodes > 1 or speed != 1.0 or params_file or preset or phases is not None:
@@ -224,7 +224,7 @@ async def _run(
         await record(
             room,
             duration,
-            say,
+            echo,
             server=None if offline else server or SERVER,
             node_id=node_id,
             token=token or read_token(token_file),
@@ -240,8 +240,14 @@ async def _run(
     identities = _identities(node_id, seed, nodes)
     if dry_run:
         for identity in identities:
-            coming = {"room": room, "until": duration or COMING, "seed": identity["seed"]}
-            _show_coming(schedule, schedule_start, params, **coming)
+            _print_schedule(
+                schedule,
+                schedule_start,
+                params,
+                room=room,
+                until=duration or DRY_RUN,
+                seed=identity["seed"],
+            )
         return
     common = {
         "room": room,
@@ -260,17 +266,24 @@ async def _run(
         "ice_servers": _ice_servers(ice_servers),
         "ice_transport_policy": ice_transport_policy,
     }
-    await run_crew(
-        [common | identity for identity in identities],
+    await run_fleet(
+        [{**common, **identity} for identity in identities],
         deadline=None if duration is None or offline else duration / float(speed),
         duration=duration,
         bar=bar,
-        say=say,
+        echo=echo,
     )
 
 
-def _identities(node_id: str | None, seed: int | None, nodes: int) -> list[dict[str, Any]]:
-    """Name and seed of each node of this process; None where the node makes its own."""
+class Identity(TypedDict):
+    """What tells the nodes of one process apart."""
+
+    node_id: str | None
+    seed: int | None
+
+
+def _identities(node_id: str | None, seed: int | None, nodes: int) -> list[Identity]:
+    """Return name and seed of each node of this process; None where the node makes its own."""
     if nodes == 1:
         return [{"node_id": node_id, "seed": seed}]
     name = node_id or f"headless-{socket.gethostname()[:32]}-{os.getpid()}"
@@ -283,9 +296,9 @@ def _identities(node_id: str | None, seed: int | None, nodes: int) -> list[dict[
 def _params(
     preset: str | None, file: Path | None, oscillators: int | None, given: Mapping[str, Any]
 ) -> Params:
-    """Those of a preset or a file, with what was given besides."""
+    """Return the parameters of a preset or a file, with those given as options."""
     if preset is not None and file is not None:
-        raise UsageError("--preset and --params both give parameters: leave one out")
+        raise UsageError("--preset and --params exclude each other: leave out one")
     if preset is not None:
         base = PRESETS[preset]
     else:
@@ -300,17 +313,17 @@ def _read_params(path: Path) -> Params:
         with path.open("rb") as file:
             return Params.from_dict(tomllib.load(file))
     except OSError as error:
-        raise UsageError(f"parameters {path}: {error.strerror}; give a readable file") from None
+        raise UsageError(f"--params {path}: {error.strerror}; give a readable file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"parameters {path}: not TOML: {error}") from None
+        raise UsageError(f"--params {path}: not valid TOML ({error})") from None
     except ParameterError as error:
-        raise UsageError(f"parameters {path}: {error}") from None
+        raise UsageError(f"--params {path}: {error}") from None
 
 
-def _show_coming(
+def _print_schedule(
     given: str, start: str | None, params: Params, *, room: str, until: float, seed: int | None
 ) -> None:
-    """Print what a schedule does up to second `until`, drawn as a run with this seed would."""
+    """Print the actions of a schedule up to second `until`, as in a run with this seed."""
     from chronoflux.node.schedule_loader import open_schedule
 
     if seed is None:
@@ -320,33 +333,33 @@ def _show_coming(
     if schedule.start is not None:
         origin = datetime.fromtimestamp(schedule.start / 1000, UTC).isoformat()
     actions = schedule.due(until, params.world)
-    click.echo(f"{schedule.name}, seed {seed}: {len(actions)} in {until:g} s from {origin}")
+    click.echo(f"{schedule.name}, seed {seed}: {len(actions)} actions in {until:g} s from {origin}")
     for action in actions:
-        facts = ", ".join(
+        data = ", ".join(
             f"{name} = {value:.6g}" if isinstance(value, float) else f"{name} = {value}"
             for name, value in action.data.items()
         )
-        click.echo(f"{action.t:12.3f} s  {action.event or 'params':16} {facts}")
+        click.echo(f"{action.t:12.3f} s  {action.event or 'params':16} {data}")
 
 
-def _ice_servers(path: Path | None) -> list[dict[str, Any]] | None:
+def _ice_servers(path: Path | None) -> list[dict[str, object]] | None:
     if path is None:
         return None
     try:
-        servers = json.loads(_read(path, "file of ICE servers"))
+        servers = json.loads(_read(path))
     except ValueError as error:
-        raise UsageError(f"file of ICE servers {path}: not JSON ({error})") from None
+        raise UsageError(f"--ice-servers {path}: not valid JSON ({error})") from None
     if not isinstance(servers, list):
-        raise UsageError(f'file of ICE servers {path}: give a list, like [{{"urls": "turn:host:3478", …}}]')
+        raise UsageError(f'--ice-servers {path}: give a list such as [{{"urls": "turn:host:3478", …}}]')
     return servers
 
 
-def _read(path: Path, what: str) -> str:
+def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise UsageError(f"{what} {path}: {why}; give a readable file") from None
+        raise UsageError(f"--ice-servers {path}: {why}; give a readable file") from None
 
 
 if __name__ == "__main__":

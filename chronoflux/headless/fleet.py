@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from chronoflux.cli import on_hangup, on_stop_signals
 from chronoflux.errors import ChronofluxError
@@ -17,18 +17,19 @@ if TYPE_CHECKING:
     from chronoflux.node.node import Node
 
 T = TypeVar("T")
-LOOK_EVERY = 1.0  # s
-LAST_WORDS = 0.3  # s for flushing the logs when the process has to end at once
-Say = Callable[[str], None]
+POLL_PERIOD = 1.0  # s between two looks at the nodes
+FLUSH_TIMEOUT = 0.3  # s for flushing the logs when the process has to end at once
+Echo = Callable[[str], None]
+"""Prints a line."""
 
 
-async def run_crew(
-    members: Sequence[Mapping[str, Any]],
+async def run_fleet(
+    members: Sequence[Mapping[str, object]],
     *,
     deadline: float | None,
     duration: float | None,
     bar: bool,
-    say: Say,
+    echo: Echo,
 ) -> None:
     """Run nodes until all have ended, the deadline is reached, or a signal stops them.
 
@@ -44,7 +45,7 @@ async def run_crew(
         Simulated seconds the nodes will run, to estimate the time left.
     bar
         Whether to show a progress line in a terminal.
-    say
+    echo
         Called with a line when a node starts, and with its summary lines at the end.
 
     Raises
@@ -57,14 +58,15 @@ async def run_crew(
 
     stop = asyncio.Event()
     nodes: list[Node] = []
-    on_stop_signals(stop.set, lambda: _last_words(nodes))
+    start: Callable[..., Coroutine[object, object, Node]] = join
+    on_stop_signals(stop.set, lambda: _flush(nodes))
     on_hangup(rotate_all)
     began = math.nan
     try:
         for options in members:
-            nodes.append(node := await _unless(stop, join(**options)))
+            nodes.append(node := await _unless(stop, start(**options)))
             size = node.params.oscillators
-            say(f"{node.node_id} in {node.room}: {size} oscillators, seed {node.seed}, log {node.path}")
+            echo(f"{node.node_id} in {node.room}: {size} oscillators, seed {node.seed}, log {node.path}")
         notify("READY=1")
         began = time.monotonic()
         with Progress(nodes, duration, bar=bar) as progress:
@@ -73,17 +75,17 @@ async def run_crew(
         notify("STOPPING=1")
         await asyncio.gather(*(node.leave("ended") for node in nodes))
     for node in nodes:
-        _summary(node, time.monotonic() - began, say)
+        _summary(node, time.monotonic() - began, echo)
     if problems := [node.status.problem for node in nodes if node.status.problem]:
         raise ChronofluxError("; ".join(problems))
 
 
-def _last_words(nodes: Sequence[Node]) -> None:
+def _flush(nodes: Sequence[Node]) -> None:
     for node in nodes:
-        node.flush(LAST_WORDS / len(nodes))
+        node.flush(FLUSH_TIMEOUT / len(nodes))
 
 
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
+async def _unless(stop: asyncio.Event, work: Coroutine[object, object, T]) -> T:
     """Await `work`, and cancel it when `stop` is set."""
     task, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
     try:
@@ -98,12 +100,12 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
 
 async def _watch(nodes: Sequence[Node], stop: asyncio.Event, end: float | None, progress: Progress) -> None:
     """Watch the nodes every second until the end time, a stop signal, or the end of all nodes."""
-    waits: list[asyncio.Task[Any]] = [
+    waits: list[asyncio.Task[object]] = [
         asyncio.create_task(_all_closed(nodes)),
         asyncio.create_task(stop.wait()),
     ]
     period = watchdog_period()
-    every = LOOK_EVERY if period is None else min(LOOK_EVERY, period / 3)
+    every = POLL_PERIOD if period is None else min(POLL_PERIOD, period / 3)
     seen: list[float] = []
     try:
         while end is None or time.monotonic() < end:
@@ -112,7 +114,7 @@ async def _watch(nodes: Sequence[Node], stop: asyncio.Event, end: float | None, 
                 break
             progress.show()
             now = [node.t for node in nodes]
-            if period is not None and (not seen or all(map(_sound, nodes, seen, now))):
+            if period is not None and (not seen or all(map(_healthy, nodes, seen, now))):
                 notify("WATCHDOG=1")
                 seen = now
     finally:
@@ -126,21 +128,21 @@ async def _all_closed(nodes: Sequence[Node]) -> None:
         await node.wait_closed()
 
 
-def _sound(node: Node, before: float, now: float) -> bool:
-    """Return whether a node's swarm moves, or stands still for a reason that a restart would not cure."""
+def _healthy(node: Node, before: float, now: float) -> bool:
+    """Return whether a node's swarm moves, or is still for a reason that a restart would not change."""
     return now > before or node.closed or not node.playing or node.status.problem is not None
 
 
-def _summary(node: Node, seconds: float, say: Say) -> None:
+def _summary(node: Node, seconds: float, echo: Echo) -> None:
     """Print a summary of a run in a few lines."""
     from chronoflux.model.metrics import null_order
 
     frame = node.telemetry()
     records = frame[frame["type"] == "telemetry"]
-    say(f"{node.node_id}: {seconds:.0f} s, {len(frame)} records in {node.path}")
+    echo(f"{node.node_id}: {seconds:.0f} s, {len(frame)} records in {node.path}")
     if len(records):
         means = {name: records[name].mean() for name in ("H", "H_local", "H_mesh", "tau")}
         mean, high = null_order(node.params.oscillators)
-        say("  mean " + ", ".join(f"{name} {value:.3f}" for name, value in means.items()))
-        say(f"  unrelated phases: H {mean:.3f} on average, 19 of 20 times below {high:.3f}")
-        say(f"  events sent {node.sent}, received {node.received}; peers {records['peers'].max():.0f}")
+        echo("  mean " + ", ".join(f"{name} {value:.3f}" for name, value in means.items()))
+        echo(f"  unrelated phases: mean H {mean:.3f}, 95th percentile {high:.3f}")
+        echo(f"  events sent {node.sent}, received {node.received}; peers {records['peers'].max():.0f}")

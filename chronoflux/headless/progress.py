@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 log: logging.Logger = logging.getLogger(__name__)
 
-SPEAK_EVERY = 60.0  # s between two log lines without a terminal
-SMOOTH = 10.0  # s over which the rate is averaged
+LOG_PERIOD = 60.0  # s between two log lines without a terminal
+RATE_WINDOW = 10.0  # s over which the rate is averaged
 NOISY = ("aioice", "aiortc", "websockets", "numba")
 SHOWN = ("H", "H_mesh", "tau")
 
@@ -83,8 +83,8 @@ class Progress:
         from chronoflux.model.metrics import null_order
 
         self._nodes, self._duration = nodes, duration
-        self._begun = self._since = min(node.t for node in nodes)
-        self._at, self._spoken, self._rate = time.monotonic(), -SPEAK_EVERY, 1.0
+        self._start = self._since = min(node.t for node in nodes)
+        self._at, self._logged, self._rate = time.monotonic(), -LOG_PERIOD, 1.0
         self._chance = null_order(nodes[0].params.oscillators)[0]
         self._bar = tqdm(
             total=duration,
@@ -102,50 +102,52 @@ class Progress:
         self._bar.close()
 
     def show(self) -> None:
-        """Update the line in the terminal, or log it if `SPEAK_EVERY` seconds have passed."""
-        speaks = time.monotonic() - self._spoken >= SPEAK_EVERY and all(node.metrics for node in self._nodes)
-        if self._bar.disable and not speaks:
+        """Update the line in the terminal, or log it if `LOG_PERIOD` seconds have passed."""
+        due = time.monotonic() - self._logged >= LOG_PERIOD and all(node.metrics for node in self._nodes)
+        if self._bar.disable and not due:
             return
-        facts = self._facts()
+        metrics = self._metrics()
         if not self._bar.disable:
-            self._bar.n = min(facts["t"] - self._begun, self._bar.total or facts["t"])
-            self._bar.set_description_str(self._line(facts))
-        elif speaks:
-            self._spoken = time.monotonic()
-            log.info("%s: %s", self._who(), self._line(facts), extra={"facts": facts})
+            self._bar.n = min(metrics["t"] - self._start, self._bar.total or metrics["t"])
+            self._bar.set_description_str(self._line(metrics))
+        elif due:
+            self._logged = time.monotonic()
+            log.info("%s: %s", self._who(), self._line(metrics), extra={"facts": metrics})
 
     def _who(self) -> str:
         names = [node.node_id for node in self._nodes]
         return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
-    def _facts(self) -> dict[str, Any]:
+    def _metrics(self) -> dict[str, float]:
         """Return means over the nodes, ``t`` of the slowest, and ``rate`` in simulated seconds per second."""
         t, now = min(node.t for node in self._nodes), time.monotonic()
         if (passed := now - self._at) >= 0.5:
             self._rate = (t - self._since) / passed
-        if passed >= SMOOTH:
+        if passed >= RATE_WINDOW:
             self._at, self._since = now, t
-        facts: dict[str, Any] = {"t": round(t, 3)}
+        metrics: dict[str, float] = {"t": round(t, 3)}
         all_metrics = [node.metrics for node in self._nodes]
         for name in (*SHOWN, "peers"):
             found = [value for m in all_metrics if (value := m.get(name)) is not None and value == value]
             if found:
-                facts[name] = round(sum(found) / len(found), 6)
-        facts["rate"] = round(self._rate, 3)
+                metrics[name] = round(sum(found) / len(found), 6)
+        metrics["rate"] = round(self._rate, 3)
         if self._duration is not None and self._rate > 0:
-            facts["left_s"] = round(max(0.0, self._begun + self._duration - t) / self._rate, 1)
-        return facts
+            metrics["left_s"] = round(max(0.0, self._start + self._duration - t) / self._rate, 1)
+        return metrics
 
-    def _line(self, facts: dict[str, Any]) -> str:
-        numbers = " ".join(f"{name} {facts[name]:.3f}" for name in SHOWN if name in facts)
-        words = [f"t {_clock(facts['t'])}", f"{numbers} (H by chance {self._chance:.3f})"]
-        words += [f"{facts.get('peers', 0):g} peers", f"rate {facts['rate']:.3g}"]
-        if "left_s" in facts:
-            words.append(f"{_clock(facts['left_s'])} left")
-        going = next((node for node in self._nodes if not node.closed), self._nodes[0])
-        return ", ".join(words) + f" · {going.status.text}"
+    def _line(self, metrics: dict[str, float]) -> str:
+        """Return the status line."""
+        numbers = " ".join(f"{name} {metrics[name]:.3f}" for name in SHOWN if name in metrics)
+        words = [f"t {_hms(metrics['t'])}", f"{numbers} (H by chance {self._chance:.3f})"]
+        words += [f"{metrics.get('peers', 0):g} peers", f"rate {metrics['rate']:.3g}"]
+        if "left_s" in metrics:
+            words.append(f"{_hms(metrics['left_s'])} left")
+        running = next((node for node in self._nodes if not node.closed), self._nodes[0])
+        return ", ".join(words) + f" · {running.status.text}"
 
 
-def _clock(seconds: float) -> str:
+def _hms(seconds: float) -> str:
+    """Return a time as h:mm:ss."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -5,27 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from chronoflux.cli import on_hangup, on_stop_signals
 from chronoflux.errors import ChronofluxError
+from chronoflux.headless.fleet import Echo
 from chronoflux.headless.systemd import notify, watchdog_period
 from chronoflux.node.join import RECORDER, join
 from chronoflux.node.recorder import Recorder
 from chronoflux.telemetry.write.writer import rotate_all
 
 log: logging.Logger = logging.getLogger(__name__)
-SAY_EVERY = 60.0  # s
+LOG_PERIOD = 60.0  # s
 
 
-async def record_room(room: str, duration: float | None, say: Callable[[str], None], **options: Any) -> None:
+async def record_room(room: str, duration: float | None, echo: Echo, **options: object) -> None:
     """Record a room for `duration` s or until Ctrl-C. `options` are those of :func:`chronoflux.join`."""
     stop = asyncio.Event()
     on_stop_signals(stop.set)
     on_hangup(rotate_all)
-    recorder: Recorder = await join(room, kind=RECORDER, **options)
-    say(f"{recorder.node_id} records {recorder.room}, log {recorder.path}")
+    start: Callable[..., Awaitable[Recorder]] = join
+    recorder = await start(room, kind=RECORDER, **options)
+    echo(f"{recorder.node_id} records {recorder.room}, log {recorder.path}")
     notify("READY=1")
     began = time.monotonic()
     try:
@@ -34,18 +35,18 @@ async def record_room(room: str, duration: float | None, say: Callable[[str], No
         notify("STOPPING=1")
         await recorder.leave("ended")
     seconds, heard = time.monotonic() - began, recorder.heard
-    say(f"{recorder.node_id}: {seconds:.0f} s, {len(heard)} nodes, in {recorder.path}")
+    echo(f"{recorder.node_id}: {seconds:.0f} s, {len(heard)} nodes, in {recorder.path}")
     for row in heard.itertuples():
         counts = f"{row.records:,} records, {row.events:,} events, {row.missed} missed, {row.refused} refused"
-        say(f"  {row.name}: {counts}")
+        echo(f"  {row.name}: {counts}")
     if recorder.status.problem:
         raise ChronofluxError(recorder.status.problem)
 
 
 async def _watch(recorder: Recorder, stop: asyncio.Event, end: float | None) -> None:
     """Log a status line once per minute, until the end time, a stop signal, or the recorder's end."""
-    period, said = watchdog_period(), time.monotonic()
-    every = SAY_EVERY if period is None else min(SAY_EVERY, period / 3)
+    period, logged = watchdog_period(), time.monotonic()
+    every = LOG_PERIOD if period is None else min(LOG_PERIOD, period / 3)
     waits = [asyncio.create_task(recorder.wait_closed()), asyncio.create_task(stop.wait())]
     try:
         while not any(wait.done() for wait in waits):
@@ -54,9 +55,9 @@ async def _watch(recorder: Recorder, stop: asyncio.Event, end: float | None) -> 
                 return
             await asyncio.wait(waits, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             notify("WATCHDOG=1")
-            if time.monotonic() - said < SAY_EVERY:
+            if time.monotonic() - logged < LOG_PERIOD:
                 continue
-            said, heard = time.monotonic(), recorder.heard
+            logged, heard = time.monotonic(), recorder.heard
             counts = f"{len(heard)} nodes, {heard['records'].sum():,} records"
             log.info("%s: %s; %s", recorder.node_id, counts, recorder.status.text)
     finally:

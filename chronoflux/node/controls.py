@@ -1,172 +1,111 @@
-"""`NodeControls`: what a user does to a member's swarm, from any thread."""
+"""`NodeControls`: what a user does to a node's swarm."""
 
 from __future__ import annotations
 
-import asyncio
-import random
-from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 from chronoflux.errors import UsageError, shorten
-from chronoflux.model.events import EVENTS, World
 from chronoflux.model.snapshot import Snapshot
-from chronoflux.node.lifecycle import Lifecycle
-from chronoflux.node.pacing import Speed, checked_speed
+from chronoflux.node.event_source import EventSource
 from chronoflux.node.room_adapter import RoomAdapter
 from chronoflux.node.runner import Runner
-from chronoflux.telemetry.recent import RecentRecord
-from chronoflux.util.token_bucket import Bucket
 
-EVENT_RATE = (20.0, 2.0)  # events/s, and how many seconds' worth at once
-MOST_STEPS = 1_000  # ticks at once; more is what playing is for
+MAX_STEPS = 1_000  # most ticks of one `step`; for more, play
 
 
-class NodeControls(Lifecycle):
-    """See the module. `server`: None for one that is alone; `seed`: for the places of events."""
+class LiveSwarm(NamedTuple):
+    """The parts of a node that exist from its start."""
 
-    server: str | None
+    runner: Runner
+    room_adapter: RoomAdapter
+    events: EventSource
 
-    def __init__(self, *, server: str | None, seed: int, speed: Speed) -> None:
-        super().__init__()
-        self.server = server
-        self._speed = speed
-        self._places = random.Random(seed ^ 0x5EED)
-        self._runner: Runner | None = None
-        self._room_adapter: RoomAdapter | None = None
-        self._rate = Bucket(*EVENT_RATE, self._seconds())
+
+class NodeControls(ABC):
+    """The methods of a node that act on its swarm. A mixin: of the node it uses `_swarm` alone.
+
+    Every method may be called from any thread.
+    """
 
     @property
     @abstractmethod
-    def world(self) -> World:
-        """Width and height in px."""
+    def _swarm(self) -> LiveSwarm:
+        """The running swarm; UsageError before the node has started."""
 
-    def fire(self, name: str, **data: Any) -> str:
-        """Fire an event of any registered kind here and at every peer; positions not given are drawn.
+    def fire(self, name: str, **data: object) -> str:
+        """Fire an event of any registered kind here and at every peer.
 
-        Returns the event's id. Raises :class:`ParameterError` when the event is unknown or its data wrong,
-        :class:`UsageError` at more than 20 a second, which peers would not take (40 at once are all right).
+        Parameters
+        ----------
+        name
+            The event's name, such as ``"intent"``.
+        data
+            Its fields. Positions that are not given are drawn at random.
+
+        Returns
+        -------
+        str
+            The event's id.
+
+        Raises
+        ------
+        ParameterError
+            When there is no such event, or a value is of the wrong type or out of range.
+        UsageError
+            When the event has no such field, or at more than 20 events per second, which peers do not
+            accept (40 at once are accepted).
         """
-        kind = EVENTS[name]
-        placed = kind.place(data, self.world, self._places)
-        unknown = set(placed) - set(kind.payload.__struct_fields__)
-        if unknown:
-            raise UsageError(
-                f"{name} has no {', '.join(sorted(unknown))}; it has {kind.payload.__struct_fields__}"
-            )
-        whole = kind.check(placed, self.world)
-        if not self._rate.take(1, self._seconds()):
-            raise UsageError(
-                f"{name} was not fired: more than 20 events a second, which peers would not take"
-            )
-        event = self._speaking.fired(kind, whole)
-        self._call(self._speaking.publish, event)
-        return event.id
+        return self._swarm.events.fire(name, data)
 
     def intent(self, x: float | None = None, y: float | None = None, **more: float) -> str:
-        """A pulse of pressure at ``x, y`` px (drawn if not given); ``E``, ``sigma`` as in the model."""
+        """Fire a pulse of pressure at ``x, y`` px (at random if not given). Return the event's id.
+
+        `more`: ``E``, the amplitude, and ``sigma``, the width in px.
+        """
         place = {name: value for name, value in (("x", x), ("y", y)) if value is not None}
         return self.fire("intent", **place, **more)
 
     def lion_gate(self, on: bool = True) -> str:
-        """Portal mode on (or off), here and at every peer."""
+        """Switch portal mode on or off, here and at every peer. Return the event's id."""
         return self.fire("lion_gate", on=on)
 
     def pacemaker_flip(self) -> str:
-        """Flip velocities and phases, here and at every peer."""
+        """Reverse velocities and shift phases, here and at every peer. Return the event's id."""
         return self.fire("pacemaker_flip")
 
     def note(self, text: str) -> None:
-        """Put a remark of yours into the log."""
-        runner = self._running
-        runner.put(lambda simulation: runner.note("note", data={"text": str(text)}))
+        """Write a remark into the log."""
+        self._swarm.runner.commands.record("note", {"text": str(text)})
 
     def take_snapshot(self) -> None:
-        """Keep the swarm and its picture in the run's folder, under ``snapshots/``."""
-        self._running.take_snapshot()
+        """Save the swarm and its picture in the run's folder, under ``snapshots/``."""
+        self._swarm.runner.commands.take_snapshot()
 
     def play(self) -> None:
-        """Go on."""
-        self._running.play(True)
+        """Let the swarm move."""
+        self._swarm.runner.commands.play()
 
     def pause(self) -> None:
         """Hold the swarm; the node stays in its room."""
-        self._running.play(False)
+        self._swarm.runner.commands.pause()
 
     def step(self, ticks: int = 1) -> None:
-        """Compute so many ticks and hold the swarm, which is held first if it moves."""
-        if isinstance(ticks, bool) or not isinstance(ticks, int) or not 1 <= ticks <= MOST_STEPS:
-            raise UsageError(f"ticks = {shorten(ticks)}: give a whole number from 1 to {MOST_STEPS}")
-        self._running.step(ticks)
+        """Compute `ticks` ticks, from 1 to 1,000, and hold the swarm. A moving swarm is held first."""
+        if isinstance(ticks, bool) or not isinstance(ticks, int) or not 1 <= ticks <= MAX_STEPS:
+            raise UsageError(f"ticks = {shorten(ticks)}: give a whole number from 1 to {MAX_STEPS}")
+        self._swarm.runner.commands.step(ticks)
 
     def reset(self, seed: int | None = None) -> None:
-        """Begin anew with other places and phases: those of `seed`, or else drawn as the run goes on.
+        """Restart the swarm with new positions and phases, drawn with `seed`.
 
-        Parameters, time, portal mode and the room stay as they are, and the log goes on; pulses are gone.
+        Without a seed the run's generator draws them. Parameters, time, portal mode, room and log stay; live
+        pulses are removed.
         """
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
             raise UsageError(f"seed = {shorten(seed)}: give a whole number >= 0, or none")
-        self._running.reset(seed)
-
-    @property
-    def speed(self) -> Speed:
-        """Simulated seconds a second, or ``"max"``; a number may be set to another one as it runs."""
-        return self._speed
-
-    @speed.setter
-    def speed(self, speed: float) -> None:
-        runner, wanted = self._running, checked_speed(speed, alone=True)
-        if isinstance(wanted, str) or isinstance(self._speed, str):
-            raise UsageError(
-                'speed = "max" holds for a whole run, from its beginning: cf.join(server=None, speed="max")'
-            )
-        self._speed = wanted
-        if self.server is None:  # its events are counted in seconds of the swarm
-            self._rate = Bucket(*EVENT_RATE, self._seconds())
-        runner.go_at(wanted)
-
-    @property
-    def playing(self) -> bool:
-        """Whether the swarm moves."""
-        return self._runner is not None and self._runner.playing
-
-    @property
-    def recent(self) -> RecentRecord:
-        """What was put on record lately: samples of the order, events, and which standing events are on."""
-        return self._runner.recent if self._runner else RecentRecord()
+        self._swarm.runner.commands.reset(seed)
 
     def snapshot(self) -> Snapshot:
-        """The swarm as it is, read-only."""
-        return self._running.snapshot()
-
-    # -- inside ----------------------------------------------------------------------------------------
-
-    @property
-    def _running(self) -> Runner:
-        if self._runner is None:
-            raise UsageError(self.NOT_STARTED)
-        return self._runner
-
-    @property
-    def _speaking(self) -> RoomAdapter:
-        if self._room_adapter is None:
-            raise UsageError(self.NOT_STARTED)
-        return self._room_adapter
-
-    def _seconds(self) -> float:
-        """Seconds in which events are counted: the peers', or alone those of the swarm."""
-        fast = self._speed if self.server is None and self._speed != "max" else 1.0
-        return self.clock.mono() / 1000 * fast
-
-    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
-        """Have a function called on the node's loop, from any thread."""
-        if self._loop is None or self.closed:
-            raise UsageError(f"node {self.node_id} is not running: join again")
-        try:
-            here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            here = False
-        if here:
-            function(*arguments)
-        else:
-            self._loop.call_soon_threadsafe(function, *arguments)
+        """Return the current state of the swarm, read-only."""
+        return self._swarm.runner.snapshot()

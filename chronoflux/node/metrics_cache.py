@@ -1,48 +1,50 @@
-"""`MetricsCache`: what the records of a run say of its swarm, measured no more often than need be."""
+"""`MetricsCache`: the metrics of a run's records, measured at most once per tick."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 
-LARGE = 5_000  # oscillators from which events are recorded with the last second's slow metrics
+LARGE = 5_000  # oscillators from which records of events carry the slow metrics of the last second
 
 
 class MetricsCache:
-    """The metrics of `simulation`. Asked on the worker, or while it is idle."""
+    """The metrics of `simulation`. Called on the worker thread, or while that is idle."""
 
     def __init__(self, simulation: Simulation) -> None:
-        self.last: dict[str, Any] = {}
-        """Those of the last record."""
-        self.around: Mapping[str, Any] = {"peers": 0}
-        """What the last record said of the peers."""
+        self.last: dict[str, float] = {}
+        """The metrics of the last record."""
+        self.of_peers: Mapping[str, float] = {"peers": 0}
+        """The part of them that depends on the peers."""
         self._simulation = simulation
-        self._moment: tuple[int, Params] | None = None
+        self._key: tuple[int, Params] | None = None
         self._measured: dict[str, float] = {}
 
-    def renewed(self) -> None:
-        """The swarm is another one, at the same tick."""
-        self._moment = None
+    def invalidate(self) -> None:
+        """Measure again, although the tick is the same: the swarm is another one."""
+        self._key = None
 
-    def all(self) -> dict[str, Any]:
-        """All metrics of this moment, measured once a tick."""
+    def all(self) -> dict[str, float]:
+        """Return all metrics of the current tick."""
         simulation = self._simulation
-        moment = (simulation.tick, simulation.params)
-        if self._moment != moment:
-            self._moment, self._measured = moment, simulation.metrics()
+        key = (simulation.tick, simulation.params)
+        if self._key != key:
+            self._key, self._measured = key, simulation.metrics()
         return {
             **self._measured,
             "nodes": simulation.params.oscillators,
             "intents": len(simulation.pulses),
             "portal": simulation.portal,
-            **self.around,
+            **self.of_peers,
         }
 
-    def quick(self) -> dict[str, Any]:
-        """Those for a record in between; in a large swarm `tau` and `H_local` are the last second's."""
+    def quick(self) -> dict[str, float]:
+        """Return metrics for a record between two seconds.
+
+        In a large swarm `tau` and `H_local` are those of the last second.
+        """
         simulation = self._simulation
         if not simulation.tick:
             return self.last

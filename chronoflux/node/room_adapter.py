@@ -1,4 +1,4 @@
-"""`RoomAdapter`: speaks for a swarm in its room, and for the room to the swarm."""
+"""`RoomAdapter`: passes events, mean fields and records between a swarm and its room."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from chronoflux.errors import ChronofluxError
 from chronoflux.mesh import gossip, messages
@@ -18,7 +18,7 @@ from chronoflux.mesh.peer import Peer, own_order
 from chronoflux.mesh.peer_telemetry import PAIRINGS
 from chronoflux.model.events import EventKind, World
 from chronoflux.model.schedule import Action
-from chronoflux.node.runner import Runner
+from chronoflux.node.runner import Runner, Surroundings
 from chronoflux.telemetry import RunLog
 from chronoflux.telemetry.format.records import rounded
 from chronoflux.version import VERSION
@@ -27,22 +27,38 @@ if TYPE_CHECKING:
     from chronoflux.mesh.mesh import Mesh
 
 log: logging.Logger = logging.getLogger(__name__)
-PULSE_LIFE = 5.0  # s; a pulse of the strongest kind has faded by then
-LIVE_PULSES = 256
-FIRED = 64  # ids of events of this node's that another may not have: more than can be fired at one moment
+PULSE_LIFE = 5.0  # s after which the strongest pulse has faded
+LIVE_PULSES = 256  # live pulses from which remote ones are refused
+FIRED = 64  # latest ids that a new event may not have; more than events can be fired at one moment
 
 
 class RoomAdapter:
-    """What a node's runner and mesh tell each other, on the event loop.
+    """The participant of the mesh, and the listener of the runner; called on the event loop.
 
-    ``runner`` and ``mesh`` are given as soon as they are there; without a room there is no mesh.
-    ``world`` gives the node's width and height in px; ``fire`` and ``change`` do what the schedule says.
+    Parameters
+    ----------
+    node_id, kind
+        The node's name, and what it is.
+    clock
+        Mesh time.
+    log
+        The run's log.
+    world
+        Returns width and height in px.
+    fire, change
+        Fire an event, and change parameters, as the schedule asks.
     """
 
     runner: Runner
+    """The runner; set as soon as it exists."""
     mesh: Mesh | None = None
+    """The mesh; None before it exists, and for a node alone."""
     sent: int
+    """Number of events fired here."""
     received: int
+    """Number of events of peers that were applied here."""
+    problem: str | None
+    """Why the mean field is not sent; None: it is."""
 
     def __init__(
         self,
@@ -53,15 +69,15 @@ class RoomAdapter:
         *,
         world: Callable[[], World],
         fire: Callable[..., str],
-        change: Callable[[Mapping[str, Any]], None],
+        change: Callable[[Mapping[str, object]], None],
     ) -> None:
         self.sent = self.received = 0
-        self.problem: str | None = None
+        self.problem = None
         self._node_id, self._kind, self._clock, self._log = node_id, kind, clock, log
         self._world, self._fire, self._change = world, fire, change
         self._pulses: list[Event] = []
         self._firing, self._fired = threading.Lock(), deque[str](maxlen=FIRED)
-        self._told = 0  # records told the room of
+        self._reported = 0  # records sent to the room
 
     @property
     def world(self) -> World:
@@ -70,24 +86,24 @@ class RoomAdapter:
 
     @property
     def peer_id(self) -> str:
-        """The node's id in the room; its own name as long as there is none."""
+        """The node's id in the room; its own name before it has joined."""
         return (self.mesh.id if self.mesh else "") or self._node_id
 
     @property
     def peers(self) -> list[Peer]:
-        """Who is in the room."""
+        """The peers in the room."""
         return list(self.mesh.peers.values()) if self.mesh else []
 
     # -- events ----------------------------------------------------------------------------------------
 
     def _time_for(self, kind: EventKind) -> float:
-        """Mesh time for an event fired now; a standing one comes after the one it replaces."""
+        """Return mesh time for an event fired now; a standing event is later than the one it replaces."""
         now = self._clock.now()
-        held = self.mesh.gossip.standing(kind.name, now) if self.mesh else None
-        return now if held is None else max(now, held.at + 0.001)
+        standing = self.mesh.gossip.standing(kind.name, now) if self.mesh else None
+        return now if standing is None else max(now, standing.at + 0.001)
 
-    def fired(self, kind: EventKind, data: Mapping[str, Any]) -> Event:
-        """An event of this node's, fired now, to be published; from any thread."""
+    def fired(self, kind: EventKind, data: Mapping[str, object]) -> Event:
+        """Return a new event of this node, to be published; from any thread."""
         with self._firing:
             event = gossip.fired(
                 kind,
@@ -101,39 +117,39 @@ class RoomAdapter:
         return event
 
     def publish(self, event: Event) -> None:
-        """Have an event of this node's happen here and at every peer."""
+        """Apply an event of this node here and send it to every peer."""
         self.sent += 1
         self._apply(event, own=True)
         if self.mesh is not None:
             self.mesh.publish(event)
 
     def _apply(self, event: Event, *, own: bool) -> None:
-        self.runner.fire(event, own=own)
+        self.runner.commands.fire(event, own=own)
         if event.kind.name == "intent":
             self._pulses = [*self._alive(), event]
 
     def _alive(self) -> list[Event]:
-        """The intents whose pulses have not faded yet."""
+        """Return the intents whose pulses have not faded yet."""
         now = self._clock.now()
         return [pulse for pulse in self._pulses if now - pulse.at < PULSE_LIFE * 1000]
 
-    # -- what the runner and the mesh tell -------------------------------------------------------------
+    # -- called by the mesh and the runner -------------------------------------------------------------
 
-    def hello(self) -> Mapping[str, Any]:
+    def hello(self) -> Mapping[str, object]:
         """See :class:`~chronoflux.mesh.participant.Participant`."""
         who = {"version": VERSION, "nodeId": self._node_id, "kind": self._kind}
         return {**who, "features": messages.FEATURES}
 
     def _gate(self) -> Event | None:
-        """The lion gate that holds in the room."""
+        """Return the latest lion gate of the room."""
         return self.mesh.gossip.standing("lion_gate", self._clock.now()) if self.mesh else None
 
-    def greeting(self) -> Mapping[str, Any]:
+    def greeting(self) -> Mapping[str, object]:
         """See :class:`~chronoflux.mesh.participant.Participant`."""
         gate, alive = self._gate(), self._alive()
         snapshot = self.runner.snapshot()
         portal = bool(gate.data["on"]) if gate else snapshot.portal
-        if not self._clock.settled:  # what has a time is told when the room's is known
+        if not self._clock.settled:  # anything with a time waits until mesh time is known
             gate, alive, portal = None, [], False
         return {
             "nodes": self.runner.params.oscillators,
@@ -141,32 +157,33 @@ class RoomAdapter:
             "t": snapshot.t,
             "portalAt": gate.at if gate else None,
             "portalOrigin": gate.origin if gate else None,
-            "intents": [_told(event) for event in alive],
+            "intents": [_reported(event) for event in alive],
             "world": list(self.world),
         }
 
     def on_event(self, event: Event) -> None:
         """See :class:`~chronoflux.mesh.participant.Participant`."""
         if event.kind.name == "intent" and len(self._alive()) >= LIVE_PULSES:
-            log.debug("%s: an intent was refused: there are %d live pulses", self._node_id, LIVE_PULSES)
+            log.debug("%s: a peer's intent was refused: there are %d live pulses", self._node_id, LIVE_PULSES)
             return
         self.received += 1
         if self.runner.params.boundary == "torus":
             event = replace(event, data=event.kind.wrapped(event.data, self.world))
         self._apply(event, own=False)
 
-    def on_missed(self, facts: Mapping[str, Any]) -> None:
+    def on_missed(self, facts: Mapping[str, object]) -> None:
         """See :class:`~chronoflux.mesh.participant.Participant`."""
-        whose = f"peer {facts['peer'][:8]} did not get" if "peer" in facts else f"of {facts['origin'][:8]}"
-        log.info("%s: %d events missed (%s)", self._node_id, facts["count"], whose)
-        self.runner.put(lambda simulation: self.runner.note("missed", data=facts))
+        by_peer = "peer" in facts
+        who = f"by peer {facts['peer']!s:.8}" if by_peer else f"here, of {facts['origin']!s:.8}"
+        log.info("%s: %s events were missed %s", self._node_id, facts["count"], who)
+        self.runner.commands.record("missed", facts)
 
     def on_field(self, peer: str, field: Field) -> None:
         """See :class:`~chronoflux.mesh.participant.Participant`."""
-        self.runner.hear(peer, field)
+        self.runner.commands.hear(peer, field)
 
     def on_telemetry(self, peer: Peer, message: Telemetry) -> None:
-        """See :class:`~chronoflux.mesh.participant.Participant`: numbers for recorders."""
+        """See :class:`~chronoflux.mesh.participant.Participant`. Only recorders use it."""
 
     def on_joined(self, peer_id: str) -> None:
         """See :class:`~chronoflux.mesh.participant.Participant`."""
@@ -174,12 +191,11 @@ class RoomAdapter:
 
     def on_peer(self, peer: Peer, change: str, reason: str) -> None:
         """See :class:`~chronoflux.mesh.participant.Participant`."""
-        runner, facts = self.runner, {"id": peer.id, "name": peer.name, "change": change, "reason": reason}
-        log.info("%s: %s %s%s", self._node_id, peer.name, change, f" ({reason})" if reason else "")
-
+        log.info("%s: peer %s %s%s", self._node_id, peer.name, change, f" ({reason})" if reason else "")
         if change == "gone":
-            runner.forget(peer.id)
-        runner.put(lambda simulation: runner.note("peer", data=facts))
+            self.runner.commands.forget(peer.id)
+        data = {"id": peer.id, "name": peer.name, "change": change, "reason": reason}
+        self.runner.commands.record("peer", data)
 
     def on_clock(self, change: Followed) -> None:
         """See :class:`~chronoflux.mesh.participant.Participant`."""
@@ -187,10 +203,10 @@ class RoomAdapter:
             by = change.step
             self._pulses = [pulse.moved(by) for pulse in self._pulses]
             for peer in self.peers:
-                self.runner.forget(peer.id)
+                self.runner.commands.forget(peer.id)
         moved = "" if change.step is None else f", moved by {change.step:+.3f} ms"
         log.info("%s: mesh time follows %s%s", self._node_id, change.reference[:8], moved)
-        self.runner.put(lambda simulation: self.runner.follow(change))
+        self.runner.commands.follow(change)
 
     def on_mean_field(self, field: Field) -> None:
         """See :class:`~chronoflux.node.runner.Listener`."""
@@ -200,7 +216,10 @@ class RoomAdapter:
             self.problem = None
             self.mesh.send_field(field)
         else:
-            self.problem = f"mean field not sent: {field.omega:.0f} rad/s, peers take at most {FIELD_LIMIT:g}"
+            self.problem = (
+                f"mean field not sent: omega = {field.omega:.0f} rad/s, and peers accept at most "
+                f"{FIELD_LIMIT:g}; choose a lower speed or frequency"
+            )
 
     def on_scheduled(self, action: Action) -> None:
         """See :class:`~chronoflux.node.runner.Listener`."""
@@ -210,10 +229,11 @@ class RoomAdapter:
             else:
                 self._fire(action.event, **action.data)
         except ChronofluxError as error:
-            log.warning("%s: the schedule's entry for %g s was left out: %s", self._node_id, action.t, error)
+            log.warning("%s: the schedule's action at %g s was left out: %s", self._node_id, action.t, error)
 
-    def surroundings(self, at: float, own: Field) -> dict[str, Any]:
-        """See :class:`~chronoflux.node.runner.Listener`: `H_mesh`, the number of live peers, the pairs."""
+    def surroundings(self, at: float, own: Field) -> Surroundings:
+        """See :class:`~chronoflux.node.runner.Listener`: ``peers`` is the number of live ones, ``H_mesh`` the
+        order of all oscillators of the room."""
         live = [peer for peer in self.peers if peer.state == "live" and peer.has_swarm]
         total, weight = own_order(own) * own.n, own.n
         for peer in live:
@@ -222,9 +242,11 @@ class RoomAdapter:
                 total += peer.field_.n * theirs
                 weight += peer.field_.n
         peerings = [rounded(peer.pairing(own, at)) for peer in live if peer.order(at) is not None]
-        return {"metrics": {"peers": len(live), "H_mesh": abs(total) / weight}, "peerings": peerings}
+        return Surroundings({"peers": len(live), "H_mesh": abs(total) / weight}, peerings)
 
-    def on_record(self, at: float, metrics: Mapping[str, Any], peerings: Sequence[Mapping[str, Any]]) -> None:
+    def on_record(
+        self, at: float, metrics: Mapping[str, float], peerings: Sequence[Mapping[str, object]]
+    ) -> None:
         """See :class:`~chronoflux.node.runner.Listener`."""
         if self.mesh is None:
             return
@@ -236,21 +258,22 @@ class RoomAdapter:
         message = Telemetry(
             telemetry,
             at=at,
-            seq=self._told,
+            seq=self._reported,
             portal=bool(gate and gate.data["on"]),
             portal_at=gate.at if gate else None,
             portal_origin=gate.origin if gate else None,
         )
-        more = {"nodeId": self._node_id, "tick": self.runner.tick, "peerings": peerings[:PAIRINGS]}
-        # Old clients may hear it, too: they want a list of intents. How many there are is said beside it.
+        more: dict[str, object] = {"nodeId": self._node_id, "tick": self.runner.tick}
+        more["peerings"] = peerings[:PAIRINGS]
+        # Old clients may receive it, too: they expect a list of intents. Their number is sent beside it.
         count = {"pulses": shown["intents"]} if "intents" in shown else {}
-        self.mesh.send_telemetry(message, {**telemetry, **count, "at": at, "seq": self._told, **more})
-        self._told += 1
+        self.mesh.send_telemetry(message, {**telemetry, **count, "at": at, "seq": self._reported, **more})
+        self._reported += 1
 
 
-def _told(pulse: Event) -> dict[str, Any]:
-    """A live pulse as a newcomer is told of it: as its origin told it, so that it can be checked."""
+def _reported(pulse: Event) -> dict[str, object]:
+    """Return a live pulse as its origin sent it, so that a newcomer can check its id."""
     content = pulse.content or {}
-    placed: Mapping[str, Any] = content.get(pulse.kind.nested or "", pulse.data)
+    placed: Mapping[str, object] = content.get(pulse.kind.nested or "", pulse.data)
     world = {"world": content["world"]} if "world" in content else {}
     return {**placed, **world, **pulse.envelope}

@@ -1,20 +1,20 @@
-"""What a run begins with: parameters, seed and schedule of its own, or an earlier run to go on with."""
+"""`RunSetup`: parameters, seed and schedule of a new run, or of an earlier run that is resumed."""
 
 from __future__ import annotations
 
 import importlib
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from chronoflux.errors import ChronofluxError, UsageError
 from chronoflux.model.params import Params
 from chronoflux.model.schedule import Action, Schedule
 from chronoflux.model.simulation import Simulation
 from chronoflux.node.options import NodeOptions
-from chronoflux.node.schedule_loader import facts_of, open_schedule, recall_schedule
+from chronoflux.node.schedule_loader import open_schedule, recall_schedule, schedule_metadata
 from chronoflux.node.warm_up import warm_up
 from chronoflux.notebook.kernel import in_notebook
 from chronoflux.replay.past_run import PastRun
@@ -24,47 +24,54 @@ from chronoflux.telemetry.write.phase_writer import PhaseLog, PhaseOptions
 
 
 class RunSetup:
-    """Params, seed and schedule of a run; from them its simulation and its log.
-
-    ``options``: those given; of a run to go on with, with its room, name and kind. ``facts``: of that run's
-    manifest; empty for a new one. ``left``: what its schedule still has to do at the tick it goes on from;
-    ``owed``: whether that tick's telemetry is not on record.
+    """Makes a run's simulation and log.
 
     Raises
     ------
     UsageError, ParameterError, LogError
-        When the options do not fit the run to go on with, or there is no such run.
+        When there is no run to resume, or the options contradict it.
     """
+
+    options: NodeOptions
+    """The options given; for a resumed run with its room, name and kind."""
+    params: Params
+    """The parameters at the start."""
+    seed: int
+    """The run's seed."""
+    schedule: Schedule
+    """The run's schedule."""
+    manifest: Mapping[str, object]
+    """The manifest of the run that is resumed; empty for a new run."""
+    remaining: list[Action]
+    """Actions of the schedule that a resumed run still has to carry out at its first tick."""
 
     def __init__(self, options: NodeOptions) -> None:
         self._past = None if options.resume is None else PastRun(options.resume)
-        self.facts: dict[str, Any] = {}
         seed = options.seed
         if self._past is None:
-            self.params: Params = options.swarm_params or Params()
+            self.manifest, self.params = {}, options.swarm_params or Params()
         else:
-            self.params, seed, self.facts = self._past.params, self._past.seed, self._past.facts
+            facts = self._past.facts
+            self.manifest, self.params, seed = facts, self._past.params, self._past.seed
             known = {"room": "room", "node_id": "node", "kind": "kind"}
-            options = replace(
-                options, **{name: self.facts[key] for name, key in known.items() if key in self.facts}
-            )
-        self.options: NodeOptions = options
-        self.seed: int = random.SystemRandom().getrandbits(63) if seed is None else seed
+            options = replace(options, **{name: facts[key] for name, key in known.items() if key in facts})
+        self.options = options
+        self.seed = random.SystemRandom().getrandbits(63) if seed is None else seed
         if self._past is None:
-            self.schedule: Schedule = open_schedule(
+            self.schedule = open_schedule(
                 options.schedule, self.seed, self.params, room=options.room, start=options.schedule_start
             )
         else:
-            self.schedule = recall_schedule(self.facts, self.seed, self.params)
-        self.left: list[Action] = []
-        self._found: Continuation | None = None
+            self.schedule = recall_schedule(self.manifest, self.seed, self.params)
+        self.remaining = []
+        self._continuation: Continuation | None = None
         self._phases = self._phases_of(options)
 
     def _phases_of(self, options: NodeOptions) -> PhaseOptions | None:
-        """Which phases are recorded: those of the options, or of the run that goes on."""
-        wanted, past = options.wanted_phases, PhaseOptions.from_manifest(self.facts.get("phases"))
+        """Return which phases are recorded: those of the options, or of the run that is resumed."""
+        wanted, past = options.wanted_phases, PhaseOptions.from_manifest(self.manifest.get("phases"))
         if wanted is not None and past is not None and wanted != past:
-            raise UsageError(f"resume goes on with what the run began with: leave out phases, or say {past}")
+            raise UsageError(f"resume takes the phases from the run: leave out phases, or give {past}")
         phases = wanted or past
         if phases is not None:
             phases.check(self.params)
@@ -72,16 +79,16 @@ class RunSetup:
 
     @property
     def resumes(self) -> bool:
-        """Whether an earlier run goes on."""
+        """Whether an earlier run is resumed."""
         return self._past is not None
 
     @property
-    def owed(self) -> bool:
-        """See the class."""
-        return self._found is not None and self._found.owed
+    def record_pending(self) -> bool:
+        """Whether the telemetry of a resumed run's first tick is not on record yet."""
+        return self._continuation is not None and self._continuation.owed
 
-    def new_log(self, log_dir: Path, *, room: str, node: str, kind: str, **extra: Any) -> RunLog:
-        """A folder and a log for a new run; `extra` are facts for its manifest."""
+    def new_log(self, log_dir: Path, *, room: str, node: str, kind: str, **extra: object) -> RunLog:
+        """Make the folder and the log of a new run; `extra` goes into its manifest."""
         log = RunLog(
             log_dir,
             room=room,
@@ -90,45 +97,51 @@ class RunSetup:
             params=self.params,
             seed=self.seed,
             schedule=self.schedule.name,
-            extra=facts_of(self.schedule) | extra,
+            extra=schedule_metadata(self.schedule) | extra,
         )
         return self._with_phases(log, 0)
 
     def _with_phases(self, log: RunLog, tick: int) -> RunLog:
-        """The log, closed again should there be no way to record phases from `tick` on."""
+        """Add a phase recorder from `tick` on to the log, which is closed if that fails. Return the log."""
         if self._phases is not None:
             try:
                 log.phases = PhaseLog(log.path, self._phases, self.params, self.seed, tick, log.flush)
             except ChronofluxError:
-                log.close("interrupted", self.facts.get("last_tick"))
+                log.close("interrupted", _last_tick(self.manifest))
                 raise
             log.update(phases=self._phases._asdict())
         return log
 
     def build(self) -> Simulation:
-        """The simulation, computed up to where the run goes on. Everything that takes long."""
-        importlib.import_module("pandas")  # for `peers` and `telemetry`, which are asked for on the loop
+        """Return the simulation; of a resumed run at the tick where it ended. Takes long: up to minutes."""
+        importlib.import_module("pandas")  # `peers` and `telemetry` need it on the event loop
         warm_up(self.params, pictures=in_notebook())
         if self._past is None:
             return Simulation(self.params, seed=self.seed)
-        self._found = self._past.continuation()
-        self.params = self._found.simulation.params
-        return self._found.simulation
+        self._continuation = self._past.continuation()
+        self.params = self._continuation.simulation.params
+        return self._continuation.simulation
 
     def old_log(self) -> RunLog:
-        """The log of the run that goes on, opened again."""
+        """Open the log of the run that is resumed, after `build`."""
         assert self._past is not None
-        assert self._found is not None
-        log = RunLog.resume(self._past.path, self.facts, seq=self._found.seq, inputs=self._found.inputs)
-        return self._with_phases(log, self._found.simulation.tick)
+        found = self._continuation
+        assert found is not None
+        log = RunLog.resume(self._past.path, self._past.facts, seq=found.seq, inputs=found.inputs)
+        return self._with_phases(log, found.simulation.tick)
 
-    def go_on(self, log: RunLog) -> dict[str, Any]:
-        """Facts for the ``resume`` record; what the schedule has left for this tick is found."""
-        found = self._found
+    def resume(self, log: RunLog) -> dict[str, object]:
+        """Return the data of the ``resume`` record, and set `remaining`; after `old_log`."""
+        found = self._continuation
         assert found is not None
         dt, world = self.params.dt, self.params.world
         now = round(found.simulation.t, 9)
-        if self.schedule.start is None:  # else it is taken up where mesh time has it
-            self.left = self.schedule.resume(now - dt / 2, now, world, found.done)
+        if self.schedule.start is None:  # otherwise mesh time says where the schedule stands
+            self.remaining = self.schedule.resume(now - dt / 2, now, world, found.done)
         gap = None if found.t_wall is None else round(time.time() - found.t_wall / 1000, 3)
         return found.facts | {"number": log.position["resumed"], "gap_s": gap, "torn_bytes": log.torn}
+
+
+def _last_tick(manifest: Mapping[str, object]) -> int | None:
+    tick = manifest.get("last_tick")
+    return tick if isinstance(tick, int) else None

@@ -1,11 +1,10 @@
-"""A schedule by its name or from its file."""
+"""Schedules by name or from a file."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from chronoflux.errors import UsageError
 from chronoflux.model import schedule_file
@@ -15,28 +14,40 @@ from chronoflux.model.schedule import SCHEDULES, Schedule
 
 NIGHT = "night"
 NAMES = (*SCHEDULES, NIGHT)
-"""Schedules by name."""
+"""The names of schedules."""
 
 
 def open_schedule(
     given: str | Path | None, seed: int, params: Params, *, room: str = "", start: str | None = None
 ) -> Schedule:
-    """The schedule called `given`, none, or that of the TOML file `given`, in a room.
+    """Return a schedule by its name or from its file.
 
-    `start` (ISO 8601 with offset) is the mesh time of its second 0 in place of what the file says. `night`
-    has it at the beginning of the present round, so that every node of the room is in the same block.
+    Parameters
+    ----------
+    given
+        The name or the path of a TOML file; None: the schedule ``none``.
+    seed
+        Seed of what the schedule draws at random.
+    params
+        Parameters of the swarm, which the schedule changes.
+    room
+        The room, whose nodes all run the same ``night``.
+    start
+        Mesh time of second 0 of the schedule, ISO 8601 with offset; it takes precedence over the file's. The
+        schedule ``night`` sets its own: the start of the present round, so that all nodes of a room are in
+        the same block.
 
     Raises
     ------
     UsageError
-        When there is no such schedule and no such file, or the file says something wrong.
+        When there is no such schedule and no such file, or the file is invalid.
     ParameterError
-        When `start` is no such time.
+        When `start` is not such a time.
     """
     name = str(given or "none")
     if name == NIGHT:
         if start is not None:
-            raise UsageError("the schedule night goes by mesh time: leave out its beginning")
+            raise UsageError("the schedule night starts by mesh time: leave out schedule_start (--at)")
         return _night(room, seed, params, start_before(1000 * time.time()))
     if name in SCHEDULES:
         schedule = Schedule(name, SCHEDULES[name], seed, params=params)
@@ -47,28 +58,30 @@ def open_schedule(
     return schedule
 
 
-def facts_of(schedule: Schedule) -> dict[str, Any]:
-    """What a run's manifest has to say of its schedule besides the name, to recall it."""
-    facts = {"schedule_text": schedule.text, "schedule_start": schedule.start}
-    return {name: value for name, value in facts.items() if value is not None}
+def schedule_metadata(schedule: Schedule) -> dict[str, str | float]:
+    """Return what a run's manifest holds of its schedule besides the name; `recall_schedule` reads it."""
+    metadata = {"schedule_text": schedule.text, "schedule_start": schedule.start}
+    return {name: value for name, value in metadata.items() if value is not None}
 
 
-def recall_schedule(facts: Mapping[str, Any], seed: int, params: Params) -> Schedule:
-    """The schedule of a run from its manifest; the file it may have come from is not needed any more.
+def recall_schedule(manifest: Mapping[str, object], seed: int, params: Params) -> Schedule:
+    """Return the schedule of a past run from its manifest, without the file it came from.
 
     Raises
     ------
     UsageError
-        When the manifest's schedule is none.
+        When the manifest holds an invalid schedule.
     """
-    name, text = str(facts.get("schedule") or "none"), facts.get("schedule_text")
+    name, text = str(manifest.get("schedule") or "none"), manifest.get("schedule_text")
+    begin = manifest.get("schedule_start")
+    start = float(begin) if isinstance(begin, int | float) else None
     if name == NIGHT:
-        return _night(str(facts.get("room", "")), seed, params, float(facts.get("schedule_start") or 0.0))
+        return _night(str(manifest.get("room", "")), seed, params, start or 0.0)
     if text is None:
         schedule = open_schedule(name, seed, params)
     else:
         schedule = schedule_file.parse(str(text), name, seed, params)
-    schedule.start = facts.get("schedule_start")
+    schedule.start = start
     return schedule
 
 

@@ -17,7 +17,7 @@ import pytest
 import chronoflux as cf
 from chronoflux.errors import ChronofluxError
 from chronoflux.headless import fleet
-from chronoflux.headless.fleet import run_crew
+from chronoflux.headless.fleet import run_fleet
 from chronoflux.node import join as joining
 from chronoflux.node.node import Node
 from tests.support import until
@@ -43,7 +43,7 @@ class Watched:
         quick = {"server": None, "params": cf.Params(oscillators=10), "log_dir": folder} | options
         members = [quick | {"node_id": f"n{number}"} for number in range(count)]
         self.task = asyncio.create_task(
-            run_crew(members, deadline=deadline, duration=deadline, bar=False, say=self.said.append)
+            run_fleet(members, deadline=deadline, duration=deadline, bar=False, echo=self.said.append)
         )
 
     async def began(self, count: int) -> None:
@@ -111,7 +111,7 @@ async def test_one_that_fails_does_not_end_the_others(tmp_path: Path, nodes: lis
     """A node that breaks down is named at the end; the others run on until they are told to end."""
     watched = Watched(tmp_path, 2, speed="max")
     await watched.began(2)
-    nodes[0]._running._keeping.look = lambda: 1 / 0  # type: ignore[method-assign]
+    nodes[0]._swarm.runner._checkpointer.save_due = lambda: 1 / 0  # type: ignore[method-assign]
     await until(lambda: nodes[0].closed)
     before = nodes[1].t
     await until(lambda: nodes[1].t > before + 5)
@@ -130,8 +130,8 @@ def test_a_swarm_that_stands_still(changes: dict[str, Any], sound: bool) -> None
     """The watchdog is fed while the swarm moves; when it stands, only if a new start would not help."""
     told = {"playing": True, "closed": False, "problem": None} | changes
     node: Any = SimpleNamespace(**told, status=SimpleNamespace(problem=told["problem"]))
-    assert fleet._sound(node, 3.0, 3.5)
-    assert fleet._sound(node, 3.0, 3.0) == sound
+    assert fleet._healthy(node, 3.0, 3.5)
+    assert fleet._healthy(node, 3.0, 3.0) == sound
 
 
 async def test_the_watchdog_is_not_fed_when_a_swarm_hangs(
@@ -155,7 +155,7 @@ async def test_the_watchdog_is_not_fed_when_a_swarm_hangs(
 
         watched = Watched(tmp_path / "logs", 1)
         await until(lambda: hear().count(b"WATCHDOG=1") >= 3)
-        nodes[0]._running._pace.ready = lambda simulation: False  # type: ignore[method-assign]
+        nodes[0]._swarm.runner._pace.ready = lambda simulation: False  # type: ignore[method-assign]
         await asyncio.sleep(0.2)
         before = len(hear())
         await asyncio.sleep(0.5)

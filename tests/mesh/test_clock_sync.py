@@ -24,7 +24,7 @@ from chronoflux.node.node import Node
 from chronoflux.signal.server import SignalServer
 from tests.node.test_node import events, linked
 from tests.old_server import old_server
-from tests.support import until
+from tests.support import session_of, until
 
 HOUR = 3_600_000.0
 QUICK = cf.Params(oscillators=60)
@@ -93,7 +93,7 @@ async def test_a_newcomer_an_hour_off_disturbs_nobody(server: SignalServer, tmp_
             assert beyond(node, first) <= 0.1
         for node in (first, ahead, behind):
             await until(lambda node=node: node.metrics.get("peers") == 2 and node.peers["H"].notna().all())
-            mesh = node._joined.mesh  # type: ignore[union-attr]
+            mesh = session_of(node).mesh
             assert [peer.refused for peer in mesh.peers.values()] == [Counter()] * 2
             known = ["rtt_ms", "offset_ms", "uncertainty_ms"]
             await until(lambda node=node, known=known: node.peers[known].notna().all(axis=None))
@@ -298,7 +298,7 @@ async def test_whoever_returns_first_to_a_restarted_server_does_not_lead(
         async def late(failures: int) -> None:
             await back.wait()
 
-        monkeypatch.setattr(first._joined.client, "_pause", late)  # type: ignore[union-attr]
+        monkeypatch.setattr(session_of(first).client, "_pause", late)
         async with SignalServer(port=unused_tcp_port) as server:
 
             def here() -> int:

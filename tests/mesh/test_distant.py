@@ -13,7 +13,7 @@ from chronoflux.mesh.distant import AGAIN, BURST, JITTER, PERIOD, SPREAD, Distan
 from chronoflux.mesh.messages import Outgoing, Probe, ProbeReply
 from tests.conftest import Joiner
 from tests.mesh.test_partial import in_a_ring, ring
-from tests.support import until
+from tests.support import session_of, until
 
 EPOCH = 1.8e12
 
@@ -151,7 +151,7 @@ async def test_across_a_ring_the_first_is_asked_through_the_server(
         await until(lambda: in_a_ring(nodes), 20)
         first = nodes[0].peer_id
         await until(lambda: {node.clock.reference for node in nodes} == {first}, 60)
-        far = [node for node in nodes[1:] if first not in node._joined.mesh.peers]
+        far = [node for node in nodes[1:] if first not in session_of(node).mesh.peers]
         assert len(far) == 2
         await until(lambda: all(node.clock.offset(first) is not None for node in far), 60)
         for node in far:

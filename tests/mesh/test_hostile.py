@@ -27,7 +27,7 @@ from chronoflux.signal.server import SignalServer
 from tests.conftest import Joiner
 from tests.fuzz import mutants
 from tests.node.test_node import events, linked
-from tests.support import until
+from tests.support import session_of, until
 
 QUICK = cf.Params(oscillators=60)
 SCRIPT = "<img src=x onerror=alert(1)>"
@@ -96,9 +96,8 @@ async def hostile(node: Node) -> AsyncIterator[Hostile]:
 
 def refused(node: Node, enemy: Hostile, reason: str = "") -> int:
     """How many messages of the hostile peer a node refused."""
-    assert node._joined is not None
     assert enemy.client.peer_id is not None
-    found = node._joined.mesh.peers.get(enemy.client.peer_id)
+    found = session_of(node).mesh.peers.get(enemy.client.peer_id)
     if found is None:
         return 0
     return found.refused[reason] if reason else found.refused.total()
@@ -217,11 +216,11 @@ async def test_a_server_that_names_peers_without_end(
     monkeypatch.setattr(mesh_module, "MOST", 20)
     a, b = [await joined(server=server.url, params=QUICK) for _ in range(2)]
     await linked(a, b)
-    assert a._joined is not None
+    mesh = session_of(a).mesh
     for number in range(100):
-        a._joined.mesh.on_signaling(p.PeerJoinedRoom(peer_id=f"{number:032x}", metadata={}, joined=number))
+        mesh.on_signaling(p.PeerJoinedRoom(peer_id=f"{number:032x}", metadata={}, joined=number))
     many = [p.RoomPeer(id=f"{number:032d}", metadata={}, joined=number) for number in range(100)]
-    a._joined.mesh.on_signaling(p.RoomPeers(peers=many, peer_id=a.peer_id))
-    assert len(a._joined.mesh.peers) == 20
+    mesh.on_signaling(p.RoomPeers(peers=many, peer_id=a.peer_id))
+    assert len(mesh.peers) == 20
     a.intent(x=1.0, y=1.0)
     await until(lambda: any(kind == "remote_intent" for kind, _ in events(b)))

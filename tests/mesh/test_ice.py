@@ -20,7 +20,7 @@ from chronoflux.signal.server import SignalServer
 from chronoflux.signal.turn import Turn
 from tests.conftest import Joiner
 from tests.network import coturn
-from tests.support import until
+from tests.support import session_of, until
 
 QUICK = cf.Params(oscillators=60)
 SECRET = "a secret of the tests"
@@ -34,7 +34,7 @@ async def by_turn(*nodes: cf.Node) -> None:
 def pairs(node: cf.Node) -> set[str]:
     """The kinds of the local candidates that a node's links use."""
     kinds = set()
-    for peer in node._joined.mesh.peers.values():  # type: ignore[union-attr]
+    for peer in session_of(node).mesh.peers.values():
         connection = peer.link._connection  # type: ignore[union-attr]
         ice = connection.sctp.transport.transport._connection  # type: ignore[union-attr]
         kinds |= {pair.local_candidate.type for pair in ice._nominated.values()}

@@ -20,14 +20,14 @@ from tests.conftest import Joiner
 from tests.mesh.test_missing import Node as Bare
 from tests.mesh.test_missing import Time
 from tests.node.test_node import events, linked
-from tests.support import until
+from tests.support import session_of, until
 
 QUICK = cf.Params(oscillators=60)
 
 
 def link(node: Node, other: Node) -> Link:
     """A node's link to another."""
-    found = node._joined.mesh.peers[other.peer_id].link  # type: ignore[union-attr]
+    found = session_of(node).mesh.peers[other.peer_id].link
     assert found is not None
     return found
 

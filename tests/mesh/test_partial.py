@@ -13,7 +13,7 @@ from chronoflux.signal.server import SignalServer
 from chronoflux.signal.topology import Topology
 from tests.conftest import Joiner
 from tests.old_client import RUNNER, OldClient, old_client, old_page
-from tests.support import until
+from tests.support import session_of, until
 
 FEW = cf.Params(oscillators=20)
 
@@ -158,9 +158,9 @@ async def test_a_restarted_server_wires_the_same_ring(joined: Joiner, unused_tcp
         nodes = [await joined(server=url) for _ in range(4)]
         await until(lambda: in_a_ring(nodes), 20)
         before = [ways(node) for node in nodes]
-    links = [[peer.link for peer in node._joined.mesh.peers.values()] for node in nodes]
+    links = [[peer.link for peer in session_of(node).mesh.peers.values()] for node in nodes]
     async with SignalServer(port=unused_tcp_port, topology=Topology("ring")) as server:
         await until(lambda: len(server.lobby.rooms.get("room1", ())) == 4, 20)
         await until(lambda: [ways(node) for node in nodes] == before)
-        assert [[peer.link for peer in node._joined.mesh.peers.values()] for node in nodes] == links
+        assert [[peer.link for peer in session_of(node).mesh.peers.values()] for node in nodes] == links
         await asyncio.gather(*(node.leave() for node in nodes))

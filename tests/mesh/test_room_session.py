@@ -17,23 +17,24 @@ import chronoflux as cf
 from chronoflux.mesh import room_session as room_module
 from tests.conftest import Joiner
 from tests.node.test_node import events, linked
-from tests.support import until
+from tests.support import session_of, until
 
 QUICK = cf.Params(oscillators=60)
 
 NOTEBOOK = """
 import asyncio, json, sys
 import chronoflux as cf
-from chronoflux.mesh import room
+from chronoflux.mesh import room_session
 
 async def main(name, port, logs):
-    room.DEFAULT_PORT = int(port)
+    room_session.DEFAULT_PORT = int(port)
     node = await cf.join("room1", params=cf.Params(oscillators=20), node_id=name, log_dir=logs)
     while True:
         table = node.peers
         direct = sorted(table.loc[table["via"] == "direct", "name"])
         why = {"status": node.status.text, "reasons": dict(zip(table["name"], table["reason"]))}
-        print(json.dumps({"hosts": node._joined._hosted is not None, "direct": direct, **why}), flush=True)
+        hosts = node._lifecycle.session._hosted is not None
+        print(json.dumps({"hosts": hosts, "direct": direct, **why}), flush=True)
         await asyncio.sleep(0.1)
 
 asyncio.run(main(*sys.argv[1:]))
@@ -128,7 +129,7 @@ async def test_of_two_that_start_at_once_one_holds_the_server(
     monkeypatch.setattr(room_module, "_answers", nobody)
     nodes = await asyncio.gather(*(joined(params=QUICK, node_id=f"n{i}") for i in range(3)))
     await linked(*nodes)
-    assert sorted(node._joined._hosted is not None for node in nodes) == [False, False, True]  # type: ignore[union-attr]
+    assert sorted(session_of(node)._hosted is not None for node in nodes) == [False, False, True]
 
 
 @asynccontextmanager
@@ -159,17 +160,17 @@ async def test_a_room_goes_on_while_its_server_is_killed_and_restarted(
     async with signaling(unused_tcp_port) as process:
         a, b = [await joined(server=url, params=QUICK) for _ in range(2)]
         await linked(a, b)
-        links = [node._joined.mesh.peers[other.peer_id].link for node, other in ((a, b), (b, a))]  # type: ignore[union-attr]
+        links = [session_of(node).mesh.peers[other.peer_id].link for node, other in ((a, b), (b, a))]
         ids = a.peer_id, b.peer_id
         process.kill()
         await process.wait()
-    await until(lambda: a._joined.client.state == "waiting")  # type: ignore[union-attr]
+    await until(lambda: session_of(a).client.state == "waiting")
     key = a.intent()
     await until(lambda: events(b)["remote_intent", key] == 1)
     async with signaling(unused_tcp_port):
         c = await joined(server=url, params=QUICK)
         await linked(a, b, c, timeout=40)
         assert (a.peer_id, b.peer_id) == ids
-        assert links == [node._joined.mesh.peers[other.peer_id].link for node, other in ((a, b), (b, a))]  # type: ignore[union-attr]
+        assert links == [session_of(node).mesh.peers[other.peer_id].link for node, other in ((a, b), (b, a))]
         assert events(b)["remote_intent", key] == 1
         await asyncio.gather(*(node.leave() for node in (a, b, c)))

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
-import pytest
-
-from chronoflux.errors import UsageError
 from chronoflux.model.night import (
     ACTIVE,
     BLOCK,
@@ -18,11 +15,9 @@ from chronoflux.model.night import (
     blocks_between,
     night_entries,
     order_of,
-    start_before,
 )
 from chronoflux.model.params import Params
 from chronoflux.model.schedule import Action, Schedule
-from chronoflux.node.schedule_loader import facts_of, open_schedule, recall_schedule
 
 LENGTH = BLOCK * len(ROUND)
 START = 1_496_000 * LENGTH * 1000  # ms, the beginning of a round
@@ -87,19 +82,3 @@ def test_who_joins_later_is_in_the_same_block() -> None:
     early = [action for action in actions("room1", 1) if action.t >= 2 * LENGTH]
     late = actions("room1", 1, start=START + 2000 * LENGTH, until=2 * LENGTH)
     assert [round(action.t + 2 * LENGTH, 6) for action in late] == [round(action.t, 6) for action in early]
-
-
-def test_it_is_recalled_from_a_manifest() -> None:
-    """A run that goes on has the same night: its beginning and room are on record."""
-    schedule = open_schedule("night", 5, Params(), room="room1")
-    assert schedule.start is not None
-    assert schedule.start == start_before(schedule.start)
-    again = recall_schedule({"schedule": "night", "room": "room1"} | facts_of(schedule), 5, Params())
-    world = Params().world
-    assert again.due(LENGTH, world) == schedule.due(LENGTH, world)
-
-
-def test_its_beginning_cannot_be_chosen() -> None:
-    """It goes by mesh time, so that all nodes agree."""
-    with pytest.raises(UsageError, match="mesh time"):
-        open_schedule("night", 5, Params(), room="r", start="2026-11-23T22:00:00Z")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from chronoflux.errors import ParameterError, UsageError
 from chronoflux.model.params import Params
 from chronoflux.model.schedule_file import moment, parse
-from chronoflux.node.schedule_loader import facts_of, open_schedule, recall_schedule
 
 NIGHT = """
 start = 2026-11-23T22:00:00Z
@@ -81,19 +78,3 @@ def test_moments() -> None:
     for text in ("2026-11-23T22:00:00", "soon", ""):
         with pytest.raises(ParameterError, match="offset"):
             moment(text)
-
-
-def test_by_name_or_file(tmp_path: Path) -> None:
-    """A schedule is one of the known ones or a file; its start may be another; what is neither is refused."""
-    path = tmp_path / "night.toml"
-    path.write_text(NIGHT)
-    night = open_schedule(path, 1, Params(), start="1970-01-01T00:00:02Z")
-    assert (night.name, night.start, night.text) == ("night.toml", 2000, NIGHT)
-    assert open_schedule(None, 1, Params()).name == "none"
-    assert open_schedule("classic", 1, Params()).text is None
-    again = recall_schedule({"schedule": night.name, **facts_of(night)}, 1, Params())
-    assert (again.start, again.text) == (night.start, night.text)
-    assert again.due(1e5, Params().world) == night.due(1e5, Params().world)
-    for missing in (tmp_path / "day.toml", tmp_path, "daily"):
-        with pytest.raises(UsageError, match="classic, none, night or a TOML file"):
-            open_schedule(missing, 1, Params())

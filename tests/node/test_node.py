@@ -20,7 +20,7 @@ from chronoflux.model.events import EVENTS
 from chronoflux.node.node import Node
 from chronoflux.signal.server import SignalServer
 from tests.conftest import Joiner
-from tests.support import until
+from tests.support import session_of, until
 
 QUICK = cf.Params(oscillators=60)
 
@@ -136,12 +136,12 @@ async def test_a_room_outlives_its_server(joined: Joiner, unused_tcp_port: int) 
         a, b = [await joined(server=url, params=QUICK) for _ in range(2)]
         await linked(a, b)
     ids = (a.peer_id, b.peer_id)
-    await until(lambda: "linked" in a.status.text and a._joined.client.state == "waiting")  # type: ignore[union-attr]
+    await until(lambda: "linked" in a.status.text and session_of(a).client.state == "waiting")
     key = a.intent()
     await until(lambda: events(b)["remote_intent", key] == 1)
     async with SignalServer(port=unused_tcp_port) as again:
         await until(lambda: again.lobby.connections == 2, timeout=20)
-        await until(lambda: a._joined.client.state == b._joined.client.state == "joined")  # type: ignore[union-attr]
+        await until(lambda: session_of(a).client.state == session_of(b).client.state == "joined")
         assert (a.peer_id, b.peer_id) == ids
         assert len(a.peers) == len(b.peers) == 1
         await linked(a, b)
@@ -154,10 +154,10 @@ async def test_auto_hosts_the_server_and_somebody_takes_it_over(
     monkeypatch.setattr(room_module, "DEFAULT_PORT", unused_tcp_port)
     a, b = [await joined(params=QUICK) for _ in range(2)]
     await linked(a, b)
-    assert a._joined._hosted is not None  # type: ignore[union-attr]
-    assert b._joined._hosted is None  # type: ignore[union-attr]
+    assert session_of(a)._hosted is not None
+    assert session_of(b)._hosted is None
     await a.leave()
-    await until(lambda: b._joined._hosted is not None, timeout=20)  # type: ignore[union-attr]
+    await until(lambda: session_of(b)._hosted is not None, timeout=20)
     c = await joined(params=QUICK)
     await linked(b, c)
 
@@ -166,12 +166,13 @@ async def test_fields_take_the_channel_without_retransmission(server: SignalServ
     """Between nodes of ours mean fields and probes travel over the second channel, the rest over the first;
     with an older node, whose `hello` does not name it, there is only the first."""
     old = await joined(server=server.url, params=QUICK)
-    old._room_adapter.hello = lambda: {"version": "0.1.0", "nodeId": "old", "kind": "page"}  # type: ignore[union-attr, method-assign]
+    hello = {"version": "0.1.0", "nodeId": "old", "kind": "page"}
+    old._swarm.room_adapter.hello = lambda: hello  # type: ignore[method-assign]
     a, b = [await joined(server=server.url, params=QUICK) for _ in range(2)]
     await linked(a, b, old)
 
     def link(node: Node, other: Node) -> Link:
-        return node._joined.mesh.peers[other.peer_id].link  # type: ignore[union-attr, return-value]
+        return session_of(node).mesh.peers[other.peer_id].link  # type: ignore[return-value]
 
     await until(lambda: link(a, b)._rt is not None and link(b, a)._rt is not None)
     sent: list[str] = []
@@ -188,33 +189,6 @@ async def test_fields_take_the_channel_without_retransmission(server: SignalServ
     assert set(sent) - probes == {"chronoflux-rt field", "chronoflux telemetry", "chronoflux intent"}
     assert link(a, old)._rt is link(old, a)._rt is None
     await until(lambda: a.peers["H"].notna().all() and old.peers["H"].notna().all())
-
-
-async def test_joining_again_closes_the_earlier_node(server: SignalServer, joined: Joiner) -> None:
-    """The same cell run twice leaves one node, with two runs on disk."""
-    first = await joined(server=server.url, params=QUICK, node_id="me")
-    second = await joined(server=server.url, params=QUICK, node_id="me")
-    assert first.closed
-    assert not second.closed
-    assert first.path != second.path
-    with pytest.raises(UsageError, match="not running"):
-        first.intent()
-
-
-async def test_goodbye_is_heard_at_once(server: SignalServer, joined: Joiner) -> None:
-    """When a node leaves, its peers drop it at once and record why."""
-    a, b = [await joined(server=server.url, params=QUICK) for _ in range(2)]
-    await linked(a, b)
-    await b.leave("bedtime")
-    await until(lambda: len(a.peers) == 0, timeout=2)
-
-    def reasons() -> list[str]:
-        frame = a.telemetry()
-        return [
-            data["reason"] for data in frame.loc[frame["type"] == "peer", "data"] if data["change"] == "gone"
-        ]
-
-    await until(lambda: reasons() == ["left: bedtime"])
 
 
 async def test_any_thread_may_call(server: SignalServer, joined: Joiner) -> None:
@@ -242,31 +216,6 @@ async def test_any_thread_may_call(server: SignalServer, joined: Joiner) -> None
     assert frame.loc[frame["type"] == "note", "data"].iloc[0] == {"text": "hello"}
     await b.leave()
     assert b.closed
-
-
-async def test_pause_and_play(joined: Joiner) -> None:
-    """A paused swarm stands still, still records each second, and goes on where it stood."""
-    node = await joined(server=None, params=QUICK)
-    await until(lambda: node.snapshot().tick > 10)
-    node.pause()
-    await until(lambda: "pause" in set(node.telemetry()["type"]))
-    tick = node.snapshot().tick
-    records = len(node.telemetry())
-    await until(lambda: len(node.telemetry()) > records)
-    assert node.snapshot().tick == tick
-    node.play()
-    await until(lambda: node.snapshot().tick > tick)
-    assert node.snapshot().tick < tick + 200  # the time it was paused is not caught up
-
-
-async def test_records_come_at_whole_simulated_seconds(joined: Joiner) -> None:
-    """Telemetry is recorded at the first tick of each simulated second, without a gap in seq."""
-    node = await joined(server=None, params=QUICK)
-    await until(lambda: (node.telemetry()["type"] == "telemetry").sum() >= 3)
-    frame = node.telemetry()
-    ticks = frame.loc[frame["type"] == "telemetry", "tick"].tolist()
-    assert ticks[:3] == [63, 125, 188]
-    assert frame["seq"].tolist() == list(range(len(frame)))
 
 
 @pytest.mark.parametrize("room", ["", "   ", "x" * 65, "a\nb", 7])

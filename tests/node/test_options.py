@@ -88,7 +88,7 @@ def test_node_and_recorder_answer_in_their_names() -> None:
         ({"params": cf.Params(), "preset": "storm"}, "both params and preset"),
         ({"kind": "recorder"}, "a recorder has no swarm"),
         ({"kind": "toaster"}, "kind = 'toaster'"),
-        ({"speed": "max"}, 'speed = "max" is for a swarm alone'),
+        ({"speed": "max"}, 'speed = "max" needs a swarm without a room'),
         ({"speed": 0.0}, "speed = 0.0"),
         ({"duration": math.nan}, "duration = nan"),
         ({"phases": -1.0}, "phases = -1.0"),
@@ -108,7 +108,7 @@ async def test_a_recorder_takes_nothing_of_a_swarm() -> None:
     """Every option that only a node has is refused for a recorder, unless it says nothing."""
     with pytest.raises(UsageError, match=r"leave out seed, duration$"):
         await cf.join("room1", kind="recorder", seed=0, duration=3.0, params=None, speed=1.0)
-    with pytest.raises(UsageError, match="through its server"):
+    with pytest.raises(UsageError, match="a recorder needs a server"):
         RecorderOptions(server=None)
 
 

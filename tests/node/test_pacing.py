@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import itertools
 import json
 import logging
 import math
 import os
 import random
-import statistics
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +19,7 @@ from chronoflux.mesh.clock import MeshClock
 from chronoflux.model.engine import particles, thread_pool
 from chronoflux.model.params import Params
 from chronoflux.model.peer_fields import Peers
-from chronoflux.model.simulation import Simulation
 from chronoflux.node import pacing as pace_module
-from chronoflux.node import runner
 from chronoflux.node.node import Node
 from chronoflux.node.pacing import MAX_BATCH, STALL, RealTime, checked_speed
 from chronoflux.replay.past_run import PastRun
@@ -67,7 +62,7 @@ class Machine:
 
     def _anchor(self) -> None:
         self._peers.anchor(self.tick, self._clock.now(), self.pace.speed)
-        self.pace.tied()
+        self.pace.on_resynchronised()
 
     def mesh_time(self) -> float:
         return self._peers.mesh_time(self.tick, self.params.dt)
@@ -85,7 +80,7 @@ class Machine:
                     self._anchor()
                 self.lost += due.lost
                 self.most = max(self.most, due.ticks)
-                self.hurried = due.hurry
+                self.hurried = due.use_all_threads
                 self.time += due.ticks * self.cost
                 self.tick += due.ticks
             self.time += 1000 * self.pace.wait(self) + self._random.expovariate(2)  # type: ignore[arg-type]
@@ -251,7 +246,7 @@ async def test_a_node_in_step_computes_on_one_thread(tmp_path: Path, monkeypatch
     monkeypatch.setattr(particles, "SHARED", 1)
     runs = []
     for hurry, seen in used.items():
-        monkeypatch.setattr(pace_module, "HURRY", hurry)
+        monkeypatch.setattr(pace_module, "ALL_THREADS", hurry)
         monkeypatch.setattr(
             thread_pool, "together", lambda n, work, seen=seen: (seen.add(n), together(n, work))[1]
         )
@@ -263,26 +258,6 @@ async def test_a_node_in_step_computes_on_one_thread(tmp_path: Path, monkeypatch
     assert first == second
 
 
-async def test_a_late_swarm_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks for snapshots of a swarm that is always being computed gets new ones in between."""
-    advance = Simulation.advance
-
-    def slowly(self: Simulation, ticks: int = 1) -> None:
-        advance(self, ticks)
-        time.sleep(0.02 * ticks)
-
-    monkeypatch.setattr(Simulation, "advance", slowly)
-    monkeypatch.setattr(runner, "SEEN", 1)
-    async with offline(tmp_path) as node:
-        await until(lambda: node.snapshot().tick > 2 * MAX_BATCH)
-        seen = [node.snapshot().tick]
-        while len(seen) < 20:
-            await asyncio.sleep(0.004)
-            if (tick := node.snapshot().tick) != seen[-1]:
-                seen.append(tick)
-    assert statistics.median(b - a for a, b in itertools.pairwise(seen)) <= MAX_BATCH / 4
-
-
 async def test_full_speed_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the disk is full a swarm at full speed waits; when there is room again nothing is missing."""
 
@@ -290,7 +265,7 @@ async def test_full_speed_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest
         held.written = 0
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(pace_module, "SETTLE", 0.0)
+    monkeypatch.setattr(pace_module, "FLUSH_PERIOD", 0.0)
     monkeypatch.setattr(writer, "RETRY_EVERY", 0.05)
     async with offline(tmp_path, schedule="none", speed="max", duration=600) as node:
         await until(lambda: node.t >= 6)

@@ -18,11 +18,11 @@ from chronoflux.node.room_adapter import LIVE_PULSES, PULSE_LIFE, RoomAdapter
 
 
 class FakeRunner:
-    """Takes note of what it is to fire."""
+    """A runner and its queue in one, which keeps the events to fire."""
 
     def __init__(self) -> None:
         self.fired: list[tuple[Event, bool]] = []
-        self.params = Params()
+        self.params, self.commands = Params(), self
 
     def fire(self, event: Event, *, own: bool) -> None:
         self.fired.append((event, own))
@@ -30,7 +30,7 @@ class FakeRunner:
 
 @pytest.fixture
 def room_adapter() -> RoomAdapter:
-    """An envoy between a runner that takes note and no room yet."""
+    """An adapter between such a runner and no room yet."""
     world = (800.0, 600.0)
     made = RoomAdapter(
         *("me", "headless", MeshClock(), SimpleNamespace()),  # type: ignore[arg-type]
@@ -85,8 +85,8 @@ def test_the_order_of_the_mesh_is_weighted_by_size(room_adapter: RoomAdapter) ->
     for name, peer in peers.items():
         peer.state = "quiet" if name == "quiet" else "live"
     room_adapter.mesh = SimpleNamespace(peers=peers)  # type: ignore[assignment]
-    told = room_adapter.surroundings(now, own)
+    found = room_adapter.surroundings(now, own)
     expected = abs(100 * cmath.rect(0.8, 0.3) + 300 * cmath.rect(0.5, 2.0 + 0.75)) / 400
-    assert told["metrics"]["H_mesh"] == pytest.approx(expected)
-    assert told["metrics"]["peers"] == 2
-    assert [pairing["id"] for pairing in told["peerings"]] == ["live"]
+    assert found.metrics["H_mesh"] == pytest.approx(expected)
+    assert found.metrics["peers"] == 2
+    assert [pairing["id"] for pairing in found.peerings] == ["live"]

@@ -21,7 +21,7 @@ from chronoflux.mesh.messages import Telemetry
 from chronoflux.mesh.peer import Peer
 from chronoflux.mesh.peer_telemetry import PAIRINGS
 from chronoflux.model.events import EVENTS
-from chronoflux.node import room_log as minutes_module
+from chronoflux.node import room_log as room_log_module
 from chronoflux.node.room_log import RoomLog
 from chronoflux.telemetry import RunLog
 from chronoflux.telemetry.format.records import to_json
@@ -38,7 +38,7 @@ class Time:
 
 
 class Scene:
-    """Minutes of a room whose peers are made up; `report` says something as a peer would."""
+    """The log of a room whose peers are invented; `report` sends telemetry as a peer would."""
 
     def __init__(self, folder: Path, time: Time) -> None:
         self.log = RunLog(
@@ -46,7 +46,7 @@ class Scene:
         )
         self.peers: dict[str, Peer] = {}
         self.clock, self.time = MeshClock(), time
-        self.minutes = RoomLog("rec", self.log, self.clock, lambda: self.peers, lambda: None)
+        self.room_log = RoomLog("rec", self.log, self.clock, lambda: self.peers, lambda: None)
 
     def peer(self, id_: str, name: str) -> Peer:
         self.peers[id_] = Peer(id_, name=name, kind="headless", ours=True)
@@ -56,14 +56,14 @@ class Scene:
         """What the mesh does with telemetry: what is refused is counted at the peer."""
         message = Telemetry(facts, at=self.clock.now())
         try:
-            self.minutes.on_telemetry(peer, message)
+            self.room_log.on_telemetry(peer, message)
         except ProtocolError as error:
             peer.refuse(error)
             return False
         return True
 
     def event(self, origin: str, key: str) -> None:
-        self.minutes.on_event(Event(EVENTS["pacemaker_flip"], {}, key, origin, self.clock.now()))
+        self.room_log.on_event(Event(EVENTS["pacemaker_flip"], {}, key, origin, self.clock.now()))
 
     def rows(self) -> list[dict[str, Any]]:
         """All that is on record so far."""
@@ -78,7 +78,7 @@ class Scene:
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     """A room with nobody in it yet."""
     time = Time()
-    monkeypatch.setattr(minutes_module, "time", time)
+    monkeypatch.setattr(room_log_module, "time", time)
     made = Scene(tmp_path / "logs", time)
     yield made
     made.log.close()
@@ -92,7 +92,7 @@ def test_what_comes_twice_is_once_on_record_and_what_is_missing_is_counted(scene
         assert scene.report(one, seq=seq, t=float(seq), H=0.5)
         scene.time.now += 1
     assert [row["t"] for row in scene.of("telemetry")] == [5, 7, 6, 10, 0, 1]
-    assert scene.minutes.speakers()[0].missed == 2
+    assert scene.room_log.sources()[0].missed == 2
     old = scene.peer("2" * 32, "")  # the first ChronoFlux's page numbers nothing
     for t in (1.0, 1.0, 2.0):
         assert scene.report(old, t=t, H=0.5, intents=[{"x": 1}], peers=2)
@@ -104,7 +104,7 @@ def test_what_comes_twice_is_once_on_record_and_what_is_missing_is_counted(scene
 def test_what_the_recorder_lacks_of_a_node_is_on_record(scene: Scene) -> None:
     """Events of a node that never came are a record of type `missed`, which is read back with its numbers."""
     facts = {"origin": "1" * 32, "from": 3, "to": 9, "count": 5}
-    scene.minutes.on_missed(facts)
+    scene.room_log.on_missed(facts)
     assert [row["data"] for row in scene.of("missed")] == [facts]
     frame = cf.load(scene.log.path)
     assert list(frame.loc[frame["type"] == "missed", "data"]) == [facts]
@@ -133,7 +133,7 @@ def test_too_much_is_left_out_and_the_count_is_on_record(scene: Scene) -> None:
     taken = sum(scene.report(loud, seq=seq, t=float(seq)) for seq in range(500))
     assert scene.report(quiet, seq=0, t=0.0)
     assert taken == 30
-    scene.minutes.end("done")
+    scene.room_log.end("done")
     [counted] = scene.of("refused")
     assert (counted["node"], counted["data"]["refused"]) == ("loud", {"telemetry": 470})
     scene.log.close()
@@ -149,7 +149,7 @@ def test_an_event_waits_for_its_origins_name(scene: Scene) -> None:
     scene.report(Peer("1" * 32, name="1" * 8, in_room=False), seq=0, t=0.0, nodeId="far")
     scene.event("../../etc", "second")
     scene.event("1" * 32, "third")
-    scene.time.now += minutes_module.PATIENCE + 1
+    scene.time.now += room_log_module.NAME_TIMEOUT + 1
     scene.report(scene.peer("2" * 32, "two"), seq=0, t=0.0)
     found = [(row["node"], row["id"], row["origin"]) for row in scene.of("pacemaker_flip")]
     assert found == [
@@ -161,16 +161,16 @@ def test_an_event_waits_for_its_origins_name(scene: Scene) -> None:
 def test_what_is_remembered_is_bounded(scene: Scene) -> None:
     """However many come with a new id and name, only so many are told apart, and fewer are in the manifest;
     changes of peers beyond twenty a second are counted instead of written."""
-    for number in range(minutes_module.SPEAKERS + 200):
+    for number in range(room_log_module.MAX_SOURCES + 200):
         peer = Peer(f"{number:032}", name=f"n{number}")
         scene.report(peer, seq=0, t=0.0)
-        scene.minutes.on_peer(peer, "gone", "")
-    assert len(scene.minutes.speakers()) == minutes_module.SPEAKERS
+        scene.room_log.on_peer(peer, "gone", "")
+    assert len(scene.room_log.sources()) == room_log_module.MAX_SOURCES
     assert len(scene.of("peer")) == 200
-    scene.minutes.end("done")
-    assert scene.of("refused")[-1]["data"]["refused"] == {"peer": minutes_module.SPEAKERS}
+    scene.room_log.end("done")
+    assert scene.of("refused")[-1]["data"]["refused"] == {"peer": room_log_module.MAX_SOURCES}
     scene.log.close()
-    assert len(json.loads((scene.log.path / "run.json").read_text())["nodes"]) == minutes_module.LISTED
+    assert len(json.loads((scene.log.path / "run.json").read_text())["nodes"]) == room_log_module.LISTED
 
 
 NAMES = (
@@ -220,8 +220,8 @@ def test_the_record_of_a_room_reads_like_any_other(scene: Scene) -> None:
         one, seq=0, t=1.0, tick=62, H=0.25, nodes=100, peerings=[{**pairing, "via": "direct"}]
     )
     assert not scene.report(one, seq=1, t=2.0, peerings=[pairing] * (PAIRINGS + 1))
-    scene.minutes.note("coffee")
-    scene.minutes.end("done")
+    scene.room_log.note("coffee")
+    scene.room_log.end("done")
     scene.log.close()
     frame = cf.load(scene.log.path, strict=True)
     assert list(frame["type"]) == ["telemetry", "note", "refused", "end"]

@@ -6,7 +6,12 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
+from chronoflux.errors import UsageError
+from chronoflux.model.night import BLOCK, ROUND, start_before
 from chronoflux.model.params import Params
+from chronoflux.node.schedule_loader import open_schedule, recall_schedule, schedule_metadata
 from tests.conftest import Joiner
 from tests.support import until
 
@@ -49,3 +54,35 @@ async def test_a_schedule_on_mesh_time_is_taken_up_where_it_is(joined: Joiner, t
     if len(changes) == 2:  # else joining took the three seconds
         assert abs(changes["at"].iloc[1] - (begin + 3603) * 1000) < 200
     assert not (frame["type"] == "intent").any()
+
+
+def test_by_name_or_file(tmp_path: Path) -> None:
+    """A schedule is one of the known ones or a file; its start may be another; what is neither is refused."""
+    path = tmp_path / "night.toml"
+    path.write_text(STEPS)
+    night = open_schedule(path, 1, Params(), start="1970-01-01T00:00:02Z")
+    assert (night.name, night.start, night.text) == ("night.toml", 2000, STEPS)
+    assert open_schedule(None, 1, Params()).name == "none"
+    assert open_schedule("classic", 1, Params()).text is None
+    again = recall_schedule({"schedule": night.name, **schedule_metadata(night)}, 1, Params())
+    assert (again.start, again.text) == (night.start, night.text)
+    assert again.due(1e5, Params().world) == night.due(1e5, Params().world)
+    for missing in (tmp_path / "day.toml", tmp_path, "daily"):
+        with pytest.raises(UsageError, match="classic, none, night or a TOML file"):
+            open_schedule(missing, 1, Params())
+
+
+def test_it_is_recalled_from_a_manifest() -> None:
+    """A run that goes on has the same night: its beginning and room are on record."""
+    schedule = open_schedule("night", 5, Params(), room="room1")
+    assert schedule.start is not None
+    assert schedule.start == start_before(schedule.start)
+    again = recall_schedule({"schedule": "night", "room": "room1"} | schedule_metadata(schedule), 5, Params())
+    world = Params().world
+    assert again.due(BLOCK * len(ROUND), world) == schedule.due(BLOCK * len(ROUND), world)
+
+
+def test_its_beginning_cannot_be_chosen() -> None:
+    """It goes by mesh time, so that all nodes agree."""
+    with pytest.raises(UsageError, match="mesh time"):
+        open_schedule("night", 5, Params(), room="r", start="2026-11-23T22:00:00Z")

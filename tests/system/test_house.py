@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -13,6 +15,12 @@ import chronoflux as cf
 from chronoflux.__main__ import COMMANDS
 
 ROOT = Path(__file__).parents[2]
+SHARE_WITH_A_BASE = {
+    "chronoflux.model.simulation.Simulation",  # model/observables.py
+    "chronoflux.telemetry.write.file_writer.FileWriter",  # telemetry/write/worker_thread.py
+    "chronoflux.telemetry.write.rotation.Rotator",
+}
+"""Classes that use private attributes of a base in another module."""
 
 
 def test_imports_point_down() -> None:
@@ -20,6 +28,79 @@ def test_imports_point_down() -> None:
     command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout
+
+
+class Module(NamedTuple):
+    """The classes of a module, and which module each imported name is from."""
+
+    classes: dict[str, ast.ClassDef]
+    imported: dict[str, str]
+
+
+def read_modules() -> dict[str, Module]:
+    """Every module of the package by its dotted name."""
+    found = {}
+    for path in (ROOT / "chronoflux").rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+        found[".".join(path.relative_to(ROOT).with_suffix("").parts)] = Module(
+            {node.name: node for node in nodes if isinstance(node, ast.ClassDef)},
+            {alias.asname or alias.name: node.module or "" for node in imports for alias in node.names},
+        )
+    return found
+
+
+def defined(kind: ast.ClassDef) -> set[str]:
+    """The names that a class defines, declares or assigns."""
+    nodes = list(ast.walk(kind))
+    functions = [n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    names = [n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+    stored = [n.attr for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)]
+    return {*functions, *names, *stored}
+
+
+def inherited(modules: dict[str, Module], home: str, kind: ast.ClassDef) -> tuple[set[str], set[str]]:
+    """The names that the bases of a class define: those of its own module, and those of other modules."""
+    near: set[str] = set()
+    far: set[str] = set()
+    for base in kind.bases:
+        while isinstance(base, ast.Subscript):
+            base = base.value
+        name = getattr(base, "id", "")
+        where = home if name in modules[home].classes else modules[home].imported.get(name, "")
+        if where in modules and name in modules[where].classes:
+            found = modules[where].classes[name]
+            close, distant = inherited(modules, where, found)
+            near |= defined(found) | close if where == home else set()
+            far |= distant if where == home else defined(found) | close | distant
+    return near, far
+
+
+def used(kind: ast.ClassDef) -> set[str]:
+    """The private attributes of `self` and `super()` that a class uses."""
+    return {
+        node.attr
+        for node in ast.walk(kind)
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node.value) in ("self", "super()")
+        and re.match(r"_(?!_)", node.attr)
+    }
+
+
+def test_a_class_uses_its_own_private_attributes_only() -> None:
+    """No class uses a private attribute that it only inherits from a class of another module.
+
+    Except those in `SHARE_WITH_A_BASE`: their bases are made for them alone.
+    """
+    modules = read_modules()
+    assert "_lifecycle" in used(modules["chronoflux.node.node"].classes["Node"])
+    found = {}
+    for home, module in modules.items():
+        for name, kind in module.classes.items():
+            near, far = inherited(modules, home, kind)
+            if shared := (used(kind) & far) - near - defined(kind):
+                found[f"{home}.{name}"] = sorted(shared)
+    assert found.keys() <= SHARE_WITH_A_BASE, found
 
 
 def test_the_front_door_is_light() -> None:

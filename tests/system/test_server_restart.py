@@ -16,7 +16,7 @@ from chronoflux.signal.limits import Limits
 from chronoflux.signal.server import SignalServer
 from tests.conftest import Joiner
 from tests.old_server import old_server
-from tests.support import until
+from tests.support import session_of, until
 
 QUICK = cf.Params(oscillators=60)
 
@@ -27,17 +27,17 @@ async def test_nodes_tell_a_restarted_server_who_joined_first(joined: Joiner, un
     url = f"ws://127.0.0.1:{unused_tcp_port}"
     async with SignalServer(port=unused_tcp_port):
         nodes = [await joined(server=url) for _ in range(3)]
-        meshes = [node._joined.mesh for node in nodes]
+        meshes = [session_of(node).mesh for node in nodes]
         await until(lambda: all(len(mesh.roster.members) == 3 for mesh in meshes))
         before = [member.id for member in meshes[0].roster.ranked()]
         times = {member.id: member.joined for member in meshes[0].roster.ranked()}
         assert before == [node.peer_id for node in nodes]
-    await until(lambda: all(node._joined.client.state != "joined" for node in nodes))
+    await until(lambda: all(session_of(node).client.state != "joined" for node in nodes))
     async with SignalServer(port=unused_tcp_port) as server:
         assert all(mesh.roster.belongs(id_) for mesh in meshes for id_ in before)
         await until(lambda: len(server.lobby.rooms.get("room1", ())) == 3, 30)
         newcomer = await joined(server=url)
-        mesh = newcomer._joined.mesh
+        mesh = session_of(newcomer).mesh
         await until(lambda: len(mesh.roster.members) == 4)
         assert [member.id for member in mesh.roster.ranked()] == [*before, newcomer.peer_id]
         assert {id_: mesh.roster.members[id_].joined for id_ in before} == times
@@ -51,8 +51,7 @@ async def test_a_server_without_rosters_takes_back_what_was_told(
     url = f"ws://127.0.0.1:{unused_tcp_port}"
     async with SignalServer(port=unused_tcp_port):
         recorder = await cf.join("room1", kind="recorder", server=url, log_dir=tmp_path)
-        assert recorder._joined is not None
-        roster = recorder._joined.mesh.roster
+        roster = session_of(recorder).mesh.roster
         await until(lambda: roster.told)
     async with old_server(unused_tcp_port) as server:
         await until(lambda: not roster.told, 30)
@@ -77,7 +76,7 @@ async def test_links_survive_a_stranger_who_comes_and_goes(
     monkeypatch.setattr(clock_sync, "PERIOD", 60.0)
     async with SignalServer(port=0, limits=Limits(per_address=200)) as server:
         nodes = [await joined(server=server.url, params=QUICK) for _ in range(16)]
-        meshes = [node._joined.mesh for node in nodes]
+        meshes = [session_of(node).mesh for node in nodes]
         await until(lambda: all(sum(p.linked for p in mesh.peers.values()) == 15 for mesh in meshes), 180)
         links = [{id_: peer.link for id_, peer in mesh.peers.items()} for mesh in meshes]
         for _ in range(10):
