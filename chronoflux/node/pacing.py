@@ -148,7 +148,7 @@ class FullSpeed:
     """
 
     speed: float = 1.0
-    unsynchronised = False
+    unsynchronised: bool = False
 
     def __init__(self, log: RunLog) -> None:
         self._log, self._flushed = log, time.monotonic()

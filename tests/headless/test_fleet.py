@@ -1,4 +1,4 @@
-"""Several nodes in one process: begun, watched and ended together."""
+"""Several nodes in one process: started, watched and ended together."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from tests.support import until
 
 @pytest.fixture(autouse=True)
 def handlers(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Signals are as before afterwards, and no task has ended in a way that nobody looked at."""
+    """Restore the signal handlers afterwards; fail if a task ended with an exception that nobody
+    retrieved."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in before.items():
@@ -56,7 +57,7 @@ def statuses(folder: Path) -> set[str]:
 
 
 async def test_an_interrupt_ends_all_in_order(tmp_path: Path) -> None:
-    """At Ctrl-C every node leaves, closes its log and is summed up."""
+    """Ctrl-C makes every node leave, close its log and print a summary."""
     watched = Watched(tmp_path, 2, speed="max")
     await watched.began(2)
     await until(lambda: all(log.stat().st_size > 5000 for log in tmp_path.glob("*/telemetry.jsonl")))
@@ -68,7 +69,7 @@ async def test_an_interrupt_ends_all_in_order(tmp_path: Path) -> None:
 
 
 async def test_the_time_is_over(tmp_path: Path) -> None:
-    """At its deadline a crew ends in order."""
+    """At its deadline a fleet ends in order."""
     watched = Watched(tmp_path, 2, deadline=0.3)
     async with asyncio.timeout(60):
         await watched.task
@@ -76,7 +77,7 @@ async def test_the_time_is_over(tmp_path: Path) -> None:
 
 
 async def test_an_interrupt_while_they_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At Ctrl-C while one is still joining, those that run already leave, and it does not begin."""
+    """Ctrl-C while a node is joining makes the running ones leave; that node does not start."""
     join = joining.join
 
     async def slow(**options: Any) -> Node:
@@ -96,7 +97,7 @@ async def test_an_interrupt_while_they_begin(tmp_path: Path, monkeypatch: pytest
 
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> list[Node]:
-    """The nodes that are joined in the test."""
+    """The nodes that the test joins."""
     join, joined = joining.join, list[Node]()
 
     async def kept(**options: Any) -> Node:
@@ -108,7 +109,7 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> list[Node]:
 
 
 async def test_one_that_fails_does_not_end_the_others(tmp_path: Path, nodes: list[Node]) -> None:
-    """A node that breaks down is named at the end; the others run on until they are told to end."""
+    """A node that fails is named at the end; the others run on until they are stopped."""
     watched = Watched(tmp_path, 2, speed="max")
     await watched.began(2)
     nodes[0]._swarm.runner._checkpointer.save_due = lambda: 1 / 0  # type: ignore[method-assign]
@@ -127,7 +128,7 @@ async def test_one_that_fails_does_not_end_the_others(tmp_path: Path, nodes: lis
     [({}, False), ({"playing": False}, True), ({"closed": True}, True), ({"problem": "disk full"}, True)],
 )
 def test_a_swarm_that_stands_still(changes: dict[str, Any], sound: bool) -> None:
-    """The watchdog is fed while the swarm moves; when it stands, only if a new start would not help."""
+    """The watchdog is notified while the swarm moves; while it is still, only if a restart would not help."""
     told = {"playing": True, "closed": False, "problem": None} | changes
     node: Any = SimpleNamespace(**told, status=SimpleNamespace(problem=told["problem"]))
     assert fleet._healthy(node, 3.0, 3.5)
@@ -137,7 +138,7 @@ def test_a_swarm_that_stands_still(changes: dict[str, Any], sound: bool) -> None
 async def test_the_watchdog_is_not_fed_when_a_swarm_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nodes: list[Node]
 ) -> None:
-    """A service whose swarm hangs is not alive any more, though its event loop turns."""
+    """While a swarm hangs, the watchdog is not notified, although the event loop runs."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.setblocking(False)

@@ -1,4 +1,4 @@
-"""The headless face, as a process of its own."""
+"""`python -m chronoflux.headless`, as a process of its own."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def run(*arguments: str, timeout: float = 60) -> tuple[int, str, str]:
 
 @asynccontextmanager
 async def headless(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A headless node in a process, from its first line on; killed at the end if it still runs."""
+    """Run a headless node in a process, from its first line on; kill it at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "chronoflux.headless", *arguments),
         stdout=asyncio.subprocess.PIPE,
@@ -64,7 +64,8 @@ Headless = Callable[..., AbstractAsyncContextManager[asyncio.subprocess.Process]
 async def test_two_processes_link_and_end_in_order(
     server: SignalServer, joined: Joiner, tmp_path: Path, stop: signal.Signals
 ) -> None:
-    """A headless process and a node here link, share an event, and Ctrl-C or SIGTERM ends it in order."""
+    """A headless process and a node here link and share an event; Ctrl-C or SIGTERM ends the process in
+    order."""
     here = await joined(server=server.url, params=QUICK)
     place = ["--server", server.url, "--log-dir", str(tmp_path / "bot"), "--schedule", "none"]
     async with headless("room1", "60", "bot-1", *place, "--frequency", "1.23", "--seed", "5") as process:
@@ -91,7 +92,7 @@ async def test_two_processes_link_and_end_in_order(
 
 @pytest.mark.slow
 async def test_a_duration_offline(tmp_path: Path) -> None:
-    """--offline --duration ends by itself with a summary, and the same seed gives the same record."""
+    """--offline --duration ends with a summary, and the same seed gives the same records."""
     names = ("a", "b")
     options = ("--offline", "--duration", "3s", "--seed", "3", "--log-dir", str(tmp_path), "--noise", "0.1")
     runs = (run("chronoflux.headless", "solo", "50", name, *options) for name in names)
@@ -122,7 +123,7 @@ async def test_a_duration_offline(tmp_path: Path) -> None:
     ],
 )
 async def test_wrong_use_is_one_line(arguments: list[str], code: int, words: str) -> None:
-    """Wrong use ends with code 2 (anything else with 1) and a line on stderr that names the thing."""
+    """Wrong use ends with code 2, other errors with 1, and one line on stderr that names the thing."""
     got, out, err = await run("chronoflux.headless", *arguments)
     assert got == code, (out, err)
     assert words in err.strip().splitlines()[-1]
@@ -143,13 +144,13 @@ def test_every_parameter_is_an_option() -> None:
     [("90", 90), ("90s", 90), ("5m", 300), ("2h30m", 9000), ("1d", 86400), ("1.5h", 5400)],
 )
 def test_durations(text: str, seconds: float) -> None:
-    """Durations are seconds or like 2h30m."""
+    """Durations are seconds, or have units such as 2h30m."""
     assert Duration().convert(text, None, None) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "soon", "5x", "-3", "0", "h", "5m3", "1e9s "])
 def test_bad_durations(text: str) -> None:
-    """Anything else is refused, but for a bare number after units, which are seconds."""
+    """Anything else is refused, except a bare number after units, which means seconds."""
     if text == "5m3":
         assert Duration().convert(text, None, None) == 303
         return
@@ -158,7 +159,7 @@ def test_bad_durations(text: str) -> None:
 
 
 def test_a_night_at_full_speed(tmp_path: Path) -> None:
-    """`--speed max` computes as long a night as is asked for, to the tick."""
+    """`--speed max` computes the duration that is asked for, to the tick."""
     options = ["--offline", "--speed", "max", "--duration", "3m", "--seed", "3", "--log-dir", str(tmp_path)]
     done = CliRunner().invoke(main, ["room1", "10", "n1", *options])
     assert done.exit_code == 0, done.output
@@ -168,7 +169,7 @@ def test_a_night_at_full_speed(tmp_path: Path) -> None:
 
 
 def test_several_nodes_in_one_process(tmp_path: Path) -> None:
-    """`--nodes 3` runs three nodes, each with its own name, seed and log, all of which end in order."""
+    """`--nodes 3` runs three nodes, each with its own name, seed and log; all end in order."""
     options = ["--offline", "--speed", "max", "--duration", "5s", "--seed", "3", "--log-dir", str(tmp_path)]
     done = CliRunner().invoke(main, ["room1", "10", "bot", "--nodes", "3", *options])
     assert done.exit_code == 0, done.output
@@ -186,7 +187,8 @@ def test_several_nodes_in_one_process(tmp_path: Path) -> None:
 
 
 def test_what_is_said(tmp_path: Path) -> None:
-    """--quiet says nothing where all is well; --log-json says everything on stderr, an object a line."""
+    """--quiet prints nothing without problems; --log-json prints everything on stderr, one object per
+    line."""
     options = ["--offline", "--speed", "max", "--duration", "5s", "--log-dir", str(tmp_path)]
     quiet = CliRunner().invoke(main, ["room1", "10", *options, "--quiet"])
     assert (quiet.exit_code, quiet.output) == (0, "")
@@ -198,7 +200,7 @@ def test_what_is_said(tmp_path: Path) -> None:
 
 
 def test_a_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service says when it is ready, that it is alive as often as it has to, and when it ends."""
+    """A service reports when it is ready, that it is alive within each watchdog period, and when it stops."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(1)
@@ -232,8 +234,8 @@ run_command(headless.main)
 
 @pytest.mark.slow
 def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
-    """When an end in order hangs, its event loop standing still, a second Ctrl-C ends it at once; the log is
-    whole up to there, and the run can be gone on with."""
+    """When the end hangs and the event loop is blocked, a second Ctrl-C ends the process at once; the log is
+    complete up to there, and the run can be resumed."""
     arguments = ["room1", "10", "n1", "--offline", "--log-dir", str(tmp_path)]
     with subprocess.Popen(
         [sys.executable, "-c", HANGS, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -261,7 +263,7 @@ def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
 
 
 def test_a_run_is_gone_on_with(tmp_path: Path) -> None:
-    """`--resume RUN` goes on in the same folder, as the same node; a seed may not be given."""
+    """`--resume RUN` continues in the same folder, as the same node; a seed is refused."""
     first = ["room1", "30", "n1", "--offline", "--duration", "1.2s", "--log-dir", str(tmp_path)]
     assert CliRunner().invoke(main, first).exit_code == 0
     (folder,) = tmp_path.iterdir()
@@ -277,7 +279,8 @@ def test_a_run_is_gone_on_with(tmp_path: Path) -> None:
 
 
 async def test_a_run_in_which_nothing_moves_says_so_once(tmp_path: Path) -> None:
-    """After five minutes of a flat line it is said with what helps, in the terminal and in the run's log."""
+    """After five minutes of constant metrics a warning names a remedy, once, in the terminal and in the
+    log."""
     alone = ["--offline", "--speed", "max", "--duration", "8m", "--seed", "3", "--schedule", "none"]
     code, _, err = await run("chronoflux.headless", "r", "40", "n", *alone, "--log-dir", str(tmp_path))
     assert code == 0, err

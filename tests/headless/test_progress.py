@@ -1,4 +1,4 @@
-"""What headless nodes say about themselves while they run."""
+"""The progress of headless nodes: a line in a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Told:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A monotonic clock that is set by hand."""
+    """A monotonic clock that the test sets."""
     now = [1000.0]
 
     class Time:
@@ -43,7 +43,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_the_line_in_a_terminal(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
-    """In a terminal one line has t, H, H_mesh, tau, peers, rate and the time left, and is gone at the end."""
+    """In a terminal one line has t, H, H_mesh, tau, peers, rate and the time left; it is removed at the
+    end."""
     monkeypatch.setattr("sys.stderr", terminal := Terminal())
     node = Told("n1", 0.25)
     with Progress([node], 7200.0, bar=True) as progress:  # type: ignore[list-item]
@@ -68,8 +69,8 @@ def test_the_line_in_a_terminal(monkeypatch: pytest.MonkeyPatch, clock: list[flo
 def test_a_line_a_minute_elsewhere(
     monkeypatch: pytest.MonkeyPatch, clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without a terminal all nodes together have one line of the log a minute, with its numbers beside it;
-    means are over those that have a number, and the slowest counts."""
+    """Without a terminal all nodes share one log line per minute, with its numbers as data: means over the
+    nodes that have a value, and the time of the slowest."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr("sys.stderr", io.StringIO())
     nodes = [Told("a-1", 0.2), Told("a-2", 0.4, tau=float("nan"))]
@@ -87,7 +88,7 @@ def test_a_line_a_minute_elsewhere(
 
 
 def test_json_lines() -> None:
-    """A record becomes one line of JSON, with its numbers and with the traceback of an error."""
+    """A record becomes one line of JSON, with its numbers and the traceback of an error."""
     record = logging.LogRecord("chronoflux.x", logging.INFO, "", 0, "%d nodes\nhere", (3,), None)
     record.facts = {"t": 1.5}
     line = JsonFormatter().format(record)

@@ -18,9 +18,9 @@ from tests.support import until
 
 @pytest.mark.slow
 async def test_three_processes_and_a_recorder_through_a_restart_of_the_server(tmp_path: Path) -> None:
-    """Over a restart of the server, and a node that is killed and comes again under its name, a record of
-    three processes agrees with what they wrote, has every event once, counts what it missed, and `logs check`
-    finds it whole."""
+    """Through a restart of the server, and a node that is killed and returns under its name, the record of
+    three processes agrees with their own logs, has every event once and counts what it missed; `logs check`
+    finds no fault."""
     port, logs = free_port(), tmp_path / "nodes"
     url, record = f"ws://127.0.0.1:{port}", tmp_path / "record"
     arguments = ("chronoflux.headless", "room1", "--record-room", "--server", url, "--log-dir", str(record))

@@ -1,4 +1,4 @@
-"""What a running node saves of its swarm besides records."""
+"""The states that a running node saves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUICK = cf.Params(oscillators=60)
 
 
 async def test_events_leave_them(tmp_path: Path) -> None:
-    """A lion gate, a flip and a request leave swarm and picture; the swarm goes on as the run did."""
+    """A flip and a request save state and picture; computed on from there, the swarm agrees with the run."""
     node = Node("room1", server=None, log_dir=tmp_path, params=Params(oscillators=30), seed=3, node_id="n1")
     async with node:
         await until(lambda: node.snapshot().tick > 5)
@@ -41,7 +41,7 @@ async def test_events_leave_them(tmp_path: Path) -> None:
 
 
 async def test_remote_events_leave_them(joined: Joiner, server: SignalServer) -> None:
-    """A peer's flips leave one snapshot in ten seconds, under the name of a remote event."""
+    """A peer's flips save one snapshot within ten seconds, under the name of a remote event."""
     first, second = [await joined(server=server.url, params=Params(oscillators=30)) for _ in range(2)]
     await until(lambda: (first.peers["state"] == "live").any(), 20)
     second.pacemaker_flip()

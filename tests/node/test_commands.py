@@ -1,4 +1,4 @@
-"""The queue of commands: applied between two ticks, in order, and on record."""
+"""The queue of commands: applied between two ticks, in order, and recorded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ QUICK = cf.Params(oscillators=60)
 
 
 async def test_what_was_fired_in_a_pause_is_old_when_it_ends(server: SignalServer, joined: Joiner) -> None:
-    """A pulse that arrived while a swarm was paused is as faded as elsewhere when it goes on."""
+    """A pulse that arrived while the swarm was paused has faded as much as elsewhere when the swarm plays
+    again."""
     a, b = [await joined(server=server.url, params=QUICK) for _ in range(2)]
     await linked(a, b)
     b.pause()
@@ -34,8 +35,8 @@ async def test_what_was_fired_in_a_pause_is_old_when_it_ends(server: SignalServe
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
-async def test_any_orders_can_be_computed_again(tmp_path: Path, seed: int) -> None:
-    """Whatever is asked for in whatever order, the run is recomputed bit for bit, and goes on from there."""
+async def test_any_commands_can_be_recomputed(tmp_path: Path, seed: int) -> None:
+    """After any sequence of commands the run is recomputed bit for bit, and can be resumed."""
     dice = random.Random(seed)
     async with alone(tmp_path, speed=10.0) as node:
         orders = {

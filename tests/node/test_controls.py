@@ -1,4 +1,4 @@
-"""A swarm held, stepped, begun anew and run at another speed: as asked for, on record, and computed again."""
+"""Pause, step, reset and speed: carried out, recorded, and recomputed."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def records(node: Node) -> list[dict[str, Any]]:
 
 
 def told(node: Node, kind: str) -> list[dict[str, Any]]:
-    """What is on record of one type, as data with tick and mesh time."""
+    """The records of one type, as data with tick and mesh time."""
     found = (record for record in records(node) if record["type"] == kind)
     return [record.get("data", {}) | {"tick": record["tick"], "at": record["at"]} for record in found]
 
 
 async def held(node: Node) -> int:
-    """Hold a node; the tick it stands at."""
+    """Pause a node. Return the tick at which it stands."""
     node.pause()
     await until(lambda: bool(told(node, "pause")), what="the pause on record")
     return int(told(node, "pause")[-1]["tick"])
 
 
 async def test_steps_are_counted(tmp_path: Path) -> None:
-    """A step holds a swarm that moves; each is as many ticks as asked for, from a mesh time of its own."""
+    """A step pauses a moving swarm and computes the ticks that are asked for, each from its own mesh time."""
     async with alone(tmp_path) as node:
         await until(lambda: node.t > 0)
         node.step()
@@ -70,8 +70,8 @@ async def test_steps_are_counted(tmp_path: Path) -> None:
 
 
 async def test_a_reset_is_a_new_swarm_in_the_same_run(tmp_path: Path) -> None:
-    """Places and phases are those of the seed that is given; time goes on; the log says so; a replay as
-    recorded shows the new swarm at once, and the run goes on from its folder."""
+    """Positions and phases are those of the seed that is given; time continues; the log says so; a replay as
+    recorded shows the new swarm at once, and the run can be resumed."""
     async with alone(tmp_path) as node:
         await until(lambda: node.t > 0)
         tick = await held(node)
@@ -94,8 +94,8 @@ async def test_a_reset_is_a_new_swarm_in_the_same_run(tmp_path: Path) -> None:
 
 
 async def test_speed_changes_as_it_runs(tmp_path: Path) -> None:
-    """From one speed to another nothing is skipped or repeated; the mean field turns as fast as it looks to
-    others, and stands when held."""
+    """Between two speeds no tick is skipped or repeated; the mean field turns as fast as peers see it, and
+    stops while paused."""
     async with alone(tmp_path) as node:
         node.speed = 8
         await until(lambda: node.t > 1)
@@ -123,8 +123,9 @@ async def test_speed_changes_as_it_runs(tmp_path: Path) -> None:
         ]
 
 
-async def test_bad_orders_are_refused(tmp_path: Path) -> None:
-    """A speed is a number above 0, a step a whole number of ticks, a seed one from 0: or a line says so."""
+async def test_bad_values_are_refused(tmp_path: Path) -> None:
+    """A speed is a number above 0, a step a whole number of ticks, a seed a whole number from 0; anything
+    else is refused."""
     async with alone(tmp_path) as node:
         for bad in (0, -1, "fast", float("nan"), True):
             with pytest.raises(UsageError, match="speed"):
@@ -141,8 +142,8 @@ async def test_bad_orders_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_a_room_bears_steps_resets_and_speeds(server: SignalServer, joined: Joiner) -> None:
-    """In a room, coupled, with fields and events of others coming in while it is held, stepped, begun anew
-    and run faster, every run of the room is recomputed bit for bit."""
+    """In a coupled room, with fields and events of peers arriving while a node is paused, stepped, reset and
+    run faster, every run is recomputed bit for bit."""
     params = PARAMS.replace(mesh_coupling=0.5)
     a, b = [await joined(server=server.url, params=params) for _ in range(2)]
     await until(lambda: all((node.peers["via"] == "direct").any() for node in (a, b)), 40, "a link")

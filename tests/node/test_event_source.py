@@ -13,7 +13,7 @@ QUICK = cf.Params(oscillators=60)
 
 
 async def test_more_events_than_peers_take_are_refused_here(joined: Joiner) -> None:
-    """A loop that fires without end is told so, instead of losing events on the way."""
+    """More events than peers accept are refused with an error, not lost on the way."""
     node = await joined(server=None, params=QUICK)
     for _ in range(40):
         node.intent()
@@ -22,7 +22,7 @@ async def test_more_events_than_peers_take_are_refused_here(joined: Joiner) -> N
 
 
 async def test_an_event_is_checked_before_it_is_fired(joined: Joiner) -> None:
-    """An unknown field is refused with the fields that there are; nothing is sent."""
+    """An unknown field is refused with the names of the known ones; nothing is sent."""
     node = await joined(server=None, params=QUICK)
     with pytest.raises(UsageError, match=r"event intent has no field power; its fields: x, y, E, sigma"):
         node.fire("intent", power=2)
@@ -32,7 +32,7 @@ async def test_an_event_is_checked_before_it_is_fired(joined: Joiner) -> None:
 
 
 async def test_positions_are_drawn_with_the_seed(joined: Joiner) -> None:
-    """Positions that are not given are drawn in the world, the same for nodes of the same seed."""
+    """Positions that are not given are drawn within the world, the same for nodes of the same seed."""
 
     async def places(**options: object) -> list[tuple[float, float]]:
         node = await joined(server=None, params=QUICK, **options)

@@ -1,4 +1,4 @@
-"""Joining and leaving, again and again."""
+"""Joining and leaving, also repeatedly, interrupted, and under the same name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GROWTH = 64 * 2**10  # bytes a round, for what the allocator keeps
 
 
 def held() -> dict[str, list[str]]:
-    """The tasks, threads and sockets of this process, by name."""
+    """The tasks, threads, sockets and files of this process, by name."""
     sockets = psutil.Process().net_connections()
     tasks = [task.get_name().partition("Task-")[0] for task in asyncio.all_tasks()]  # numbers differ
     return {
@@ -46,8 +46,8 @@ def held() -> dict[str, list[str]]:
 async def test_fifty_joins_and_leaves_leave_nothing_behind(
     server: SignalServer, joined: Joiner, tmp_path: Path
 ) -> None:
-    """A node that comes, links and goes fifty times leaves no task, thread, socket or open file behind, here
-    or at the one that stays, and memory stays flat."""
+    """A node that joins, links and leaves fifty times leaves no task, thread, socket or open file behind,
+    here or at the node that stays, and memory stays constant."""
     stays = await joined(server=server.url, params=QUICK)
     await until(lambda: stays.status.light == "server")
     before: dict[str, list[str]] = {}
@@ -67,14 +67,14 @@ async def test_fifty_joins_and_leaves_leave_nothing_behind(
 
 
 def ours() -> list[str]:
-    """The threads that nodes and logs have made."""
+    """The threads of nodes and logs."""
     return [thread.name for thread in threading.enumerate() if thread.name.startswith(("chronoflux", "log "))]
 
 
 async def test_an_interrupted_join_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
-    """However early `join` is cancelled, no task, thread, port or open log is left behind."""
+    """However early `join` is cancelled, no task, thread, port or open log remains."""
     monkeypatch.setattr(room_module, "DEFAULT_PORT", unused_tcp_port)
     await (await cf.join(server=None, params=QUICK, log_dir=tmp_path)).leave()  # imports and kernels
     tasks = len(asyncio.all_tasks())
@@ -91,7 +91,7 @@ async def test_an_interrupted_join_leaves_nothing(
 
 
 async def test_two_joins_of_one_name_at_once_leave_one_node(server: SignalServer, tmp_path: Path) -> None:
-    """Of two joins of the same name at the same time one node remains."""
+    """Of two simultaneous joins of the same name one node remains."""
     both = [
         cf.join("room1", server=server.url, params=QUICK, node_id="me", log_dir=tmp_path) for _ in range(2)
     ]
@@ -104,7 +104,7 @@ async def test_two_joins_of_one_name_at_once_leave_one_node(server: SignalServer
 async def test_an_interrupted_background_join_leaves_no_ghost(
     server: SignalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A background node that nobody waits for any more leaves the room."""
+    """A background node whose `join` was cancelled leaves the room."""
     go_on = threading.Event()
     monkeypatch.setattr(run_setup_module, "warm_up", lambda params, **_: go_on.wait(10))
     joining = asyncio.create_task(
@@ -120,7 +120,7 @@ async def test_an_interrupted_background_join_leaves_no_ghost(
 
 
 async def test_joining_again_closes_the_earlier_node(server: SignalServer, joined: Joiner) -> None:
-    """The same cell run twice leaves one node, with two runs on disk."""
+    """The same cell run twice leaves one node, and two runs on disk."""
     first = await joined(server=server.url, params=QUICK, node_id="me")
     second = await joined(server=server.url, params=QUICK, node_id="me")
     assert first.closed

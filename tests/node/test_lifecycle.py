@@ -52,7 +52,7 @@ def test_a_program_that_fails_while_linked_still_ends(tmp_path: Path) -> None:
 async def test_leaving_while_starting(
     server: SignalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`leave` during `start` ends the start, and the log is closed."""
+    """`leave` during `start` cancels the start, and the log is closed."""
     go_on = threading.Event()
     monkeypatch.setattr(run_setup_module, "warm_up", lambda params, **_: go_on.wait(10))
     node = cf.Node("room1", server=server.url, params=QUICK, log_dir=tmp_path)
@@ -69,7 +69,7 @@ async def test_leaving_while_starting(
 
 
 async def test_goodbye_is_heard_at_once(server: SignalServer, joined: Joiner) -> None:
-    """When a node leaves, its peers drop it at once and record why."""
+    """When a node leaves, its peers drop it at once and record the reason."""
     a, b = [await joined(server=server.url, params=QUICK) for _ in range(2)]
     await linked(a, b)
     await b.leave("bedtime")

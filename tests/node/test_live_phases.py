@@ -1,4 +1,4 @@
-"""Phases of live nodes on disk: exact, in step, after a kill, with a disk that fails."""
+"""Phases of live nodes on disk: exact, readable while they grow, after a kill, with a failing disk."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def phases_of(run: Path) -> dict[int, np.ndarray]:
 
 
 async def test_a_live_node_writes_what_it_computed(joined: Joiner) -> None:
-    """At full speed every row is there, at the first tick of each period, equal to a simulation's own."""
+    """At full speed every row is present, at the first tick of each period, and equals a simulation's own."""
     node = await joined(**ALONE, speed="max", duration=20.0, phases=0.25, phases_of=7)
     await node.wait_closed()
     found = phases_of(node.path)
@@ -59,7 +59,7 @@ async def test_a_live_node_writes_what_it_computed(joined: Joiner) -> None:
 async def test_beside_the_clock_it_is_readable_while_it_grows(
     joined: Joiner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In real time rows come to the disk within seconds; those of a swarm of another size are left out."""
+    """In real time rows reach the disk within seconds; those of a swarm of another size are left out."""
     monkeypatch.setattr(phase_writer, "WRITE_EVERY", 0.05)
     node = await joined(**ALONE, phases=0.05)
     await until(lambda: not is_bare(node.path / phase_writer.STORE))
@@ -72,7 +72,7 @@ async def test_beside_the_clock_it_is_readable_while_it_grows(
 
 
 async def test_a_run_goes_on_recording(joined: Joiner) -> None:
-    """Gone on with, a run records as before: no tick is there twice, later ones are computed once more."""
+    """A resumed run records as before: no tick is present twice, and later ones are computed again."""
     node = await joined(**ALONE, speed="max", duration=10.0, phases=0.5)
     await node.wait_closed()
     before = phases_of(node.path)
@@ -99,7 +99,7 @@ def fill(log: PhaseLog, ticks: range) -> None:
 
 
 def test_what_is_later_than_the_log_is_taken_out(tmp_path: Path) -> None:
-    """A store is gone on with after any tick: rows after it are replaced, one cut off is not seen."""
+    """A store is resumed after any tick: later rows are replaced, a truncated one is ignored."""
     log = new(tmp_path)
     fill(log, range(1, 51))
     assert log.close(10)
@@ -116,7 +116,8 @@ def test_what_is_later_than_the_log_is_taken_out(tmp_path: Path) -> None:
 
 
 def test_one_that_had_no_rows_is_begun_again(tmp_path: Path) -> None:
-    """Killed before its first rows, a store is begun anew; anything else there is refused by name."""
+    """Killed before its first rows, a store is created anew; anything else in its place is refused by
+    name."""
     assert new(tmp_path).close(10)
     log = new(tmp_path, 5)
     fill(log, range(6, 8))
@@ -131,7 +132,8 @@ def test_one_that_had_no_rows_is_begun_again(tmp_path: Path) -> None:
 def test_a_disk_that_fails_costs_nothing_that_fits_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While rows cannot be written that is told and they wait, up to a limit; then all are there."""
+    """While rows cannot be written, a problem is reported and they wait, up to a limit; afterwards all are
+    present."""
     monkeypatch.setattr(phase_writer, "WRITE_EVERY", 0.01)
     monkeypatch.setattr(phase_writer, "RETRY_EVERY", 0.01)
     monkeypatch.setattr(phase_writer, "WAITING", 8 * 20 * 30)
@@ -168,7 +170,8 @@ def test_a_disk_that_fails_costs_nothing_that_fits_in_memory(
 
 
 async def test_bad_wishes_are_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No period, more oscillators than there are, no zarr: told at `join`, and no folder is made."""
+    """A bad period, more oscillators than exist and missing zarr are refused by `join`, and no folder is
+    made."""
     logs = tmp_path / "logs"
     for options, error, what in (
         ({"phases": 0}, UsageError, "phases = 0: give simulated seconds"),
@@ -187,7 +190,7 @@ async def test_bad_wishes_are_refused_at_once(tmp_path: Path, monkeypatch: pytes
 
 
 def test_damaged_phases_are_found(tmp_path: Path) -> None:
-    """`logs check` reads the phases: a chunk that is gone and one that is no longer whole are told."""
+    """`logs check` reads the phases and reports a missing chunk and a damaged one."""
     log = new(tmp_path)
     fill(log, range(1, 51))
     assert log.close(10)
@@ -214,7 +217,7 @@ def test_headless_nodes_record_too(tmp_path: Path) -> None:
 async def test_a_store_that_cannot_be_written_does_not_stop_the_node(
     joined: Joiner, monkeypatch: pytest.MonkeyPatch, speed: Any
 ) -> None:
-    """The problem is told, the swarm, its records and its checkpoint go on; with room again rows do, too."""
+    """The problem is reported; swarm, records and checkpoint continue; with space again rows do, too."""
     monkeypatch.setattr(phase_writer, "WRITE_EVERY", 0.02)
     monkeypatch.setattr(phase_writer, "RETRY_EVERY", 0.02)
     monkeypatch.setattr(phase_writer, "WAITING", 8 * 20 * 4000)
@@ -241,13 +244,13 @@ async def test_a_store_that_cannot_be_written_does_not_stop_the_node(
 
 
 def written(logs: Path) -> int:
-    """When rows were last put into the store below, ns."""
+    """When rows were last written to the store, ns."""
     return max((path.stat().st_mtime_ns for path in logs.glob("*/phases.zarr/phi/zarr.json")), default=0)
 
 
 @pytest.mark.slow
 def test_killed_and_gone_on_with(tmp_path: Path) -> None:
-    """Killed at any moment and gone on with three times, no row is wrong or there twice."""
+    """After three kills at any moment, each followed by a resume, no row is wrong or present twice."""
     options = ["-m", "chronoflux.headless", "room1", "20", "n1", "--offline", "--speed", "max", "--quiet"]
     fresh = ["--schedule", "none", "--seed", "3", "--phases", "0.1s", "--log-dir", str(tmp_path)]
     more = fresh

@@ -1,4 +1,4 @@
-"""Nodes in rooms, for real: real server, real WebRTC, real logs."""
+"""Nodes in rooms, with a real server, real WebRTC and real logs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def events(node: Node) -> Counter[tuple[str, str]]:
 
 
 async def test_three_nodes_share_events_once_each(server: SignalServer, joined: Joiner) -> None:
-    """In a room of three, each event fired at one is on record once at every node, as own or as remote."""
+    """In a room of three, every event is recorded once at every node, as own or as remote."""
     nodes = [await joined(server=server.url, params=QUICK) for _ in range(3)]
     await linked(*nodes)
     fired = {
@@ -63,7 +63,7 @@ async def test_three_nodes_share_events_once_each(server: SignalServer, joined: 
 
 
 async def test_a_newcomer_takes_over_portal_and_pulses(server: SignalServer, joined: Joiner) -> None:
-    """Who joins later finds portal mode on and the live pulses in place, and puts them on record once."""
+    """A node that joins later adopts portal mode and the live pulses, and records them once."""
     first = await joined(server=server.url, params=QUICK)
     first.lion_gate()
     pulse = first.intent(x=100, y=200, E=2.0)
@@ -75,7 +75,7 @@ async def test_a_newcomer_takes_over_portal_and_pulses(server: SignalServer, joi
 
 
 async def test_the_latest_gate_wins_everywhere(server: SignalServer, joined: Joiner) -> None:
-    """Gates fired at two nodes at nearly the same time leave the room in one state: the later one's."""
+    """After gates fired at two nodes at nearly the same time, all nodes have the state of the later one."""
     a, b = [await joined(server=server.url, params=QUICK) for _ in range(2)]
     await linked(a, b)
     a.lion_gate(on=True)
@@ -109,7 +109,7 @@ async def test_peers_of_unequal_frequency_lock_or_drift(server: SignalServer, jo
 
 @pytest.mark.usefixtures("no_offers")
 async def test_without_a_link_the_server_relays(server: SignalServer, joined: Joiner) -> None:
-    """When offers never arrive, events and mean fields go through the server, and `peers` says so."""
+    """When offers never arrive, events and mean fields pass through the server, and `peers` says so."""
     a, b = [await joined(server=server.url, params=QUICK) for _ in range(2)]
     await until(lambda: (a.peers["via"] == "relay").any() and (b.peers["via"] == "relay").any())
     key = a.intent()
@@ -119,7 +119,7 @@ async def test_without_a_link_the_server_relays(server: SignalServer, joined: Jo
 
 
 async def test_alone_and_then_not(joined: Joiner, unused_tcp_port: int) -> None:
-    """Without a server a node runs alone and says so in a line; when the server comes up it joins."""
+    """Without a server a node runs alone and says so in one line; when the server starts, it joins."""
     node = await joined(server=f"ws://127.0.0.1:{unused_tcp_port}", params=QUICK)
     assert node.status.light == "alone"
     assert "\n" not in node.status.text
@@ -130,7 +130,7 @@ async def test_alone_and_then_not(joined: Joiner, unused_tcp_port: int) -> None:
 
 
 async def test_a_room_outlives_its_server(joined: Joiner, unused_tcp_port: int) -> None:
-    """Links go on while the server is away, under the same ids, and its return adds nobody twice."""
+    """Links stay while the server is away, under the same ids, and its return adds no peer twice."""
     url = f"ws://127.0.0.1:{unused_tcp_port}"
     async with SignalServer(port=unused_tcp_port):
         a, b = [await joined(server=url, params=QUICK) for _ in range(2)]
@@ -150,7 +150,7 @@ async def test_a_room_outlives_its_server(joined: Joiner, unused_tcp_port: int) 
 async def test_auto_hosts_the_server_and_somebody_takes_it_over(
     joined: Joiner, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With server="auto" the first node holds the server; when it leaves, another takes the port over."""
+    """With server="auto" the first node hosts the server; when it leaves, another takes over the port."""
     monkeypatch.setattr(room_module, "DEFAULT_PORT", unused_tcp_port)
     a, b = [await joined(params=QUICK) for _ in range(2)]
     await linked(a, b)
@@ -163,8 +163,8 @@ async def test_auto_hosts_the_server_and_somebody_takes_it_over(
 
 
 async def test_fields_take_the_channel_without_retransmission(server: SignalServer, joined: Joiner) -> None:
-    """Between nodes of ours mean fields and probes travel over the second channel, the rest over the first;
-    with an older node, whose `hello` does not name it, there is only the first."""
+    """Between current nodes mean fields and probes use the second channel, other messages the first; with an
+    older node, whose `hello` does not name it, there is only the first."""
     old = await joined(server=server.url, params=QUICK)
     hello = {"version": "0.1.0", "nodeId": "old", "kind": "page"}
     old._swarm.room_adapter.hello = lambda: hello  # type: ignore[method-assign]
@@ -192,7 +192,7 @@ async def test_fields_take_the_channel_without_retransmission(server: SignalServ
 
 
 async def test_any_thread_may_call(server: SignalServer, joined: Joiner) -> None:
-    """Events, parameters and notes from other threads take effect, also for a node in the background."""
+    """Events, parameters and notes from other threads take effect, also on a node in the background."""
     a = await joined(server=server.url, params=QUICK)
     b = await joined(server=server.url, params=QUICK, background=True)
     await linked(a, b)
@@ -227,7 +227,8 @@ async def test_bad_rooms_are_refused(joined: Joiner, room: str) -> None:
 
 
 async def test_bad_input_is_refused_in_one_line(joined: Joiner, tmp_path: Path, server: SignalServer) -> None:
-    """Unknown parameters and events, wrong URLs, unwritable folders: one line that names the thing."""
+    """Unknown parameters and events, wrong URLs and unwritable folders are refused in one line that names
+    them."""
     with pytest.raises(UsageError, match="http://x"):
         await joined(server="http://x")
     with pytest.raises(ParameterError, match="kapa"):
@@ -246,7 +247,7 @@ async def test_bad_input_is_refused_in_one_line(joined: Joiner, tmp_path: Path, 
 
 
 async def test_a_bad_token_is_refused(joined: Joiner, tmp_path: Path) -> None:
-    """A node with the wrong token is told so; with the right one it joins."""
+    """A node with a wrong token is refused by name; with the right one it joins."""
     async with SignalServer(port=0, token="sesame") as server:
         for wrong in (None, "barley"):
             with pytest.raises(SignalingError, match="token"):

@@ -1,4 +1,4 @@
-"""What goes wrong, and what must be left of it: nothing."""
+"""Faults of connections and clocks between nodes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUICK = cf.Params(oscillators=60)
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_offers")
 async def test_events_lost_on_the_relay_are_told_again(server: SignalServer, joined: Joiner) -> None:
-    """A pair that only has the relay agrees again after one of them was away from the server."""
+    """Two nodes that only have the relay agree again after one of them lost the server."""
     a, b = [await joined(server=server.url, params=QUICK) for _ in range(2)]
     await until(lambda: (a.peers["via"] == "relay").any() and (b.peers["via"] == "relay").any())
     (socket,) = [
@@ -52,7 +52,7 @@ class Ahead:
 async def test_a_clock_far_off_is_said(
     server: SignalServer, joined: Joiner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A peer that tells a time far off is not coupled to, and the table says why; it finds back."""
+    """A peer whose clock is far off is not coupled to, and the table says why; later it is coupled again."""
     monkeypatch.setattr(probing_module, "PERIOD", 1.0)
     a, b = [await joined(server=server.url, params=QUICK) for _ in range(2)]
     await linked(a, b)
@@ -66,7 +66,7 @@ async def test_a_clock_far_off_is_said(
 
 
 async def test_a_link_that_cannot_begin_says_so() -> None:
-    """Unusable ICE servers end a link with a reason instead of leaving it to wait for ever."""
+    """Unusable ICE servers end a link with a reason; it does not wait forever."""
     ended: list[Link] = []
     link = Link(
         dials=True,

@@ -1,4 +1,4 @@
-"""What `join`, `Node`, `Recorder` and the command line take is one table."""
+"""The arguments of `join`, `Node`, `Recorder` and the command line are one table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ON_THE_SHELL = {
 @pytest.mark.parametrize(("taker", "options"), TAKERS)
 def test_the_signature_and_the_docstring_are_those_of_the_options(taker: Any, options: Any) -> None:
     """`inspect.signature`, which editors and Shift-Tab show, has every option with its default; only the room
-    may be given by position; the docstring has a line for each."""
+    may be positional; the docstring has an entry for each."""
     shown = inspect.signature(taker).parameters
     assert {name: entry.default for name, entry in shown.items()} == {
         entry.name: entry.default for entry in fields(options)
@@ -43,7 +43,7 @@ def test_the_signature_and_the_docstring_are_those_of_the_options(taker: Any, op
 
 
 def test_join_stays_a_coroutine_function_with_its_sections() -> None:
-    """`join` is awaitable, and its docstring says first what it does and last what it raises."""
+    """`join` is a coroutine function; its docstring has Parameters before Raises."""
     assert inspect.iscoroutinefunction(cf.join)
     doc = inspect.getdoc(cf.join) or ""
     assert doc.startswith("Join a room")
@@ -66,7 +66,7 @@ async def test_a_misspelt_option_is_answered_with_the_nearest(given: Any, words:
 
 
 def test_node_and_recorder_answer_in_their_names() -> None:
-    """The same for a node and a recorder; and only the room may be given by position."""
+    """For nodes and recorders the TypeError has their names; only the room may be positional."""
     with pytest.raises(TypeError, match=r"^Node\(\) has no option 'kapa'$"):
         cf.Node("room1", kapa=1)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"^Recorder\(\) has no option 'log_dri' \(did you mean log_dir\?\)$"):
@@ -98,14 +98,14 @@ def test_node_and_recorder_answer_in_their_names() -> None:
     ],
 )
 def test_options_are_checked_when_they_are_made(given: Any, words: str) -> None:
-    """A value that is not allowed is refused by name before anything is opened or begun."""
+    """A value that is not allowed is refused by name before anything is opened."""
     with pytest.raises(UsageError) as caught:
         NodeOptions(**given)
     assert words in str(caught.value)
 
 
 async def test_a_recorder_takes_nothing_of_a_swarm() -> None:
-    """Every option that only a node has is refused for a recorder, unless it says nothing."""
+    """Every option that only a node has is refused for a recorder, unless it has its default."""
     with pytest.raises(UsageError, match=r"leave out seed, duration$"):
         await cf.join("room1", kind="recorder", seed=0, duration=3.0, params=None, speed=1.0)
     with pytest.raises(UsageError, match="a recorder needs a server"):
@@ -113,7 +113,7 @@ async def test_a_recorder_takes_nothing_of_a_swarm() -> None:
 
 
 def test_options_are_frozen_and_hold_what_was_given() -> None:
-    """Options do not change once made; a speed is a float, a folder a Path."""
+    """Options are immutable; a speed is a float, a folder a Path."""
     options = NodeOptions("room1", server=None, speed=2, log_dir="here")
     assert (options.speed, options.log_dir) == (2.0, Path("here"))
     with pytest.raises(FrozenInstanceError):
@@ -121,8 +121,8 @@ def test_options_are_frozen_and_hold_what_was_given() -> None:
 
 
 def test_the_command_line_has_its_defaults_and_help_from_the_table() -> None:
-    """Options of the command line that are options of `join` say what the table says; their defaults are the
-    table's, but for the server, the duration and the schedule, which the command line has of its own."""
+    """Options of the command line that are options of `join` have the table's help and defaults; server,
+    duration and schedule have other defaults there."""
     shown = {entry.name: entry for entry in main.params if isinstance(entry, click.Option)}
     assert set(shown) >= ON_THE_SHELL
     for name in ON_THE_SHELL:

@@ -1,4 +1,4 @@
-"""How fast runs go: in step with the clock for days, honest when too slow, and as fast as it goes."""
+"""Pacing: in step with the clock for days, honest when the machine is too slow, or as fast as possible."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Machine:
 
 @pytest.mark.parametrize("speed", [1.0, 7.3])
 def test_no_drift_over_a_week(speed: float) -> None:
-    """Looked at for ten seconds of each day of a week, the swarm is within a tick of the clock on average."""
+    """In ten seconds of each day of a week the swarm is within a tick of the clock on average."""
     machine = Machine(speed=speed, cost=0.1 / speed)
     for _ in range(7):
         mean, worst = machine.run(10_000)
@@ -107,8 +107,8 @@ def test_no_drift_over_a_week(speed: float) -> None:
 
 
 def test_a_machine_that_is_too_slow_says_so_and_does_not_spiral(caplog: pytest.LogCaptureFixture) -> None:
-    """What cannot be caught up is given up, put on record and said once a minute; the swarm never computes
-    more than a bounded number of ticks at once, and is in step again as soon as it can be."""
+    """What cannot be caught up is skipped, recorded, and warned about once a minute; a batch of ticks is
+    bounded, and the swarm is in step again as soon as the machine allows."""
     machine = Machine(cost=32)
     machine.run(120_000)
     assert set(machine.whys) == {"stall"}
@@ -124,7 +124,8 @@ def test_a_machine_that_is_too_slow_says_so_and_does_not_spiral(caplog: pytest.L
 
 
 def test_only_who_is_late_is_in_a_hurry() -> None:
-    """In step, also with long ticks, nothing presses; behind the clock it does, until caught up with."""
+    """In step, also with long ticks, one thread computes; behind the clock all threads do, until it is caught
+    up."""
     machine, slow = Machine(), Machine(dt=1.0)
     for one in (machine, slow):
         one.run(5_000)
@@ -138,7 +139,7 @@ def test_only_who_is_late_is_in_a_hurry() -> None:
 
 
 def test_long_ticks_are_no_stall() -> None:
-    """A tick that is longer than the time after which one gives up is waited for."""
+    """A tick longer than the limit for skipping is waited for."""
     machine = Machine(dt=1.0, speed=0.1)
     machine.run(120_000)
     assert machine.tick in (11, 12)
@@ -147,7 +148,8 @@ def test_long_ticks_are_no_stall() -> None:
 
 @pytest.mark.parametrize("ms", [-3_600_000.0, -300.0, 3_600_000.0])
 def test_a_clock_that_is_set(ms: float) -> None:
-    """A clock set back or on by an hour moves the anchor, and the swarm goes on at its rate at once."""
+    """When the clock is set back or forward by an hour, the anchor moves and the swarm continues at its
+    rate."""
     machine = Machine()
     machine.run(1_000)
     machine.time += ms
@@ -165,7 +167,7 @@ def test_bad_speeds_are_refused(speed: object) -> None:
 
 
 def test_full_speed_is_for_a_swarm_alone(tmp_path: Path) -> None:
-    """In a room full speed is refused, with what to do."""
+    """In a room full speed is refused, with a remedy."""
     with pytest.raises(UsageError, match="--offline"):
         Node("room1", speed="max", log_dir=tmp_path)
     assert not list(tmp_path.iterdir())
@@ -185,14 +187,14 @@ def offline(log_dir: Path, **options: Any) -> Node:
 
 
 async def ran(node: Node) -> Path:
-    """Let a node run until it leaves by itself."""
+    """Let a node run until it leaves."""
     async with node, asyncio.timeout(60):
         await node.wait_closed()
     return node.path
 
 
 def essence(run: Path) -> list[dict[str, Any]]:
-    """A run's records without what belongs to the clock on the wall, or is drawn for others."""
+    """A run's records without what depends on the wall clock or is random for peers."""
     records = [json.loads(line) for line in (run / "telemetry.jsonl").read_bytes().splitlines()]
     for record in records:
         for name in ("timestamp", "mono", "at", "id", "origin"):
@@ -201,7 +203,8 @@ def essence(run: Path) -> list[dict[str, Any]]:
 
 
 async def test_full_speed_gives_the_same_record(tmp_path: Path) -> None:
-    """Events, ramps and noise: at full speed every record is that of a run beside the clock, to the bit."""
+    """With events, ramps and noise, every record at full speed equals that of a run in step with the clock,
+    bit for bit."""
     schedule = tmp_path / "busy.toml"
     schedule.write_text(BUSY)
     runs = [
@@ -219,8 +222,8 @@ async def test_full_speed_gives_the_same_record(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_full_speed_has_a_mesh_time_of_its_own(tmp_path: Path) -> None:
-    """At full speed mesh time is what has passed in the swarm, also for events and when a run goes on, which
-    then gives what one without a break gives."""
+    """At full speed mesh time is the time passed in the swarm, also for events and after a resume, which
+    gives what an unbroken run gives."""
     begun = await ran(offline(tmp_path / "a", schedule="classic", speed="max", duration=70))
     await ran(offline(tmp_path / "a", resume=begun, speed="max", duration=30))
     frame = load(begun, strict=True)
@@ -239,7 +242,8 @@ async def test_full_speed_has_a_mesh_time_of_its_own(tmp_path: Path) -> None:
 
 
 async def test_a_node_in_step_computes_on_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In step a large swarm is computed on one thread, in a hurry by all; the records are equal to a bit."""
+    """In step a large swarm is computed by one thread, when late by all; the records are equal bit for
+    bit."""
     used: dict[float, set[int]] = {-math.inf: set(), math.inf: set()}
     together = thread_pool.together
     monkeypatch.setattr(thread_pool, "count", 2)
@@ -259,7 +263,7 @@ async def test_a_node_in_step_computes_on_one_thread(tmp_path: Path, monkeypatch
 
 
 async def test_full_speed_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the disk is full a swarm at full speed waits; when there is room again nothing is missing."""
+    """While the disk is full, a swarm at full speed waits; with space again nothing is missing."""
 
     def full(held: appender.Appender) -> None:
         held.written = 0
@@ -283,7 +287,7 @@ async def test_full_speed_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest
 
 
 async def test_full_speed_can_be_interrupted(tmp_path: Path) -> None:
-    """A run at full speed leaves within a second when it is asked to, and can be gone on with."""
+    """A run at full speed leaves within two seconds when asked to, and can be resumed."""
     async with offline(tmp_path, schedule="none", speed="max") as node:
         await until(lambda: node.snapshot().t >= 6)
         async with asyncio.timeout(2):

@@ -1,4 +1,4 @@
-"""A recorder in a real room: one folder in which everybody's night is."""
+"""A recorder in a real room: one folder with the records of all nodes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ EVENTS = ("intent", "lion_gate", "pacemaker_flip")
 
 
 def assert_agrees(recorded: pd.DataFrame, own: pd.DataFrame, node: str, least: int, missed: int = 0) -> None:
-    """Every record of the node has the same numbers at the recorder; after its first so many are missing."""
+    """Every record of the node has the same numbers at the recorder; after the first one so many are
+    missing."""
     heard = recorded[(recorded["node"] == node) & (recorded["type"] == "telemetry")].set_index("t")
     said = own[own["type"] == "telemetry"].set_index("t")
     assert heard.index.is_unique
@@ -42,16 +43,16 @@ def events(frame: pd.DataFrame, node: str) -> dict[str, tuple[str, float]]:
 
 
 def telemetry_of(recorder: Recorder) -> dict[str, int]:
-    """How many records it has of each node."""
+    """The number of records of each node."""
     return dict(zip(recorder.heard["name"], recorder.heard["records"], strict=True))
 
 
 async def test_one_folder_has_what_all_nodes_have(
     server: SignalServer, joined: Joiner, tmp_path: Path
 ) -> None:
-    """What a recorder writes agrees with the nodes' own logs in every number, has each event once, as its
-    origin's, and the clocks' offsets as the nodes and the recorder measured them; nobody counts it as a
-    swarm."""
+    """A recorder's records agree with the nodes' own logs in every number; each event is present once, under
+    its origin, and the clock offsets are those that nodes and recorder measured. No node counts the recorder
+    as a swarm."""
     nodes: list[Node] = [await joined(server=server.url, params=QUICK) for _ in range(2)]
     async with Recorder("room1", server=server.url, log_dir=tmp_path / "record", node_id="rec") as recorder:
         await until(lambda: len(telemetry_of(recorder)) == 2)
@@ -80,14 +81,14 @@ async def test_one_folder_has_what_all_nodes_have(
 
 
 def pair_of(node: Node) -> pd.DataFrame:
-    """How a node's peers stand to it."""
+    """The rows of a node's peers, without the recorder."""
     return node.peers[node.peers["kind"] != "recorder"]
 
 
 @pytest.mark.slow
 async def test_in_a_partial_mesh_everybody_is_heard(joined: Joiner, tmp_path: Path) -> None:
-    """In a ring of five, where a recorder has two neighbours, it still has the records of all, by name, and
-    their events."""
+    """In a ring of five, where a recorder has two neighbours, it has the records and events of all, by
+    name."""
     async with SignalServer(port=0, topology=Topology("ring")) as server:
         nodes = [await joined(server=server.url, params=QUICK) for _ in range(5)]
         recorder = await cf.join("room1", kind="recorder", server=server.url, log_dir=tmp_path / "record")
@@ -118,7 +119,7 @@ async def test_in_a_partial_mesh_everybody_is_heard(joined: Joiner, tmp_path: Pa
 async def test_what_a_recorder_cannot_use_is_refused(
     options: dict[str, Any], word: str, tmp_path: Path
 ) -> None:
-    """A swarm's options, and no server, are refused before anything is made, by name."""
+    """Options of a swarm, and a missing server, are refused by name before anything is made."""
     with pytest.raises(UsageError, match=word):
         await cf.join("room1", kind="recorder", log_dir=tmp_path / "logs", **options)
     assert not (tmp_path / "logs").exists()
@@ -127,7 +128,7 @@ async def test_what_a_recorder_cannot_use_is_refused(
 
 
 async def test_a_refused_token_leaves_nothing_open(tmp_path: Path) -> None:
-    """A recorder that the server refuses raises in a line, with its log closed."""
+    """A recorder that the server refuses raises an error in one line, with its log closed."""
     async with SignalServer(port=0, token="right") as server:
         with pytest.raises(ChronofluxError, match="token"):
             await cf.join("room1", kind="recorder", server=server.url, token="wrong", log_dir=tmp_path)

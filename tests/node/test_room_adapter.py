@@ -1,4 +1,4 @@
-"""What a runner and a mesh tell each other of a swarm and its room."""
+"""What a runner and a mesh exchange about a swarm and its room."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def room_adapter() -> RoomAdapter:
 
 
 def test_live_pulses_are_bounded(room_adapter: RoomAdapter) -> None:
-    """Remote intents beyond 256 live pulses are left out, of faded ones there may be any number, and other
-    events are let in all the same."""
+    """Beyond 256 live pulses remote intents are refused; faded pulses do not count, and other events are
+    accepted."""
 
     def intent(key: str, age: float) -> Event:
         at = time.time() * 1000 - 1000 * age
@@ -63,7 +63,7 @@ def test_live_pulses_are_bounded(room_adapter: RoomAdapter) -> None:
 def test_a_pulse_beyond_the_world_is_wrapped_on_a_torus(
     room_adapter: RoomAdapter, boundary: Boundary, x: float, y: float
 ) -> None:
-    """A position beyond this node's world is brought into it on a torus, and kept on the plane."""
+    """A position outside this node's world is wrapped into it on a torus, and kept on the plane."""
     room_adapter.runner.params = Params(boundary=boundary)  # type: ignore[misc]
     data = {"x": 1366.0, "y": -10.0, "E": 0.3, "sigma": 80.0}
     room_adapter.on_event(Event(EVENTS["intent"], data, "key", "p", time.time() * 1000))
@@ -72,8 +72,8 @@ def test_a_pulse_beyond_the_world_is_wrapped_on_a_torus(
 
 
 def test_the_order_of_the_mesh_is_weighted_by_size(room_adapter: RoomAdapter) -> None:
-    """`H_mesh` is the length of the mean of all phases: of each live node's order, weighted by its size and
-    carried forward to now; peers that are not live, or whose field is old, do not count."""
+    """`H_mesh` is the length of the mean of each live node's order, weighted by its size and extrapolated to
+    now; peers that are not live, or whose field is old, do not count."""
     now = 10_000.0
     own = Field(at=now, R=0.8, psi=0.3, omega=7.0, n=100)
     fields = {

@@ -1,4 +1,4 @@
-"""What is taken down of a room, whatever is said in it."""
+"""The record of a room, whatever its nodes send."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    """A room with nobody in it yet."""
+    """A room without nodes."""
     time = Time()
     monkeypatch.setattr(room_log_module, "time", time)
     made = Scene(tmp_path / "logs", time)
@@ -85,8 +85,8 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 
 
 def test_what_comes_twice_is_once_on_record_and_what_is_missing_is_counted(scene: Scene) -> None:
-    """A record heard over link and server counts once, whichever is first; gaps in what a node numbers are
-    counted as missed until they are filled; a node that begins anew from 0 has missed nothing."""
+    """A record received over link and server counts once, whichever is first; gaps in a node's numbers are
+    counted as missed until they are filled; a node that restarts at 0 has missed nothing."""
     one = scene.peer("1" * 32, "one")
     for seq in (5, 5, 7, 6, 7, 10, 0, 1):
         assert scene.report(one, seq=seq, t=float(seq), H=0.5)
@@ -102,7 +102,8 @@ def test_what_comes_twice_is_once_on_record_and_what_is_missing_is_counted(scene
 
 
 def test_what_the_recorder_lacks_of_a_node_is_on_record(scene: Scene) -> None:
-    """Events of a node that never came are a record of type `missed`, which is read back with its numbers."""
+    """Events of a node that never arrived are a record of type `missed`, which is read back with its
+    numbers."""
     facts = {"origin": "1" * 32, "from": 3, "to": 9, "count": 5}
     scene.room_log.on_missed(facts)
     assert [row["data"] for row in scene.of("missed")] == [facts]
@@ -111,8 +112,8 @@ def test_what_the_recorder_lacks_of_a_node_is_on_record(scene: Scene) -> None:
 
 
 def test_two_of_one_name_are_told_apart(scene: Scene) -> None:
-    """Of two nodes with one name the later goes by another; one that comes after the first fell silent takes
-    the name over; the recorder's own name is nobody's."""
+    """Of two nodes with one name the later gets another; one that comes after the first fell silent gets the
+    name; the recorder's own name is reserved."""
     first, second, third = (scene.peer(digit * 32, "one") for digit in "123")
     impostor = scene.peer("4" * 32, "rec")
     for peer in (first, second, impostor):
@@ -127,8 +128,8 @@ def test_two_of_one_name_are_told_apart(scene: Scene) -> None:
 
 
 def test_too_much_is_left_out_and_the_count_is_on_record(scene: Scene) -> None:
-    """Of a flood thirty records at once and ten a second are taken down, the rest is counted: on record with
-    the name, and in the manifest; another node loses nothing by it."""
+    """Of a flood, thirty records at once and ten per second are written, and the rest is counted, in a record
+    with the name and in the manifest; other nodes lose nothing."""
     loud, quiet = scene.peer("1" * 32, "loud"), scene.peer("2" * 32, "quiet")
     taken = sum(scene.report(loud, seq=seq, t=float(seq)) for seq in range(500))
     assert scene.report(quiet, seq=0, t=0.0)
@@ -142,8 +143,8 @@ def test_too_much_is_left_out_and_the_count_is_on_record(scene: Scene) -> None:
 
 
 def test_an_event_waits_for_its_origins_name(scene: Scene) -> None:
-    """An event of somebody far off is written under the name that its first record tells; one whose origin
-    never says anything after five seconds, as unknown; each once, in order."""
+    """An event of a distant node is written under the name in that node's first record; after five seconds
+    without one, as unknown; each once, in order."""
     scene.event("1" * 32, "first")
     assert scene.of("pacemaker_flip") == []
     scene.report(Peer("1" * 32, name="1" * 8, in_room=False), seq=0, t=0.0, nodeId="far")
@@ -159,8 +160,8 @@ def test_an_event_waits_for_its_origins_name(scene: Scene) -> None:
 
 
 def test_what_is_remembered_is_bounded(scene: Scene) -> None:
-    """However many come with a new id and name, only so many are told apart, and fewer are in the manifest;
-    changes of peers beyond twenty a second are counted instead of written."""
+    """However many nodes come with a new id and name, the number of states and of entries in the manifest is
+    bounded; changes of peers beyond twenty per second are counted, not written."""
     for number in range(room_log_module.MAX_SOURCES + 200):
         peer = Peer(f"{number:032}", name=f"n{number}")
         scene.report(peer, seq=0, t=0.0)
@@ -194,7 +195,7 @@ odd = st.one_of(st.sampled_from(EXTREMES), st.floats(), st.integers(), st.just([
 @settings(max_examples=100)
 @given(said=st.dictionaries(st.sampled_from([*NAMES, "peerings", "intents", "x"]), odd, min_size=1))
 def test_nothing_that_is_said_breaks_the_record(said: dict[str, Any]) -> None:
-    """Whatever a telemetry message holds, it is refused, or written with its numbers in range."""
+    """Any telemetry message is refused, or written with its numbers in range."""
     written: list[dict[str, Any]] = []
 
     def write(kind: str, **record: Any) -> None:
@@ -212,8 +213,8 @@ def test_nothing_that_is_said_breaks_the_record(said: dict[str, Any]) -> None:
 
 
 def test_the_record_of_a_room_reads_like_any_other(scene: Scene) -> None:
-    """`load` gives a row for each node and record under the node's name, `load_peerings` the pairs that each
-    told of, strictly."""
+    """`load` gives one row per node and record, with the node's name; `load_peerings` gives the pairs that
+    each node reported; strict reading finds no fault."""
     pairing = {"id": "2" * 32, "R": 0.5, "dpsi": -1.0, "rtt_ms": 1.0, "offset_ms": 0.1, "uncertainty_ms": 0.5}
     one = scene.peer("1" * 32, "one/../x")
     assert scene.report(

@@ -1,4 +1,4 @@
-"""The loop that keeps a swarm, its log and its pictures in step."""
+"""The loop that keeps a swarm, its log and its snapshots in step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUICK = cf.Params(oscillators=60)
 
 
 async def test_pause_and_play(joined: Joiner) -> None:
-    """A paused swarm stands still, still records each second, and goes on where it stood."""
+    """A paused swarm is still, records each second, and continues where it stood."""
     node = await joined(server=None, params=QUICK)
     await until(lambda: node.snapshot().tick > 10)
     node.pause()
@@ -47,7 +47,7 @@ async def test_records_come_at_whole_simulated_seconds(joined: Joiner) -> None:
 
 
 async def test_a_late_swarm_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks for snapshots of a swarm that is always being computed gets new ones in between."""
+    """Snapshots of a swarm that is always being computed are renewed within a batch."""
     advance = Simulation.advance
 
     def slowly(self: Simulation, ticks: int = 1) -> None:

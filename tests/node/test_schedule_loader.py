@@ -1,4 +1,4 @@
-"""Schedules on running nodes."""
+"""Schedules by name, from a file and from a manifest, also on running nodes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ x = 100
 
 
 async def test_a_schedule_from_a_file(joined: Joiner, tmp_path: Path) -> None:
-    """Parameters change and events fire at their ticks, are on record, and the file's text is kept."""
+    """Parameters change and events fire at their ticks and are recorded; the manifest holds the file's
+    text."""
     (tmp_path / "steps.toml").write_text(STEPS)
     node = await joined(server=None, params=PARAMS, schedule=tmp_path / "steps.toml")
     await until(lambda: (node.telemetry()["type"] == "intent").any())
@@ -42,7 +43,8 @@ async def test_a_schedule_from_a_file(joined: Joiner, tmp_path: Path) -> None:
 
 
 async def test_a_schedule_on_mesh_time_is_taken_up_where_it_is(joined: Joiner, tmp_path: Path) -> None:
-    """Who joins an hour late has the parameters set by then and misses no more; it fires no old events."""
+    """A node that joins an hour late has the parameters set by then and follows the rest; it fires no old
+    events."""
     (tmp_path / "steps.toml").write_text(STEPS + '\n[[entry]]\nat = "1h3s"\nset = { eta = 0.5 }\n')
     begin = time.time() - 3600
     start = datetime.fromtimestamp(begin, UTC).isoformat()
@@ -57,7 +59,7 @@ async def test_a_schedule_on_mesh_time_is_taken_up_where_it_is(joined: Joiner, t
 
 
 def test_by_name_or_file(tmp_path: Path) -> None:
-    """A schedule is one of the known ones or a file; its start may be another; what is neither is refused."""
+    """A schedule is a known name or a file; its start can be given; anything else is refused."""
     path = tmp_path / "night.toml"
     path.write_text(STEPS)
     night = open_schedule(path, 1, Params(), start="1970-01-01T00:00:02Z")
@@ -73,7 +75,7 @@ def test_by_name_or_file(tmp_path: Path) -> None:
 
 
 def test_it_is_recalled_from_a_manifest() -> None:
-    """A run that goes on has the same night: its beginning and room are on record."""
+    """A resumed run has the same night: the manifest holds its start and room."""
     schedule = open_schedule("night", 5, Params(), room="room1")
     assert schedule.start is not None
     assert schedule.start == start_before(schedule.start)
@@ -83,6 +85,6 @@ def test_it_is_recalled_from_a_manifest() -> None:
 
 
 def test_its_beginning_cannot_be_chosen() -> None:
-    """It goes by mesh time, so that all nodes agree."""
+    """The night starts by mesh time, so that all nodes agree; another start is refused."""
     with pytest.raises(UsageError, match="mesh time"):
         open_schedule("night", 5, Params(), room="r", start="2026-11-23T22:00:00Z")
