@@ -276,7 +276,7 @@ async def _run(
 
 
 class Identity(TypedDict):
-    """What tells the nodes of one process apart."""
+    """Name and seed of one node of this process."""
 
     node_id: str | None
     seed: int | None

@@ -38,7 +38,7 @@ class CommandQueue:
     """
 
     playing: bool
-    """Whether the swarm is to move, as the last `play` or `pause` asked."""
+    """Whether the swarm is to move, by the last `play` or `pause`."""
     moving: bool
     """Whether the swarm moves at present; changes between two ticks."""
     steps: int
@@ -96,11 +96,11 @@ class CommandQueue:
         self._changes.append(apply)
 
     def play(self) -> None:
-        """Let the swarm move."""
+        """Start or continue the swarm."""
         self._set_playing(True)
 
     def pause(self) -> None:
-        """Hold the swarm."""
+        """Pause the swarm."""
         self._set_playing(False)
 
     def _set_playing(self, playing: bool) -> None:
@@ -118,7 +118,7 @@ class CommandQueue:
         self._changes.append(apply)
 
     def step(self, ticks: int) -> None:
-        """Hold the swarm, if it moves, and compute `ticks` ticks."""
+        """Pause the swarm, if it moves, and compute `ticks` ticks."""
         self.pause()
 
         def apply() -> None:
@@ -183,7 +183,7 @@ class CommandQueue:
             _refusing(functools.partial(self._apply, self._events.popleft()))
 
     def stepped(self, ticks: int) -> None:
-        """Count `ticks` ticks computed while paused; the last one that was asked for records them all."""
+        """Count `ticks` ticks computed while paused; when all requested ones are done, record them."""
         self.steps -= ticks
         self._stepped += ticks
         if not self.steps:

@@ -83,15 +83,15 @@ class NodeControls(ABC):
         self._swarm.runner.commands.take_snapshot()
 
     def play(self) -> None:
-        """Let the swarm move."""
+        """Start or continue the swarm."""
         self._swarm.runner.commands.play()
 
     def pause(self) -> None:
-        """Hold the swarm; the node stays in its room."""
+        """Pause the swarm; the node stays in its room."""
         self._swarm.runner.commands.pause()
 
     def step(self, ticks: int = 1) -> None:
-        """Compute `ticks` ticks, from 1 to 1,000, and hold the swarm. A moving swarm is held first."""
+        """Compute `ticks` ticks (1 to 1,000) of a paused swarm. A moving swarm is paused first."""
         if isinstance(ticks, bool) or not isinstance(ticks, int) or not 1 <= ticks <= MAX_STEPS:
             raise UsageError(f"ticks = {shorten(ticks)}: give a whole number from 1 to {MAX_STEPS}")
         self._swarm.runner.commands.step(ticks)

@@ -41,7 +41,7 @@ class EventSource:
         self._limit = Bucket(*EVENT_RATE, seconds())
 
     def restart_limit(self) -> None:
-        """Start to count events anew: `seconds` jumped, because the speed has changed."""
+        """Count events from zero again: `seconds` jumped, because the speed has changed."""
         self._limit = Bucket(*EVENT_RATE, self._seconds())
 
     def fire(self, name: str, data: Mapping[str, object]) -> str:

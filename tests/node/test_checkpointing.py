@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-import chronoflux as cf
 from chronoflux.model.params import Params
 from chronoflux.node.node import Node
 from chronoflux.replay.past_run import PastRun
@@ -15,8 +14,6 @@ from chronoflux.signal.server import SignalServer
 from chronoflux.telemetry.format.saved_state import load_simulation
 from tests.conftest import Joiner
 from tests.support import until
-
-QUICK = cf.Params(oscillators=60)
 
 
 async def test_events_leave_them(tmp_path: Path) -> None:
