@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo lab app test test-slow test-lowest test-all dist lint typing format lock pictures frames clean browser namespaces network
+.PHONY: help setup demo lab app test test-slow test-lowest test-all dist lint typing format docs links gallery lock \
+  pictures frames clean browser namespaces network
 
 help:
 	@echo "make demo       run the whole thing once: a server, two nodes, a notebook, a reading of the logs"
@@ -15,9 +16,11 @@ help:
 	@echo "make test-all   make test-lowest, and the quick tests with each Python from 3.11 on that is found"
 	@echo "make dist       build wheel and sdist into dist/, and check what is in them"
 	@echo "make lint       ruff, mypy, import-linter"
-	@echo "make typing     what the README shows, and every public name, for mypy and pyright"
+	@echo "make typing     what the documentation shows, and every public name, for mypy and pyright"
 	@echo "make format     put the code into shape"
-	@echo "make pictures   make the README's pictures anew, from real runs"
+	@echo "make docs       build the documentation into docs/_build/html (make links: check its external links)"
+	@echo "make gallery    execute the notebooks whose code has changed, and keep their outputs for the documentation"
+	@echo "make pictures   make the pictures of README and documentation anew, from real runs"
 	@echo "make frames     measure the live view's frames and memory in a real browser"
 	@echo "make lock       resolve the dependencies anew into requirements.txt"
 	@echo "make clean      remove the set-up (.venv) and caches; logs stay"
@@ -58,7 +61,7 @@ browser:
 	  echo "no Chromium or no Firefox here: its tests will be skipped"
 
 # What tests break networks with: namespaces, which need root; and for `make test-slow` a TURN server, and the
-# proxies of the README's recipes.
+# proxies of the documentation's recipes.
 namespaces:
 	@command -v ip >/dev/null && command -v sysctl >/dev/null || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
@@ -121,7 +124,20 @@ format: setup
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+# Warnings are errors; nothing is executed and nothing fetched. A link within the documentation that leads
+# nowhere is a warning of Sphinx's.
+docs: setup
+	@$(BIN)/sphinx-build -W --keep-going -q -j auto -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+links: setup
+	@$(BIN)/sphinx-build -q -b linkcheck docs docs/_build/links
+
+gallery: setup
+	@$(BIN)/python docs/_ext/gallery.py
+
 pictures: setup browser
+	@$(BIN)/python docs/_ext/pictures.py
 	@$(BIN)/python -m tests.pictures
 
 frames: setup browser
@@ -132,8 +148,8 @@ frames: setup browser
 lock:
 	@$(PYTHON) -m venv .cache/lock && .cache/lock/bin/python -m pip install --quiet uv
 	@printf 'hatchling\neditables\n' | .cache/lock/bin/uv pip compile --quiet --upgrade --universal \
-	  --python-version 3.11 --extra lab --extra test --generate-hashes --no-emit-index-url \
+	  --python-version 3.11 --extra lab --extra test --extra docs --generate-hashes --no-emit-index-url \
 	  --no-annotate --no-header --output-file requirements.txt pyproject.toml -
 
 clean:
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) docs/_build docs/_generated docs/reference/api docs/gallery/notebooks .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

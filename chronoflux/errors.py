@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 
 def plain(text: object) -> str:
@@ -57,6 +58,11 @@ class ChronofluxError(Exception):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(plain(message))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default calls the class with the message alone, which the classes with attributes do not take:
+        # an error of a worker process would then not come back.
+        return _restored, (type(self), str(self), self.__dict__)
 
 
 class ParameterError(ChronofluxError, ValueError):
@@ -130,6 +136,13 @@ class LogError(ChronofluxError):
         self.path, self.line, self.reason = Path(path), line, plain(message)
         where = f"{path}:{line}" if line is not None else f"{path}"
         super().__init__(f"{where}: {message}")
+
+
+def _restored(kind: type[ChronofluxError], message: str, facts: dict[str, Any]) -> ChronofluxError:
+    """Make an error again from its parts."""
+    error = kind.__new__(kind, message)
+    error.__dict__.update(facts)
+    return error
 
 
 def shorten(value: object, limit: int = 60) -> str:

@@ -269,7 +269,8 @@ def counterfactual(
     if not folders:
         raise ParameterError("run", run, "a run folder, or several of one room")
     whole("count", count, 0), whole("seeds", seeds, 0)
-    known = recorded(tuple(os.fspath(folder) for folder in folders), until)
+    # absolute: worker processes that are used again may have another working folder
+    known = recorded(tuple(os.path.abspath(folder) for folder in folders), until)
     held = ((k, tuple(v) if isinstance(v, list) else v) for k, v in (params or {}).items())
     alternative = known.alternative(out=Without.read(without), params=tuple(held), since=since)
     _, firsts = alternative.changed()

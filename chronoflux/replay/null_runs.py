@@ -184,7 +184,7 @@ def null_runs(
     >>> found.count, list(found.observed["node"].unique()), found.metrics.shape
     (5, ['n1', 'n2'], (5, 20, 5))
     """
-    folders = tuple(os.fspath(run) for run in runs)
+    folders = tuple(os.path.abspath(run) for run in runs)
     if len(folders) < 2:
         raise ParameterError("runs", list(folders), "two runs of a room or more")
     whole("count", count, 1)

@@ -1,4 +1,4 @@
-"""The recipes of the README, as they stand there: proxies, TURN server and systemd unit are really run."""
+"""The documented recipes, as they stand there: proxies, TURN server and systemd unit are really run."""
 
 from __future__ import annotations
 
@@ -24,22 +24,14 @@ from chronoflux.mesh.spectator import Spectator, visit
 from tests import processes
 from tests.certificates import self_signed
 from tests.conftest import need
+from tests.docs.pages import recipe
 from tests.network import own_address
 from tests.old_client import old_client
 from tests.processes import free_port
 from tests.support import until
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 NAME = "signal.example.org"
 PROXIES = ["caddy", "nginx"]
-
-
-def recipe(word: str) -> str:
-    """The one fenced block of the README that contains a word."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    (found,) = (block for block in blocks if word in block)
-    assert isinstance(found, str)
-    return found
 
 
 def replaced(text: str, **changes: str) -> str:
@@ -51,14 +43,14 @@ def replaced(text: str, **changes: str) -> str:
 
 
 def options(text: str) -> list[str]:
-    """The arguments of the one ``python -m chronoflux.signal`` line of a block."""
+    """The arguments of the one ``chronoflux signal`` line of a block."""
     arguments = shlex.split(text)
-    assert arguments[:3] == ["python", "-m", "chronoflux.signal"]
-    return arguments[3:]
+    assert arguments[:2] == ["chronoflux", "signal"]
+    return arguments[2:]
 
 
 class Proxy:
-    """A proxy's configuration after the README, moved to free ports, with a certificate made on the spot."""
+    """A proxy's configuration as documented, moved to free ports, with a certificate made on the spot."""
 
     def __init__(self, kind: str, folder: Path) -> None:
         self.port, self.behind = free_port(), free_port()
@@ -135,7 +127,7 @@ async def answers(port: int, address: str = "127.0.0.1") -> bool:
 async def proxied(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Proxy]:
-    """A proxy and the server behind it, both started as the README says; the public name leads to it."""
+    """A proxy and the server behind it, both started as documented; the public name leads to it."""
     kind = request.param
     need(shutil.which(kind), kind)
     proxy = Proxy(kind, tmp_path)
@@ -152,7 +144,7 @@ async def proxied(
 
 
 def lead_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The names of the README lead to this machine, and no proxy of the environment stands before it."""
+    """The names of the recipes lead to this machine, and no proxy of the environment stands before it."""
     import socket
 
     real = socket.getaddrinfo
@@ -243,7 +235,7 @@ async def status(proxy: Proxy, path: str) -> int:
 async def test_a_pair_links_by_the_turn_server_of_the_recipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With coturn as the README says, and the server's options from there, two nodes that show no address of
+    """With coturn and the server's options as documented, two nodes that show no address of
     theirs link, and each says that the other is reached by TURN."""
     need(shutil.which("turnserver"), "turnserver (Debian: coturn)")
     port, turn_port = free_port(), free_port()
@@ -268,7 +260,7 @@ async def test_a_pair_links_by_the_turn_server_of_the_recipe(
 
 
 def test_systemd_takes_its_unit(tmp_path: Path) -> None:
-    """The unit of the README is one that systemd finds right, and its command one that we take."""
+    """The documented unit is one that systemd finds right, and its command one that we take."""
     unit = replaced(recipe("[Unit]"), **{"/opt/chronoflux/.venv/bin/python": sys.executable})
     (command,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
     line = shlex.split(replaced(command, **{"%H": "host", "/var/lib/chronoflux": str(tmp_path / "logs")}))

@@ -102,7 +102,7 @@ def unnoticed(run: Path, count: int, seed: int) -> dict[str, list[int]]:
     files = [file for file in sorted(run.rglob("*")) if file.is_file()]
     for file in files:
         if file.suffix == ".jsonl" or file.name == "run.json":
-            continue  # these have no checksum: the README says so
+            continue  # these have no checksum: docs/reference/records.md says so
         if "phases.zarr" in file.parts:
             continue  # see below
         before = None if file.suffix == ".png" else read_all(file)
