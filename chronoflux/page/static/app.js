@@ -4,9 +4,11 @@
 
 import { Controls } from "./controls.js";
 import { newSecret } from "./identity.js";
+import { slug } from "./log.js";
 import { PageNode } from "./node.js";
 import { isShort } from "./protocol.js";
 import { PALETTES } from "./palettes.js";
+import { Store } from "./store.js";
 import { View } from "./view.js";
 
 const DEFAULT_ROOM = "room1";
@@ -71,13 +73,21 @@ function roomName() {
   return name && isShort(name) ? name : DEFAULT_ROOM;
 }
 
-/** Join the room of the address. @param {any} tables */
-function join(tables) {
+/** Join the room of the address, with the swarm that this tab had before a reload. @param {any} tables */
+async function join(tables) {
   const room = roomName();
   if (node?.room === room) return;
   node?.leave();
-  const secret = kept.get("secret") ?? newSecret();
+  let secret = kept.get("secret") ?? newSecret();
+  let store = new Store(secret);
+  let before = await store.load();
+  if (before && (before.room !== room || (await isTaken(secret)))) {
+    secret = newSecret(); // another room is another run; a copy of a tab is another node
+    store = new Store(secret);
+    before = undefined;
+  }
   kept.set("secret", secret);
+  answerFor(secret);
   const params = { ...tables.presets[0].params, ...(node?.swarm.params ?? {}) };
   const words = crypto.getRandomValues(new Uint32Array(2));
   node = new PageNode({
@@ -89,6 +99,8 @@ function join(tables) {
     token: kept.get("token") ?? undefined,
     params,
     seed: (BigInt(words[0] & 0x1fffff) << 32n) | BigInt(words[1]),
+    store,
+    kept: before,
     onNews: say,
     onChange: show,
   });
@@ -98,6 +110,30 @@ function join(tables) {
   node.start();
   show();
   Object.assign(window, { chronoflux: { node, view } });
+}
+
+/** @type {BroadcastChannel | null} */
+let tabs = null;
+
+/** Say to other tabs of this browser that this one has the secret. @param {string} secret */
+function answerFor(secret) {
+  tabs?.close();
+  tabs = typeof BroadcastChannel === "function" ? new BroadcastChannel(`chronoflux ${secret}`) : null;
+  if (tabs) tabs.onmessage = ({ data }) => data === "who?" && tabs?.postMessage("here");
+}
+
+/** Whether another tab has a secret: one that was duplicated has it, too. @param {string} secret @returns {Promise<boolean>} */
+async function isTaken(secret) {
+  if (typeof BroadcastChannel !== "function") return false;
+  const channel = new BroadcastChannel(`chronoflux ${secret}`);
+  const answered = new Promise((resolve) => {
+    channel.onmessage = ({ data }) => data === "here" && resolve(true);
+    setTimeout(() => resolve(false), 150);
+  });
+  channel.postMessage("who?");
+  const taken = await answered;
+  channel.close();
+  return taken;
 }
 
 const METRICS = /** @type {const} */ ([
@@ -173,6 +209,15 @@ function openDrawer(open) {
   (open ? element("close-drawer", HTMLButtonElement) : opener).focus();
 }
 
+/** @param {Blob} blob @param {string} name */
+function download(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
 /** Buttons, keys and taps. @param {any} tables */
 function connect(tables) {
   element("events", HTMLElement).append(
@@ -224,20 +269,23 @@ function connect(tables) {
   element("reset", HTMLButtonElement).onclick = () => node?.reset();
   element("save-picture", HTMLButtonElement).onclick = () => {
     picture.toBlob((blob) => {
-      if (!blob || !node) return;
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(blob);
-      link.download = `chronoflux-${node.room}-${Math.round(node.clock.now())}.png`;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+      if (blob && node) download(blob, `chronoflux-${slug(node.room)}-${Math.round(node.clock.now())}.png`);
     });
+  };
+  element("save-log", HTMLButtonElement).onclick = async () => {
+    if (!node) return;
+    await node.keep();
+    download(await node.log.archive(), `${node.log.facts.run}.zip`);
   };
   const full = element("full-screen", HTMLButtonElement);
   full.hidden = !document.fullscreenEnabled;
   full.onclick = () =>
     (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen()).catch(() => undefined);
   window.onhashchange = () => join(tables);
-  window.addEventListener("pagehide", () => node?.leave());
+  window.addEventListener("pagehide", () => {
+    node?.keep();
+    node?.leave();
+  });
   window.addEventListener("online", () => node?.mesh.client.doubt());
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) node?.mesh.client.doubt();
@@ -272,7 +320,7 @@ async function begin() {
     return;
   }
   connect(tables);
-  join(tables);
+  await join(tables);
   keepTime();
 }
 

@@ -139,6 +139,17 @@ export class Gossip {
     return this._stand(event, now);
   }
 
+  /** Plain values for {@link Gossip#restore}: what is remembered of others. */
+  save() {
+    return { heard: [...this._heard].map(([memory, heard]) => [memory, [...heard]]), standing: [...this._standing] };
+  }
+
+  /** Go on with what another instance remembered, before a reload. @param {any} saved */
+  restore(saved) {
+    this._heard = new Map(saved.heard.map((/** @type {any} */ [memory, heard]) => [memory, new Map(heard)]));
+    this._standing = new Map(saved.standing);
+  }
+
   /** Own events of the last minute, for a new path. @param {number} now @returns {RoomEvent[]} */
   recent(now) {
     while (this._own.length && now - this._own[0].at > RESEND) this._own.shift();

@@ -213,6 +213,39 @@ export class Simulation {
     this.fields.delete(peer);
   }
 
+  /** Plain values for {@link Simulation.restore}; arrays are copies. */
+  save() {
+    const { params, tick, portal, x, y, vx, vy, phi } = this;
+    return {
+      params,
+      seed: String(this.seed),
+      random: this.random.save(),
+      tick,
+      portal,
+      pulses: this.pulses.map((pulse) => ({ ...pulse })),
+      queue: this._queue.map((event) => ({ ...event })),
+      arrays: { x: x.slice(), y: y.slice(), vx: vx.slice(), vy: vy.slice(), phi: phi.slice() },
+      offsets: this._offsets.slice(),
+      turns: this._turns.slice(),
+      turned: this._turned,
+    };
+  }
+
+  /** A swarm that goes on as the saved one would. @param {ReturnType<Simulation["save"]>} saved @returns {Simulation} */
+  static restore(saved) {
+    const swarm = new Simulation({ ...saved.params, frequency_spread: 0 }, BigInt(saved.seed), saved.arrays);
+    swarm.params = saved.params;
+    swarm.random = Generator.restore(saved.random);
+    swarm.tick = saved.tick;
+    swarm.portal = saved.portal;
+    swarm.pulses = saved.pulses;
+    swarm._queue = saved.queue;
+    swarm._offsets = saved.offsets;
+    swarm._turns = saved.turns;
+    swarm._turned = saved.turned;
+    return swarm;
+  }
+
   /** Compute ticks. @param {number} [ticks] */
   advance(ticks = 1) {
     for (let i = 0; i < ticks; i++) this._step();

@@ -4,8 +4,9 @@
 
 import { MeshClock } from "./clock.js";
 import { contentFor } from "./gossip.js";
+import { RunLog, single } from "./log.js";
 import { Mesh } from "./mesh.js";
-import { Simulation } from "./model.js";
+import { RESETS, Simulation } from "./model.js";
 
 const STALL = 5000; // ms late after which the lost time is given up
 const AHEAD = 250; // ms ahead of mesh time after which the anchor is moved
@@ -39,15 +40,19 @@ export class PageNode {
    * @param {string} options.url of the signaling server
    * @param {string} options.room @param {string} options.nodeId @param {string} options.secret
    * @param {string} [options.token] @param {Params} options.params @param {bigint} options.seed
+   * @param {import("./store.js").Store} options.store where log and state are kept
+   * @param {any} [options.kept] what {@link PageNode#keep} kept of this tab's run, to go on with
    * @param {(text: string) => void} [options.onNews] a sentence for people about peers
    * @param {() => void} [options.onChange] connection, peers or parameters changed
    */
-  constructor({ tables, url, room, nodeId, secret, token, params, seed, onNews = () => {}, onChange = () => {} }) {
+  constructor({ tables, url, room, nodeId, secret, token, params, seed, store, kept, onNews = () => {}, onChange = () => {} }) {
     this.room = room;
     this.nodeId = nodeId;
     this.version = tables.version;
     this.events = tables.events;
-    this.swarm = new Simulation(params, seed);
+    this.swarm = kept ? Simulation.restore(kept.swarm) : new Simulation(params, seed);
+    this.log = new RunLog({ store, room, node: nodeId, version: this.version, params, seed });
+    if (kept) this.log.restore(kept.log);
     this.clock = new MeshClock(() => performance.now(), () => performance.timeOrigin + performance.now(), clockTick());
     this.paused = false;
     this.stalls = 0;
@@ -80,10 +85,17 @@ export class PageNode {
         world: () => this.swarm.params.world,
         onEvent: (event) => this._apply(event, false),
         onField: (peer) => {
-          if (peer.field && peer.hasSwarm) this.swarm.hear(peer.id, peer.field);
+          if (!peer.field || !peer.hasSwarm) return;
+          const [R, shortR] = single(peer.field.R);
+          const [psi, shortPsi] = single(peer.field.psi);
+          const [omega, shortOmega] = single(peer.field.omega);
+          const at = Number(peer.field.at.toFixed(3));
+          this.swarm.hear(peer.id, { at, R, psi, omega });
+          this.log.input(this.swarm.tick, peer.id, { at, R: shortR, psi: shortPsi, omega: shortOmega });
         },
         onPeer: (peer, change, reason) => {
-          if (change === "gone") this.swarm.forget(peer.id);
+          if (change === "gone") this._forget(peer.id);
+          this._write("peer", { data: { id: peer.id, name: peer.name, change, reason } });
           this.onNews(`${peer.name} ${WORDS[change] ?? change}${reason ? `: ${reason}` : ""}`);
           this.onChange();
         },
@@ -91,7 +103,9 @@ export class PageNode {
         onState: () => this.onChange(),
       },
     });
-    this.swarm.anchor(this.clock.now());
+    /** What is remembered of events, in mesh time: taken up when that is known. @type {any} */
+    this._remembered = kept?.gossip;
+    this._anchor(kept ? "resume" : "start");
   }
 
   start() {
@@ -132,24 +146,61 @@ export class PageNode {
 
   /** @param {boolean} paused */
   pause(paused) {
+    if (paused === this.paused) return;
     this.paused = paused;
-    if (!paused) this.swarm.anchor(this.clock.now());
+    this._write(paused ? "pause" : "play");
+    if (!paused) this._anchor("play");
     this.onChange();
   }
 
   /** @param {Partial<Params>} changes */
   change(changes) {
-    this.swarm.change(changes);
+    const before = /** @type {Record<string, any>} */ (this.swarm.params);
+    const changed = Object.fromEntries(Object.entries(changes).filter(([name, value]) => String(before[name]) !== String(value)));
+    if (!Object.keys(changed).length) return;
+    this.swarm.change(changed);
+    this._write(RESETS.some((name) => name in changed) ? "reset" : "params", { data: changed });
     this.onChange();
   }
 
   /** Begin again with other places and phases. */
   reset() {
     this.swarm.reset();
+    this._write("reset", { data: { seed: null } });
+  }
+
+  /** A remark of the user's, on record. @param {string} text */
+  note(text) {
+    this._write("note", { data: { text } });
+  }
+
+  /** Keep the log and the swarm's state, so that a reload goes on. @returns {Promise<void>} */
+  keep() {
+    const { room, nodeId } = this;
+    const gossip = this.mesh.gossip.save();
+    return this.log.store.save({ room, nodeId, swarm: this.swarm.save(), log: this.log.save(), gossip });
   }
 
   leave() {
     this.mesh.leave();
+  }
+
+  _write(/** @type {string} */ type, /** @type {Record<string, any>} */ more = {}) {
+    const { tick, t } = this.swarm;
+    this.log.write(type, { tick, t, at: this.swarm.meshTime() }, more);
+  }
+
+  /** Tie the swarm to mesh time, on record. */
+  _anchor(/** @type {string} */ why) {
+    this.swarm.anchor(this.clock.now());
+    const { reference, stratum } = this.clock;
+    this._write("clock", { data: { why, speed: 1, reference, stratum } });
+  }
+
+  _forget(/** @type {string} */ peer) {
+    if (!this.swarm.fields.has(peer)) return;
+    this.swarm.forget(peer);
+    this.log.input(this.swarm.tick, peer);
   }
 
   /** The members that are here, for people. */
@@ -183,7 +234,8 @@ export class PageNode {
     const late = this.clock.now() - swarm.meshTime();
     if (late > STALL || late < -AHEAD) {
       this.stalls++;
-      swarm.anchor(this.clock.now());
+      this._anchor(late > 0 ? "stall" : "clock set back");
+      if (late > 0) this._write("stall", { data: { ms: Math.round(late) } });
       return;
     }
     const end = performance.now() + budget;
@@ -192,17 +244,21 @@ export class PageNode {
 
   _tie() {
     this._steps = this.clock.steps;
-    this.swarm.anchor(this.clock.now());
+    this._anchor("reference");
   }
 
   _onClock(/** @type {import("./clock.js").Change} */ change) {
     if (change.kind === "judged") {
       const name = this.mesh.peers.get(change.peer)?.name ?? change.peer.slice(0, 8);
       if (!change.trusted) this.onNews(`${name} is not coupled to: ${change.reason}`);
-    } else if (change.step !== null) {
+      return;
+    }
+    if (this._remembered) this.mesh.gossip.restore(this._remembered);
+    this._remembered = undefined;
+    if (change.step !== null) {
       const step = change.step;
       this._pulses = this._pulses.map((pulse) => ({ ...pulse, at: pulse.at + step }));
-      for (const peer of this.mesh.peers.keys()) this.swarm.forget(peer);
+      for (const peer of this.mesh.peers.keys()) this._forget(peer);
       this._tie();
     }
   }
@@ -227,6 +283,8 @@ export class PageNode {
       this.onNews(`an event ${event.kind.label} was not applied: this page does not know its effect`);
       return;
     }
+    const { id, origin, at } = event;
+    this.log.write(own ? event.kind.name : `remote_${event.kind.name}`, { tick: this.swarm.tick, t: this.swarm.t, at }, { data, id, origin });
     if (isIntent) this._pulses = [...this._alive(), { ...event, data }];
     this.onChange();
   }
@@ -266,6 +324,30 @@ export class PageNode {
     return { at, R: Math.min(R, 1), psi, omega: turning, n: this.swarm.n };
   }
 
+  /** How each pair with a live peer stands, for the record. */
+  _peerings(/** @type {import("./peer.js").Peer[]} */ live, /** @type {number} */ at) {
+    const own = this._ownOrder();
+    const now = performance.now() / 1000;
+    const peerings = live.flatMap((peer) => {
+      const theirs = peer.order(at);
+      const known = this.clock.offset(peer.id);
+      if (!theirs) return [];
+      const round = (/** @type {number | undefined} */ value) => (value === undefined ? null : Number(value.toFixed(6)));
+      return [
+        {
+          id: peer.id,
+          R: round(theirs.R),
+          dpsi: round(angle(theirs.psi - own.psi)),
+          rtt_ms: round(known?.roundTrip),
+          offset_ms: round(known?.offset),
+          uncertainty_ms: round(known?.uncertainty),
+          via: peer.via(now),
+        },
+      ];
+    });
+    return peerings.length ? { peerings } : {};
+  }
+
   _ownOrder() {
     const field = this._ownField();
     return { R: field.R, psi: field.psi + (field.omega * (this.clock.now() - field.at)) / 1000, n: field.n };
@@ -287,6 +369,10 @@ export class PageNode {
     this.metrics = { ...this.swarm.metrics(), peers: live.length, H_mesh: Math.hypot(mean(Math.cos), mean(Math.sin)) };
     this.history = [...this.history, this.metrics].slice(-60);
     for (const listen of this.listeners) listen(this.metrics);
+    const { peers, H_mesh, ...own } = this.metrics;
+    const counts = { nodes: this.swarm.n, intents: this._alive().length, portal: this.swarm.portal, peers, H_mesh };
+    this._write("telemetry", { metrics: { ...own, ...counts }, ...this._peerings(live, at) });
+    if (this._sequence % 2 === 0) this.keep();
     const shown = Object.entries(this.metrics).filter(([, value]) => Number.isFinite(value));
     const intents = this._alive().slice(-3);
     const telemetry = {
