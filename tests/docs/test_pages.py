@@ -17,7 +17,6 @@ from typing import Any
 
 import click
 import matplotlib as mpl
-import numpy as np
 import pytest
 
 import chronoflux as cf
@@ -101,8 +100,6 @@ async def test_python_runs(
     """The Python blocks of a page run, one after the other, in a folder with the logs of a room."""
     monkeypatch.setattr(room_session, "DEFAULT_PORT", int(server.url.rpartition(":")[2]))
     names: dict[str, Any] = {"__name__": "__main__"}
-    if path.name == "README.md":
-        names |= {"np": np}
     try:
         async with asyncio.timeout(300):
             for block in blocks(path):
