@@ -1,4 +1,4 @@
-"""``python -m chronoflux.analyze``: turn a folder of logs into a summary and a report."""
+"""``python -m chronoflux.analyze``: a summary and a report of a room, from its logs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from chronoflux.replay.null_runs import NullRuns
 
 LEAST_NULL_RUNS = 19
-"""Fewest null runs with which p can reach .05."""
+"""Least number of null runs with which p can reach 0.05."""
 
 
 @click.command(
@@ -33,49 +33,57 @@ LEAST_NULL_RUNS = 19
 )
 @click.argument("logs", nargs=-1, required=True)
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="write the report as one HTML page"
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="also write the report to this file, as one HTML page",
 )
-@click.option("--room", help="which room, when the logs are of several")
+@click.option("--room", help="name of the room, if the logs hold several")
 @click.option(
     "--surrogates",
     type=click.IntRange(19, 99_999),
     default=199,
     show_default=True,
-    help="surrogates that chance is judged by",
+    help="number of surrogates behind each p-value",
 )
 @click.option(
-    "--ksg", type=click.IntRange(0), default=3, show_default=True, help="directions measured by KSG too"
+    "--ksg",
+    type=click.IntRange(0),
+    default=3,
+    show_default=True,
+    help="number of directions found that are measured again by the KSG estimator, which is slow",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="of the surrogates")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="seed of the surrogates")
 @click.option(
     "--skip-settling/--no-skip-settling",
     default=True,
     show_default=True,
-    help="leave out the start-up of each run, until H is where it stays; what is left out is told",
+    help="leave out the start-up of each run, until H reaches its later range; the report says how much",
 )
 @click.option(
     "--from",
     "begin",
     metavar="TIME",
-    help="look at nothing before: 90s, 5m, 1h30m since the first record, or a time as 2026-11-23T22:00:00Z",
+    help="use records from this time on: 90s, 5m or 1h30m since the first record, or a date and time such as "
+    "2026-11-23T22:00:00Z",
 )
-@click.option("--to", "end", metavar="TIME", help="look at nothing after")
+@click.option("--to", "end", metavar="TIME", help="use records up to this time")
 @click.option(
     "--null-runs",
     type=click.IntRange(0, 99_999),
     default=0,
     show_default=True,
-    help="compute the room again so many times without coupling between nodes, and compare: is it no set of "
-    "strangers? 19 at least; needs the run folders",
+    help="recompute the room this many times without coupling between nodes, and test whether its nodes are "
+    "more than unrelated swarms; at least 19; needs the run folders",
 )
 @click.option("--debug", is_flag=True, help="show tracebacks")
 def main(debug: bool, **options: Any) -> None:
-    """Analyse LOGS: run folders, a folder of them, files or globs, of one room.
+    """Analyse LOGS: run folders of one room, a folder that contains them, log files, or glob patterns.
 
-    The report begins with five sentences: who was there, what happened, what was found, how sure that is, and
-    what could not be asked. Then follow runs and gaps, order over time, which nodes were locked and when,
-    responses to events, change points, spectrum, information flow between nodes, and emergence. It is printed
-    in the terminal; with --out it is also written as an HTML page with figures and sources.
+    The report begins with five sentences: who was there, what happened, what was found, how certain that is,
+    and what could not be tested. Then follow runs and gaps, order over time, which nodes were locked and
+    when, responses to events, change points, spectrum, pulls, spread and information flow between nodes, and
+    emergence. It is printed in the terminal. With --out it is also written as an HTML page with figures and
+    sources.
     """
     run_face(lambda: _run(**options), debug=debug)
 
@@ -97,7 +105,9 @@ async def _run(
     if out is not None and not out.parent.is_dir():
         raise UsageError(f"--out {out}: the folder {out.parent} does not exist")
     if 0 < null_runs < LEAST_NULL_RUNS:
-        raise UsageError(f"--null-runs {null_runs}: give at least {LEAST_NULL_RUNS}, or p cannot reach .05")
+        raise UsageError(
+            f"--null-runs {null_runs}: use at least {LEAST_NULL_RUNS}; with fewer, p cannot reach 0.05"
+        )
     steps = len(SECTIONS) + 2 + (null_runs > 0)
     # The bar appears after half a second, so that an immediate error prints one line only.
     with tqdm(total=steps, desc="reading", unit="step", file=sys.stderr, leave=False, delay=0.5) as bar:
@@ -135,7 +145,7 @@ def _null_runs(folders: Sequence[Folder], count: int, seed: int) -> NullRuns:
 
     swarms = [folder.path for folder in folders if folder.has_swarm]
     if len(swarms) < 2:
-        raise ParameterError("run folders", len(swarms), "those of two nodes of the room or more")
+        raise ParameterError("run folders", len(swarms), "run folders of at least two nodes of the room")
     return null_runs(swarms, count=count, seed=seed)
 
 
@@ -153,13 +163,11 @@ def _seconds(option: str, given: str | None, frame: pd.DataFrame, default: float
     try:
         wanted = moment(given)
     except ParameterError:
-        allowed = "seconds, 5m or 1h30m since the first record, or a time as 2026-11-23T22:00:00Z"
-        raise UsageError(f"{option} {given}: give {allowed}") from None
+        allowed = "90s, 5m or 1h30m since the first record, or a date and time such as 2026-11-23T22:00:00Z"
+        raise UsageError(f"{option} {given}: use {allowed}") from None
     first = frame["at"].min()
     if first != first:
-        raise UsageError(
-            f"{option} {given}: these logs have no mesh time; give seconds since the first record"
-        )
+        raise UsageError(f"{option} {given}: these logs have no mesh time; use a time since the first record")
     return float(max(0.0, (wanted - first) / 1000))
 
 

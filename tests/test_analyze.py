@@ -31,7 +31,7 @@ def test_logs_become_a_summary_and_a_report(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     done = CliRunner().invoke(main, [str(logs), "--out", str(page), "--surrogates", "39"])
     assert done.exit_code == 0, done.stderr
-    assert "1 of 2 directions beyond chance" in done.stdout
+    assert "1 of 2 directions are significant" in done.stdout
     assert f"report: {page}" in done.stdout
     assert "drawing" in done.stderr
     assert page.read_text().startswith("<!doctype html>")
@@ -47,8 +47,8 @@ def test_times_choose_what_is_looked_at(tmp_path: Path) -> None:
     later = datetime.fromtimestamp(first + 600, UTC).isoformat()
     done = CliRunner().invoke(main, [*few, "--from", "5m", "--to", later])
     assert done.exit_code == 0, done.stderr
-    assert "only what lies between 300 s and 600 s of mesh time is looked at" in done.stdout
-    assert "the start-up is looked at too" in done.stdout
+    assert "used: only records between 300 s and 600 s of mesh time" in done.stdout
+    assert "the start-up is included" in done.stdout
     assert done.stdout.splitlines()[2].startswith("2 nodes (a and b)")
     for wrong in (["--from", "soon"], ["--null-runs", "5"]):
         refused = CliRunner().invoke(main, [*few, *wrong])
@@ -66,7 +66,7 @@ def test_without_run_folders_null_runs_say_why_not(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, [*files, "--surrogates", "19", "--ksg", "0", "--null-runs", "19"])
     assert done.exit_code == 0, done.stderr
     assert (
-        "whether the room is no set of strangers: not measured (0 run folders; needed: those of"
+        "whether the nodes are more than unrelated swarms: not measured (0 run folders; needed: run folders"
         in done.stdout
     )
 

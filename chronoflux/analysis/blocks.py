@@ -34,7 +34,7 @@ def compare_blocks(frame: pd.DataFrame, section: Section, *, seed: int = 0) -> N
         rounds = len(found.courses)
         section.lines.append(
             f"primary: in blocks with {words} H is {_by(response)} than in the quiet blocks of the same "
-            f"{rounds} rounds; in the 30 s of rest after them it is {_by(carried)} (carried over)"
+            f"{rounds} rounds; in the 30 s of rest after them it is {_by(carried)} (carry-over)"
         )
         if response.p is None:
             section.refused.append(Refusal(f"blocks with {words}", response.reading))
@@ -48,8 +48,8 @@ def compare_blocks(frame: pd.DataFrame, section: Section, *, seed: int = 0) -> N
                 "difference of H": response.value,
                 "standard error": response.uncertainty,
                 "exact p": response.p,
-                "carried over": carried.value,
-                "p of that": carried.p,
+                "carry-over": carried.value,
+                "p of the carry-over": carried.p,
             }
         )
     if rows:

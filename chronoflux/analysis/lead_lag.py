@@ -78,7 +78,7 @@ def spread(
     same_length(source=x, target=y)
     if not step > 0:
         raise ParameterError("step", step, "above 0 s")
-    reach, told = int(longest / step + 1e-9), "taken as stationary, not looked at"
+    reach, told = int(longest / step + 1e-9), "taken as stationary without a test"
     if not stationary and 1 <= reach < len(x) // 4:
         look = stationary_part(np.column_stack([x, y]), names=("source", "target"))
         x, y, told = x[look.start :], y[look.start :], look.words(step)
@@ -99,7 +99,7 @@ def spread(
             [correlation_around(drawn, y)[lags].max() for drawn in autoregressions(x, count, rng)]
         )
     p = (1 + int(np.count_nonzero(null >= value))) / (count + 1)
-    follows = f"the target follows after {best * step:g} s" if p <= 0.05 else "it may be chance"
+    follows = f"the target follows after {best * step:g} s" if p <= 0.05 else "chance may give as much"
     delay = Result(
         name="delay",
         value=best * step,

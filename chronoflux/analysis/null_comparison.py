@@ -39,30 +39,65 @@ def judge_room(
     try:
         null = compute()
     except ChronofluxError as error:
-        section.refuse("whether the room is no set of strangers", error)
+        section.refuse("whether the nodes are more than unrelated swarms", error)
         return
-    for name, measure in (("phase locking", _locking), (CORRELATION, _correlation)):
+    for name, measure in (("phase locking", locking), (CORRELATION, correlation)):
         try:
             judged = null.judge(lambda frame, of=measure: of(part(frame)))  # type: ignore[misc]
         except ChronofluxError as error:
             section.refuse(f"{name} against null runs", error)
             continue
         section.lines.append(f"{name}: {judged}")
-        verdict = "is more than strangers have" if judged.p <= 0.05 else "is what strangers may have too"
-        answer = f"the {name} of the room {verdict}"
+        verdict = "higher than in" if judged.p <= 0.05 else "within the range of"
+        answer = f"the {name} of the nodes is {verdict} null runs, in which they are not coupled"
         section.findings.append(Finding(f"{name} against null runs", answer, judged.p))
         section.tables[f"pairs, {name}"] = judged.value.reset_index().round(5)
     section.lines.append(
-        f"null runs: the same nodes, parameters, moments and events, computed again {null.count} times with "
-        "new draws and without coupling between nodes; events are taken as given from outside"
+        f"null runs: the same nodes, parameters, times and events, recomputed {null.count} times with new "
+        "random draws and without coupling between nodes; events are treated as given from outside"
     )
 
 
-def _locking(frame: pd.DataFrame) -> pd.Series[float]:
+def locking(frame: pd.DataFrame) -> pd.Series[float]:
+    """Return the phase-locking value of every two nodes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from chronoflux.analysis.null_comparison import locking
+    >>> t = np.arange(60.0)
+    >>> def records(node, psi):
+    ...     return pd.DataFrame(dict(
+    ...         time=pd.to_datetime(t, unit="s", utc=True), at=1000 * t, node=node, room="lab",
+    ...         type="telemetry", omega=0.0, H=0.8, psi=psi,
+    ...     ))
+    >>> locking(pd.concat([records("a", t), records("b", t + 1)])).round(3)
+    a  b
+    a  b    1.0
+    Name: plv, dtype: float64
+    """
     return pairs(frame)["plv"]
 
 
-def _correlation(frame: pd.DataFrame) -> pd.Series[float]:
+def correlation(frame: pd.DataFrame) -> pd.Series[float]:
+    """Return the correlation of H of every two nodes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from chronoflux.analysis.null_comparison import correlation
+    >>> t = np.arange(60.0)
+    >>> def records(node, H):
+    ...     return pd.DataFrame(dict(
+    ...         time=pd.to_datetime(t, unit="s", utc=True), at=1000 * t, node=node, room="lab",
+    ...         type="telemetry", omega=0.0, H=H,
+    ...     ))
+    >>> correlation(pd.concat([records("a", t / 60), records("b", 1 - t / 60)])).round(3)
+    a  b   -1.0
+    dtype: float64
+    """
     import pandas as pd
 
     table = together(side_by_side(frame, "H")).corr()

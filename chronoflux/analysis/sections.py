@@ -74,7 +74,7 @@ def overview(study: Study, section: Section) -> None:
     if len(holes):
         longest = holes.nlargest(1, "duration").iloc[0]
         section.lines.append(
-            f"{_count(holes, 'gap')} while a node was there, {holes['duration'].sum():.0f} s in all, "
+            f"{_count(holes, 'gap')} within the record of a node, {holes['duration'].sum():.0f} s in all, "
             f"the longest {longest['duration']:.0f} s ({longest['node']})"
         )
         units = {name: f"{name} [s]" for name in ("start", "end", "duration")}
@@ -103,8 +103,8 @@ def _tell_missed(study: Study, section: Section) -> None:
     counts = pd.to_numeric(told["count"], errors="coerce")
     lacking, unsent = (counts[told[name].notna()].sum() for name in ("origin", "peer"))
     section.lines.append(
-        f"events that did not arrive: {lacking:.0f} by the records of those who lack them, {unsent:.0f} by "
-        "those of who fired them; what follows from who heard what is wrong by as much"
+        f"events that did not arrive: {lacking:.0f} according to the nodes that did not receive them, "
+        f"{unsent:.0f} according to the nodes that fired them; responses to remote events lack them"
     )
     section.tables["missed events"] = told
 
@@ -149,7 +149,10 @@ def synchrony(study: Study, section: Section) -> None:
     section.lines.append(
         f"{len(held)} locked intervals of {names} pairs, {total:.0f} s in all (30 s windows, PLV ≥ 0.9)"
     )
-    section.lines.append("nodes of equal frequency look locked whatever they do: see the column df, in Hz")
+    section.lines.append(
+        "a phase-locking value is no test: nodes of equal frequency (column df, in Hz) have a high one even "
+        "when they are not coupled"
+    )
     axes = _subplots(1, 2 if len(held) else 1, height=4.6)
     plots.pair_matrix(pair_matrix(study.frame), ax=axes[0])
     if len(held):
@@ -208,10 +211,12 @@ def _answer(kind: str, found: Epochs, study: Study, section: Section) -> str:
         section.findings.append(Finding(f"H after {_a(kind)}", answer, change.p))
     words = f"H changes by {change.value:+.2g} ± {change.uncertainty:.2g}, {change.reading}"
     if change.p is not None:
-        words += f" (p = {change.p:.3g} by {change.surrogates} changes of sign, over all moments)"
+        words += f" (p = {change.p:.3g} by {change.surrogates} random signs, for all moments together)"
     if change.p is not None and change.p <= 0.05:
         back = recovery_time(found.lag, found.mean)
-        words += f"; back to 1/e in {back:.1f} s" if back is not None else "; not back to 1/e within 30 s"
+        words += (
+            f"; it falls to 1/e in {back:.1f} s" if back is not None else "; it does not fall to 1/e in 30 s"
+        )
     return counted + words
 
 
@@ -254,16 +259,18 @@ def pulling(study: Study, section: Section) -> None:
     section.tables["pulls"] = table.rename(columns={"pull": "pull [1]"})
     facts = found.attrs
     section.lines.append(
-        f"the primary measure, named before any data was seen: {found['found'].sum()} of {len(found)} "
-        f"directions beyond chance (correlation of a node's turning with the pull of another, maximum "
-        f"statistic over {facts['surrogates']} circular shifts, p ≤ {facts['level']}; n = {facts['n']:,}; "
-        f"smallest p = {found['p'].min():.3g})"
+        f"primary measure, chosen before the data were seen: {found['found'].sum()} of {len(found)} "
+        f"directions are significant (correlation of a node's frequency fluctuations with another's "
+        f"pull; maximum statistic over {facts['surrogates']} circular shifts, p ≤ {facts['level']}; "
+        f"n = {facts['n']:,}; smallest p = {found['p'].min():.3g})"
     )
-    told = f"in {found['found'].sum()} of {len(found)} directions a node is pulled by another"
+    told = f"in {found['found'].sum()} of {len(found)} directions a node's phase turns towards another's"
     section.findings.append(Finding("pulls between nodes", told, float(found["p"].min()), primary=True))
     section.lines.append(_stretch(facts))
     if found["found"].any():
-        section.lines.append(f"most: {_best(found['pull'], ' → ')}, correlation {found['pull'].max():.3f}")
+        section.lines.append(
+            f"strongest: {_best(found['pull'], ' → ')}, correlation {found['pull'].max():.3f}"
+        )
     section.sources += [
         "pulls: Rosenblum and Pikovsky, Physical Review E 64, 045202, 2001",
         "maximum statistic: Nichols and Holmes, Human Brain Mapping 15, 1, 2002",
@@ -275,26 +282,28 @@ def information(study: Study, section: Section) -> None:
     """Report which nodes' H predicts which other nodes' next H (transfer entropy)."""
     found = information_flow(study.frame, count=study.surrogates, seed=study.seed)
     table = found.reset_index().sort_values("te_nats", ascending=False).head(40).round(5)
-    section.tables["directions"] = table.rename(columns={"te_nats": "transfer entropy [nats a step]"})
+    section.tables["directions"] = table.rename(columns={"te_nats": "transfer entropy [nats per step]"})
     axes = _subplots(1, 1, height=6)
     plots.flow(found, ax=axes[0])
     section.figures.append(axes[0].figure)  # type: ignore[arg-type]
     facts = found.attrs
     section.lines.append(
-        f"{found['found'].sum()} of {len(found)} directions beyond chance (Gaussian transfer entropy of H, "
+        f"{found['found'].sum()} of {len(found)} directions are significant (Gaussian transfer entropy of H, "
         f"lag 1 s, maximum statistic over {study.surrogates} circular shifts, p ≤ {facts['level']}; "
         f"n = {facts['n']:,})"
     )
     section.lines.append(_stretch(facts))
-    told = f"{found['found'].sum()} of {len(found)} directions between nodes carry information about H"
+    told = (
+        f"in {found['found'].sum()} of {len(found)} directions the H of a node predicts the next H of another"
+    )
     section.findings.append(Finding("information flow of H", told, float(found["p"].min())))
     if found["found"].any():
         section.lines.append(
-            "two nodes that listen to a third, or a start or step that all went through, may give this too, "
-            "without a way between them"
+            "two nodes that depend on a third one, which may not be on record, give this too, without a link "
+            "between them"
         )
         section.lines.append(
-            f"most: {_best(found['te_nats'], ' → ')}, {found['te_nats'].max():.4f} nats a step"
+            f"strongest: {_best(found['te_nats'], ' → ')}, {found['te_nats'].max():.4f} nats per step"
         )
         _once_more(study, section, found[found["found"]].nlargest(study.ksg, "te_nats"))
     section.sources += [
@@ -313,6 +322,7 @@ def _once_more(study: Study, section: Section, few: pd.DataFrame) -> None:
     for source, target in few.index:
         arrays = stretch[source].to_numpy(), stretch[target].to_numpy()
         options: dict[str, Any] = {"method": "ksg", "count": KSG_SURROGATES, "seed": study.seed}
+        options["start_up"] = not stretch.attrs["settled"]
         try:
             judged = assess(transfer_entropy_nats, *arrays, **options)
         except ParameterError as error:
@@ -328,21 +338,22 @@ def spreading(study: Study, section: Section) -> None:
     table = found.reset_index().sort_values("correlation", ascending=False).head(40).round(5)
     section.tables["pairs"] = table.rename(columns={"delay_s": "delay [s]"})
     facts, sure = found.attrs, found[found["found"]]
+    kind = {"shift": "circular shifts", "ar": "draws of an autoregression"}[facts["surrogate"]]
     section.lines.append(
-        f"{len(sure)} of {len(found)} pairs beyond chance (cross-correlation of the changes of H, delays up "
-        f"to {facts['longest']:g} s, maximum statistic over {facts['surrogates']} circular shifts, "
+        f"{len(sure)} of {len(found)} pairs are significant (cross-correlation of the changes of H, delays "
+        f"up to {facts['longest']:g} s, maximum statistic over {facts['surrogates']} {kind}, "
         f"p ≤ {facts['level']}; n = {facts['n']:,})"
     )
     section.lines.append(_stretch(facts))
-    told = f"{len(sure)} of {len(found)} pairs of nodes follow each other in H"
-    section.findings.append(Finding("who follows whom in H", told, float(found["p"].min())))
+    told = f"in {len(sure)} of {len(found)} pairs of nodes the changes of H agree at some delay"
+    section.findings.append(Finding("spread of changes of H", told, float(found["p"].min())))
     later = sure[sure["delay_s"] > 0]
-    if len(sure):
-        section.lines.append(f"{len(sure) - len(later)} of them at once (0 s), as under a common event")
+    if len(sure) > len(later):
+        section.lines.append(f"{len(sure) - len(later)} of them without delay (0 s), which has no direction")
     if len(later):
         best = later.loc[[later["correlation"].idxmax()]]
         section.lines.append(
-            f"closest: {_best(best['correlation'], ' → ')} after {best['delay_s'].iloc[0]:g} s, "
+            f"strongest: {_best(best['correlation'], ' → ')} after {best['delay_s'].iloc[0]:g} s, "
             f"correlation {best['correlation'].iloc[0]:.3f}"
         )
     section.sources.append(f"circular shifts: {_CIRCULAR}")
@@ -357,17 +368,20 @@ def emergence(study: Study, section: Section) -> None:
         return emergence_nats(micro, micro.mean(axis=1))
 
     count = min(study.surrogates, 99)
-    judged = assess(of_the_mean, orders, together=False, count=count, seed=study.seed)
+    options: dict[str, Any] = {"together": False, "count": count, "seed": study.seed}
+    options["start_up"] = not stretch.attrs["settled"]
+    judged = assess(of_the_mean, orders, **options)
     section.lines += map(repr, judged)
     if judged.psi.p is not None and not judged.psi.undecided:
-        told = f"the mean H tells {judged.psi.value:.2g} nats more of its future than the nodes one by one"
+        told = f"the mean H predicts its future by {judged.psi.value:.2g} nats more than the single nodes do"
         section.findings.append(Finding("causal emergence of the mean H", told, judged.psi.p))
     section.lines.append(
-        "macro: the mean of H over the nodes; surrogates: each node's H turned by its own shift"
+        "macro variable: the mean of H over the nodes; surrogates: the H of each node circularly shifted by "
+        "its own number of seconds"
     )
     section.sources += [f"causal emergence: {judged.psi.source}", f"circular shifts: {_CIRCULAR}"]
     if orders.shape[1] > 2:
-        shared = assess(o_information_nats, orders, together=False, count=count, tail="both", seed=study.seed)
+        shared = assess(o_information_nats, orders, tail="both", **options)
         section.lines.append(repr(shared))
         if shared.p is not None:
             told = f"the nodes' H have an O-information of {shared.value:.2g} nats"
@@ -400,14 +414,19 @@ def _mean_order(study: Study) -> tuple[Floats, Floats, str]:
 
 def _stretch(facts: Mapping[Any, Any]) -> str:
     """Describe which records a measure of unbroken series used, and which it left out."""
-    parts = [f"{facts['masked']:,} moments not used", f"{facts['bridged']:,} lost values bridged"]
+    parts = [f"{facts['masked']:,} moments not used", f"{facts['bridged']:,} missing values interpolated"]
     if facts["left_out"]:
         parts.append(f"left out for their gaps: {', '.join(facts['left_out'])}")
     if facts.get("start_up"):
-        parts.append(f"the first {facts['start_up']:g} s of it left out as the start-up")
+        parts.append(f"its first {facts['start_up']:g} s left out as the start-up")
+    if facts.get("disturbed"):
+        parts.append(
+            f"{facts['disturbed']:,} moments left out after {facts['common_events']:,} events that several "
+            "nodes heard"
+        )
     if "n" in facts:
-        parts.insert(0, f"{facts['n']:,} s in a row")
-    return "on record together: " + ", ".join(parts)
+        parts.insert(0, f"{facts['n']:,} moments used")
+    return "records: " + ", ".join(parts)
 
 
 def _best(values: pd.Series[float], joint: str = " – ") -> str:

@@ -76,7 +76,8 @@ def part_of(
 ) -> Part:
     """Leave out the start-up of each run, and records before `begin` or after `end`.
 
-    `begin` and `end` are in s of mesh time since the first record of the room.
+    `begin` and `end` are in s of mesh time since the first record of the room. With `skip_settling` the
+    frame's ``attrs["settled"]`` is True, so that no measure searches for a start-up again.
 
     Raises
     ------
@@ -90,7 +91,7 @@ def part_of(
     told = []
     if begin > 0 or end < math.inf:
         last = "the end" if end == math.inf else f"{end:g} s"
-        told.append(f"only what lies between {begin:g} s and {last} of mesh time is looked at")
+        told.append(f"used: only records between {begin:g} s and {last} of mesh time")
     if skip_settling:
         lengths: dict[str, float] = {}
         restless = []
@@ -111,19 +112,19 @@ def part_of(
                 keep[rows] &= seconds[rows] >= seconds[own[0]] + length
         if lengths:
             each = ", ".join(f"{node} {length:.0f} s" for node, length in sorted(lengths.items()))
-            told.append(f"left out as start-up, until H was where it stays: {each}")
+            told.append(f"start-up left out, until H reached its later range: {each}")
         if restless:
             told.append(
-                f"H goes on changing its level in {', '.join(sorted(set(restless)))}: no start-up was told "
-                "from the rest, and none was left out there"
+                f"no start-up was left out of {', '.join(sorted(set(restless)))}, where H changes its level "
+                "for more than a third of the time searched"
             )
         if not lengths and not restless:
-            told.append("no start-up was found that should be left out")
+            told.append("no start-up was found")
     else:
-        told.append("the start-up is looked at too")
+        told.append("the start-up is included")
     if not (keep & (frame["type"] == "telemetry").to_numpy()).any():
         span = f"the {seconds[dated].max():.0f} s on record"
         raise ParameterError("from, to", (begin, end), f"within {span}, with telemetry between them")
     chosen = frame[keep]
-    chosen.attrs = dict(frame.attrs)
+    chosen.attrs = dict(frame.attrs) | {"settled": skip_settling}
     return Part(chosen, told)

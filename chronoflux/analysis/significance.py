@@ -130,7 +130,7 @@ def maximum_statistic(values: ArrayLike, null: ArrayLike, *, level: float = 0.05
     found = series("values", values, least=1, varies=False)
     surrogates = numbers("null", null)
     if surrogates.ndim != 2 or surrogates.shape[1] != len(found) or not np.isfinite(surrogates).all():
-        raise ParameterError("null", surrogates.shape, f"finite, of shape (surrogates, {len(found)})")
+        raise ParameterError("null", surrogates.shape, f"finite values of shape (surrogates, {len(found)})")
     _enough(len(surrogates), level)
     largest = np.sort(surrogates.max(axis=1))
     above = len(largest) - np.searchsorted(largest, found, side="left")
@@ -191,6 +191,7 @@ def assess(
     level: float = 0.05,
     seed: int = 0,
     stationary: bool = False,
+    start_up: bool = True,
     **options: Any,
 ) -> Measured:
     """Return a measure's result with its uncertainty and its p-value.
@@ -202,8 +203,10 @@ def assess(
     differ in length.
 
     All kinds of surrogates assume that the array they replace is stationary. Therefore this is tested
-    (:func:`~chronoflux.analysis.stationarity.stationary_part`): a start-up is left out of all arrays, which
-    the reading says, and unsuitable arrays are refused. IAAFT also assumes a periodic series, so the stretch
+    (:func:`~chronoflux.analysis.stationarity.stationary_part`), for all arrays of the same length, because
+    trends and steps in several of them, too small to be noticed in one, would be taken for a link. A start-up
+    is left out of all arrays, which the reading says, and unsuitable arrays are refused. An evenly spaced
+    array is a time axis, and is not tested. IAAFT also assumes a periodic series, so the stretch
     whose ends match best is measured (Schreiber and Schmitz, Physica D 142, 346, 2000). The null hypotheses:
 
     - ``"shift"``: that array is stationary and independent of the others (with ``together=False``: its
@@ -234,13 +237,15 @@ def assess(
     together
         For ``"shift"``; False shifts the columns of that array (its parts) against each other.
     stationary
-        True: that array is not tested, because it is known to be stationary, or because the question is
-        whether it is, as with early warnings. The reading says so.
+        True: the arrays are not tested, because they are known to be stationary, or because the question is
+        whether they are, as with early warnings. The reading says so.
+    start_up
+        False: the start-up has been left out already, and is not searched for.
 
     Raises
     ------
     ParameterError
-        When the array to be replaced is not stationary, is at rest, or is too short for its memory; when a
+        When an array is not stationary, is at rest, or is too short for its memory; when a
         block is shorter than twice the memory; when the measure refuses the arrays; when `count` is too small
         for `level`.
 
@@ -266,7 +271,7 @@ def assess(
     if not callable(surrogate):
         if np.isfinite(given[which]).sum() < FEWEST:
             measure(*given, **options)  # raises an error that says what it needs
-        given, told = _looked_at(given, which, surrogate, block, stationary)
+        given, told = _looked_at(given, which, surrogate, block, stationary, start_up)
     measured = measure(*given, **options)
     results = _results(measured)
     null = np.empty((count, len(results)))
@@ -289,7 +294,7 @@ def assess(
 def _results(measured: Any) -> tuple[Result, ...]:
     found = measured if isinstance(measured, tuple) else (measured,)
     if not found or not all(isinstance(one, Result) for one in found):
-        allowed = "a function that gives a Result, or a tuple of them"
+        allowed = "a function that returns a Result, or a tuple of them"
         raise ParameterError("measure", type(measured).__name__, allowed)
     return found
 
@@ -314,16 +319,26 @@ def _maker(surrogate: str | Maker, together: bool, block: int | None) -> Maker:
 
 
 def _looked_at(
-    given: list[Floats], which: int, surrogate: str, block: int | None, stationary: bool
+    given: list[Floats], which: int, surrogate: str, block: int | None, stationary: bool, start_up: bool
 ) -> tuple[list[Floats], str]:
-    """Return the arrays without the start-up of the one to be replaced, and a phrase that describes it."""
-    wanted, told = given[which], []
+    """Return the arrays without their start-up, and a phrase that describes it.
+
+    All arrays of the length of the one to be replaced are tested, but for time axes.
+    """
+    told: list[str] = []
     alike = len({len(array) for array in given}) == 1
     if stationary:
-        told.append("taken as stationary, not looked at")
+        told.append("taken as stationary without a test")
     else:
-        kept = np.flatnonzero(np.isfinite(wanted).reshape(len(wanted), -1).all(axis=1))
-        look: Look = stationary_part(wanted[kept], name="samples" if len(given) == 1 else f"array {which}")
+        length, tested, names = len(given[which]), list[Floats](), list[str]()
+        for i, array in enumerate(given):
+            if i == which or (len(array) == length and not _is_time(array)):
+                parts = array.reshape(length, -1)
+                tested.append(parts)
+                names += ["samples" if len(given) == 1 else f"array {i}"] * parts.shape[1]
+        series_of = np.hstack(tested)
+        kept = np.flatnonzero(np.isfinite(series_of).all(axis=1))
+        look: Look = stationary_part(series_of[kept], names=tuple(names), start_up=start_up)
         if surrogate == "block" and block is not None and block < 2 * look.memory:
             raise ParameterError("block", block, f"at least twice the memory of {look.memory:.3g} samples")
         if look.start and alike:
@@ -334,9 +349,17 @@ def _looked_at(
     if surrogate == "iaaft" and alike:
         part = matched_ends(given[which])
         if part.stop - part.start < len(given[which]):
-            told.append(f"{part.stop - part.start} samples whose ends meet")
+            told.append(f"{part.stop - part.start} samples with matching ends used")
         given = [array[part] for array in given]
     return given, "; ".join(told)
+
+
+def _is_time(array: Floats) -> bool:
+    """Return whether an array is a time axis: values that grow by the same amount each time."""
+    if array.ndim != 1 or len(array) < 3:
+        return False
+    steps = np.diff(array)
+    return bool(steps.min() > 0 and np.ptp(steps) <= 1e-6 * steps.max())
 
 
 def _batch_errors(

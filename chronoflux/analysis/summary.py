@@ -1,6 +1,7 @@
 """The summary of a report: five sentences.
 
-They say who was there, what happened, what was found, how sure that is, and what could not be asked and why.
+They say who was there, what happened, what was found, how certain that is, and what could not be tested, with
+the reason.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def summarise(study: Study, sections: Sequence[Section], *, null_runs: bool) -> 
     findings = [finding for section in sections for finding in section.findings]
     refused = [refused for section in sections for refused in section.refused]
     if not null_runs:
-        refused.append(Refusal("whether the room is no set of strangers", "ask with --null-runs 99"))
+        refused.append(Refusal("whether the nodes are more than unrelated swarms", "use --null-runs 99"))
     return [
         _who(study.frame),
         _happened(study),
@@ -78,8 +79,7 @@ def _happened(study: Study) -> str:
     flat = still_nodes(telemetry)
     if flat:
         each = ", ".join(f"{node} from {minutes:.1f} min on" for node, minutes in flat.items())
-        words += f"; nothing moves any more in {each}, and a flat line answers no question: "
-        words += f"run again with {REMEDY}"
+        words += f"; nothing moves any more in {each}, so little can be tested: run again with {REMEDY}"
     return words + "."
 
 
@@ -105,27 +105,29 @@ def still_nodes(telemetry: pd.DataFrame) -> dict[str, float]:
 def _found(findings: Sequence[Finding]) -> str:
     told = sorted((f for f in findings if f.p <= LEVEL), key=lambda f: (not f.primary, f.p))
     if not told:
-        return "Nothing was found that chance may not give as well."
+        return "Found: nothing that chance may not give as well."
     return f"Found: {_few([f.answer for f in told], 'and')}."
 
 
 def _sure(findings: Sequence[Finding]) -> str:
     if not findings:
-        return "How sure: no question could be answered with a p-value."
+        return "How certain: no question could be tested."
     told = [f for f in findings if f.p <= LEVEL]
     one = len(findings) == 1
-    asked = f"{len(findings)} question{'' if one else 's'} {'was' if one else 'were'} asked"
+    asked = f"{len(findings)} question{'' if one else 's'} {'was' if one else 'were'} tested"
     words = (
-        f"How sure: {asked} and {len(told)} answered at p ≤ {LEVEL:g}, where chance alone gives "
-        f"{LEVEL * len(findings):.2g} on average"
+        f"How certain: {asked}, of which {len(told)} {'has' if len(told) == 1 else 'have'} p ≤ {LEVEL:g}; "
+        f"chance alone gives {LEVEL * len(findings):.2g} on average"
     )
     primary = [f for f in findings if f.primary]
     if primary:
         each = ", ".join(f"{f.question} p = {f.p:.2g}" for f in primary)
-        words += f"; primary, fixed before the data were seen: {each}"
+        words += (
+            f"; the primary question{'s' * (len(primary) != 1)}, chosen before the data were seen: {each}"
+        )
     elif told:
         best = min(told, key=lambda f: f.p)
-        words += f"; the surest: {best.question}, p = {best.p:.2g}"
+        words += f"; the most certain: {best.question}, p = {best.p:.2g}"
     return words + "."
 
 
@@ -136,8 +138,8 @@ def _not_asked(refused: Iterable[Refusal]) -> str:
         whats.setdefault(why, {})[what] = None
     each = [f"{_few(list(what), 'and')} ({why})" for why, what in whats.items()]
     if not each:
-        return "Everything could be asked."
-    return f"Not asked, or not answered: {_few(each, 'and', joint='; ')}."
+        return "Not tested: nothing, every question could be tested."
+    return f"Not tested: {_few(each, 'and', joint='; ')}."
 
 
 def _few(things: Sequence[str], word: str, *, joint: str = ", ", rest: str = "more below") -> str:

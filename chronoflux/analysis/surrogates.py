@@ -34,6 +34,9 @@ from chronoflux.analysis.stationarity import autoregression, ranks
 from chronoflux.analysis.validation import Floats, columns, fraction, numbers, series, whole
 from chronoflux.errors import ParameterError
 
+ORDERS = 16
+"""Greatest order of the autoregression that new series are drawn from. With 4, unrelated swarms of the preset
+`spread`, whose increments are less regular, were linked in a share of 0.17."""
 AT_ONCE = 1000
 """Series of an autoregression that are drawn in one batch."""
 SEAMS = 200
@@ -140,9 +143,9 @@ def autoregressions(x: ArrayLike, count: int, rng: np.random.Generator) -> Itera
     """Yield `count` series with exactly the values of x, in the rank order of draws of an autoregression.
 
     Bühlmann, Bernoulli 3, 123, 1997. The null hypothesis: x is a stationary linear Gaussian process with a
-    memory of a few steps, seen through a monotone function. The autoregression, of order 0 to 4, is fitted to
-    x after a rank-based transformation to a Gaussian. A longer memory, or another kind, violates it, and so
-    does everything that violates IAAFT, except ends that do not match.
+    memory of a few steps, seen through a monotone function. The autoregression, of order 0 to 16 by Akaike's
+    criterion, is fitted to x after a rank-based transformation to a Gaussian. A longer memory, or another
+    kind, violates it, and so does everything that violates IAAFT, except ends that do not match.
 
     Parameters
     ----------
@@ -170,9 +173,9 @@ def autoregressions(x: ArrayLike, count: int, rng: np.random.Generator) -> Itera
     whole("count", count, 1)
     n, normal = len(values), NormalDist()
     gaussian = np.array([normal.inv_cdf((rank + 0.5) / n) for rank in ranks(values)])
-    fitted = autoregression(gaussian)
+    fitted = autoregression(gaussian, orders=ORDERS, penalty=2.0)
     if fitted is None:
-        raise ParameterError("x", "wholly told by its past", "a series that is not deterministic")
+        raise ParameterError("x", "determined by its past", "a series that is not deterministic")
     weights, left = fitted
     ordered, order = np.sort(values), len(weights)
     forgets = math.ceil(10 * left / max(1 - float(weights.sum()), 1 / n) ** 2) + 20  # ten times its memory

@@ -48,8 +48,8 @@ def side_by_side(
     -------
     DataFrame
         One column per node; the index ``seconds`` is mesh time since the first record, s; NaN where nothing
-        is on record. ``attrs``: ``start`` (UTC), ``step``, ``column``, and ``missing``, the number of missing
-        moments by node.
+        is on record. ``attrs``: ``start`` (UTC), ``step``, ``column``, ``missing``, the number of missing
+        moments by node, and ``settled``, whether the start-up was left out of the frame.
 
     Examples
     --------
@@ -99,6 +99,7 @@ def side_by_side(
         "step": step,
         "column": column,
         "missing": {node: int(np.isnan(course).sum()) for node, course in found.items()},
+        "settled": bool(frame.attrs.get("settled", False)),
     }
     return table
 
@@ -240,14 +241,15 @@ def together(table: pd.DataFrame, *, least: int = 2, bridge: float = 5.0) -> pd.
 
 def preparation(stretch: pd.DataFrame) -> dict[Hashable, Any]:
     """Return what was left out of a table from :func:`settled` and how it was tested, for ``attrs``."""
-    names = ("masked", "bridged", "left_out", "start_up", "memory", "looked_at")
-    return {name: stretch.attrs[name] for name in names}
+    names = ("masked", "bridged", "left_out", "start_up", "memory", "looked_at", "common_events", "disturbed")
+    return {name: stretch.attrs[name] for name in names if name in stretch.attrs}
 
 
 def settled(stretch: pd.DataFrame, *, stationary: bool = False) -> pd.DataFrame:
     """Return the part of an unbroken table after its start-up.
 
-    :func:`~chronoflux.analysis.stationarity.stationary_part` finds the start-up.
+    :func:`~chronoflux.analysis.stationarity.stationary_part` finds the start-up, unless it was left out of
+    the frame already (``attrs["settled"]``).
 
     Parameters
     ----------
@@ -274,7 +276,10 @@ def settled(stretch: pd.DataFrame, *, stationary: bool = False) -> pd.DataFrame:
         name = name or f"{stretch.attrs.get('column', 'x')}"
         names = tuple(f"{name} of {node}" for node in stretch.columns)
         rest = REST.get(str(stretch.attrs.get("column")), LEAST_CHANGE)
-        look = stationary_part(stretch.to_numpy(np.float64), name=name, names=names, rest=rest)
+        searched = not stretch.attrs.get("settled", False)
+        look = stationary_part(
+            stretch.to_numpy(np.float64), name=name, names=names, rest=rest, start_up=searched
+        )
         start, memory = look.start, look.memory
     found = stretch.iloc[start:]
     found.attrs = dict(stretch.attrs) | {

@@ -53,22 +53,28 @@ def test_the_report_answers_every_question(frame: pd.DataFrame) -> None:
     report = study_room(frame, surrogates=99, ksg=1, progress=progress)
     assert seen == [section.title for section in report.sections] == list(SECTIONS)
     text = report.text()
-    assert "not measured" not in text
+    refused = [line for line in text.splitlines() if "not measured" in line]
+    assert (
+        len(refused) == 3
+    )  # pulls, information flow, emergence: the step of H violates their null hypothesis
+    assert sum("its level changes in a step" in line for line in refused) == 2
     assert "3 runs of 3 nodes over 0.33 h; 0.0% of the node-seconds are not on record" in text
     assert re.search(r"1 change points, at (9\.9|10\.0|10\.1) min", text)
     assert "intent: 19 events (0 left out)" in text
     assert "intent: slope of the response over the dose = " in text
-    assert re.search("the primary measure, named before any data was seen: 0 of 6 directions", text)
-    assert "1 of 3 pairs beyond chance" in text
-    assert "closest: a → b<script> after 1 s" in text
-    assert "most: a → b<script>" in text
-    assert "a → b<script> by KSG: transfer entropy = " in text
-    assert "causal emergence Ψ = " in text
+    assert "1 of 3 pairs are significant" in text
+    assert "strongest: a → b<script> after 1 s" in text
+    later = study_room(frame, surrogates=99, ksg=1, begin=601).text()  # after the step
+    assert "not measured" not in later
+    assert "primary measure, chosen before the data were seen: 0 of 6 directions" in later
+    assert "strongest: a → b<script>" in later
+    assert "a → b<script> by KSG: transfer entropy = " in later
+    assert "causal emergence Ψ = " in later
 
 
 def test_the_page_stands_alone_and_is_safe(frame: pd.DataFrame) -> None:
     """The page refers to no other file, and a node's name cannot become markup or a formula."""
-    page = study_room(frame, surrogates=19, ksg=0).html()
+    page = study_room(frame, surrogates=19, ksg=0, begin=601).html()
     tags: list[str] = []
 
     class Tags(HTMLParser):
@@ -97,7 +103,7 @@ def test_what_cannot_be_measured_says_why(tmp_path: Path) -> None:
     assert text.count("not measured: ") >= 4
     assert "at least 2 in the room" in text
     assert "is not allowed" not in text + report.html()  # the text of an error
-    assert "Not asked, or not answered: " in report.summary[4]
+    assert "Not tested: " in report.summary[4]
     assert "1 node; needed: at least 2 in the room" in report.summary[4]
     assert "no events on record" in text
     assert ">Methods</h2>" in report.html()
@@ -118,7 +124,7 @@ def test_the_overview_says_when_and_what_is_missing(tmp_path: Path) -> None:
     assert gaps["node"].tolist() == ["a", "b"]
     assert gaps["duration [s]"].tolist() == [pytest.approx(100, abs=1), pytest.approx(10, abs=1)]
     assert gaps["start [s]"].tolist() == [pytest.approx(599, abs=1), pytest.approx(299, abs=1)]
-    assert "2 gaps while a node was there" in section.lines[1]
+    assert "2 gaps within the record of a node" in section.lines[1]
     assert len(section.figures) == 1
 
 
@@ -136,7 +142,10 @@ def test_the_overview_says_which_events_did_not_arrive(tmp_path: Path) -> None:
     told = found.iloc[[0, 1]].assign(type="missed", data=pd.Series(facts).to_numpy())
     section = Section("Runs and gaps")
     SECTIONS[section.title](Study(pd.concat([found, told])), section)
-    assert "events that did not arrive: 12 by the records of those who lack them, 12 by" in section.lines[-1]
+    assert (
+        "events that did not arrive: 12 according to the nodes that did not receive them, 12"
+        in section.lines[-1]
+    )
     assert section.tables["missed events"]["count"].tolist() == [12, 12]
 
 

@@ -49,10 +49,10 @@ def test_each_run_loses_its_own_start_up(frame: pd.DataFrame) -> None:
     assert seconds(part, frame, "a").min() == pytest.approx(88, abs=12)
     assert seconds(part, frame, "b").min() == pytest.approx(275, abs=20)
     assert len(told) == 1
-    assert told[0].startswith("left out as start-up, until H was where it stays: a ")
+    assert told[0].startswith("start-up left out, until H reached its later range: a ")
     kept, told = part_of(frame, skip_settling=False)
     assert len(kept) == len(frame)
-    assert told == ["the start-up is looked at too"]
+    assert told == ["the start-up is included"]
 
 
 def test_only_what_lies_between_two_times(frame: pd.DataFrame) -> None:
@@ -60,6 +60,6 @@ def test_only_what_lies_between_two_times(frame: pd.DataFrame) -> None:
     part, told = part_of(frame, skip_settling=False, begin=200, end=300)
     at = seconds(part, frame, "a")
     assert (at.min(), at.max()) == (pytest.approx(200, abs=1), pytest.approx(300, abs=1))
-    assert "only what lies between 200 s and 300 s" in told[0]
+    assert "only records between 200 s and 300 s" in told[0]
     with pytest.raises(ParameterError, match="within the 999 s on record"):
         part_of(frame, begin=5000)

@@ -149,7 +149,7 @@ def test_results_that_belong_together_are_judged_by_the_same_surrogates() -> Non
         assert found == alone
         assert (found.surrogates, found.p is None, found.uncertainty is None) == (39, False, False)
     for wrong in (lambda m: 1.0, lambda m: (), lambda m: (1.0, 2.0)):
-        with pytest.raises(ParameterError, match="gives a Result"):
+        with pytest.raises(ParameterError, match="returns a Result"):
             assess(wrong, micro)
 
 

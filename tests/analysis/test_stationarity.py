@@ -11,8 +11,10 @@ import chronoflux as cf
 from chronoflux.analysis.complexity import permutation_entropy
 from chronoflux.analysis.information import mutual_information_nats, transfer_entropy_nats
 from chronoflux.analysis.integration import o_information_nats, phi_r_nats
+from chronoflux.analysis.result import Result
 from chronoflux.analysis.room_events import spreads
 from chronoflux.analysis.rooms import information_flow
+from chronoflux.analysis.settling import part_of
 from chronoflux.analysis.significance import assess
 from chronoflux.analysis.stationarity import memory_of, ranks, stationary_part
 from chronoflux.analysis.tables import side_by_side
@@ -74,6 +76,58 @@ def test_what_does_not_serve_is_refused_in_words(course: object, words: str) -> 
         stationary_part(course(t, noise))  # type: ignore[operator]
 
 
+def test_steps_that_seem_to_be_memory_are_found() -> None:
+    """A step of two standard deviations at 150 samples is no long memory: most are refused or left out."""
+    refused = 0
+    for seed in range(40):
+        course = ar(0.5, 350, seed)[200:] + 2.3 * (np.arange(150) > 95)
+        try:
+            stationary_part(course)
+        except ParameterError as refusal:
+            refused += "step" in str(refusal)
+    assert refused >= 20
+
+
+def test_a_start_up_is_searched_for_once() -> None:
+    """Of a series without its start-up the whole is tested; one that has it still is refused."""
+    settles = ar(0.5, 400, 3) - 30 * np.exp(-np.arange(400) / 10)
+    assert stationary_part(settles[80:], start_up=False).start == 0
+    with pytest.raises(ParameterError, match="stationary"):
+        stationary_part(settles, start_up=False)
+
+
+def test_the_report_leaves_out_a_start_up_once() -> None:
+    """Measures of a frame without its start-up do not leave out more of it; those of the whole frame do."""
+    settles = np.stack([ar(0.5, 400, s) - 30 * np.exp(-np.arange(400) / 10) for s in (7, 8)], axis=1)
+    frame = room(settles).assign(data=None)
+    assert information_flow(frame, count=19).attrs["start_up"] > 0
+    part = part_of(frame, begin=80.0).frame
+    assert side_by_side(part).attrs["settled"]
+    assert information_flow(part, count=19).attrs["start_up"] == 0
+    with pytest.raises(ParameterError, match="use null runs"):
+        information_flow(room(settles[20:]).pipe(_marked), count=19)
+
+
+def _marked(frame: pd.DataFrame) -> pd.DataFrame:
+    frame.attrs["settled"] = True
+    return frame
+
+
+def test_every_series_is_looked_at() -> None:
+    """A trend in the other array is refused as one in the array that is shifted; a time axis is none."""
+    noise, trend = ar(0.5, 400, 1), ar(0.5, 400, 2) + 0.02 * np.arange(400)
+    for pair in ((noise, trend), (trend, noise)):
+        with pytest.raises(ParameterError, match="all the time"):
+            assess(mutual_information_nats, *pair, count=19)
+    with pytest.raises(ParameterError, match="array 1"):
+        assess(mutual_information_nats, noise, trend, count=19)
+
+    def correlated(x: Floats, y: Floats, t: Floats) -> Result:
+        return mutual_information_nats(x[t >= 0], y[t >= 0])
+
+    assert assess(correlated, noise, ar(0.5, 400, 6), np.arange(400.0), count=19).p is not None
+
+
 def test_the_start_up_is_left_out() -> None:
     """A series that settles is taken from there on, and how much was left out is said."""
     noise = ar(0.5, 400, 3)
@@ -118,7 +172,7 @@ def test_known_to_be_stationary_is_said() -> None:
     found = information_flow(room(courses), count=19, stationary=True)
     assert (found.attrs["looked_at"], found.attrs["start_up"]) == (False, 0)
     judged = assess(mutual_information_nats, *courses[:, :2].T, count=19, stationary=True)
-    assert judged.reading.endswith("taken as stationary, not looked at")
+    assert judged.reading.endswith("taken as stationary without a test")
     settles = np.stack([ar(0.5, 400, s) - 30 * np.exp(-np.arange(400) / 10) for s in (7, 8)], axis=1)
     judged = assess(mutual_information_nats, *settles.T, count=19)
     assert "were left out as the start-up" in judged.reading
@@ -127,7 +181,7 @@ def test_known_to_be_stationary_is_said() -> None:
     assert both[1]["start_up"] >= 20
     assert all(facts["looked_at"] for facts in both)
     ends = assess(permutation_entropy, ar(0.9, 400, 9), surrogate="iaaft", tail="both", count=39)
-    assert "samples whose ends meet" in ends.reading
+    assert "samples with matching ends used" in ends.reading
 
 
 def test_blocks_shorter_than_the_memory_are_refused() -> None:

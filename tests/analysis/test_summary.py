@@ -37,12 +37,12 @@ def test_a_driven_node_is_told_in_five_sentences(tmp_path: Path) -> None:
     assert who.startswith("2 nodes (a and b)")
     assert "15 min of mesh time" in who
     assert "no events happened" in happened
-    assert "1 of 2 directions between nodes carry information about H" in found
-    assert "questions were asked" in sure
+    assert "in 1 of 2 directions the H of a node predicts the next H of another" in found
+    assert "questions were tested" in sure
     assert "--null-runs 99" in not_asked
     assert report.text().startswith(who)
     assert who in report.html()
-    assert "no start-up was found that should be left out" in report.text()
+    assert "no start-up was found" in report.text()
 
 
 def test_a_flat_line_is_told_with_what_helps(tmp_path: Path) -> None:
@@ -82,9 +82,9 @@ def test_of_a_night_the_blocks_are_the_primary_answer() -> None:
     report = study_room(frame, surrogates=19, ksg=0, folders=NIGHT, skip_settling=False)
     text = report.text()
     assert "primary: in blocks with flips H is 0." in text
-    assert "(carried over)" in text
+    assert "(carry-over)" in text
     assert report.summary[2].startswith("Found: in blocks with flips H is 0.")
-    assert "primary, fixed before the data were seen: blocks with " in report.summary[3]
+    assert "the primary questions, chosen before the data were seen: blocks with " in report.summary[3]
     assert "in the blocks of the schedule night" in report.summary[1]
     bare = study_room(frame, surrogates=19, ksg=0, skip_settling=False)
     assert "primary: in blocks" not in bare.text()
@@ -111,6 +111,6 @@ def test_a_linked_room_is_told_from_strangers(tmp_path: Path) -> None:
             return null_runs(sorted(tmp_path.iterdir()), count=19, executor=executor)
 
     report = study_room(cf.load(tmp_path), surrogates=19, ksg=0, null_runs=compute, skip_settling=False)
-    assert "the phase locking of the room is more than strangers have" in report.summary[2]
+    assert "the phase locking of the nodes is higher than in null runs" in report.summary[2]
     assert "phase locking: this room against nodes that are not linked: no set of strangers" in report.text()
     assert "--null-runs" not in report.summary[4]

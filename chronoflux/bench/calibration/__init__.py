@@ -19,12 +19,13 @@ from typing import Literal
 import numpy as np
 
 from chronoflux.analysis.validation import library
-from chronoflux.bench.calibration.data import DATA, LENGTHS, LINKED
+from chronoflux.bench.calibration.data import DATA, LENGTHS, LINKED, RECORDED, SIZES
 from chronoflux.bench.calibration.measures import MEASURES
 from chronoflux.errors import ParameterError
 from chronoflux.replay.parallel import run_all
 
 Kind = Literal["size", "power", "told"]
+EVERYTHING = DATA | LINKED | RECORDED | SIZES
 LEVEL = 0.05
 BATCH = 25
 """Repetitions in one job of a process."""
@@ -69,22 +70,37 @@ class Count:
 
 
 TOLD = ("common driver", "chain")
+COMMON = 300
+"""Number of samples at which every kind of data is measured."""
 
 
 def cells(wanted: str = "") -> list[Cell]:
-    """Return all cells whose name contains `wanted`."""
+    """Return all cells whose name contains `wanted`.
+
+    Strangers are measured at 300 samples, and those of the preset `storm`, which never come to rest, at all
+    lengths.
+    """
     found = []
-    for measure, (_, nothing, something) in MEASURES.items():
-        for data in (*nothing, *something):
-            kind: Kind = "size" if data in DATA else "told" if data in TOLD else "power"
-            found += [Cell(measure, data, n, kind) for n in LENGTHS]
+    for measure, one in MEASURES.items():
+        for data in (*one.nothing, *one.something):
+            kind: Kind = "told" if data in TOLD else "size" if data in one.nothing else "power"
+            few = data.startswith("strangers") and "storm" not in data
+            lengths = (COMMON,) if few and one.lengths == LENGTHS else one.lengths
+            found += [Cell(measure, data, n, kind) for n in lengths]
     return [cell for cell in found if wanted in cell.name]
+
+
+def first_of_all(cell: Cell) -> tuple[bool, bool, bool, float]:
+    """Return a key that sorts cells: rooms, then 300 samples, then the rest; what takes long comes last."""
+    one = MEASURES[cell.measure]
+    room = cell.measure.startswith(("pulls", "information_flow", "spreads"))
+    return (not cell.measure.startswith("pulls"), cell.n != COMMON, not room, -one.share)
 
 
 def batch(job: tuple[Cell, int, int]) -> Count:
     """Compute repetitions of a cell; `job` has the cell, the number of the first one, and their count."""
     cell, first, repetitions = job
-    work, make = MEASURES[cell.measure][0], (DATA | LINKED)[cell.data]
+    work, make = MEASURES[cell.measure].work, EVERYTHING[cell.data]
     count = Count(repetitions)
     for seed in range(first, first + repetitions):
         room = make(cell.n, np.random.default_rng([seed, cell.n]))
@@ -119,69 +135,73 @@ HEAD = f"{'measure × surrogate':32} {'data':28} {'n':>4} {'asked':>6} p≤.05 {
 
 
 class Kept:
-    """Results in a JSON Lines file: a line per cell and number of repetitions.
+    """Results in a JSON Lines file: a line per cell and number of repetitions, the last of which holds.
 
     Without a file, nothing is saved.
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._path, self._found = path, dict[tuple[str, int], Count]()
+        self._path, self._found = path, dict[str, Count]()
         for text in path.read_text("utf-8").splitlines() if path is not None and path.exists() else ():
             try:
                 row = json.loads(text)
                 counts = Count(*(row[name] for name in ("repetitions", "refused", "found")))
-                self._found[row["cell"], row["asked"]] = counts
+                self._found[row["cell"]] = counts
             except (ValueError, KeyError, TypeError) as error:
                 raise ParameterError("results", text[:80], "a file that bench calibration wrote") from error
 
-    def get(self, cell: Cell, repetitions: int) -> Count | None:
-        """Return the result of a cell for this number of repetitions; None when there is none."""
-        return self._found.get((cell.name, repetitions))
+    def get(self, cell: Cell) -> Count | None:
+        """Return the result of a cell; None when there is none."""
+        return self._found.get(cell.name)
 
     def add(self, cell: Cell, count: Count) -> None:
         """Save the result of a cell."""
-        self._found[cell.name, count.repetitions] = count
+        self._found[cell.name] = count
         if self._path is not None:
-            row = {"cell": cell.name, "asked": count.repetitions, **asdict(count)}
+            row = {"cell": cell.name, **asdict(count)}
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-    def most(self, cell: Cell) -> Count | None:
-        """Return the result of a cell with the most repetitions; None when there is none."""
-        known = [count for (name, _), count in self._found.items() if name == cell.name]
-        return max(known, key=lambda count: count.repetitions, default=None)
 
 
 def measure(
     wanted: str, repetitions: int, *, results: Path | None = None, jobs: int | None = None
 ) -> Iterator[str]:
-    """Yield the table line by line as cells finish.
+    """Yield the table line by line as cells finish, the most important cells first.
 
     Parameters
     ----------
+    wanted
+        Part of the names of the cells that are measured.
+    repetitions
+        Number of repetitions of a cell; measures that take long make a share of them.
     results
-        File of finished cells, which is written and read, so that an interrupted run continues.
+        File of finished cells, which is written and read: an interrupted run continues, and a run with more
+        repetitions adds those that are missing.
     jobs
         Number of processes; None: one per processor.
     """
-    chosen = cells(wanted)
+    chosen = sorted(cells(wanted), key=first_of_all)
     if not chosen:
         raise ParameterError("cells", wanted, "part of the name of one, such as 'TE × shift / AR(.9) / 300'")
     sizes = max(1, sum(cell.kind == "size" for cell in chosen))
     kept = Kept(results)
     yield HEAD
     to_do: list[tuple[Cell, int, int]] = []
+    total: dict[Cell, Count] = {}
+    goal = {cell: max(1, round(repetitions * MEASURES[cell.measure].share)) for cell in chosen}
     for cell in chosen:
-        if (known := kept.get(cell, repetitions)) is not None:
+        known = kept.get(cell) or Count()
+        if known.repetitions >= goal[cell]:
             yield line(cell, known, sizes)
             continue
-        to_do += [(cell, i, min(BATCH, repetitions - i)) for i in range(0, repetitions, BATCH)]
-    total: dict[Cell, Count] = {}
+        total[cell] = Count(**asdict(known))
+        starts = range(known.repetitions, goal[cell], BATCH)
+        to_do += [(cell, i, min(BATCH, goal[cell] - i)) for i in starts]
     found = map(batch, to_do) if jobs == 1 else _spread_out(to_do, jobs)
     for (cell, _, _), more in zip(to_do, found, strict=True):
-        so_far = total.setdefault(cell, Count())
+        so_far = total[cell]
         so_far.add(more)
-        if so_far.repetitions == repetitions:
+        if so_far.repetitions == goal[cell]:
             kept.add(cell, so_far)
             yield line(cell, so_far, sizes)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +12,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from chronoflux.model.night import ACTIVE, blocks_between
 from chronoflux.model.presets import PRESETS
 from chronoflux.model.simulation import Simulation
+from chronoflux.replay.rehearsal import rehearse
 from chronoflux.version import VERSION
 
 Floats = NDArray[np.float64]
@@ -23,11 +25,13 @@ LENGTHS = (150, 300, 600)
 START_UP = 60
 """Seconds at the beginning of a swarm that settled data leave out."""
 LONGEST = max(LENGTHS) + START_UP
-SWARMS, GROUP = 48, 8
-"""Number of swarms from which null rooms are drawn, and size of groups with the same events.
+SWARMS, GROUP, FIRST_GROUP = 48, 8, 100
+"""Number of swarms from which null rooms are drawn, size of groups with the same events, and the first one.
 
 Rooms with common swarms are not independent.
 """
+BEGAN = 1.7e9
+"""UTC, in s, at which rooms of known data begin."""
 ROOMS = 16
 """Number of coupled rooms."""
 
@@ -37,7 +41,8 @@ class Room:
     """Input of a measure: series `H` and, of swarms, `psi` (rad), each (n, nodes).
 
     The first `linked` nodes depend on each other; if it is not 0, only pairs with other nodes count. `events`
-    are in s, with their `doses`, where the first node responds to events.
+    are in s, with their `doses`, where the first node responds to events. `common` are the times, in s, of
+    events that all nodes heard. `record` writes run folders into a folder, for null runs.
     """
 
     H: Floats
@@ -45,19 +50,26 @@ class Room:
     linked: int = 0
     events: Floats | None = None
     doses: Floats | None = None
+    common: Floats = field(default_factory=lambda: np.empty(0))
+    name: str = "r"
+    record: Callable[[Path], list[Path]] | None = None
 
     def frame(self) -> Any:
-        """Return the room as loaded logs: a record per second."""
+        """Return the room as loaded logs: a record per second, and the events that all nodes heard."""
         import pandas as pd
 
         n, k = self.H.shape
-        t = np.repeat(np.arange(n), k) + 1.7e9
-        names = np.tile([f"n{j}" for j in range(k)], n)
+        events = len(self.common)
+        t = np.concatenate([np.repeat(np.arange(n), k), np.repeat(self.common, k)]) + BEGAN
+        names = np.tile([f"n{j}" for j in range(k)], n + events)
+        kinds = ["telemetry"] * (n * k) + ["intent", *["remote_intent"] * (k - 1)] * events
+        ids = [None] * (n * k) + [{"id": f"e{i}"} for i in range(events) for _ in range(k)]
+        values = np.full((2, len(t)), np.nan)
+        values[0, : n * k] = self.H.ravel()
+        values[1, : n * k] = 0.0 if self.psi is None else np.angle(np.exp(1j * self.psi)).ravel()
         facts = {"time": pd.to_datetime(t, unit="s", utc=True), "node": names, "run": names, "at": t * 1e3}
-        psi = 0.0 if self.psi is None else np.angle(np.exp(1j * self.psi)).ravel()
-        return pd.DataFrame(
-            {**facts, "room": "r", "type": "telemetry", "omega": 0.0, "H": self.H.ravel(), "psi": psi}
-        )
+        facts |= {"room": self.name, "type": kinds, "omega": 0.0, "H": values[0], "psi": values[1]}
+        return pd.DataFrame({**facts, "data": ids})
 
 
 def autoregressive(a: float, n: int, columns: int, rng: np.random.Generator) -> Floats:
@@ -201,6 +213,40 @@ def _answers(n: int, rng: np.random.Generator) -> Room:
     return Room(x, events=events, doses=doses)
 
 
+def _blocks(n: int, rng: np.random.Generator) -> Room:
+    """AR(.9) that is higher by its standard deviation in all blocks of intents of the schedule `night`."""
+    name, x = f"r{rng.integers(1_000_000)}", autoregressive(0.9, n, 3, rng)
+    for block in blocks_between(name, 1000 * BEGAN, 1000 * (BEGAN + n)):
+        if block.kind in ("weak", "medium", "strong"):
+            first = round(block.at / 1000 - BEGAN)
+            x[first : first + round(ACTIVE)] += 2.3
+    return Room(x, name=name)
+
+
+def _recorded(mesh_coupling: tuple[float, float], n: int, rng: np.random.Generator) -> Room:
+    """Two swarms of 60 oscillators of the preset `storm`, to be recorded for n s.
+
+    They hear the same two intents. Each has its own `mesh_coupling`; with 0 it is not affected by the other.
+    """
+    nodes = {
+        name: PRESETS["storm"].replace(oscillators=60, frequency=hertz, mesh_coupling=coupling)
+        for name, hertz, coupling in zip(("a", "b"), (1.1, 1.3), mesh_coupling, strict=True)
+    }
+    events = {n / 4: ("a", "intent"), n / 2: ("b", "intent")}
+    seed = int(rng.integers(1_000_000))
+    record = partial(rehearse, nodes=nodes, seconds=float(n), events=events, seed=seed)
+    return Room(np.zeros((n, 2)), record=record)
+
+
+def _sizes(law: str, n: int, rng: np.random.Generator) -> Room:
+    """Independent sizes from a distribution: a power law above 1 with the exponent 2.5, or another."""
+    if law == "power law":
+        return Room(1 + rng.pareto(1.5, (n, 1)))
+    if law == "exponential":
+        return Room(1 + rng.exponential(1.0, (n, 1)))
+    return Room(rng.lognormal(0.0, 0.5, (n, 1)))
+
+
 def _whole(n: int, rng: np.random.Generator) -> Room:
     """The mean of three series is autocorrelated; each series by itself is dominated by noise."""
     apart = rng.normal(size=(n, 3)) * 3
@@ -225,9 +271,9 @@ def swarm(job: tuple[str, int, bool]) -> Floats:
     """
     preset, seed, events = job
     sim = Simulation(PRESETS[preset].replace(oscillators=100), seed=seed)
-    rng, world = np.random.default_rng(seed // GROUP), sim.params.world
-    intents, flips = rng.random(LONGEST) < 1 / 20, rng.random(LONGEST) < 1 / 150
-    places = rng.random((LONGEST, 2)) * world
+    world = sim.params.world
+    intents, flips, places = _group_events(seed // GROUP)
+    places = places * world
     course = np.empty((LONGEST, 2))
     for second in range(LONGEST):
         if events and intents[second]:
@@ -238,6 +284,12 @@ def swarm(job: tuple[str, int, bool]) -> Floats:
         found = sim.metrics()
         course[second] = found["H"], found["psi"] + found["omega"] * (second + 1 - sim.t)
     return course
+
+
+def _group_events(group: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Floats]:
+    """Return the seconds with an intent, those with a flip, and places from 0 to 1, of a group of swarms."""
+    rng = np.random.default_rng(group)
+    return rng.random(LONGEST) < 1 / 20, rng.random(LONGEST) < 1 / 150, rng.random((LONGEST, 2))
 
 
 @cache
@@ -253,7 +305,7 @@ def _pool(preset: str, kind: PoolKind) -> Floats:
     if kind == "coupled":
         made = np.stack([coupled((preset, 1000 + k)) for k in range(ROOMS)], axis=2)
     else:
-        first = GROUP * 100
+        first = GROUP * FIRST_GROUP
         made = np.stack([swarm((preset, first + k, kind == "events")) for k in range(SWARMS)], axis=2)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npy", delete=False) as file:
         np.save(file, made)
@@ -267,7 +319,12 @@ def _non_neighbours(preset: str, kind: PoolKind, skip: int, n: int, rng: np.rand
     among = GROUP if kind == "events" else SWARMS
     pool = _pool(preset, kind)[skip : skip + n][..., group + rng.permutation(among)[:3]]
     apart = 2 * np.pi * np.linspace(-0.1, 0.1, 3) * np.arange(n)[:, None]
-    return Room(pool[:, 0], pool[:, 1] + apart)
+    common: Floats = np.empty(0)
+    if kind == "events":
+        intents, flips, _ = _group_events(FIRST_GROUP + int(group) // GROUP)
+        seconds = np.flatnonzero((intents | flips)[skip : skip + n])
+        common = seconds.astype(np.float64) - 1  # just after the record before
+    return Room(pool[:, 0], pool[:, 1] + apart, common=common)
 
 
 def _coupled(preset: str, n: int, rng: np.random.Generator) -> Room:
@@ -312,8 +369,19 @@ LINKED: dict[str, Callable[[int, np.random.Generator], Room]] = {
     "slowing down": _slowing,
     "answers": _answers,
     "whole": _whole,
+    "blocks": _blocks,
     "common driver": _common_driver,
     "chain": _chain,
     **{f"coupled, {name}": partial(_coupled, name) for name in ("storm", "spread")},
 }
 """Data with a known effect."""
+RECORDED: dict[str, Callable[[int, np.random.Generator], Room]] = {
+    "recorded strangers, events": partial(_recorded, (0.0, 0.0)),
+    "recorded, coupled": partial(_recorded, (1.0, 1.0)),
+    "recorded, b deaf to a": partial(_recorded, (1.0, 0.0)),
+}
+"""Run folders, for null runs."""
+SIZES: dict[str, Callable[[int, np.random.Generator], Room]] = {
+    f"{law} sizes": partial(_sizes, law) for law in ("power law", "exponential", "lognormal")
+}
+"""Sizes of avalanches. Which of them are null data depends on the measure."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from chronoflux.analysis.complexity import lempel_ziv, permutation_entropy
-from chronoflux.analysis.criticality import early_warnings
+from chronoflux.analysis.criticality import early_warnings, power_law_tail
 from chronoflux.analysis.information import (
     active_storage_nats,
     mutual_information_nats,
@@ -17,14 +21,17 @@ from chronoflux.analysis.information import (
 )
 from chronoflux.analysis.integration import emergence_nats, o_information_nats, phi_r_nats
 from chronoflux.analysis.lead_lag import spread
+from chronoflux.analysis.null_comparison import correlation, locking
 from chronoflux.analysis.pulling import pulls
 from chronoflux.analysis.response import dose_response, epoch_response, superposed_epochs
 from chronoflux.analysis.result import Result
-from chronoflux.analysis.room_events import spreads
+from chronoflux.analysis.room_events import event_epochs, spreads
 from chronoflux.analysis.rooms import information_flow
 from chronoflux.analysis.significance import assess
 from chronoflux.analysis.surrogates import block_shuffles, event_shuffles
-from chronoflux.bench.calibration.data import DATA, Floats, Room, events_in
+from chronoflux.bench.calibration.data import DATA, LENGTHS, Floats, Room, events_in
+from chronoflux.errors import ParameterError
+from chronoflux.replay.null_runs import null_runs
 
 COUNT = 39
 """Surrogates per test: p can be exactly 0.05."""
@@ -93,6 +100,32 @@ def _spread(room: Room, seed: int) -> float:
     return _p(spread(x, y, step=1.0, longest=10.0, count=COUNT, seed=seed).correlation)
 
 
+def _blocks(room: Room, seed: int) -> float:
+    own = room if room.name != Room.name else replace(room, name=f"r{seed}")  # the name draws the blocks
+    found = event_epochs(own.frame(), "intent", control="matched", resamples=100, seed=seed)
+    if found.response is None or found.response.p is None:
+        raise ParameterError("rounds", len(found.courses), "enough for a p of 0.05")
+    return found.response.p
+
+
+def _null_runs(
+    measure: Callable[[Any], Any], room: Room, seed: int, without: tuple[tuple[str, str], ...] = ()
+) -> float:
+    if room.record is None:
+        raise ParameterError("room", "without run folders", "one of the data that record some")
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(1) as executor:
+        runs = room.record(Path(folder))
+        return null_runs(runs, count=19, without=without, seed=seed, executor=executor).judge(measure).p
+
+
+def _power_law(room: Room, _seed: int, *, beaten: bool) -> float:
+    """Return the least p of an alternative that fits better, or the greatest of those that fit worse."""
+    against = power_law_tail(room.H[:, 0]).against.values()
+    if beaten:
+        return min((p for ratio, p in against if ratio < 0), default=1.0)
+    return max(p if ratio > 0 else 1.0 for ratio, p in against)
+
+
 def _shuffled(x: Floats, count: int, rng: np.random.Generator) -> Iterator[Floats]:
     return block_shuffles(x, count, rng, block=1)
 
@@ -104,79 +137,137 @@ LINEAR = (*STATIONARY, "trends", "steps")
 SWARMS_ONLY = tuple(name for name in DATA if name.startswith("strangers"))
 ALONE = tuple(name for name in SWARMS_ONLY if "events" not in name)
 COUPLED = ("coupled, storm", "coupled, spread")
-MEASURES: dict[str, tuple[Callable[[Room, int], float], tuple[str, ...], tuple[str, ...]]] = {
-    "pulls × shift": (partial(_of_room, pulls), SWARMS_ONLY, COUPLED),
-    "information_flow × shift": (
+TWO = tuple(
+    name
+    for name in UNRELATED
+    if name in LINEAR or name.startswith(("strangers, classic", "strangers, storm"))
+)
+
+
+class Measure(NamedTuple):
+    """A measure with its surrogates.
+
+    ``work``: returns p of a room, with a seed. ``nothing``, ``something``: names of null data, and of data
+    with an effect. ``lengths``: numbers of samples. ``share``: share of the repetitions asked for that are
+    made, below 1 where one takes long.
+    """
+
+    work: Callable[[Room, int], float]
+    nothing: tuple[str, ...]
+    something: tuple[str, ...]
+    lengths: tuple[int, ...] = LENGTHS
+    share: float = 1.0
+
+
+MEASURES: dict[str, Measure] = {
+    "pulls × shift": Measure(partial(_of_room, pulls), SWARMS_ONLY, COUPLED),
+    "information_flow × shift": Measure(
         partial(_of_room, information_flow),
         ROOMS_TOO,
         ("driven", "common driver", "chain"),
     ),
-    "information_flow, phase × shift": (
+    "information_flow, phase × shift": Measure(
         lambda r, s: _of_room(information_flow, r, s, "phase"),
         SWARMS_ONLY,
         COUPLED,
     ),
-    "spreads × AR": (partial(_of_room, spreads), ROOMS_TOO, ("followed", "common driver", "chain")),
-    "spreads, phase × AR": (lambda r, s: _of_room(spreads, r, s, "phase"), SWARMS_ONLY, COUPLED),
-    "MI × shift": (partial(_by_shift, mutual_information_nats), UNRELATED, ("correlated",)),
-    "MI × block": (
+    "spreads × AR": Measure(partial(_of_room, spreads), ROOMS_TOO, ("followed", "common driver", "chain")),
+    "spreads, phase × AR": Measure(lambda r, s: _of_room(spreads, r, s, "phase"), SWARMS_ONLY, COUPLED),
+    "MI × shift": Measure(partial(_by_shift, mutual_information_nats), TWO, ("correlated",)),
+    "MI × block": Measure(
         partial(_by_shift, mutual_information_nats, surrogate="block", block=25),
-        UNRELATED,
+        TWO,
         ("correlated",),
     ),
-    "TE × shift": (partial(_by_shift, transfer_entropy_nats), UNRELATED, ("driven",)),
-    "TE by KSG × shift": (partial(_by_shift, transfer_entropy_nats, method="ksg"), UNRELATED, ("nonlinear",)),
-    "Φ_R × shift": (
+    "TE × shift": Measure(partial(_by_shift, transfer_entropy_nats), TWO, ("driven",)),
+    "TE by KSG × shift": Measure(
+        partial(_by_shift, transfer_entropy_nats, method="ksg"), TWO, ("nonlinear",), share=0.25
+    ),
+    "Φ_R × shift": Measure(
         lambda r, s: _p(assess(phi_r_nats, r.H[:, :2], together=False, count=COUNT, seed=s, segments=2)),
-        UNRELATED,
+        TWO,
         ("driven",),
     ),
-    "O-information × shift": (
+    "O-information × shift": Measure(
         lambda r, s: _p(
             assess(o_information_nats, r.H, together=False, count=COUNT, tail="both", seed=s, segments=2)
         ),
-        UNRELATED,
+        TWO,
         ("correlated",),
     ),
-    "Ψ × shift": (_emergence, UNRELATED, ("whole",)),
-    "spread × AR": (_spread, UNRELATED, ("followed",)),
-    "permutation entropy × AR": (
+    "Ψ × shift": Measure(_emergence, TWO, ("whole",)),
+    "spread × AR": Measure(_spread, TWO, ("followed",)),
+    "permutation entropy × AR": Measure(
         partial(_of_one, permutation_entropy, surrogate="ar", tail="both"),
         LINEAR,
         ("logistic map",),
     ),
-    "permutation entropy × IAAFT": (
+    "permutation entropy × IAAFT": Measure(
         partial(_of_one, permutation_entropy, surrogate="iaaft", tail="both"),
         LINEAR,
         ("logistic map",),
+        share=0.5,
     ),
-    "Lempel–Ziv × AR": (
+    "Lempel–Ziv × AR": Measure(
         partial(_of_one, lempel_ziv, surrogate="ar", tail="both"),
         LINEAR,
         ("logistic map, 3.8",),
     ),
-    "Lempel–Ziv × IAAFT": (
+    "Lempel–Ziv × IAAFT": Measure(
         partial(_of_one, lempel_ziv, surrogate="iaaft", tail="both"),
         LINEAR,
         ("logistic map, 3.8",),
+        share=0.5,
     ),
-    "active storage × shuffle": (
+    "active storage × shuffle": Measure(
         partial(_of_one, active_storage_nats, surrogate=_shuffled),
         IID,
         ("driven",),
     ),
     **{
-        f"early warning, {name} × {kind}": (
+        f"early warning, {name} × {kind}": Measure(
             partial(_of_one, trend, surrogate=kind.lower(), stationary=True),
             STATIONARY,
             ("slowing down",),
+            share=0.5,
         )
         for name, trend in (("lag 1", _slowing_trend), ("variance", _variance_trend))
         for kind in ("AR", "IAAFT")
     },
-    "event response × signs": (partial(_epochs, signs=True), (*LINEAR, *ALONE), ("answers",)),
-    "event response × event shuffles": (partial(_epochs, signs=False), STATIONARY, ("answers",)),
-    "dose response, slope × permutation": (_doses, LINEAR, ("answers",)),
-    "dose response, rank × permutation": (partial(_doses, rank=True), LINEAR, ("answers",)),
+    "event response × signs": Measure(partial(_epochs, signs=True), (*LINEAR, *ALONE), ("answers",)),
+    "event response × event shuffles": Measure(partial(_epochs, signs=False), STATIONARY, ("answers",)),
+    "dose response, slope × permutation": Measure(_doses, LINEAR, ("answers",)),
+    "dose response, rank × permutation": Measure(partial(_doses, rank=True), LINEAR, ("answers",)),
+    "matched epochs × blocks of the night": Measure(_blocks, LINEAR, ("blocks",), lengths=(3600, 7200)),
+    **{
+        f"null runs, {name} × new draws": Measure(
+            partial(_null_runs, measure),
+            ("recorded strangers, events",),
+            ("recorded, coupled",),
+            lengths=(60,),
+            share=0.1,
+        )
+        for name, measure in (("locking", locking), ("correlation", correlation))
+    },
+    "null runs, direction a → b × new draws": Measure(
+        partial(_null_runs, locking, without=(("a", "b"),)),
+        ("recorded, b deaf to a",),
+        ("recorded, coupled",),
+        lengths=(60,),
+        share=0.1,
+    ),
+    "power law, refused × Vuong": Measure(
+        partial(_power_law, beaten=True),
+        ("power law sizes",),
+        ("exponential sizes", "lognormal sizes"),
+        share=0.5,
+    ),
+    "power law, preferred × Vuong": Measure(
+        partial(_power_law, beaten=False),
+        ("exponential sizes", "lognormal sizes"),
+        ("power law sizes",),
+        share=0.5,
+    ),
 }
-"""By name: the function that returns p, names of null data, and names of data with an effect."""
+"""By name. Measures of two series get strangers of two presets: they share tests and surrogates with
+those of rooms, which get every preset."""
