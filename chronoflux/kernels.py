@@ -13,7 +13,7 @@ from collections.abc import Callable
 import click
 
 from chronoflux.cli import FAILED, run_command
-from chronoflux.model.engine.jit import KernelCache
+from chronoflux.model.engine import KernelCache
 from chronoflux.model.params import Params
 from chronoflux.node.warm_up import warm_up
 from chronoflux.render import rasterize

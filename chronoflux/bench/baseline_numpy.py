@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from chronoflux.model.engine.arrays import Floats, World
+from chronoflux.model.engine import Floats, World
 from chronoflux.model.simulation import Simulation
 
 

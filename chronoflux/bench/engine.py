@@ -26,8 +26,7 @@ from chronoflux.bench.baseline_numpy import plain_step
 from chronoflux.bench.calibration import pages
 from chronoflux.bench.roofline import COPIED, Load, Times, copying, freeze, turning
 from chronoflux.errors import UsageError
-from chronoflux.model.engine import thread_pool
-from chronoflux.model.engine.arrays import World
+from chronoflux.model.engine import World, threads
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.model.state import State
@@ -349,7 +348,7 @@ def machine() -> dict[str, Any]:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "machine": model,
-        "threads": thread_pool.count,
+        "threads": threads(),
         "load": load,
         "python": platform.python_version(),
         "chronoflux": VERSION,

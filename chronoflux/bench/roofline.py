@@ -14,11 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from chronoflux.model.engine import thread_pool
-from chronoflux.model.engine.arrays import Floats
-from chronoflux.model.engine.jit import cached_kernel
-from chronoflux.model.engine.math_functions import sincos
-from chronoflux.model.engine.particles import ParticleStore
+from chronoflux.model.engine import Floats, ParticleStore, cached_kernel, run_on_threads, sincos, threads
 from chronoflux.model.simulation import Simulation
 
 NEVER = np.iinfo(np.int64).max
@@ -60,16 +56,14 @@ COPIED = 24
 
 def copying(n: int, times: int = 1) -> Load:
     """Return a load that copies n floats `times` times on all threads, with the bytes read and written."""
-    parts = zip(
-        *(np.array_split(array, thread_pool.count) for array in (np.zeros(n), np.ones(n))), strict=True
-    )
+    parts = zip(*(np.array_split(array, threads()) for array in (np.zeros(n), np.ones(n))), strict=True)
     pairs = list(parts)
 
     def copy(worker: int) -> None:
         for _ in range(times):
             np.copyto(*pairs[worker])
 
-    return partial(thread_pool.together, thread_pool.count, copy), float(COPIED * n * times)
+    return partial(run_on_threads, threads(), copy), float(COPIED * n * times)
 
 
 def freeze(sim: Simulation) -> None:
@@ -77,7 +71,7 @@ def freeze(sim: Simulation) -> None:
 
     Its steps are wrong from here on, but cost the same as the rest of a normal step.
     """
-    store = sim._particles
+    store = sim._stepper.particles
     assert isinstance(store, ParticleStore)  # the compiled engine
     store._lists.valid_until[:] = NEVER
     store._update_bounds = lambda old, fired: None  # type: ignore[method-assign]  # events fired later, too
@@ -94,10 +88,10 @@ def _circle(phi: Floats, s: Floats, c: Floats, times: int) -> None:
 def turning() -> Load:
     """Return a load of sines and cosines on all threads, of arrays that fit into the caches."""
     size, times = 1 << 10, 800
-    phi = np.random.default_rng(1).random((thread_pool.count, size)) * 6
+    phi = np.random.default_rng(1).random((threads(), size)) * 6
     s, c = np.empty_like(phi), np.empty_like(phi)
 
     def turn(worker: int) -> None:
         _circle(phi[worker], s[worker], c[worker], times)
 
-    return partial(thread_pool.together, thread_pool.count, turn), float(phi.size * times)
+    return partial(run_on_threads, threads(), turn), float(phi.size * times)

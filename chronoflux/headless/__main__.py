@@ -305,7 +305,8 @@ def _params(
         base = Params(oscillators=OSCILLATORS)
         if file is not None:
             base = _read_params(file).replace(oscillators=OSCILLATORS)
-    return base.replace(**({} if oscillators is None else {"oscillators": oscillators}), **given)
+    changes: Mapping[str, Any] = given if oscillators is None else {**given, "oscillators": oscillators}
+    return base.replace(**changes)
 
 
 def _read_params(path: Path) -> Params:

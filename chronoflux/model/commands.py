@@ -1,8 +1,8 @@
-"""Commands: what is done to a swarm between two ticks. One type, with one meaning everywhere.
+"""Commands: the actions on a swarm between two ticks. Each has one meaning in live and in recorded runs.
 
-A command knows how it is applied (``apply``), how a log says it (``entry`` for records, ``line`` for inputs)
-and how it is read back (:func:`read_command`, :func:`read_input`). A live run applies it and puts it on
-record; a recomputed run, a counterfactual one and a replay of the record read it back and apply the same.
+A command knows how it is applied (``apply``), how it is logged (``entry`` for records, ``line`` for inputs)
+and how it is read back (:func:`read_command`, :func:`read_input`). A live run applies and logs it. Recomputed
+runs, counterfactual runs and replays of the record read it back and apply it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from chronoflux.model.params import SPECS, Params
 from chronoflux.util.float32 import single, widened
 
 REMOTE = "remote_"
-"""The record of a peer's event has this before its name."""
+"""Prefix of the type of a record of a peer's event."""
 
 
 class Target(Protocol):
-    """What commands are applied to: a simulation, or what a replay shows of one without computing it."""
+    """What commands are applied to: a simulation, or the recorded state of one in a replay."""
 
     @property
     def params(self) -> Params:
@@ -31,33 +31,33 @@ class Target(Protocol):
 
     @property
     def tick(self) -> int:
-        """The current tick."""
+        """The present tick."""
 
     @property
     def speed(self) -> float:
-        """Simulated seconds a second of mesh time."""
+        """Simulated seconds per second of mesh time."""
 
     def mesh_time(self) -> float:
-        """Mesh time of the current tick, ms; NaN without an anchor."""
+        """Mesh time of the present tick, ms; NaN without an anchor."""
 
     def anchor(self, at: float, speed: float) -> None:
-        """Mesh time `at` (ms) belongs to the current tick."""
+        """Assign mesh time `at` (ms) to the present tick."""
 
-    def fire(self, name: str, /, *, age: float, **data: Any) -> None:
-        """Queue an event for the start of the next tick; it was fired `age` simulated seconds ago."""
+    def fire(self, name: str, /, *, age: float, **data: object) -> None:
+        """Queue an event for the start of the next tick, fired `age` simulated seconds ago."""
 
     def reset(self, seed: int | None, *, tick: int) -> None:
-        """Begin again at `tick` with a new state."""
+        """Restart at `tick` with a new state."""
 
     def hear(self, peer: str, at: float, R: float, psi: float, omega: float) -> None:
-        """A peer's mean field."""
+        """Receive a peer's mean field."""
 
     def forget(self, peer: str) -> None:
-        """A peer's field no longer counts."""
+        """Drop a peer's field."""
 
 
 class Entry(NamedTuple):
-    """A record of a command: its type and data; for events ``id``, ``origin`` and when it was fired.
+    """A record of a command: its type and data; for events also ``id``, ``origin`` and time of firing.
 
     ``at`` is mesh time in ms; None: the time of the record itself.
     """
@@ -71,7 +71,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """Mesh time `at` (ms) belongs to the current tick; from here `speed` simulated seconds pass a second.
+    """Assigns mesh time `at` (ms) to the present tick; `speed`: simulated seconds per second from here.
 
     ``why`` and ``facts`` are for readers of the log.
     """
@@ -94,8 +94,8 @@ class Anchor:
 class Fire:
     """An event of type `name`, applied at the start of the next tick.
 
-    `at`: mesh time (ms) at which it was fired. An event of a peer (`own` is false) is as old as the mesh time
-    since; an own one has no age. ``id`` and ``origin`` say which event it is and who fired it.
+    `at`: mesh time (ms) at which it was fired. The age of a peer's event (`own` is false) is the mesh time
+    since then; an own event has no age. ``id``: the event's id; ``origin``: the node that fired it.
     """
 
     name: str
@@ -122,7 +122,7 @@ class Fire:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Parameters set to other values, by name; values are as in JSON."""
+    """Sets parameters, by name, to values as in JSON."""
 
     values: Mapping[str, Any]
 
@@ -142,7 +142,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """A new state, drawn with `seed`; None: by the generator as it stands."""
+    """Draws a new state with `seed`; None: with the generator as it is."""
 
     seed: int | None
     renews = True
@@ -158,7 +158,7 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Hear:
-    """The mean field of `peer` at mesh time `at` (ms): order R, angle psi (rad), omega (rad/s)."""
+    """The mean field of `peer` at mesh time `at` (ms): R, psi (rad), omega (rad/s)."""
 
     peer: str
     at: float
@@ -168,7 +168,7 @@ class Hear:
 
     @classmethod
     def rounded(cls, peer: str, at: float, R: float, psi: float, omega: float) -> Self:
-        """The field as a log can say it: `at` to a µs, the rest as float32."""
+        """The field with the precision of the log: `at` to 1 µs, the rest as float32."""
         return cls(peer, round(at, 3), *(widened(single(value)) for value in (R, psi, omega)))
 
     def apply(self, target: Target) -> None:
@@ -176,14 +176,14 @@ class Hear:
         target.hear(self.peer, self.at, self.R, self.psi, self.omega)
 
     def line(self) -> dict[str, Any]:
-        """Its line among the inputs, with the fewest digits that tell a float32 from others."""
+        """Its line in the inputs, with the fewest digits that identify a float32."""
         values = {"R": single(self.R), "psi": single(self.psi), "omega": single(self.omega)}
         return {"peer": self.peer, "at": self.at, **values}
 
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """The field of `peer` no longer counts."""
+    """Drops the field of `peer`."""
 
     peer: str
 
@@ -192,22 +192,22 @@ class Forget:
         target.forget(self.peer)
 
     def line(self) -> dict[str, Any]:
-        """Its line among the inputs."""
+        """Its line in the inputs."""
         return {"peer": self.peer}
 
 
 Input: TypeAlias = Hear | Forget
-"""Commands on record among a run's inputs; the others are records of its log."""
+"""Commands that are recorded in a run's inputs; all others are records in its log."""
 Command: TypeAlias = Anchor | Fire | Change | Reset | Input
 
 
 def read_command(entry: Entry) -> Anchor | Fire | Change | Reset | None:
-    """The command that a record is of; None for a record of something else.
+    """The command of a record; None if the record is not of a command.
 
     Raises
     ------
     ParameterError
-        When it names an event that is not registered here.
+        When it names an event that is not registered.
     """
     data = entry.data
     match entry.type:
@@ -227,7 +227,7 @@ def read_command(entry: Entry) -> Anchor | Fire | Change | Reset | None:
 def read_input(
     peer: str, at: float | None, R: float = 0.0, psi: float = 0.0, omega: float = 0.0
 ) -> Hear | Forget:
-    """The command that a line among the inputs is of; without `at` the peer is gone."""
+    """The command of a line in the inputs; without `at`, the peer is gone."""
     return Forget(peer) if at is None else Hear(peer, at, widened(R), widened(psi), widened(omega))
 
 

@@ -1,10 +1,10 @@
-"""The events a swarm knows, each one function and one line in the registry `EVENTS`.
+"""The events of a swarm: each is one function and one line in the registry `EVENTS`.
 
 An effect is a function ``effect(swarm, age, *, field: type = default, …)``. `swarm` is the
-:class:`~chronoflux.model.state.Swarm` to act on, `age` the simulated seconds since it was fired. Its
-keyword parameters are the event's data: their types and :class:`msgspec.Meta` bounds are what is
-accepted from a remote, and a button, a wire message, a log record and ``Simulation.fire`` follow
-from its line in the registry.
+:class:`~chronoflux.model.state.Swarm` to act on, `age` the simulated seconds since the event was fired. The
+keyword parameters are the event's data; their types and :class:`msgspec.Meta` bounds define what is accepted
+from a remote node. The line in the registry also creates a button, a message, a log record and a name for
+``Simulation.fire``.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ import numpy as np
 from msgspec import Meta
 
 from chronoflux.errors import ParameterError
-from chronoflux.model.engine.arrays import World as World
+from chronoflux.model.engine import World as World
 from chronoflux.model.state import Pulse, Swarm
 
 FARTHEST = 1e6
-"""px from the origin, as far as a position beyond this world may lie that another node or client gives."""
+"""Largest distance from the origin (px) of a position outside this world that another node may send."""
 LARGEST = 1e7
-"""px, the longest side that a world may have."""
+"""Longest side of a world, px."""
 
 X = Annotated[float, Meta(ge=-LARGEST, le=LARGEST, extra={"px": "x"})]
-"""A position along the world's width, px; scaled between worlds; drawn when nobody says where."""
+"""A position along the world's width, px; scaled between worlds; drawn if it is not given."""
 Y = Annotated[float, Meta(ge=-LARGEST, le=LARGEST, extra={"px": "y"})]
 """A position along the world's height, px."""
 Length = Annotated[float, Meta(ge=1, le=LARGEST, extra={"px": "length"})]
@@ -51,12 +51,12 @@ def intent(
 
 
 def lion_gate(swarm: Swarm, age: float, *, on: bool = True) -> None:
-    """Switch portal mode: without the jet, at the portal frequency."""
+    """Switch portal mode on or off: no jet, and the portal frequency."""
     swarm.portal = on
 
 
 def pacemaker_flip(swarm: Swarm, age: float) -> None:
-    """Reverse every velocity to −0.6 of itself and advance every phase by a quarter turn."""
+    """Multiply every velocity by −0.6 and advance every phase by π/2."""
     swarm.vx *= -0.6
     swarm.vy *= -0.6
     swarm.phi += np.pi / 2
@@ -67,9 +67,9 @@ class EventKind:
     """One kind of event.
 
     ``name`` is the log record's type, ``wire`` the message's type, ``label`` the button's text.
-    ``nested`` names the object the data sits in on the wire (the first ChronoFlux's ``intent``).
-    ``standing`` marks a lasting state of the room, of which only the latest counts; ``significant`` events
-    leave a snapshot of the swarm in the run's folder.
+    ``nested`` names the object that contains the data in the message (the first ChronoFlux's ``intent``).
+    ``standing`` marks a lasting state of the room, of which only the latest event counts. After
+    ``significant`` events, a snapshot of the swarm is saved in the run's folder.
     """
 
     effect: Callable[..., None]
@@ -99,10 +99,10 @@ class EventKind:
     def check(
         self, data: Mapping[str, Any], world: World | None, *, known: bool = False, beyond: bool = False
     ) -> dict[str, Any]:
-        """`data` with defaults filled in, as plain values; NumPy's scalars are numbers, too.
+        """`data` with defaults filled in, as Python values; NumPy scalars are accepted as numbers.
 
-        Fields it does not have are left out, or with `known` refused. With `beyond` positions may lie outside
-        the world; in a world whose size is unknown (None) lengths have no bound either.
+        Unknown fields are dropped, or with `known` refused. With `beyond`, positions may lie outside the
+        world. In a world of unknown size (None), lengths are not bounded either.
 
         Raises
         ------
@@ -140,11 +140,11 @@ class EventKind:
 
     @property
     def placed(self) -> bool:
-        """Whether something in its data is in px, so that it means little without the sender's world."""
+        """Whether its data have positions or lengths in px, which depend on the sender's world."""
         return bool(self._places)
 
     def place(self, data: Mapping[str, Any], world: World, rng: random.Random) -> dict[str, Any]:
-        """`data` with positions that nobody gave drawn uniformly in the world."""
+        """`data` with missing positions drawn uniformly in the world."""
         sides = {"x": world[0], "y": world[1]}
         drawn = {
             name: rng.uniform(0, sides[place])
@@ -154,9 +154,9 @@ class EventKind:
         return {**data, **drawn}
 
     def scale(self, data: Mapping[str, Any], source: World, target: World) -> dict[str, Any]:
-        """`data` from a world of another size, in px of this one (lengths by the mean of both ratios).
+        """`data` from a world of another size, in px of this one; lengths by the geometric mean ratio.
 
-        What was within the bounds of its own world is within those of this one; lengths always are.
+        Positions inside their own world stay inside this one; lengths always are within bounds.
         """
         fx, fy = target[0] / source[0], target[1] / source[1]
         factor = {"x": fx, "y": fy, "length": math.sqrt(fx * fy)}
@@ -175,14 +175,14 @@ class EventKind:
         }
 
     def wrapped(self, data: Mapping[str, Any], world: World) -> dict[str, Any]:
-        """`data` with positions beyond the world brought into it, as on a torus."""
+        """`data` with positions wrapped into the world, as on a torus."""
 
-        def brought(place: str, value: float) -> float:
+        def wrapped(place: str, value: float) -> float:
             side = world[0] if place == "x" else world[1]
             return value if place == "length" or 0 <= value <= side else value % side
 
         return {
-            name: brought(self._places[name], value) if name in self._places else value
+            name: wrapped(self._places[name], value) if name in self._places else value
             for name, value in data.items()
         }
 
@@ -192,7 +192,7 @@ RECORDS = frozenset(
     {"telemetry", "clock", "params", "reset", "play", "pause", "step", "note", "peer", "missed", "refused"}
     | {"resume", "stall", "gap", "end"}
 )
-"""Types of a log's records that are no events: no event may have such a name."""
+"""Types of log records that are not events; no event may have such a name."""
 
 
 def _places(hints: Mapping[str, Any]) -> dict[str, str]:
@@ -205,16 +205,16 @@ def _places(hints: Mapping[str, Any]) -> dict[str, str]:
 
 
 class Registry:
-    """The kinds of events by name; also by the wire's type."""
+    """The kinds of events, by name and by message type."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, EventKind] = {}
 
     def register(self, effect: Callable[..., None], *, wire: str, label: str, **more: Any) -> EventKind:
-        """Add a kind of event, named like the function `effect`; one of that name is replaced."""
+        """Add a kind of event, named like the function `effect`; replace one of that name."""
         kind = EventKind(effect, wire, label, **more)
         if kind.name in RECORDS or kind.name.startswith("remote_"):
-            raise ParameterError("event", kind.name, "another name: a log's records of another kind have it")
+            raise ParameterError("event", kind.name, "another name: this one is used by other log records")
         if (other := self.by_wire(wire)) is not None and other.name != kind.name:
             raise ParameterError(
                 "wire", wire, f"a type that no other event has; EVENTS.unregister({other.name!r}) frees it"
@@ -223,11 +223,11 @@ class Registry:
         return kind
 
     def unregister(self, name: str) -> None:
-        """Take a kind of event out again."""
+        """Remove a kind of event."""
         del self._kinds[name]
 
     def by_wire(self, wire: str) -> EventKind | None:
-        """The kind whose messages have this type, if any."""
+        """The kind whose messages have this type; None if there is none."""
         return next((kind for kind in self._kinds.values() if kind.wire == wire), None)
 
     def __contains__(self, name: object) -> bool:

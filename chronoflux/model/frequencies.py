@@ -1,35 +1,36 @@
-"""Natural frequencies: equal, drawn with a spread, or given one by one."""
+"""Natural frequencies: equal, drawn from a distribution, or given as an array."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from chronoflux.errors import ParameterError
-from chronoflux.model.engine.arrays import Floats
+from chronoflux.model.engine import Floats
 from chronoflux.model.params import Params
 from chronoflux.model.state import column
 
 HIGHEST = 1e12
-"""Largest frequency accepted when given, Hz: beyond, a phase has no digits left."""
+"""Largest given frequency accepted, Hz: with larger ones, a phase has no significant digits."""
 
 
 @dataclass(frozen=True)
 class Frequencies:
     """The natural frequencies of a swarm in Hz, float64 (n,).
 
-    Either ``given`` whole, or drawn as differences from the common frequency of the parameters.
+    Either absolute (``given``), or drawn as differences from ``Params.frequency``.
     """
 
     hertz: Floats
     given: bool
 
     @classmethod
-    def read(cls, values: Any, n: int) -> Self:
-        """Frequencies given as an array of `n` real numbers; ParameterError when they are not."""
+    def read(cls, values: ArrayLike, n: int) -> Self:
+        """Frequencies given as `n` real numbers, Hz; ParameterError when they are not."""
         hertz = column("frequencies", values, n)
         if not np.all(np.abs(hertz) <= HIGHEST):
             raise ParameterError(
@@ -39,7 +40,7 @@ class Frequencies:
 
     @classmethod
     def draw(cls, params: Params, rng: np.random.Generator) -> Self:
-        """Differences drawn as `params` say: of standard deviation or half-width ``frequency_spread``."""
+        """Differences drawn as in `params`: ``frequency_spread`` is the standard deviation or half-width."""
         n, spread = params.oscillators, params.frequency_spread
         if spread == 0:
             draws = np.zeros(n)

@@ -1,50 +1,94 @@
-"""Graphs as users have them, read into the kernel's arrays; neither SciPy nor networkx is imported."""
+"""Reads graphs of SciPy and networkx into the engine's arrays. Neither library is imported."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from chronoflux.errors import ParameterError
-from chronoflux.model.engine.phases import Graph
+from chronoflux.model.engine import Graph
 
 HEAVIEST = 1e12
-"""Largest weight accepted: beyond, a phase has no digits left."""
+"""Largest weight accepted: with larger ones, a phase has no significant digits."""
 NO_GRAPH = Graph(np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0))
 
 
-def read_graph(given: Any) -> Graph:
-    """The graph `given` by rows: row i lists what acts on i.
+class SparseArray(Protocol):
+    """A SciPy sparse array or matrix."""
 
-    Accepts a square SciPy sparse array or matrix, of which entry (i, j) is the weight with which j acts on
-    i, and a networkx graph, whose edge u → v of attribute ``weight`` (1 when absent) lets u act on v; its
-    nodes are numbered in their own order. Entries given twice add up, zeros are left out. What was read
-    before is returned as it is.
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+
+    def tocsr(self) -> Any:
+        """The same in CSR form."""
+
+
+class NetworkxGraph(Protocol):
+    """A networkx graph."""
+
+    @property
+    def nodes(self) -> Any:
+        """The nodes."""
+
+    @property
+    def edges(self) -> Any:
+        """The edges."""
+
+    def is_directed(self) -> bool:
+        """Whether edges have a direction."""
+
+
+GraphLike: TypeAlias = SparseArray | NetworkxGraph | Graph
+"""What :func:`read_graph` reads."""
+
+
+def read_graph(given: GraphLike) -> Graph:
+    """The graph in the engine's form: row i lists the oscillators that act on i.
+
+    Parameters ---------- given A square SciPy sparse array or matrix, (n, n), of real numbers: entry (i, j)
+    is the weight with which j acts on i. Or a networkx graph: with an edge u → v, u acts on v, with the
+    edge's attribute ``weight`` (default 1); nodes are numbered in their own order. Duplicate entries are
+    summed, zeros removed. A graph that was read before is returned as it is.
+
+    Returns
+    -------
+    Graph
+        ``indptr``, int64 (n + 1,), ``indices``, int32 (m,), and ``weights``, float64 (m,).
 
     Raises
     ------
     ParameterError
         When it is neither, not square, empty, or has weights that are not real and within ±1e12.
+
+    Examples
+    --------
+    Oscillator 1 acts on oscillator 0.
+
+    >>> from scipy.sparse import csr_array
+    >>> graph = read_graph(csr_array([[0.0, 0.5], [0.0, 0.0]]))
+    >>> graph.indptr.tolist(), graph.indices.tolist(), graph.weights.tolist()
+    ([0, 1, 1], [1], [0.5])
     """
     if isinstance(given, Graph):
         return given
-    if hasattr(given, "tocsr"):
-        given = given.tocsr()
-    if all(hasattr(given, name) for name in ("indptr", "indices", "data", "shape")):
-        n, targets, sources, weights = _from_csr(given)
-    elif all(hasattr(given, name) for name in ("nodes", "edges", "is_directed")):
-        n, targets, sources, weights = _from_networkx(given)
+    graph: Any = given.tocsr() if hasattr(given, "tocsr") else given
+    if all(hasattr(graph, name) for name in ("indptr", "indices", "data", "shape")):
+        n, targets, sources, weights = _from_csr(graph)
+    elif all(hasattr(graph, name) for name in ("nodes", "edges", "is_directed")):
+        n, targets, sources, weights = _from_networkx(graph)
     else:
         raise ParameterError("graph", type(given).__name__, "a scipy.sparse CSR array or a networkx graph")
     _check_weights(weights)
     return _by_rows(n, targets, sources, weights.astype(np.float64))
 
 
-def checked_graph(indptr: Any, indices: Any, weights: Any) -> Graph:
-    """A graph of rows saved earlier, as it was; ParameterError when the arrays are no such thing."""
-    n = max(len(indptr) - 1, 0)
+def checked_graph(indptr: ArrayLike, indices: ArrayLike, weights: ArrayLike) -> Graph:
+    """The graph of saved arrays; ParameterError when they are not those of a graph."""
+    n = max(len(np.asarray(indptr)) - 1, 0)
     rows = SimpleNamespace(indptr=indptr, indices=indices, data=weights, shape=(n, n))
     _check_weights(_from_csr(rows)[3])
     return Graph(np.array(indptr, np.int64), np.array(indices, np.int32), np.array(weights, np.float64))
@@ -88,12 +132,12 @@ def _from_networkx(given: Any) -> tuple[int, Any, Any, Any]:
     try:
         weights = np.array([w for _, _, w in edges]) if edges else np.zeros(0)
     except ValueError:  # lists of different lengths
-        raise ParameterError("graph", "weights that are no numbers", "real weights") from None
+        raise ParameterError("graph", "weights that are not numbers", "real weights") from None
     return len(number), targets, sources, weights
 
 
 def _by_rows(n: int, targets: Any, sources: Any, weights: Any) -> Graph:
-    """Rows with ascending, distinct columns; duplicates added, zeros dropped."""
+    """Rows with ascending, distinct columns; duplicates are summed, zeros removed."""
     place, entry = np.unique(targets.astype(np.int64) * n + sources, return_inverse=True)
     total = np.bincount(entry, weights, minlength=len(place))
     place, total = place[total != 0], total[total != 0]

@@ -1,12 +1,12 @@
-"""The schedule `night`: a randomised block experiment that a room runs while nobody watches.
+"""The schedule `night`: a randomised block experiment for unattended rooms.
 
-Mesh time is cut into blocks of 150 s: 120 s in which something is done, and 30 s in which nothing is. Eight
-blocks make a round of 20 minutes: intents of three strengths, a lion gate that opens and closes again,
-pacemaker flips, and three quiet blocks as controls. The order within a round is drawn from the room's name
-and the round's number, so it is alike for every node of a room, however late it joined. The moments within a
-block are drawn from the node's own seed.
+Mesh time is divided into blocks of 150 s: 120 s with events, and 30 s without. Eight blocks make a round of
+20 minutes: intents of three strengths, a lion gate that opens and closes, pacemaker flips, and three quiet
+blocks as controls. The order within a round is drawn from the room's name and the round's number, so it is
+the same for every node of a room, whenever it joined. The times within a block are drawn from the node's own
+seed.
 
-The analysis uses that randomisation: see :func:`chronoflux.analysis.event_epochs` with ``control="matched"``.
+The analysis uses this randomisation: see :func:`chronoflux.analysis.event_epochs` with ``control="matched"``.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from typing import Literal, NamedTuple
 from chronoflux.model.schedule import Entry
 
 BLOCK = 150.0
-"""s from the beginning of a block to that of the next."""
+"""s from the start of a block to that of the next."""
 ACTIVE = 120.0
-"""s of a block in which something is done; the rest lets it fade."""
+"""s of a block with events; in the rest their effect decays."""
 GATE_OPEN = 60.0
-"""s for which the lion gate stays open."""
+"""s for which the lion gate is open."""
 INTENTS, FLIPS = 6, 2
-"""Intents in a block of these, and flips."""
+"""Intents in a block of intents, and flips in a block of flips."""
 
 BlockKind = Literal["weak", "medium", "strong", "gate", "flip", "quiet"]
 STRENGTHS: dict[BlockKind, float] = {"weak": 0.15, "medium": 0.35, "strong": 1.0}
-"""Strength E of the intents in the three kinds of block."""
+"""Strength E of the intents, by kind of block."""
 ROUND: tuple[BlockKind, ...] = ("weak", "medium", "strong", "gate", "flip", "quiet", "quiet", "quiet")
-"""The blocks of a round, before they are put into an order."""
+"""The blocks of a round, before they are shuffled."""
 
 
 class Block(NamedTuple):
-    """One block: its number since the epoch of mesh time, its kind, and when it begins (mesh time, ms)."""
+    """One block: its number since the epoch of mesh time, its kind, and its start (mesh time, ms)."""
 
     number: int
     kind: BlockKind
@@ -45,7 +45,7 @@ class Block(NamedTuple):
 
 
 def order_of(room: str, number: int) -> tuple[BlockKind, ...]:
-    """The blocks of round `number` in a room, in their order.
+    """The blocks of round `number` in a room, in order.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def order_of(room: str, number: int) -> tuple[BlockKind, ...]:
 
 
 def blocks_between(room: str, start: float, end: float) -> list[Block]:
-    """The blocks that lie wholly between two mesh times (ms).
+    """The blocks that lie entirely between two mesh times (ms).
 
     Examples
     --------
@@ -72,7 +72,7 @@ def blocks_between(room: str, start: float, end: float) -> list[Block]:
 
 
 def start_before(at: float) -> float:
-    """The mesh time (ms) at which the round of `at` begins: where a run's schedule has its second 0."""
+    """Start of the round that contains `at` (mesh time, ms): second 0 of a run's schedule."""
     length = 1000 * BLOCK * len(ROUND)
     return at // length * length
 
@@ -83,10 +83,10 @@ def _kind(room: str, number: int) -> BlockKind:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockEntry(Entry):
-    """What is done in blocks of one kind: `count` times, at moments drawn from the seed of the node.
+    """An action in blocks of one kind: `count` times, at times drawn from the node's seed.
 
-    ``start``: mesh time (ms) of the schedule's second 0; ``offset``: s from the block's beginning, drawn
-    evenly when None.
+    ``start``: mesh time (ms) of the schedule's second 0; ``offset``: s from the block's start; None: drawn
+    uniformly.
     """
 
     room: str = ""
@@ -97,7 +97,7 @@ class BlockEntry(Entry):
     offset: float | None = None
 
     def occurrences(self) -> Iterator[float]:
-        """Seconds of the schedule, growing without end."""
+        """Seconds of the schedule, ascending without end."""
         begin = round(self.start / (1000 * BLOCK))
         for number in itertools.count(begin):
             if _kind(self.room, number) != self.kind:
@@ -112,7 +112,7 @@ class BlockEntry(Entry):
 
 
 def night_entries(room: str, seed: int, start: float) -> Sequence[Entry]:
-    """The entries of the schedule `night` in a room, from mesh time `start` (ms), where a round begins."""
+    """The entries of the schedule `night` in a room, from mesh time `start` (ms), the start of a round."""
     entry = partial(BlockEntry, first=0.0, room=room, seed=seed, start=start)
     intents = [
         entry(kind=kind, count=INTENTS, event="intent", data={"E": strength})

@@ -1,7 +1,7 @@
-"""`Params`: every number the model has, each with its unit, its range and its meaning.
+"""`Params`: every parameter of the model, with its unit, range and meaning.
 
-This is the one table of parameters: the signature, its docstring, command-line options, sliders and the
-README's table are made from it.
+This is the only table of parameters: the docstring, command-line options, sliders and README's table are made
+from it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Mapping, Set
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from numbers import Integral, Real
-from typing import Any, Literal, Self, TypeVar, get_args
+from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack, get_args
 
 from chronoflux.errors import ParameterError
 from chronoflux.model.state import finite
@@ -29,10 +29,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Spec:
-    """What is known about one parameter.
+    """The description of one parameter.
 
-    ``unit`` and ``doc`` are for people; ``low`` and ``high`` bound what is accepted; ``slider`` is the
-    range of a control; ``reset`` marks the parameters whose change starts the swarm anew.
+    ``unit`` and ``doc`` are for people; ``low`` and ``high`` are the accepted bounds; ``slider`` is the range
+    of a control; a change of a parameter with ``reset`` draws a new state.
     """
 
     unit: str
@@ -56,8 +56,8 @@ class Spec:
         return bounds + (f" ({self.unit})" if self.unit else "")
 
 
-def _number(default: Any, unit: str, doc: str, **facts: Any) -> Any:
-    return field(default=default, metadata={"spec": Spec(unit, doc, **facts)})
+def _number(default: Any, unit: str, doc: str, **options: Any) -> Any:
+    return field(default=default, metadata={"spec": Spec(unit, doc, **options)})
 
 
 def _choice(default: str, kind: Any, doc: str, *, reset: bool = False) -> Any:
@@ -65,7 +65,7 @@ def _choice(default: str, kind: Any, doc: str, *, reset: bool = False) -> Any:
 
 
 def _documented(cls: type[T]) -> type[T]:
-    """Add a line for each parameter to the docstring, and have unknown names refused in our words."""
+    """Add each parameter to the docstring, and refuse unknown names with a ParameterError."""
     init = cls.__init__
 
     @functools.wraps(init)
@@ -80,7 +80,7 @@ def _documented(cls: type[T]) -> type[T]:
 
 
 def _numpydoc(entry: Field[Any]) -> str:
-    """Name, type, unit, default and meaning of a parameter, as a docstring says them."""
+    """Name, type, default, meaning and range of a parameter, as in a numpydoc section."""
     spec: Spec = entry.metadata["spec"]
     kind = spec.allowed if spec.choices else str(entry.type)
     doc = spec.doc if spec.choices else f"{spec.doc}: {spec.allowed}"
@@ -88,20 +88,42 @@ def _numpydoc(entry: Field[Any]) -> str:
     return f"{entry.name} : {kind}, default {entry.default!r}\n{text}"
 
 
+class ParamChanges(TypedDict, total=False):
+    """Some of the parameters, as keyword arguments; see :class:`Params`."""
+
+    oscillators: int
+    neighbours: int
+    kappa: float
+    eta: float
+    gamma: float
+    frequency: float
+    portal_frequency: float
+    frequency_spread: float
+    frequency_distribution: Distribution
+    phase_lag: float
+    noise: float
+    coupling: Coupling
+    mesh_coupling: float
+    boundary: Boundary
+    world: tuple[float, float]
+    dt: float
+    integrator: Integrator
+
+
 @_documented
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """The parameters of one swarm. Frozen; checked when made; use :meth:`replace` to vary one.
+    """The parameters of one swarm. Frozen, and checked on creation; :meth:`replace` makes a changed copy.
 
-    ``integrator="euler"`` is right for the classic swarm, and the only one with noise. Identical oscillators
-    that all pull on each other have constants of motion, the cross ratios of Watanabe and Strogatz (Physica D
-    74, 197, 1994): with Euler steps they drift by 1e-3 to 1e-2 in a run, with ``"rk4"`` by 1e-10. Take
-    ``"rk4"`` where these matter: clusters, chimeras, near-integrable motion, neutral stability.
+    ``integrator="euler"`` suits the classic swarm, and is the only one with noise. Identical oscillators with
+    global coupling have constants of motion, the cross ratios of Watanabe and Strogatz (Physica D 74, 197,
+    1994): in a run they drift by 1e-3 to 1e-2 with Euler steps, and by 1e-10 with ``"rk4"``. Use ``"rk4"``
+    where they matter: clusters, chimeras, near-integrable motion, neutral stability.
 
     Raises
     ------
     ParameterError
-        Naming the parameter, the value and what is allowed.
+        It names the parameter, its value and what is allowed.
 
     Examples
     --------
@@ -115,12 +137,12 @@ class Params:
         220, "", "number of oscillators", low=1, high=10_000_000, slider=(60, 800), reset=True
     )
     neighbours: int = _number(
-        8, "", "k, how many nearest oscillators pull on each", low=1, high=10_000_000, slider=(2, 18)
+        8, "", "k, number of nearest neighbours in the coupling", low=1, high=10_000_000, slider=(2, 18)
     )
     kappa: float = _number(0.7, "rad/s", "κ, coupling within the swarm", low=-100, high=100, slider=(0, 2))
     eta: float = _number(0.18, "1/s", "η, drag on the motion", low=0, high=1e4, slider=(0, 1))
     gamma: float = _number(
-        0.55, "px²/(frame·s)", "γ, pull of the pressure gradient", low=-1e4, high=1e4, slider=(0, 2)
+        0.55, "px²/(frame·s)", "γ, force per pressure gradient", low=-1e4, high=1e4, slider=(0, 2)
     )
     frequency: float = _number(1.2, "Hz", "f, natural frequency", low=-100, high=100)
     portal_frequency: float = _number(0.9, "Hz", "natural frequency in portal mode", low=-100, high=100)
@@ -128,15 +150,15 @@ class Params:
         0.0, "Hz", "σ_f, spread of the natural frequencies", low=0, high=100, reset=True
     )
     frequency_distribution: Distribution = _choice(
-        "normal", Distribution, "how natural frequencies are drawn", reset=True
+        "normal", Distribution, "distribution of the natural frequencies", reset=True
     )
     phase_lag: float = _number(0.0, "rad", "α, phase lag of the coupling", low=-2 * math.pi, high=2 * math.pi)
     noise: float = _number(0.0, "rad²/s", "D, strength of the phase noise", low=0, high=1e3)
-    coupling: Coupling = _choice("knn", Coupling, "k nearest neighbours, or everybody with everybody")
+    coupling: Coupling = _choice("knn", Coupling, "k nearest neighbours, or all oscillators")
     mesh_coupling: float = _number(
-        0.35, "rad/s", "κ_mesh, pull of the peers' mean fields", low=-100, high=100, slider=(0, 2)
+        0.35, "rad/s", "κ_mesh, coupling to the peers' mean fields", low=-100, high=100, slider=(0, 2)
     )
-    boundary: Boundary = _choice("torus", Boundary, "distances across the seam, or plain", reset=True)
+    boundary: Boundary = _choice("torus", Boundary, "periodic (torus) or plain (plane) distances", reset=True)
     world: tuple[float, float] = field(
         default=(800.0, 600.0),
         metadata={"spec": Spec("px", "width and height of the world", low=1, high=1e7, reset=True)},
@@ -145,7 +167,7 @@ class Params:
     integrator: Integrator = _choice(
         "euler",
         Integrator,
-        "how phases are stepped: euler as in the classic swarm, or rk4, which also keeps what is conserved",
+        "integration of the phases: euler as in the classic swarm; rk4 conserves constants of motion",
         reset=True,
     )
 
@@ -155,18 +177,18 @@ class Params:
         if self.integrator == "rk4" and self.noise > 0:
             raise ParameterError("noise", self.noise, "0 with integrator 'rk4' (noise needs 'euler')")
 
-    def replace(self, **changes: Any) -> Self:
-        """A copy with some parameters changed, checked anew."""
+    def replace(self, **changes: Unpack[ParamChanges]) -> Self:
+        """A checked copy with some parameters changed."""
         _refuse_unknown(changes)
         return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """The values by name, ready for JSON."""
         return asdict(self) | {"world": list(self.world)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of :meth:`to_dict`; missing names take their defaults, unknown ones are refused."""
+        """The inverse of :meth:`to_dict`. Missing names have their defaults, unknown ones are refused."""
         _refuse_unknown(values)
         return cls(**values)
 
@@ -180,11 +202,11 @@ class Params:
         return cls.from_dict(json.loads(text))
 
     def needs_reset(self, other: Params) -> bool:
-        """Whether going from these parameters to `other` means a new state."""
+        """Whether a change from these parameters to `other` draws a new state."""
         return any(spec.reset and getattr(self, name) != getattr(other, name) for name, spec in SPECS.items())
 
     def changes(self, other: Params) -> dict[str, Any]:
-        """What `other` has different, as plain values by name."""
+        """The values of `other` that differ, by name, ready for JSON."""
         mine, theirs = self.to_dict(), other.to_dict()
         return {name: value for name, value in theirs.items() if value != mine[name]}
 
@@ -229,4 +251,4 @@ def _refuse_unknown(values: Mapping[str, Any]) -> None:
 
 
 SPECS: dict[str, Spec] = {entry.name: entry.metadata["spec"] for entry in fields(Params)}
-"""What is known about each parameter, by name, in the order of the documentation."""
+"""The description of each parameter, by name, in the order of the documentation."""

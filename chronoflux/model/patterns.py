@@ -1,8 +1,12 @@
-"""Patterns of the phases in space: how far they agree, and the vortices between.
+"""Spatial patterns of the phases: the correlation length, and vortices.
 
-Oscillators sit anywhere; both measures first add their ``e^{iφ}`` up on the grid of the field picture.
-World, ``plane`` and units as in :mod:`chronoflux.model.engine.field`. Each takes some
-milliseconds up to 10⁵ oscillators.
+Positions are arbitrary. Both measures first sum ``e^{iφ}`` on the grid of the field picture. They take some
+milliseconds for up to 10⁵ oscillators. All functions share these arguments:
+
+- ``x``, ``y``: positions, float64 (n,), px, in ``[0, W) × [0, H)``;
+- ``phi``: phases, float64 (n,), rad;
+- ``world``: tuple ``(W, H)``, px;
+- ``plane``: True for plain distances, False for those on the torus.
 """
 
 from __future__ import annotations
@@ -13,41 +17,46 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.model.engine.arrays import Floats, World
+from chronoflux.model.engine import Floats, World
 
 PICTURE, GRAIN = (800, 600), 4
-"""The picture of any world fits into this box of screen pixels; so many of them, across and down, show
-one pixel of the field."""
+"""Largest picture of a world, in screen pixels; and the screen pixels, in each direction, per pixel of the
+field."""
 DESERT = 1e-3
-"""Where fewer oscillators than this part of the mean are near, there is no phase to speak of."""
+"""Where the local density is below this fraction of the mean, the phase is undefined."""
 Charges = NDArray[np.int8]
 
 
 class Vortices(NamedTuple):
-    """How many points the phase turns round by +2π and by −2π, seen with x to the right and y downward."""
+    """Numbers of points with winding number +1 and −1 of the phase, with x to the right and y downward."""
 
     positive: int
     negative: int
 
 
 def field_grid(world: World) -> tuple[int, int]:
-    """Columns and rows of the grid of the field picture of this world."""
+    """Columns and rows of the field picture's grid for this world."""
     scale = min(PICTURE[0] / world[0], PICTURE[1] / world[1])
     return max(round(world[0] * scale) // GRAIN, 1), max(round(world[1] * scale) // GRAIN, 1)
 
 
 def correlation_length(x: Floats, y: Floats, phi: Floats, world: World, plane: bool) -> float:
-    """The distance, px, at which phases stop agreeing more than they do on the whole.
+    """Correlation length of the phases, px.
 
-    ``C(r) = ⟨cos(φᵢ − φⱼ)⟩`` over the pairs at distance r falls from 1 to ``H²``, which it has between any
-    two; the length is where ``(C(r) − H²)/(1 − H²)`` first falls to 1/e (the connected correlation of
+    ``C(r) = ⟨cos(φᵢ − φⱼ)⟩`` over the pairs at distance r falls from 1 to ``H²``, its value for any two
+    oscillators; the length is where ``(C(r) − H²)/(1 − H²)`` first falls to 1/e (the connected correlation of
     Cavagna and others, "Scale-free correlations in starling flocks", PNAS 107, 11865, 2010; a length by
     the fall of C to a fixed part as in Yurke and others, "Coarsening dynamics of the XY model", Phys. Rev.
     E 47, 1525, 1993). See :func:`correlation`.
 
-    A plane wave of wavenumber q has ``C = J₀(qr)`` and the length ``1.752/q``. Unrelated phases seem to
-    have about a third of the mean distance ``√(WH/n)``, the finest that can be told. NaN where nothing
-    varies (all phases equal) or C does not fall that far.
+    A plane wave of wavenumber q has ``C = J₀(qr)`` and the length ``1.752/q``. Independent phases give about
+    a third of the mean distance ``√(WH/n)``, the finest resolvable length. NaN where all phases are equal or
+    C does not fall that far.
+
+    Returns
+    -------
+    float
+        px.
     """
     r, C = correlation(x, y, phi, world, plane)
     mean = abs(np.exp(1j * phi).mean()) ** 2
@@ -63,21 +72,26 @@ def correlation_length(x: Floats, y: Floats, phi: Floats, world: World, plane: b
 
 
 def correlation(x: Floats, y: Floats, phi: Floats, world: World, plane: bool) -> tuple[Floats, Floats]:
-    """Distances r, px, and ``C(r) = ⟨cos(φᵢ − φⱼ)⟩`` over the pairs of oscillators about r apart.
+    """Pair correlation ``C(r) = ⟨cos(φᵢ − φⱼ)⟩`` over the pairs of oscillators about r apart.
 
-    Both float64 (m,), from r = 0, where C is 1, to half the world's smaller side. The pairs are counted by
-    cells: with S the sums of ``e^{iφ}`` on the grid and N the numbers of oscillators, C is the ratio of
-    the autocorrelations of S and N, both by Fourier transform (Wiener and Khinchin), over all shifts of
-    about the same length; on the torus round the seam, otherwise padded with emptiness. Bins are half the
-    mean distance ``√(WH/n)`` wide, at least one cell, and stand at the mean distance of their pairs; those
-    without pairs are left out.
+    Pairs are counted by cells. With S the sums of ``e^{iφ}`` on the grid and N the numbers of oscillators, C
+    is the ratio of the autocorrelations of S and N over all shifts of about the same length, both computed by
+    Fourier transform (Wiener and Khinchin): periodic on the torus, zero-padded in the plane. Bins are half
+    the mean distance ``√(WH/n)`` wide, at least one cell. Bins without pairs are omitted.
+
+    Returns
+    -------
+    r : ndarray
+        Mean distance of the pairs in each bin, float64 (m,), px: from 0 to half the world's smaller side.
+    C : ndarray
+        float64 (m,); 1 at r = 0.
     """
     columns, rows = field_grid(world)
     S, N = _on_grid(x, y, phi, world, columns, rows)
     shape = (2 * rows, 2 * columns) if plane else (rows, columns)
     agree = np.fft.irfft2(_power(S.real, shape) + _power(S.imag, shape), shape)
     pairs = np.fft.irfft2(_power(N, shape), shape)
-    agree[0, 0] -= len(phi)  # each with itself
+    agree[0, 0] -= len(phi)  # pairs of an oscillator with itself
     pairs[0, 0] -= len(phi)
     dx = np.fft.fftfreq(shape[1], 1 / shape[1]) * (world[0] / columns)
     dy = np.fft.fftfreq(shape[0], 1 / shape[0]) * (world[1] / rows)
@@ -90,33 +104,32 @@ def correlation(x: Floats, y: Floats, phi: Floats, world: World, plane: bool) ->
     summed = np.bincount(where[inside], agree.ravel()[inside], bins)
     at = np.bincount(where[inside], (pairs * distance).ravel()[inside], bins)
     some = counted > 0
-    some[0] = False  # too near for the grid to tell how far
+    some[0] = False  # closer than the grid resolves
     r, C = at[some] / counted[some], summed[some] / counted[some]
     return np.concatenate(([0.0], r)), np.concatenate(([1.0], C))
 
 
 def vortices(x: Floats, y: Floats, phi: Floats, world: World, plane: bool) -> Vortices:
-    """How many vortices and antivortices there are; see :func:`charges`.
+    """Numbers of vortices and antivortices; see :func:`charges`.
 
-    Unrelated phases have some too, the zeros of a smoothed random field: about ``n/4π`` of both signs
-    together (M. V. Berry and M. R. Dennis, Proc. R. Soc. A 456, 2059, 2000), as long as the mean distance
-    is more than a pixel. So has a smooth wave that is shorter than some seven mean distances: too few
-    oscillators tell of it.
+    Independent phases also have vortices, the zeros of a smoothed random field: about ``n/4π`` of both signs
+    together (M. V. Berry and M. R. Dennis, Proc. R. Soc. A 456, 2059, 2000), if the mean distance is more
+    than a pixel. So does a smooth wave shorter than about seven mean distances, because it is undersampled.
     """
     charge = charges(x, y, phi, world, plane)
     return Vortices(int(np.sum(charge > 0)), int(np.sum(charge < 0)))
 
 
 def charges(x: Floats, y: Floats, phi: Floats, world: World, plane: bool) -> Charges:
-    """The winding of the phase round each cell between four points of the field picture's grid.
+    """Winding number of the phase around each cell between four points of the field picture's grid.
 
     int8 (rows, columns): 1 for a vortex, −1 for an antivortex, 0 otherwise; cell (row, column) lies between
     pixel (row, column) and the next ones. The phase at a pixel is that of the sum of ``e^{iφ}`` weighted by
-    a Gaussian as wide as the mean distance ``√(WH/n)`` (at least a pixel); round each cell the four
-    differences, each taken within ±π, add up to 2π times the charge (the usual definition on a lattice:
-    J. Tobochnik and G. V. Chester, Phys. Rev. B 20, 3761, 1979). On the torus cells reach round the seam
-    and the charges add up to 0; in the plane the last row and column are 0. Where hardly anybody is near
-    (less than a thousandth of the mean density) none is counted.
+    a Gaussian as wide as the mean distance ``√(WH/n)`` (at least a pixel); around each cell, the four
+    differences, each taken in ±π, sum to 2π times the charge (the usual definition on a lattice:
+    J. Tobochnik and G. V. Chester, Phys. Rev. B 20, 3761, 1979). On the torus, cells
+    continue across the seam and the charges sum to 0; in the plane, the last row and column are 0. Where the
+    local density is below a thousandth of the mean, no vortex is counted.
     """
     columns, rows = field_grid(world)
     S, N = _on_grid(x, y, phi, world, columns, rows)
@@ -139,7 +152,7 @@ def charges(x: Floats, y: Floats, phi: Floats, world: World, plane: bool) -> Cha
 def _on_grid(
     x: Floats, y: Floats, phi: Floats, world: World, columns: int, rows: int
 ) -> tuple[NDArray[np.complex128], Floats]:
-    """Sums of ``e^{iφ}`` and numbers of oscillators in each pixel, (rows, columns)."""
+    """Sums of ``e^{iφ}`` and numbers of oscillators in each pixel: complex128 and float64 (rows, columns)."""
     column = np.minimum((x * (columns / world[0])).astype(np.int64), columns - 1)
     row = np.minimum((y * (rows / world[1])).astype(np.int64), rows - 1)
     pixel, size = row * columns + column, rows * columns
@@ -154,9 +167,9 @@ def _power(values: Floats, shape: tuple[int, int]) -> Floats:
 
 
 def _blur(count: int, width: float, plane: bool) -> Floats:
-    """The matrix (count, count) that spreads along one axis by a Gaussian, `width` in pixels, sum 1.
+    """The matrix (count, count) of a Gaussian blur along one axis, `width` in pixels, with sum 1.
 
-    Sums of positive numbers, unlike a product of Fourier transforms, leave small values exact.
+    Unlike a product of Fourier transforms, sums of positive numbers keep small values exact.
     """
     distance = np.abs(np.arange(count)[:, None] - np.arange(count))
     if not plane:
@@ -166,6 +179,6 @@ def _blur(count: int, width: float, plane: bool) -> Floats:
 
 
 def _turn(difference: Floats) -> Floats:
-    """Differences of angles within ±π."""
+    """Differences of angles, in ±π."""
     turn: Floats = difference - 2 * math.pi * np.rint(difference / (2 * math.pi))
     return turn

@@ -1,4 +1,4 @@
-"""Presets: parameters with a name, one line each in the registry `PRESETS` (public as ``cf.presets``)."""
+"""Presets: named parameters, one line each in the registry `PRESETS` (public as ``cf.presets``)."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from chronoflux.model.params import Params
 
 
 class Presets(Mapping[str, Params]):
-    """Named parameters: ``presets["storm"]``; ``presets.register`` adds to what menus offer."""
+    """Named parameters: ``presets["storm"]``. ``presets.register`` adds one, which menus then offer."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Params, str]] = {}
 
     def register(self, name: str, params: Params, doc: str) -> Params:
-        """Add a preset, with a sentence on what is to be seen; one of that name is replaced."""
+        """Add a preset, with a sentence on what it shows; replace one of that name."""
         if not isinstance(name, str) or not 0 < len(name) <= 64 or not name.isprintable():
             raise UsageError(f"preset name {shorten(name)}: give 1 to 64 printable characters")
         if not isinstance(params, Params):
-            raise UsageError(f"preset {name}: {shorten(params)} is no chronoflux.Params(…)")
+            raise UsageError(f"preset {name}: {shorten(params)} is not a chronoflux.Params(…)")
         self._known[name] = params, doc
         return params
 
     def unregister(self, name: str) -> None:
-        """Take a preset out again."""
+        """Remove a preset."""
         self[name]
         del self._known[name]
 
     def about(self, name: str) -> str:
-        """What is to be seen in it."""
+        """What a preset shows, in a sentence."""
         self[name]
         return self._known[name][1]
 
@@ -56,7 +56,7 @@ PRESETS = Presets()
 
 
 def preset_or(params: Params | None, preset: str | None) -> Params | None:
-    """The parameters of a preset, or those given.
+    """The parameters of a preset, or `params`.
 
     Raises
     ------
@@ -73,30 +73,32 @@ def preset_or(params: Params | None, preset: str | None) -> Params | None:
 
 
 PRESETS.register(
-    "classic", Params(), "the defaults: equal clocks in a still swarm; order grows past vortices"
+    "classic",
+    Params(),
+    "the defaults: equal frequencies and little motion; order grows while vortices vanish",
 )
 PRESETS.register(
     "drift",
     Params(gamma=12.0, eta=0.12, kappa=1.0, frequency_spread=0.02),
-    "the jet carries the swarm along, and neighbours change",
+    "the jet moves the swarm, so neighbours change",
 )
 PRESETS.register(
     "spread",
     Params(oscillators=400, kappa=1.6, frequency_spread=0.12, gamma=2.0),
-    "unequal clocks: patches agree, borders slip",
+    "unequal frequencies: patches lock, and their borders slip",
 )
 PRESETS.register(
     "spirals",
     Params(oscillators=800, kappa=2.0, phase_lag=0.9, noise=0.01),
-    "a phase lag: waves that turn about their vortices",
+    "a phase lag: waves rotate around vortices",
 )
 PRESETS.register(
     "storm",
     Params(oscillators=400, gamma=20.0, eta=0.06, kappa=1.2, noise=0.25, frequency_spread=0.05),
-    "fast motion, noise and unequal clocks, at the edge of order",
+    "fast motion, noise and unequal frequencies, at the onset of order",
 )
 PRESETS.register(
     "choir",
     Params(oscillators=300, coupling="global", kappa=1.0, frequency_spread=0.1, noise=0.05),
-    "everybody hears everybody: order comes and goes as a whole",
+    "global coupling with noise: the order of the whole swarm fluctuates",
 )

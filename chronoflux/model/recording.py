@@ -1,33 +1,32 @@
-"""Recordings: `Block`, what was recorded at many ticks, and `Plan`, what is to be."""
+"""Recordings: `Plan`, what to record, and `Block`, rows that were recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from chronoflux.errors import ParameterError
-from chronoflux.model.engine.arrays import Floats
-from chronoflux.model.engine.record_buffer import ARRAYS, RecordBuffer
+from chronoflux.model.engine import ARRAYS, Floats, RecordBuffer
 from chronoflux.util.validate import whole
 
 MOST_VALUES = 1 << 17
-"""Values of one kind in a block, 1 MiB, unless a single row has more."""
+"""Most values of one kind in a block, 1 MiB, unless a single row has more."""
 LATEST = 1 << 53
-"""Last tick of a run: up to there ``tick · dt`` tells one tick from the next."""
+"""Last tick of a run: up to it, ``tick · dt`` differs from tick to tick."""
 MOST_ROWS = 1024
-"""Rows in a block; so much is lost of a recording on disk when its process is killed."""
+"""Most rows in a block: what a recording on disk loses when its process is killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
     """Rows of a recording, oldest first. Its arrays are its own.
 
-    ``tick`` int64 (rows,) and ``t`` float64 (rows,), s: when each row is. ``values``: by the names asked
-    for, float64 (rows, m), a column for each of the m oscillators recorded; units as in a ``State``.
+    ``tick``, int64 (rows,), and ``t``, float64 (rows,), s: the time of each row. ``values``: by name, float64
+    (rows, m), a column for each of the m oscillators recorded; units as in a ``State``.
     """
 
     tick: NDArray[np.int64]
@@ -40,9 +39,9 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A recording of a swarm of `n`: a row of `what` after every `every` of `ticks` ticks.
+    """A recording of a swarm of `n` oscillators: a row of `what` after every `every` of `ticks` ticks.
 
-    ``of``: the numbers of the oscillators to record, int64 (m,), or None for all.
+    ``of``: the indices of the oscillators to record, int64 (m,), or None for all.
     """
 
     n: int
@@ -52,8 +51,8 @@ class Plan:
     of: NDArray[np.int64] | None
 
     @classmethod
-    def checked(cls, n: int, ticks: Any, every: Any, what: Any, of: Any) -> Self:
-        """A plan of what a caller asks for; ParameterError when something is not what is allowed."""
+    def checked(cls, n: int, ticks: int, every: int, what: Iterable[str] | str, of: ArrayLike | None) -> Self:
+        """A plan from a caller's arguments; ParameterError when one is not allowed."""
         names = (what,) if isinstance(what, str) else tuple(what) if isinstance(what, Iterable) else ()
         text = all(isinstance(name, str) for name in names)
         if not names or not text or len(set(names)) < len(names) or not set(names) <= set(ARRAYS):
@@ -63,16 +62,16 @@ class Plan:
 
     @property
     def columns(self) -> int:
-        """m, how many oscillators are recorded."""
+        """m, the number of oscillators recorded."""
         return self.n if self.of is None else len(self.of)
 
     @property
     def block_rows(self) -> int:
-        """How many rows a full block has."""
+        """The number of rows in a full block."""
         return min(MOST_ROWS, max(1, MOST_VALUES // self.columns))
 
-    def films(self) -> Iterator[RecordBuffer]:
-        """What the engine fills, a block's worth each, allocated when it is its turn."""
+    def buffers(self) -> Iterator[RecordBuffer]:
+        """Buffers for the engine, of a block each, allocated on demand."""
         kinds = np.array([ARRAYS.index(name) for name in self.what])
         columns = np.full(self.n, -1, np.int32)
         columns[slice(None) if self.of is None else self.of] = np.arange(self.columns)
@@ -82,18 +81,18 @@ class Plan:
             yield RecordBuffer(self.every, 0, np.empty((len(kinds), rows, self.columns)), kinds, columns)
             left -= rows
 
-    def block(self, film: RecordBuffer, tick: int, dt: float) -> Block:
-        """What was filled from `tick` on, in steps of `dt` s."""
-        ticks = tick + self.every * np.arange(1, film.rows.shape[1] + 1)
-        return Block(tick=ticks, t=ticks * dt, values=dict(zip(self.what, film.rows, strict=True)))
+    def block(self, buffer: RecordBuffer, tick: int, dt: float) -> Block:
+        """The block of a buffer that was filled from `tick` on, in steps of `dt` s."""
+        ticks = tick + self.every * np.arange(1, buffer.rows.shape[1] + 1)
+        return Block(tick=ticks, t=ticks * dt, values=dict(zip(self.what, buffer.rows, strict=True)))
 
     def check(self, n: int) -> None:
-        """Refuse a swarm that is not of as many as when the recording began."""
+        """Refuse a swarm whose number of oscillators has changed since the recording began."""
         if n != self.n:
             raise ParameterError("oscillators", n, f"{self.n}, as when the recording began")
 
 
-def _chosen(of: Any, n: int) -> NDArray[np.int64]:
+def _chosen(of: ArrayLike, n: int) -> NDArray[np.int64]:
     allowed = f"different whole numbers, shape (m,), from 0 to {n - 1}"
     try:
         given = np.asarray(of)

@@ -1,7 +1,7 @@
-"""What a node does by itself: events and changes of parameters at times drawn from the run's seed.
+"""Schedules: events and parameter changes at times drawn from the run's seed.
 
-A schedule is a list of entries. Every draw belongs to one occurrence of one entry and to the seed, and to
-nothing else: so a run that is split, resumed or joined late does what an unbroken one does.
+A schedule is a list of entries. Every draw depends only on the seed, the entry and the occurrence. So a run
+that is split, resumed or joined late does the same as one without interruption.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chronoflux.errors import ParameterError
-from chronoflux.model.engine.arrays import World
+from chronoflux.model.engine import World
 from chronoflux.model.events import EVENTS
 from chronoflux.model.params import SPECS, Params
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 RAMP_STEP = 1.0
-"""s between the changes that a ramp is made of."""
+"""s between the parameter changes of a ramp."""
 SHORTEST = 0.1
-"""s, least time between two occurrences of an entry; a node fires at most 20 events a second."""
+"""Shortest time (s) between two occurrences of an entry; a node fires at most 20 events per second."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One thing to do, once or again and again. Times are seconds of the schedule.
+    """One action, done once or repeatedly. Times are seconds of the schedule.
 
-    ``event`` is fired with ``data``; or the parameters in ``change`` are set; or those in ``ramp`` go from
-    their first value to their second over ``over`` s, in steps of a second. It happens at ``first`` and,
-    with ``every``, each so many seconds after that and before ``until``; each time with ``probability``,
-    late by up to ``jitter`` s (uniform).
+    ``event`` is fired with ``data``; or the parameters in ``change`` are set; or those in ``ramp`` change
+    from their first value to their second within ``over`` s, in steps of a second. This happens at ``first``,
+    and with ``every`` again after each so many seconds, before ``until``; each time with ``probability``, and
+    with a delay of up to ``jitter`` s (uniform).
 
     Raises
     ------
     ParameterError
-        Naming the field, the value and what is allowed.
+        It names the field, its value and what is allowed.
     """
 
     first: float
@@ -55,7 +55,7 @@ class Entry:
 
     def __post_init__(self) -> None:
         if sum(map(bool, (self.event, self.change, self.ramp))) != 1:
-            raise ParameterError("entry", self.event, "one of an event, a change or a ramp, and only one")
+            raise ParameterError("entry", self.event, "exactly one of an event, a change and a ramp")
         if not 0 <= self.first < math.inf:
             raise ParameterError("at", self.first, "0 s or later")
         if self.every is not None and not SHORTEST <= self.every < math.inf:
@@ -65,14 +65,14 @@ class Entry:
         if not 0 <= self.jitter <= (self.every or math.inf) or self.jitter == math.inf:
             raise ParameterError("jitter", self.jitter, "from 0 s to the time between two occurrences")
         if not self.until > self.first:
-            raise ParameterError("between", self.until, "an end that is after the beginning")
+            raise ParameterError("between", self.until, "an end after the beginning")
         if bool(self.ramp) != (self.over > 0) or self.over == math.inf:
-            raise ParameterError("over", self.over, "how long a ramp takes, for a ramp and only there")
+            raise ParameterError("over", self.over, "the duration of a ramp, only with a ramp")
         if self.ramp and (self.every is not None or self.probability < 1 or self.jitter):
             raise ParameterError("ramp", dict(self.ramp), "a ramp without every, probability and jitter")
 
     def occurrences(self) -> Iterator[float]:
-        """When it is due, before the jitter."""
+        """The times at which it is due, s, without jitter."""
         if self.ramp:
             steps = (self.first + k * RAMP_STEP for k in range(math.ceil(self.over / RAMP_STEP)))
             return itertools.chain(steps, [self.first + self.over])
@@ -82,13 +82,13 @@ class Entry:
         return itertools.takewhile(lambda t: t < self.until, times)
 
     def at(self, t: float) -> dict[str, Any]:
-        """The parameters as this entry sets them at `t`."""
+        """The parameters that this entry sets at `t`, by name."""
         done = min((t - self.first) / self.over, 1.0) if self.ramp else 1.0
         ramped = {name: a + (b - a) * done for name, (a, b) in self.ramp.items()}
         return dict(self.change) | ramped
 
     def check(self, params: Params) -> None:
-        """Refuse an event or a value that a swarm of these parameters would not take."""
+        """Refuse an event or a value that a swarm of these parameters would refuse."""
         if self.event is not None:
             kind = EVENTS[self.event]
             unknown = self.data.keys() - set(kind.payload.__struct_fields__)
@@ -109,7 +109,7 @@ Fired = tuple[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Action:
-    """One thing due at ``t`` s: an ``event`` with its data; without one, ``data`` are parameters to set."""
+    """An action due at ``t`` s: an ``event`` with its data; if it is None, ``data`` are parameters to set."""
 
     t: float
     event: str | None
@@ -117,15 +117,15 @@ class Action:
 
 
 class Schedule:
-    """Entries as they run, from the seed.
+    """A running schedule.
 
-    ``start``: mesh time in ms at which second 0 is; None: it is where the run begins. ``name`` is kept in
-    the run's manifest, and ``text``, if it came from a file.
+    ``start``: mesh time (ms) of second 0; None: second 0 is the start of the run. The run's manifest contains
+    ``name``, and ``text`` if the schedule was read from a file.
 
     Raises
     ------
     ParameterError
-        When a swarm of `params` would not take what an entry does.
+        When a swarm of `params` would refuse an entry.
     """
 
     name: str
@@ -150,11 +150,11 @@ class Schedule:
 
     @property
     def next(self) -> float:
-        """Second of the next occurrence; infinite when there is none."""
+        """Second of the next occurrence; infinite if there is none."""
         return self._waiting[0][0] if self._waiting else math.inf
 
     def due(self, until: float, world: World) -> list[Action]:
-        """What is due up to second `until` and was not asked for yet, in order; open positions are drawn."""
+        """The actions due up to second `until` since the last call, in order; missing positions are drawn."""
         actions = []
         for t, entry, rng in self._pop(until):
             if entry.event is None:
@@ -164,7 +164,7 @@ class Schedule:
         return actions
 
     def seek(self, t: float) -> dict[str, Any]:
-        """Go on after second `t`, leaving out what was due until then; the parameters as set by then."""
+        """Skip to second `t`; return the parameters that the schedule has set until then."""
         self._begin()
         changes: dict[str, Any] = {}
         for due, entry, _ in self._pop(t):
@@ -173,7 +173,7 @@ class Schedule:
         return changes
 
     def resume(self, before: float, now: float, world: World, done: Sequence[Fired]) -> list[Action]:
-        """Go on with a run at second `now`: what is due after `before` and not among the events `done`."""
+        """Resume a run at second `now`; return the actions due after `before` that are not among `done`."""
         self.seek(before)
         left = list(done)
         due = []
@@ -192,7 +192,7 @@ class Schedule:
             self._await(index)
 
     def _await(self, index: int) -> None:
-        """Have an entry's next occurrence wait its turn; a jitter is no longer than what lies between two."""
+        """Queue an entry's next occurrence; its jitter is at most the time between two occurrences."""
         for k, t in self._times[index]:
             entry = self._entries[index]
             late = entry.jitter and entry.jitter * self._rng(index, k).random()
@@ -204,7 +204,7 @@ class Schedule:
             t, index, k = heapq.heappop(self._waiting)
             self._await(index)
             rng = self._rng(index, k)
-            rng.random()  # the jitter's
+            rng.random()  # used for the jitter
             if rng.random() < self._entries[index].probability:
                 yield t, self._entries[index], rng
 
@@ -224,7 +224,7 @@ SCHEDULES: dict[str, tuple[Entry, ...]] = {
     ),
     "none": (),
 }
-"""Schedules by name. ``classic`` is the first ChronoFlux's: an intent with probability 0.3 every 5 s, the
+"""Schedules by name. ``classic``, that of the first ChronoFlux: an intent with probability 0.3 every 5 s, the
 lion gate at 30 s, a flip at 60 s."""
 
 
@@ -234,7 +234,7 @@ def duration(text: str) -> float:
     Raises
     ------
     ParameterError
-        When it is not like that.
+        When the text has another form.
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:

@@ -2,10 +2,10 @@
 
 ::
 
-    start = 2026-11-23T22:00:00Z    # mesh time of second 0, the same on every node; without: the run's begin
+    start = 2026-11-23T22:00:00Z    # mesh time of second 0, the same on every node; default: the run's start
 
     [[entry]]
-    every = "5s"                    # first after 5 s; at = "1m" or between = ["10m", "8h"] begin elsewhere
+    every = "5s"                    # first after 5 s; at = "1m" or between = ["10m", "8h"] set another start
     probability = 0.3
     jitter = "2s"
     event = "intent"
@@ -38,12 +38,12 @@ HEADER = re.compile(r"\s*\[\[\s*entry\s*\]\]\s*(#.*)?")
 
 
 def parse(text: str, name: str, seed: int, params: Params) -> Schedule:
-    """The schedule that `text` says, for a swarm of `params`; `name` is the file's, for messages.
+    """The schedule in `text`, for a swarm of `params`; `name`: the file's name, for messages.
 
     Raises
     ------
     UsageError
-        Naming file and line, the value and what is wanted.
+        It names file and line, the value and what is allowed.
     """
     try:
         table = tomllib.loads(text)
@@ -74,7 +74,7 @@ def moment(text: str) -> float:
     Raises
     ------
     ParameterError
-        When it is not like that.
+        When the text has another form.
     """
     try:
         when = datetime.fromisoformat(text)
@@ -100,7 +100,7 @@ def _entry(table: Mapping[str, Any]) -> Entry:
     begin, until = _window(facts.pop("between", None))
     first = times.pop("at", begin if begin is not None else times.get("every"))
     if first is None:
-        raise ParameterError("at", None, "when it happens: at, every or between")
+        raise ParameterError("at", None, "a time: at, every or between")
     if begin is not None and "every" not in times:
         raise ParameterError("between", [begin, until], "together with every")
     if begin is not None and first < begin:
@@ -156,7 +156,7 @@ def _ends(name: str, value: Any) -> tuple[float, float]:
 
 
 def _line_of(name: str, text: str, header: int) -> int:
-    """The line of a field within the entry that begins at `header`; that line itself if it is not there."""
+    """The line of a field in the entry that begins at line `header`; `header` if it is not there."""
     key = re.escape(name.rpartition(".")[2].rpartition(" ")[2])
     for number, line in enumerate(text.splitlines()[header:], header + 1):
         if line.lstrip().startswith("["):

@@ -1,16 +1,16 @@
-"""`Snapshot`: what a swarm looks like at one tick, for whoever draws, sends or keeps it."""
+"""`Snapshot`: a swarm at one tick, to draw, send or keep."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chronoflux.model.engine.arrays import Floats
+from chronoflux.model.engine import Floats
 from chronoflux.model.params import Params
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A swarm at one tick. Its arrays are its own and read-only, so that any thread may keep it.
+    """A swarm at one tick. Its arrays are copies and read-only, so any thread may keep it.
 
     ``x, y`` (px), ``vx, vy`` (px per 1/60 s), ``phi`` (rad) and ``pressure`` (dimensionless, at each
     oscillator) are float64 (n,). ``pulses`` is float64 (P, 4): ``x, y, E(t), sigma`` of those alive.

@@ -1,8 +1,9 @@
-"""What a swarm is at one tick: `State` as given or shown, `Pulse`, and the mutable `Swarm` itself."""
+"""A swarm at one tick: `State`, `Pulse`, and the mutable `Swarm` that events act on."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any, NamedTuple, Self
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from chronoflux.errors import ParameterError
-from chronoflux.model.engine.arrays import Floats
+from chronoflux.model.engine import Floats
 
 
 class Pulse(NamedTuple):
@@ -30,7 +31,7 @@ class Pulse(NamedTuple):
     t: float
 
     @classmethod
-    def checked(cls, values: Any) -> Self:
+    def checked(cls, values: Iterable[float]) -> Self:
         """A pulse of five numbers; ParameterError unless they are finite and the width is positive."""
         pulse = cls(*map(float, values))
         if not (np.isfinite(pulse).all() and pulse.sigma > 0):
@@ -39,16 +40,16 @@ class Pulse(NamedTuple):
 
 
 _LEFT_OUT: Any = None
-"""What a caller of :class:`State` may leave out; arrays afterwards, at the latest in the simulation."""
+"""Default of the arrays of a :class:`State` that a caller may omit; the simulation fills them in."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
     """Positions, velocities and phases of a swarm: float64 arrays of shape (n,).
 
-    ``x, y`` in px, ``vx, vy`` in px per 1/60 s, ``phi`` in rad. Checked when made. Phases alone are enough:
-    a position that is None is drawn by the simulation that begins with the state, uniform in its world, and
-    a velocity that is None is zero. A state that comes from a simulation has all five.
+    ``x, y`` in px, ``vx, vy`` in px per 1/60 s, ``phi`` in rad; checked on creation. Phases alone are enough:
+    a simulation that begins with the state draws a position that is None, uniform in its world, and a
+    velocity that is None is zero. The state of a simulation has all five.
 
     Raises
     ------
@@ -78,22 +79,22 @@ class State:
 
     @property
     def n(self) -> int:
-        """How many oscillators."""
+        """The number of oscillators."""
         return len(self.phi)
 
 
 def finite(value: Any) -> bool:
-    """Whether it is a real number, no bool, and finite as a float."""
+    """Whether it is a real number, not a bool, and finite as a float."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return False
     try:
         return math.isfinite(float(value))
-    except OverflowError:  # a whole number beyond any float
+    except OverflowError:  # an integer too large for a float
         return False
 
 
 def length(value: Any) -> int:
-    """How long an array-like is; 1 where it has no length."""
+    """The length of an array-like; 1 if it has none."""
     try:
         return len(value)
     except TypeError:
@@ -114,7 +115,7 @@ def column(name: str, value: Any, n: int) -> Floats:
         raise ParameterError(name, f"array of {given.dtype}", "real numbers, float64")
     if np.ma.is_masked(value):
         raise ParameterError(name, "array with masked values", "a number everywhere")
-    with np.errstate(over="ignore"):  # longer floats than float64
+    with np.errstate(over="ignore"):  # floats longer than float64
         numbers = np.array(given, dtype=np.float64)
     if not np.isfinite(numbers).all():
         raise ParameterError(name, "array with NaN or infinity", "finite numbers")
@@ -125,8 +126,8 @@ def column(name: str, value: Any, n: int) -> Floats:
 class Swarm:
     """The mutable swarm that event effects act on.
 
-    ``x, y`` (px), ``vx, vy`` (px per 1/60 s), ``phi`` (rad): float64, shape (n,), to be changed in
-    place. ``world`` in px, ``tick``, ``t`` in s, ``rng`` the run's seeded generator.
+    ``x, y`` (px), ``vx, vy`` (px per 1/60 s), ``phi`` (rad): float64, shape (n,), changed in
+    place. ``world`` in px, ``tick``, ``t`` in s; ``rng``: the run's seeded generator.
     """
 
     x: Floats

@@ -1,7 +1,7 @@
-"""`Stillness`: tells that nothing moves any more in a swarm, from its records.
+"""`Stillness`: detects from its records that a swarm no longer changes.
 
-A swarm with the default parameters is in order after some twenty seconds, and then a night of records is a
-flat line, of which nothing can be asked. So a run says so, and what helps.
+A swarm with the default parameters is synchronised after about twenty seconds. A night of records is then a
+flat line, from which nothing can be learned. So a run reports it, and what helps.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from dataclasses import dataclass, field
 from typing import Self
 
 STILL = 1e-3
-"""H and H_local (1), and omega (rad/s), stay within this range while nothing moves."""
+"""Range within which H and H_local (1) and omega (rad/s) stay if nothing changes."""
 LEAST = 120.0
-"""s for which they must."""
+"""s for which they must stay within it."""
 EARLIEST = 300.0
-"""s after the beginning of a run from which it says so."""
+"""s after the start of a run before which it is not reported."""
 REMEDY = "--preset storm --schedule night"
-"""What helps on the command line; in a notebook: ``cf.join(…, preset="storm", schedule="night")``."""
+"""Advice for the command line; in a notebook: ``cf.join(…, preset="storm", schedule="night")``."""
 
 
 @dataclass
 class Stillness:
     """Follows H, H_local and omega from record to record.
 
-    ``since``: the time in s from which they have stayed within 1e-3 of each other; NaN before the first
-    record. ``until``: the time of the last record.
+    ``since``: the time in s since when each has stayed within a range of 1e-3; NaN before the first record.
+    ``until``: the time of the last record, s.
 
     Examples
     --------
@@ -42,7 +42,7 @@ class Stillness:
 
     @classmethod
     def of(cls, rows: Iterable[tuple[float, float, float, float]]) -> Self:
-        """After rows of t (s), H, H_local and omega (rad/s), in order."""
+        """The result for rows of t (s), H, H_local and omega (rad/s), in order."""
         found = cls()
         for row in rows:
             found.look(*row)
@@ -50,11 +50,11 @@ class Stillness:
 
     @property
     def lasts(self) -> bool:
-        """Whether nothing has moved for the last two minutes and more."""
+        """Whether nothing has changed for the last two minutes or longer."""
         return self.until - self.since >= LEAST
 
     def look(self, t: float, H: float, H_local: float, omega: float) -> None:
-        """Take a record into account. A value that is not finite counts as a change."""
+        """Add a record. A value that is not finite counts as a change."""
         now = [H, H_local, omega]
         low = [min(pair) for pair in zip(self._low or now, now, strict=True)]
         high = [max(pair) for pair in zip(self._high or now, now, strict=True)]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.messages import Field
-from chronoflux.model.engine.thread_pool import alone
+from chronoflux.model.engine import single_threaded
 from chronoflux.model.params import Params
 from chronoflux.model.schedule import Action, Schedule, first_tick
 from chronoflux.model.simulation import Simulation, Snapshot
@@ -215,7 +215,7 @@ class Runner:
                 ticks, use_all_threads = self._at_most(min(commands.steps, MAX_BATCH)), True
             if ticks:
                 commands.apply_events()
-                with nullcontext() if use_all_threads else alone():
+                with nullcontext() if use_all_threads else single_threaded():
                     self._advance(ticks)
                 self._checkpointer.save_due()
                 if not moving:

@@ -12,8 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.model.engine.arrays import Floats, World
-from chronoflux.model.engine.field import (
+from chronoflux.model.engine import (
     AMBIENT,
     COS,
     JET_FROM,
@@ -23,10 +22,14 @@ from chronoflux.model.engine.field import (
     SIN,
     TOP,
     WAVENUMBER,
+    Floats,
+    World,
+    cached_kernel,
+    device_function,
     offset,
+    sincos,
+    single_exponential,
 )
-from chronoflux.model.engine.jit import cached_kernel, device_function
-from chronoflux.model.engine.math_functions import sincos, single_exponential
 from chronoflux.render.palettes import LEVELS, Bytes
 
 Singles = NDArray[np.float32]

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.model.engine.arrays import Floats
-from chronoflux.model.engine.field import TOP
+from chronoflux.model.engine import TOP, Floats
 
 Bytes = NDArray[np.uint8]
 

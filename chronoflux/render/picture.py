@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.model.engine.arrays import Floats
+from chronoflux.model.engine import Floats
 from chronoflux.model.metrics import order
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Snapshot

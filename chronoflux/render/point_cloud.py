@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chronoflux.model.engine import field
+from chronoflux.model.engine import AMBIENT, pressure_grid
 from chronoflux.model.simulation import Snapshot
 from chronoflux.render import rasterize
 from chronoflux.render.palettes import Palette
@@ -109,7 +109,7 @@ def height(snapshot: Snapshot) -> Points:
     """Return the oscillators' positions (n, 3): each above its place, at the height of the pressure there."""
     W, H = snapshot.params.world
     x, y = 2 * snapshot.x / W - 1, (1 - 2 * snapshot.y / H) * H / W
-    return _points(x, y, RISE * (snapshot.pressure - field.AMBIENT) + 0.02)
+    return _points(x, y, RISE * (snapshot.pressure - AMBIENT) + 0.02)
 
 
 def surface(snapshot: Snapshot) -> tuple[Points, Bytes, float]:
@@ -125,12 +125,12 @@ def surface(snapshot: Snapshot) -> tuple[Points, Bytes, float]:
     columns = min(max(round((SURFACE_POINTS * W / H) ** 0.5), 2), SURFACE_POINTS // 2)
     rows = SURFACE_POINTS // columns
     plane = snapshot.params.boundary == "plane"
-    p = field.pressure_grid(
+    p = pressure_grid(
         columns, rows, snapshot.params.world, plane, snapshot.t, snapshot.portal, snapshot.pulses
     )
     x = (2 * np.arange(columns) + 1) / columns - 1
     y = (1 - (2 * np.arange(rows) + 1) / rows) * H / W
-    points = _points(np.tile(x, rows), np.repeat(y, columns), RISE * (p.ravel() - field.AMBIENT))
+    points = _points(np.tile(x, rows), np.repeat(y, columns), RISE * (p.ravel() - AMBIENT))
     return points, rasterize.field_levels(p).ravel(), max(2 / columns, 2 * H / W / rows)
 
 

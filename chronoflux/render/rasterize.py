@@ -14,9 +14,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from chronoflux.model.engine.arrays import Floats, Longs
-from chronoflux.model.engine.field import AMBIENT, TOP, pressure_grid
-from chronoflux.model.engine.jit import cached_kernel, device_function
+from chronoflux.model.engine import AMBIENT, TOP, Floats, Longs, cached_kernel, device_function, pressure_grid
 from chronoflux.model.metrics import order
 from chronoflux.render.field_raster import rasterize_field
 from chronoflux.render.palettes import DEFAULT_PALETTE, LEVELS, PALETTES, PHASE_COLOURS, Bytes

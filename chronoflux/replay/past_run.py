@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chronoflux.errors import LogError
-from chronoflux.model.engine.choice import COMPILED
+from chronoflux.model.engine import COMPILED
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.replay.recompute import Continuation, Moment, Recomputed, Replayer

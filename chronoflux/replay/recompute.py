@@ -12,7 +12,7 @@ import numpy as np
 
 from chronoflux.errors import ChronofluxError, LogError, ParameterError
 from chronoflux.model.commands import REMOTE, Command, Entry, Forget, Hear, read_command, read_input
-from chronoflux.model.engine.choice import COMPILED
+from chronoflux.model.engine import COMPILED
 from chronoflux.model.schedule import Fired, first_tick
 from chronoflux.model.simulation import Simulation
 from chronoflux.telemetry.format.records import Input, Record, rounded

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from chronoflux.errors import LogError
 from chronoflux.model.commands import REMOTE, Entry
-from chronoflux.model.engine.arrays import Floats
+from chronoflux.model.engine import Floats
 from chronoflux.model.events import EVENTS
 from chronoflux.model.params import SPECS, Params
 from chronoflux.replay.recorded_field import RecordedField

@@ -14,11 +14,10 @@ import numpy as np
 
 from chronoflux.errors import ChronofluxError, plain
 from chronoflux.model.commands import Change, Entry, read_command
-from chronoflux.model.engine.arrays import Floats
-from chronoflux.model.engine.field import FAINT, decay, strength
+from chronoflux.model.engine import FAINT, Floats, decay, strength
 from chronoflux.model.events import EVENTS, EventKind
 from chronoflux.model.params import SPECS, Params
-from chronoflux.model.peer_fields import Peers
+from chronoflux.model.peer_fields import PeerFields
 from chronoflux.model.state import Pulse, Swarm
 
 OSCILLATORS = frozenset({"x", "y", "vx", "vy", "phi"})
@@ -69,7 +68,7 @@ class RecordedField:
         """The first event whose effect could not be shown, and why."""
         self._params, self._tick, self._t, self._began = params, 0, 0.0, 0.0
         self._mesh_time = math.nan  # of the record
-        self._peers = Peers()
+        self._peers = PeerFields()
         self._queue: list[tuple[EventKind, float, dict[str, Any]]] = []
         self._portal, self._pulses = False, list[Pulse]()
         self._times, self._states = [-math.inf], [_State(params, False, np.empty((0, 5)), 0.0)]

@@ -19,7 +19,7 @@ from chronoflux.telemetry.format.snapshots import SNAPSHOTS
 if TYPE_CHECKING:
     import xarray
 
-    from chronoflux.model.engine.arrays import Floats
+    from chronoflux.model.engine import Floats
     from chronoflux.telemetry.read.journal import RevokedRanges
 
 ROWS = 64

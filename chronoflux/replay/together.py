@@ -18,7 +18,7 @@ import numpy as np
 
 from chronoflux.errors import ChronofluxError
 from chronoflux.model.commands import Anchor, Change, Command, Hear, Reset
-from chronoflux.model.engine.step import Clock, mesh_time
+from chronoflux.model.engine import Clock, mesh_time
 from chronoflux.model.simulation import Simulation
 from chronoflux.model.state import column
 from chronoflux.replay.script import METRICS, Floats, Script, Step, drawn_anew, measured

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from chronoflux.errors import UsageError
-from chronoflux.model.engine.field import pressure
+from chronoflux.model.engine import pressure
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation, Snapshot
 from chronoflux.replay.past_run import PastRun

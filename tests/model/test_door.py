@@ -75,7 +75,7 @@ REFUSED = [
     (lambda: simulation(graph=networkx.Graph([(1, 2, {"weight": [1, 2]})])), r"graph.*\(2, 2\).*one an edge"),
     (
         lambda: simulation(graph=networkx.Graph([(1, 2, {"weight": [1, 2]}), (2, 3)])),
-        "graph.*no numbers.*real weights",
+        "graph.*not numbers.*real weights",
     ),
     (lambda: simulation(graph=RING, params=Params(oscillators=4)), "oscillators = 4.*3, the graph's"),
     (lambda: simulation(graph=RING, frequencies=[1.0] * 2), "oscillators = 2.*3, the graph's"),

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 import math
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronoflux.errors import ChronofluxError, ParameterError
-from chronoflux.model.params import SPECS, Params
+from chronoflux.model.params import SPECS, ParamChanges, Params
 
 DEFAULTS = {
     "oscillators": 220,
@@ -168,6 +169,12 @@ def test_the_signature_names_every_parameter():
         said = " ".join(line.strip() for line in lines[place + 1 : place + 4])
         assert " ".join(spec.doc.split()[:3]) in said
         assert spec.unit in said
+
+
+def test_replace_takes_every_parameter():
+    """The keyword arguments of `replace` are the parameters, with their types."""
+    assert get_type_hints(ParamChanges) == get_type_hints(Params)
+    assert list(get_type_hints(ParamChanges)) == list(SPECS)
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest():

@@ -245,14 +245,14 @@ async def test_a_node_in_step_computes_on_one_thread(tmp_path: Path, monkeypatch
     """In step a large swarm is computed by one thread, when late by all; the records are equal bit for
     bit."""
     used: dict[float, set[int]] = {-math.inf: set(), math.inf: set()}
-    together = thread_pool.together
+    together = thread_pool.run_on_threads
     monkeypatch.setattr(thread_pool, "count", 2)
     monkeypatch.setattr(particles, "SHARED", 1)
     runs = []
     for hurry, seen in used.items():
         monkeypatch.setattr(pace_module, "ALL_THREADS", hurry)
         monkeypatch.setattr(
-            thread_pool, "together", lambda n, work, seen=seen: (seen.add(n), together(n, work))[1]
+            thread_pool, "run_on_threads", lambda n, work, seen=seen: (seen.add(n), together(n, work))[1]
         )
         node = offline(tmp_path / "logs", duration=2, speed=4.0, params=Params(oscillators=2500))
         runs.append(await ran(node))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chronoflux.model.engine.field import pressure_grid
+from chronoflux.model.engine import pressure_grid
 from chronoflux.render.field_raster import rasterize_field
 from chronoflux.render.rasterize import field_levels
 

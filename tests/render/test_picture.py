@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chronoflux.model.engine.field import pressure
+from chronoflux.model.engine import pressure
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.render import rasterize

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from chronoflux.model.engine.field import AMBIENT, TOP, pressure
+from chronoflux.model.engine import AMBIENT, TOP, pressure
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation, Snapshot
 from chronoflux.render import point_cloud

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from chronoflux.model.engine.field import TOP
+from chronoflux.model.engine import TOP
 from chronoflux.render import rasterize
 from chronoflux.render.palettes import FIELD_COLOURS, PALETTES, PHASE_COLOURS, oklab
 

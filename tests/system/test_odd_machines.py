@@ -111,9 +111,9 @@ def test_a_folder_that_may_not_be_listed(tmp_path: Path, monkeypatch: pytest.Mon
 def test_processors_that_may_not_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """macOS and Windows have no affinity; a sandbox may forbid to ask for it."""
     monkeypatch.setattr(os, "sched_getaffinity", refusing(errno.EPERM))
-    assert thread_pool.available() == os.cpu_count()
+    assert thread_pool.processors() == os.cpu_count()
     monkeypatch.delattr(os, "sched_getaffinity")
-    assert thread_pool.available() == os.cpu_count()
+    assert thread_pool.processors() == os.cpu_count()
 
 
 def test_a_service_manager_where_python_has_no_unix_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +148,7 @@ def test_threads_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None
     size = 1_000  # no other test has as many
     with thread_pool.team(size) as workers:
         assert workers == 1
-        assert thread_pool.together(workers, lambda worker: worker) == [0]
+        assert thread_pool.run_on_threads(workers, lambda worker: worker) == [0]
     for thread in begun:
         thread.join(60)
         assert not thread.is_alive()

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import chronoflux as cf
+from chronoflux.model.graph import GraphLike
 
 
-def simulate(graph: object, hertz: NDArray[np.float64]) -> None:
+def simulate(graph: GraphLike, hertz: NDArray[np.float64]) -> None:
     """Run a swarm, look at it, record and save it."""
     sim = cf.Simulation(cf.Params(oscillators=500, kappa=1.0), seed=7)
     sim.advance(1000)

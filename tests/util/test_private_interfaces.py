@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-JIT = "model/engine/jit.py"
+JIT, INTRINSICS = "model/engine/jit.py", "model/engine/intrinsics.py"
 CANDIDATES, SCTP, FRAMES = "mesh/candidates.py", "mesh/sctp_limits.py", "widget/frame_port.py"
 
 # library, where it is defined (module or module:class), name, the file that uses it
@@ -108,6 +108,11 @@ def test_one_file_alone(library, place, name, file):
 def test_internals_are_imported_by_one_file():
     """``numba.core`` is imported by one file alone."""
     assert files_with(r"^\s*(from|import) numba\.core") == {JIT}
+
+
+def test_llvmlite_is_imported_by_one_file():
+    """``llvmlite`` is imported by one file alone."""
+    assert files_with(r"^\s*(from|import) llvmlite\b") == {INTRINSICS}
 
 
 @pytest.mark.parametrize("library", BOUNDED)

@@ -1,10 +1,9 @@
-"""The k nearest oscillators of each, exactly, with a cell grid.
+"""Cell list: the k nearest oscillators of each, exactly.
 
-Oscillators are sorted into the cells of a grid; round each one, ring after ring of cells is searched
-until nothing outside can be nearer than the k-th found. Distances are compared as
-``dx·dx + dy·dy`` with ``dx = |xᵢ − xⱼ|``, on the torus ``min(dx, W − dx)``; ties go to the lower index.
-A row lists its neighbours by ascending index: the set alone decides the order of sums over it, so that
-sums come out the same however the set was found.
+Oscillators are sorted into the cells of a grid. Around each one, rings of cells are searched until no
+oscillator outside can be nearer than the k-th found. Distances are compared as ``dx·dx + dy·dy`` with ``dx =
+|xᵢ − xⱼ|``, on the torus ``min(dx, W − dx)``; ties go to the lower index. A row lists its neighbours by
+ascending index. So the order of sums depends on the set only, and not on how the set was found.
 """
 
 from __future__ import annotations
@@ -13,38 +12,35 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from chronoflux.model.engine.arrays import Floats, World
+from chronoflux.model.engine.arrays import Floats, Indices, Longs, World
 from chronoflux.model.engine.jit import allocating, cached_kernel, device_function, inlined
 from chronoflux.model.engine.simd import LANES, load, select, splat, store
 
-Indices = NDArray[np.int32]
-
-CROWD, SHARE = 3.0, 0.2
-"""Oscillators a cell on average, and how many more for each neighbour wanted; measured to be quick."""
-ENOUGH = 0.85
-"""Part of the most candidates there is room for to aim at."""
+PER_CELL, PER_NEIGHBOUR = 3.0, 0.2
+"""Mean oscillators per cell, and how many more for each neighbour wanted; measured to be fast."""
+FILL = 0.85
+"""Fraction of the maximum number of candidates to aim at."""
 SLACK = 1e-12
-"""Allowance for rounding in the distance to a cell's edge, in parts of the world."""
+"""Allowance for rounding in the distance to a cell's edge, relative to the world."""
 
 
 class Grid(NamedTuple):
-    """Oscillators by cells: cell c holds ``members[first[c]:first[c + 1]]``.
+    """Oscillators by cell: cell c holds ``members[first[c]:first[c + 1]]``.
 
     ``first``: int64 (cells + 1,). ``members``: int32 (n,). ``shape``: columns and rows.
     """
 
-    first: NDArray[np.int64]
+    first: Longs
     members: Indices
     shape: tuple[int, int]
 
 
-class Room(NamedTuple):
-    """Room to search, as :func:`room_for` makes it.
+class SearchBuffers(NamedTuple):
+    """Working memory of a search; see :func:`make_buffers`.
 
-    ``slots``: int32, ``squares``: float64, of what is found and its distances squared. ``picked``, ``keys``:
-    the same before they are in order; ``ranks``: float64, their places in it.
+    ``slots``: int32, and ``squares``: float64, the oscillators found and their squared distances. ``picked``
+    and ``keys``: the same before sorting; ``ranks``: float64, their places in the sorted order.
     """
 
     slots: Indices
@@ -59,7 +55,7 @@ def nearest(x: Floats, y: Floats, world: World, plane: bool, found: Indices) -> 
     """Fill row i of `found` with the indices of the k oscillators nearest to i, ascending.
 
     `x, y`: float64 (n,), within ``[0, W) × [0, H)``. `found`: int32 (n, k), ``k <= n − 1``. `plane`: plain
-    distances, otherwise minimum image.
+    distances; otherwise the minimum image.
     """
     n, k = found.shape
     if k == 0:
@@ -67,18 +63,18 @@ def nearest(x: Floats, y: Floats, world: World, plane: bool, found: Indices) -> 
     columns, rows = shape_of(n, k, world)
     grid = Grid(np.empty(columns * rows + 1, np.int64), np.empty(n, np.int32), (columns, rows))
     sort_into_cells(x, y, world, grid)
-    names, room = np.arange(n).astype(np.int32), room_for(k)
+    index_of, buffers = np.arange(n).astype(np.int32), make_buffers(k)
     for i in range(n):
-        search(i, k, k, x, y, names, world, plane, grid, 0.0, room)
-        put_ascending(k, names, room, found[i])
+        search(i, k, k, x, y, index_of, world, plane, grid, 0.0, buffers)
+        put_ascending(k, index_of, buffers, found[i])
 
 
 @inlined
 def rank(count: int, keys: Floats, ranks: Floats) -> bool:
     """Fill `ranks` with how many of the first `count` keys are less than each. Returns whether all differ.
 
-    There is room for whole rows of LANES. All are compared with all: of a few dozen that is quicker than to
-    sort them, as no comparison waits for another.
+    The arrays hold whole rows of LANES. All keys are compared with all: for a few dozen, that is faster than
+    sorting, because no comparison waits for another.
     """
     rows = -(-count // LANES)
     for e in range(count, rows * LANES):
@@ -95,25 +91,24 @@ def rank(count: int, keys: Floats, ranks: Floats) -> bool:
 
 
 @inlined
-def put_ascending(k: int, names: Indices, room: Room, row: Indices) -> None:
-    """Copy the first `k` slots found into `row`, ascending by `names`."""
+def put_ascending(k: int, index_of: Indices, buffers: SearchBuffers, row: Indices) -> None:
+    """Copy the first `k` slots found into `row`, ascending by index."""
     for e in range(k):
-        room.keys[e] = names[np.uint32(room.slots[e])]
-    rank(k, room.keys, room.ranks)
+        buffers.keys[e] = index_of[np.uint32(buffers.slots[e])]
+    rank(k, buffers.keys, buffers.ranks)
     for e in range(k):
-        row[int(room.ranks[e])] = room.slots[e]
+        row[int(buffers.ranks[e])] = buffers.slots[e]
 
 
 @inlined
-def sort(count: int, names: Indices, room: Room) -> None:
-    """Put what was picked in order, the nearest first, into ``slots`` and ``squares``; ties go to the lower
-    name."""
-    slots, squares, picked, keys, ranks = room
+def sort(count: int, index_of: Indices, buffers: SearchBuffers) -> None:
+    """Sort what was picked into ``slots`` and ``squares``, the nearest first; ties go to the lower index."""
+    slots, squares, picked, keys, ranks = buffers
     if not rank(count, keys, ranks):
         for e in range(count):
-            less, name = 0, names[picked[e]]
+            less, index = 0, index_of[picked[e]]
             for f in range(count):
-                tied = (keys[f] == keys[e]) & (names[picked[f]] < name)
+                tied = (keys[f] == keys[e]) & (index_of[picked[f]] < index)
                 less += (keys[f] < keys[e]) | tied
             ranks[e] = less
     for e in range(count):
@@ -123,31 +118,31 @@ def sort(count: int, names: Indices, room: Room) -> None:
 
 @cached_kernel
 def shape_of(n: int, k: int, world: World) -> tuple[int, int]:
-    """Columns and rows of nearly square cells for n oscillators of which k are mostly looked for.
+    """Columns and rows of nearly square cells for searches of about k among n oscillators.
 
-    So large that all the nearest are mostly found in a cell and the eight around it.
+    A cell is so large that all the nearest are mostly found in it and the eight around it.
     """
-    cells = max(1, int(n / (CROWD + SHARE * k)))
+    cells = max(1, int(n / (PER_CELL + PER_NEIGHBOUR * k)))
     columns = min(cells, max(1, int(math.sqrt(cells * world[0] / world[1]))))
     return columns, max(1, cells // columns)
 
 
 @device_function
 def _place(at: float, side: float, count: int) -> int:
-    """The column of `at` of `count` along `side`, or the row."""
+    """The column (or row) of position `at`, of `count` along `side`."""
     return min(int(at * count / side), count - 1)
 
 
 @cached_kernel
 def sort_into_cells(x: Floats, y: Floats, world: World, grid: Grid) -> None:
-    """Fill `grid`, whose shape is given; the members of a cell are ascending."""
+    """Fill `grid`, whose shape is given; the members of a cell ascend by slot."""
     first, members, (columns, rows) = grid
     first[:] = 0
     for i in range(len(x)):
         first[_place(y[i], world[1], rows) * columns + _place(x[i], world[0], columns) + 1] += 1
     for cell in range(1, len(first)):
         first[cell] += first[cell - 1]
-    for i in range(len(x) - 1, -1, -1):  # from the ends of cells down, so that `first` becomes their starts
+    for i in range(len(x) - 1, -1, -1):  # from the end of each cell down, so that `first` becomes its start
         cell = _place(y[i], world[1], rows) * columns + _place(x[i], world[0], columns)
         first[cell + 1] -= 1
         members[first[cell + 1]] = i
@@ -158,7 +153,7 @@ def sort_into_cells(x: Floats, y: Floats, world: World, grid: Grid) -> None:
 
 @device_function
 def _reach(place: int, count: int, plane: bool) -> tuple[int, int]:
-    """How many cells there are to go backward and forward from `place` so that each is met once."""
+    """How many cells to go backward and forward from `place` to visit each exactly once."""
     if plane:
         return place, count - 1 - place
     return (count - 1) // 2, count // 2
@@ -166,7 +161,7 @@ def _reach(place: int, count: int, plane: bool) -> tuple[int, int]:
 
 @device_function
 def _gap(at: float, place: int, ring: int, count: int, side: float, plane: bool) -> float:
-    """Lower bound on the distance along one axis to whatever lies more than `ring` cells off."""
+    """Lower bound on the distance along one axis to anything more than `ring` cells away."""
     size = side / count
     ahead, behind = (place + ring + 1) * size - at, at - (place - ring) * size
     if plane:
@@ -178,10 +173,10 @@ def _gap(at: float, place: int, ring: int, count: int, side: float, plane: bool)
 
 
 @allocating
-def room_for(most: int) -> Room:
-    """Room for :func:`search` to come up with that many."""
+def make_buffers(most: int) -> SearchBuffers:
+    """Buffers for a :func:`search` of at most that many."""
     places = -(-(2 * most + 32) // LANES) * LANES
-    return Room(
+    return SearchBuffers(
         np.zeros(places, np.int32),
         np.zeros(places),
         np.zeros(places, np.int32),
@@ -197,27 +192,26 @@ def search(
     most: int,
     x: Floats,
     y: Floats,
-    names: Indices,
+    index_of: Indices,
     world: World,
     plane: bool,
     grid: Grid,
     stale: float,
-    room: Room,
+    buffers: SearchBuffers,
 ) -> tuple[int, float]:
-    """Find the oscillators nearest to the i-th, at least `least`: `room` gets them, the nearest first.
+    """Find the `least` to `most` oscillators nearest to slot i; `buffers` gets them, the nearest first.
 
-    At most `most`, of which then none but those is nearer; ties go to the lower of `names` (int32 (n,)).
-    Nobody has moved further than `stale` px since `grid` was filled. Returns how many they are, and the
-    distance that nobody else is nearer than.
+    Ties go to the lower of `index_of`, int32 (n,). No oscillator has moved more than `stale` px since `grid`
+    was filled. Returns their number, and a distance in px: no other oscillator is closer.
     """
-    slots, squares = room.slots, room.squares
+    slots, squares = buffers.slots, buffers.squares
     columns, rows = grid.shape
     first, members, xi, yi = grid.first, grid.members, x[i], y[i]
     around_x, around_y = (math.inf, math.inf) if plane else world
     column, row = _place(xi, world[0], columns), _place(yi, world[1], rows)
     left, right = _reach(column, columns, plane)
     up, down = _reach(row, rows, plane)
-    count, limit, ring, done = int(np.int64(0)), math.inf, 1, -1  # not a literal: that is another type
+    count, limit, ring, done = int(np.int64(0)), math.inf, 1, -1  # a literal has another type
     while True:
         for dr in range(-min(ring, up), min(ring, down) + 1):
             start = _around(row + dr, rows) * columns
@@ -225,7 +219,7 @@ def search(
                 a, b = _columns(half, column, ring, -done <= dr <= done, left, right, columns)
                 a, b = first[start + a], first[start + b]
                 if limit == math.inf and count + b - a < len(slots):
-                    for e in range(b - a):  # all of them: quicker than to look which are needed
+                    for e in range(b - a):  # all of them: faster than testing which are needed
                         j = np.uint32(members[np.uint64(a) + np.uint64(e)])
                         dx, dy = abs(xi - x[j]), abs(yi - y[j])
                         ex, ey = around_x - dx, around_y - dy
@@ -244,7 +238,7 @@ def search(
                     squares[count], slots[count] = square, j
                     count += (square <= limit) & (j != i)
                     if count == len(slots):
-                        quickselect(most, count, names, squares, slots)
+                        quickselect(most, count, index_of, squares, slots)
                         count, limit = most, squares[most - 1]
         sure = math.inf
         if ring < max(max(left, right), max(up, down)):
@@ -258,15 +252,15 @@ def search(
         if sure > 0.0 and within >= least:
             break
     near = sure * sure
-    if within > most:  # try a circle that about as many as wanted should lie in: quicker than to select them
-        fewer = near * ENOUGH * most / within
+    if within > most:  # try a circle that should hold about as many as wanted: faster than selecting them
+        fewer = near * FILL * most / within
         if near < math.inf and least <= _within(fewer, count, squares) <= most:
             near = fewer
     front = int(np.int64(0))
     for e in range(count):
-        room.keys[front], room.picked[front] = squares[e], slots[e]
+        buffers.keys[front], buffers.picked[front] = squares[e], slots[e]
         front += squares[e] < near
-    sort(front, names, room)
+    sort(front, index_of, buffers)
     if front > most:
         return most, math.sqrt(squares[most - 1])
     return front, math.sqrt(min(near, limit))
@@ -276,9 +270,10 @@ def search(
 def _columns(
     half: int, column: int, ring: int, inside: bool, left: int, right: int, columns: int
 ) -> tuple[int, int]:
-    """From and up to which column to look in a row, for the first or second half of what is to be seen there.
+    """The range of columns to search in a row, in two parts: the first or second `half`.
 
-    That is as far as `ring` cells off to both sides; `inside` of what was seen, the outermost cells alone.
+    It reaches `ring` cells to both sides; in rows `inside` the rings already searched, it is the outermost
+    cells only.
     """
     if inside:
         if ring > (right if half else left):
@@ -295,7 +290,7 @@ def _columns(
 
 @device_function
 def _within(square: float, count: int, squares: Floats) -> int:
-    """How many of the first `count` are less than that."""
+    """How many of the first `count` squares are less than `square`."""
     within = 0
     for e in range(count):
         within += squares[e] < square
@@ -303,20 +298,20 @@ def _within(square: float, count: int, squares: Floats) -> int:
 
 
 @device_function
-def quickselect(most: int, count: int, names: Indices, squares: Floats, slots: Indices) -> None:
-    """Bring the `most` nearest of the first `count` to the front, the last of them last.
+def quickselect(most: int, count: int, index_of: Indices, squares: Floats, slots: Indices) -> None:
+    """Move the `most` nearest of the first `count` to the front, the farthest of them last.
 
     C. A. R. Hoare, Algorithm 65: Find (1961).
     """
     low, high = 0, count - 1
     while low < high:
         middle = (low + high) // 2
-        square, name = squares[middle], names[np.uint32(slots[middle])]
+        square, index = squares[middle], index_of[np.uint32(slots[middle])]
         i, j = low, high
         while i <= j:
-            while squares[i] < square or (squares[i] == square and names[np.uint32(slots[i])] < name):
+            while squares[i] < square or (squares[i] == square and index_of[np.uint32(slots[i])] < index):
                 i += 1
-            while squares[j] > square or (squares[j] == square and names[np.uint32(slots[j])] > name):
+            while squares[j] > square or (squares[j] == square and index_of[np.uint32(slots[j])] > index):
                 j -= 1
             if i <= j:
                 squares[i], squares[j] = squares[j], squares[i]
@@ -333,7 +328,7 @@ def quickselect(most: int, count: int, names: Indices, squares: Floats, slots: I
 
 @device_function
 def _around(place: int, count: int) -> int:
-    """`place` modulo `count`, for a place at most one round off."""
+    """`place` modulo `count`, for a place at most `count` outside."""
     if place < 0:
         return place + count
     return place - count if place >= count else place

@@ -1,4 +1,4 @@
-"""Which engine computes the ticks: ``CHRONOFLUX_ENGINE``. Light: nothing of either engine is imported."""
+"""The environment variable ``CHRONOFLUX_ENGINE`` chooses the engine. Importing this loads neither of them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ VARIABLE = "CHRONOFLUX_ENGINE"
 COMPILED, PLAIN = "compiled", "plain"
 
 
-def chosen() -> str:
-    """``"compiled"``, or ``"plain"`` where the environment says so.
+def chosen_engine() -> str:
+    """``"compiled"``, or ``"plain"`` if the environment says so.
 
     Raises
     ------
     ParameterError
-        When the environment names another one.
+        When the environment names anything else.
     """
     name = os.environ.get(VARIABLE, COMPILED)
     if name not in (COMPILED, PLAIN):
-        raise ParameterError(VARIABLE, name, f"{COMPILED!r} (as when it is not set) or {PLAIN!r}")
+        raise ParameterError(VARIABLE, name, f"{COMPILED!r} (the default) or {PLAIN!r}")
     return name

@@ -4,11 +4,11 @@
 float64 scalars and arrays, and share these arguments:
 
 - ``world``: tuple ``(W, H)`` in px;
-- ``plane``: True measures the distance to a pulse plainly, False on the torus (minimum image);
+- ``plane``: True for plain distances to a pulse, False for those on the torus (minimum image);
 - ``t``: simulated time in s;
-- ``portal``: True takes the jet away;
-- ``pulses``: float64 array (P, 4), a row ``x, y, E(t), sigma`` for each pulse alive at ``t``, as
-  :func:`decay` makes it. P may be 0.
+- ``portal``: True switches the jet off;
+- ``pulses``: float64 array (P, 4), a row ``x, y, E(t), sigma`` for each pulse alive at ``t``, from
+  :func:`decay`. P may be 0.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ AMBIENT, TOP = 0.55, 1.3
 """Pressure at rest, and the upper clamp (the lower one is 0)."""
 JET_STRENGTH = 0.45
 JET_FROM = (0.2, 0.78)
-"""Where the jet's axis passes, in parts of the world's width and height."""
+"""A point on the jet's axis, as fractions of the world's width and height."""
 COS, SIN = math.cos(0.35), math.sin(0.35)
 """Direction of the jet, 0.35 rad."""
 WAVENUMBER = 2 * math.pi / 140.0
@@ -35,29 +35,29 @@ JET_OMEGA = 1.4 * 2.2
 JET_WIDTH = 0.33 * 140.0
 """σⱼ, standard deviation of the jet's cross-section, px."""
 FAR = 7.0
-"""Beyond so many standard deviations bounds are not made smaller."""
+"""Standard deviations beyond which bounds do not shrink further."""
 FAINT = 0.02
-"""A pulse of this strength or less is over."""
-UNFELT = 40.0
-"""Where jet or pulse are ``e^−40`` of their strength they are taken as 0: less than the rounding of 0.55."""
-FELT = UNFELT * (1 + 1e-6)
-"""The same for rectangles that points lie in, with an allowance for rounding."""
-TOGETHER = 512
-"""Points whose pressure is taken at once."""
+"""A pulse ends when its strength falls to this."""
+CUTOFF = 40.0
+"""Jet and pulses are 0 where they are below ``e^−40`` of their strength: less than the rounding of 0.55."""
+BOX_CUTOFF = CUTOFF * (1 + 1e-6)
+"""The same for a rectangle around points, with an allowance for rounding."""
+BLOCK = 512
+"""Points whose pressure is computed together."""
 
 
 @cached_kernel
 def strength(E: float, age: float) -> float:
-    """E(t) of a pulse of initial strength `E` after `age` seconds (scalars)."""
+    """E(t): the strength of a pulse of initial strength `E` after `age` seconds (scalars)."""
     return E * math.pow(0.985, max(age, 0.0) / 0.016)
 
 
 @cached_kernel
 def decay(fired: Floats, t: float, alive: Floats) -> int:
-    """Fill `alive` with the pulses that are left at time `t`; return how many there are.
+    """Fill `alive` with the pulses that are alive at time `t`; return how many there are.
 
-    `fired`: float64 (P, 5), rows ``x, y, E, sigma, t_k`` as fired. `alive`: float64 (P, 4) to be filled
-    with rows ``x, y, E(t), sigma``, in the same order, from the top.
+    `fired`: float64 (P, 5), rows ``x, y, E, sigma, t_k`` as fired. `alive`: float64 (P, 4), filled from the
+    top with rows ``x, y, E(t), sigma``, in the same order.
     """
     count = 0
     for i in range(len(fired)):
@@ -73,15 +73,15 @@ def decay(fired: Floats, t: float, alive: Floats) -> int:
 
 @device_function
 def offset(a: float, b: float, period: float, plane: bool) -> float:
-    """``a − b`` along one axis: plain, or the shortest way round a circle of length `period`."""
+    """``a − b`` along one axis: plain, or the shortest on a circle of length `period`."""
     difference = a - b
     return difference if plane else float(difference - period * np.rint(difference / period))
 
 
 @device_function
 def bell(exponent: float) -> float:
-    """``e^−exponent`` for an exponent >= 0, and 0 where that is not felt."""
-    return exponential(-exponent) if exponent < UNFELT else 0.0
+    """``e^−exponent`` for an exponent >= 0; 0 beyond the cutoff."""
+    return exponential(-exponent) if exponent < CUTOFF else 0.0
 
 
 @device_function
@@ -103,37 +103,37 @@ def evaluate(
     """Fill `p`, `gx`, `gy` with the pressure at the points `x, y` (px) and its gradient (1/px).
 
     All float64 (n,); `across`, `down`, `exponent` are overwritten. The gradient is 0 where the clamp is
-    active. Returns whether anything is felt but the pressure at rest; otherwise the gradient is 0 everywhere.
-    Each loop is one that can be vectorised, and what is nowhere felt is left out: neighbouring points had
-    best come together, some hundred at once.
+    active. Returns False where neither jet nor pulses reach, and the gradient is 0 everywhere. The compiler
+    vectorises each loop. Jet and pulses that reach no point are skipped, so it is best to pass some hundred
+    points that lie close together.
     """
     left, right = _extent(x, exponent)
     top, bottom = _extent(y, exponent)
     for i in range(len(x)):
         p[i], gx[i], gy[i] = AMBIENT, 0.0, 0.0
-    felt = False
+    reached = False
     if (
         not portal
         and _near_jet(left, right, top, bottom, world)
         and _from_axis(x, y, world, across, exponent)
     ):
-        felt = True
+        reached = True
         _add_jet_and_slope(x, y, world, JET_OMEGA * t, across, exponent, p, gx, gy)
     for k in range(len(pulses)):
         E, per_variance = pulses[k, 2], 1 / (pulses[k, 3] * pulses[k, 3])
         dx = _least_offset(left, right, pulses[k, 0], world[0], plane)
         dy = _least_offset(top, bottom, pulses[k, 1], world[1], plane)
-        if (dx * dx + dy * dy) * per_variance / 2 < FELT and _from_pulse(
+        if (dx * dx + dy * dy) * per_variance / 2 < BOX_CUTOFF and _from_pulse(
             x, y, pulses[k, 0], pulses[k, 1], pulses[k, 3], world, plane, across, down, exponent
         ):
-            felt = True
+            reached = True
             for i in range(len(x)):
                 exponent[i] = E * bell(exponent[i])
             for i in range(len(x)):
                 p[i] += exponent[i]
                 gx[i] -= exponent[i] * across[i] * per_variance
                 gy[i] -= exponent[i] * down[i] * per_variance
-    if not felt:
+    if not reached:
         return False
     for i in range(len(x)):
         free = (p[i] >= 0.0) & (p[i] <= TOP)
@@ -146,9 +146,9 @@ def evaluate(
 @device_function
 def _extent(x: Floats, spare: Floats) -> tuple[float, float]:
     """The least and the greatest of `x`, all >= 0; `spare`, of the same length, is overwritten."""
-    bits, found = x.view(np.int64), spare.view(np.int64)  # which are in order as the numbers are
+    bits, found = x.view(np.int64), spare.view(np.int64)  # ordered as the numbers are
     least = greatest = bits[0]
-    for i in range(len(x)):  # an extreme of floats would not be vectorised
+    for i in range(len(x)):  # a minimum of floats is not vectorised
         least, greatest = min(least, bits[i]), max(greatest, bits[i])
     found[0] = least
     low = spare[0]
@@ -158,30 +158,33 @@ def _extent(x: Floats, spare: Floats) -> tuple[float, float]:
 
 @device_function
 def _near_jet(left: float, right: float, top: float, bottom: float, world: World) -> bool:
-    """Whether the jet may be felt in a rectangle."""
+    """Whether the jet may reach a rectangle."""
     x0, y0 = JET_FROM[0] * world[0], JET_FROM[1] * world[1]
     above, below = (top - y0) * COS - (right - x0) * SIN, (bottom - y0) * COS - (left - x0) * SIN
     away = max(above, -below, 0.0)
-    return away * away / (2 * JET_WIDTH * JET_WIDTH) < FELT
+    return away * away / (2 * JET_WIDTH * JET_WIDTH) < BOX_CUTOFF
 
 
 @device_function
 def _least_offset(low: float, high: float, at: float, period: float, plane: bool) -> float:
-    """What the offset from `at` of something from `low` to `high` is at least, either way."""
+    """The least offset, in size, from `at` to anything between `low` and `high`."""
     return max(abs(offset((low + high) / 2, at, period, plane)) - (high - low) / 2, 0.0)
 
 
 @device_function
 def _from_axis(x: Floats, y: Floats, world: World, across: Floats, exponent: Floats) -> bool:
-    """Fill `across` with the distances from the jet's axis in px, `exponent` with that of its envelope."""
-    felt = 0
+    """Fill `across` with distances from the jet's axis, px, and `exponent` with those of its envelope.
+
+    Returns whether the jet reaches any point.
+    """
+    reached = 0
     x0, y0, scale = JET_FROM[0] * world[0], JET_FROM[1] * world[1], 1 / (2 * JET_WIDTH * JET_WIDTH)
     for i in range(len(x)):
         d = (y[i] - y0) * COS - (x[i] - x0) * SIN
         across[i] = d
         exponent[i] = d * d * scale
-        felt |= d * d * scale < UNFELT
-    return felt != 0
+        reached |= d * d * scale < CUTOFF
+    return reached != 0
 
 
 @device_function
@@ -202,8 +205,8 @@ def _add_jet_and_slope(
     for i in range(len(x)):
         sine, cosine = sincos(WAVENUMBER * ((x[i] - x0) * COS + (y[i] - y0) * SIN) - turned)
         jet = exponent[i] * sine
-        across[i] *= -jet * per_variance  # the slope across
-        exponent[i] *= cosine * WAVENUMBER  # the slope along
+        across[i] *= -jet * per_variance  # slope across the axis
+        exponent[i] *= cosine * WAVENUMBER  # slope along the axis
         p[i] += jet
     for i in range(len(x)):
         gx[i] += exponent[i] * COS - across[i] * SIN
@@ -223,11 +226,11 @@ def _from_pulse(
     down: Floats,
     exponent: Floats,
 ) -> bool:
-    """Fill `across, down` with the ways from a pulse at ``x0, y0``, `exponent` with that of its bell.
+    """Fill `across, down` with offsets from a pulse at ``x0, y0``, px, and `exponent` with those of its bell.
 
-    Returns whether it is felt anywhere; so does :func:`_from_axis`.
+    Returns whether the pulse reaches any point.
     """
-    felt = 0
+    reached = 0
     scale, width, height = 1 / (2 * sigma * sigma), 1 / world[0], 1 / world[1]
     around = 0.0 if plane else 1.0
     for i in range(len(x)):
@@ -236,15 +239,15 @@ def _from_pulse(
         dy -= around * world[1] * np.rint(dy * height)
         across[i], down[i] = dx, dy
         exponent[i] = (dx * dx + dy * dy) * scale
-        felt |= (dx * dx + dy * dy) * scale < UNFELT
-    return felt != 0
+        reached |= (dx * dx + dy * dy) * scale < CUTOFF
+    return reached != 0
 
 
 @cached_kernel
 def steepest(portal: bool, pulses: Floats) -> float:
-    """No gradient anywhere, now or later, exceeds this (1/px), as long as no pulse is added.
+    """Bound on the gradient anywhere, now and later, as long as no pulse is added, 1/px.
 
-    `pulses`: rows that begin with ``x, y, E, sigma``.
+    `pulses`: float64 (P, 4 or more), rows that begin with ``x, y, E, sigma``.
     """
     bound = 0.0 if portal else JET_STRENGTH * WAVENUMBER
     for k in range(len(pulses)):
@@ -254,16 +257,16 @@ def steepest(portal: bool, pulses: Floats) -> float:
 
 @device_function
 def jet_slope(x: float, y: float, radius: float, world: World) -> float:
-    """The jet's gradient nowhere exceeds this (1/px) within `radius` px of ``x, y``."""
+    """Bound on the jet's gradient within `radius` px of ``x, y``, 1/px."""
     d = abs((y - JET_FROM[1] * world[1]) * COS - (x - JET_FROM[0] * world[0]) * SIN) - radius
     u = min(max(d / JET_WIDTH, 0.0), FAR)
-    slope = max(u, 1.0) / JET_WIDTH  # of the envelope; beyond its width the product falls
+    slope = max(u, 1.0) / JET_WIDTH  # of the envelope; beyond its width the product decreases
     return JET_STRENGTH * math.exp(-0.5 * u * u) * math.sqrt(WAVENUMBER * WAVENUMBER + slope * slope)
 
 
 @cached_kernel
 def pulse_slope(E: float, sigma: float, distance: float) -> float:
-    """A pulse's gradient nowhere exceeds this (1/px) at `distance` px from its centre or farther."""
+    """Bound on a pulse's gradient at `distance` px from its centre and beyond, 1/px."""
     u = min(max(distance / sigma, 1.0), FAR)
     return abs(E) / sigma * u * math.exp(-0.5 * u * u)
 
@@ -274,11 +277,11 @@ def pressure(
 ) -> Floats:
     """Pressure at the points `x`, `y` (float64 arrays of shape (n,), px): float64 (n,), from 0 to 1.3.
 
-    Quickest where neighbouring points come together.
+    Fastest where points that lie close together follow each other.
     """
-    p, spare = np.empty(len(x)), np.empty((5, TOGETHER))
-    for a in range(0, len(x), TOGETHER):
-        b = min(a + TOGETHER, len(x))
+    p, spare = np.empty(len(x)), np.empty((5, BLOCK))
+    for a in range(0, len(x), BLOCK):
+        b = min(a + BLOCK, len(x))
         gx, gy, one, two, three = spare[0, : b - a], spare[1, : b - a], spare[2], spare[3], spare[4]
         evaluate(x[a:b], y[a:b], world, plane, t, portal, pulses, p[a:b], gx, gy, one, two, three)
     return p
@@ -291,8 +294,8 @@ def pressure_grid(
     """Pressure at the centres of `columns` × `rows` equal pixels that cover the world.
 
     Returns float64 (rows, columns), from 0 to 1.3; row 0 is at y = 0. Equal to :func:`pressure` at
-    ``x = (column + ½) W / columns``, ``y = (row + ½) H / rows`` up to rounding, but quicker: a pulse is a
-    product of a function of x and one of y, and the jet is evaluated only where it is felt.
+    ``x = (column + ½) W / columns``, ``y = (row + ½) H / rows`` up to rounding, but faster: a pulse is a
+    product of a function of x and one of y, and the jet is computed only where it reaches.
     """
     p, bells = np.empty((rows, columns)), np.empty((len(pulses), columns))
     x = (np.arange(columns) + 0.5) * (world[0] / columns)
@@ -305,7 +308,7 @@ def pressure_grid(
         along[column] = x[column] - JET_FROM[0] * world[0]
     for column in range(columns):
         sines[column], cosines[column] = sincos(WAVENUMBER * COS * along[column] - JET_OMEGA * t)
-    for row in range(rows):  # each row whole, as it then stays in the processor's first cache
+    for row in range(rows):  # whole rows, which fit the processor's L1 cache
         line, y = p[row], (row + 0.5) * world[1] / rows
         for column in range(columns):
             line[column] = AMBIENT
@@ -323,15 +326,15 @@ def pressure_grid(
 
 @device_function
 def _add_jet(line: Floats, along: Floats, sines: Floats, cosines: Floats, b: float) -> None:
-    """Add the jet to a row of pixels, `b` px below where its axis is anchored, where it is felt.
+    """Add the jet to a row of pixels that lies `b` px below the point ``JET_FROM``.
 
-    `along`: how far right of there they are, ascending; `sines, cosines`: of what the wave has turned by
-    that. By the row it turns further: ``sin(a + b) = sin a cos b + cos a sin b``.
+    `along`: their distances to the right of that point, px, ascending; `sines, cosines`: of the wave's phase
+    there. The row adds to that phase: ``sin(a + b) = sin a cos b + cos a sin b``.
     """
     sine, cosine = sincos(WAVENUMBER * SIN * b)
-    scale, felt = 1 / (2 * JET_WIDTH * JET_WIDTH), JET_WIDTH * math.sqrt(2 * UNFELT)
-    first = np.searchsorted(along, (b * COS - felt) / SIN)
-    last = np.searchsorted(along, (b * COS + felt) / SIN)
+    scale, reached = 1 / (2 * JET_WIDTH * JET_WIDTH), JET_WIDTH * math.sqrt(2 * CUTOFF)
+    first = np.searchsorted(along, (b * COS - reached) / SIN)
+    last = np.searchsorted(along, (b * COS + reached) / SIN)
     line, along, sines, cosines = line[first:last], along[first:last], sines[first:last], cosines[first:last]
     for i in range(len(line)):
         across = b * COS - along[i] * SIN

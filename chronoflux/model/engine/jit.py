@@ -1,18 +1,19 @@
-"""The decorators that make numba kernels of functions. Nothing is compiled before its first call.
+"""Decorators that compile functions to numba kernels. Nothing is compiled before its first call.
 
-Kernels are without fast-math and let go of the GIL; a division by zero gives infinity or NaN, as in NumPy,
-because a check before every division would keep loops from being vectorised.
+Kernels are compiled without fast-math and release the GIL. A division by zero gives infinity or NaN, as in
+NumPy, because a check before every division would prevent vectorised loops.
 
-Compiled kernels are cached on disk where a folder for them can be written or is there already. The cache only
-saves time: without one, or with a damaged one, kernels are compiled in each process, and a warning says how
-to get one.
+Compiled kernels are cached on disk where a folder for them exists or can be written. The cache only saves
+time: without one, or with a damaged one, kernels are compiled in each process, and a warning says how to get
+one.
 
-This is the only file that uses what numba keeps to itself: ``numba.core``, ``_nrt``, and attributes with an
+This is the only file that uses private interfaces of numba: ``numba.core``, ``_nrt``, and attributes with an
 underscore. ``tests/util/test_private_interfaces.py`` names each of them.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import zlib
 from collections.abc import Callable
@@ -29,21 +30,26 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-_PACKAGE = Path(__file__).parents[2]
-_PLAIN = {"plain.py", "choice.py", "picture.py", "static_image.py", "point_cloud.py"}  # no kernel uses them
-_FILES = sorted(
-    path
-    for path in [*_PACKAGE.glob("model/**/*.py"), *_PACKAGE.glob("render/*.py")]
-    if path.name not in _PLAIN
-)
-_SOURCES = zlib.crc32(b"".join(path.read_bytes() for path in _FILES))
+_ENGINE = Path(__file__).parent
+_WITHOUT_KERNELS = {
+    *("__init__.py", "choice.py", "plain.py", "store.py", "thread_pool.py"),
+    *("picture.py", "point_cloud.py", "static_image.py"),
+}
+"""Files of the engine and of pictures that no kernel depends on."""
+
+
+@functools.cache
+def _checksum(folder: Path) -> int:
+    """Checksum of the sources in a folder that kernels may depend on."""
+    files = sorted(path for path in folder.glob("*.py") if path.name not in _WITHOUT_KERNELS)
+    return zlib.crc32(b"".join(path.read_bytes() for path in files))
 
 
 class _ReadOnlyLocator(InTreeCacheLocator):
-    """The ``__pycache__`` beside the source, also where it may only be read, as in a finished image."""
+    """The ``__pycache__`` beside the source, even where it is read-only, as in a container image."""
 
     def ensure_cache_path(self) -> None:
-        """See :meth:`numba.core.caching._CacheLocator.ensure_cache_path`; OSError when it is not there."""
+        """See :meth:`numba.core.caching._CacheLocator.ensure_cache_path`; OSError if it does not exist."""
         path = Path(self.get_cache_path())  # type: ignore[no-untyped-call]
         if not path.is_dir():
             raise FileNotFoundError(path)
@@ -58,20 +64,20 @@ class _ReadOnlyCache(FunctionCache):
 
 
 class KernelCache(NumbaCache):
-    """The cache of one kernel: read beside its source, then where numba may write; written there only.
+    """The cache of one kernel: read beside its source, then from numba's folder; written to the latter only.
 
-    Nothing that happens to the cache ends a computation.
+    No error of the cache ends a computation.
 
     Parameters
     ----------
     function
         The Python function.
     stamp
-        What marks a cached kernel as current; None: the checksum of the file that it is written in.
+        Marks a cached kernel as current; None: the checksum of the file that it is written in.
     """
 
     problem: str | None = None
-    """Why kernels of this process are not kept, if something went wrong; shared by all kernels."""
+    """Why kernels of this process cannot be cached, if they cannot; shared by all kernels."""
 
     def __init__(self, function: Callable[..., Any], stamp: object = None) -> None:
         self._writable = self._opened(FunctionCache, function, stamp)
@@ -83,7 +89,7 @@ class KernelCache(NumbaCache):
     def _opened(kind: type[Any], function: Callable[..., Any], stamp: object) -> Any:
         try:
             cache = kind(function)
-        except (RuntimeError, OSError):  # no folder that can be used
+        except (RuntimeError, OSError):  # no usable folder
             return None
         if stamp is not None:
             cache._cache_file._source_stamp = stamp
@@ -91,11 +97,11 @@ class KernelCache(NumbaCache):
 
     @property
     def cache_path(self) -> str | None:
-        """Where kernels are written; None: nowhere."""
+        """The folder where kernels are written; None: there is none."""
         return None if self._writable is None else cast(str, self._writable.cache_path)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The kernel for these types, or None where it has to be compiled."""
+        """The kernel for these types, or None if it has to be compiled."""
         for cache in self._readable:
             try:
                 found = cache.load_overload(sig, target_context)
@@ -108,7 +114,7 @@ class KernelCache(NumbaCache):
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep a compiled kernel, if that is possible."""
+        """Cache a compiled kernel, if possible."""
         if self._writable is None:
             self._complain("no folder for them can be written")
         else:
@@ -142,13 +148,13 @@ class KernelCache(NumbaCache):
             cache.disable()
 
     def flush(self) -> None:
-        """Forget what was kept."""
+        """Delete the cached kernels."""
         self._attempt(None if self._writable is None else self._writable.flush)
 
 
-def cached(compiled: Any, stamp: object = None) -> Any:
-    """Have a compiled function cached on disk, as :class:`KernelCache` does; returns it."""
-    if hasattr(compiled, "py_func"):  # not when numba is told not to compile
+def cache_on_disk(compiled: Any, stamp: object = None) -> Any:
+    """Cache a compiled function on disk, by :class:`KernelCache`; return it."""
+    if hasattr(compiled, "py_func"):  # absent with NUMBA_DISABLE_JIT
         compiled._cache = KernelCache(compiled.py_func, stamp)
     return compiled
 
@@ -158,28 +164,29 @@ def _compiled(function: Any, *, _nrt: bool = True, **options: Any) -> Any:
 
 
 def cached_kernel(function: F) -> F:
-    """A kernel to be called from Python, cached on disk.
+    """A kernel to call from Python, cached on disk.
 
-    numba's cache on disk notices a change of the file a kernel is written in, but not of kernels of other
-    files that it calls. So what marks a cached kernel as current is a checksum of all sources of the model.
+    numba's cache notices changes of the file that a kernel is written in, but not of kernels in other files
+    that it calls. So checksums of the engine and of the kernel's own folder mark a cached kernel as current.
     """
-    return cast(F, cached(_compiled(function), _SOURCES))
+    folder = Path(function.__code__.co_filename).parent
+    return cast(F, cache_on_disk(_compiled(function), (_checksum(_ENGINE), _checksum(folder))))
 
 
 def device_function(function: F) -> F:
-    """A kernel to be called by kernels only, and cached with them, that makes no arrays and returns none.
+    """A kernel that only kernels call, and that neither makes nor returns arrays; cached with its callers.
 
-    So it need not count who uses those it is given. Counting takes indivisible instructions, hundreds a tick,
-    on words that all threads write.
+    So it does not count references to its arguments. That would take hundreds of atomic instructions per
+    tick, on words that all threads write.
     """
     return cast(F, _compiled(function, _nrt=False))
 
 
 def inlined(function: F) -> F:
-    """A part that is copied into whoever calls it: for short ones with much to be handed over."""
+    """A device function that is copied into its caller: for short ones with many arguments."""
     return cast(F, _compiled(function, _nrt=False, forceinline=True))
 
 
 def allocating(function: F) -> F:
-    """The same for one that does make arrays. A part may call it if it returns none of them."""
+    """A device function that makes arrays. Another one may call it if it returns none of them."""
     return cast(F, _compiled(function))

@@ -1,85 +1,47 @@
-"""Sine, cosine and exponential of which loops can be vectorised, as calls to the C library cannot.
+"""Sine, cosine and exponential in a form that the compiler vectorises, as calls to the C library cannot be.
 
-Ranges are reduced as W. J. Cody and W. Waite do (*Software Manual for the Elementary Functions*, 1980).
-The polynomials of sine and cosine are those of FDLIBM (Sun Microsystems, 1993), of the exponential
-Taylor's. Errors are below 4e-16, relative for the exponential, absolute for sine and cosine of
-angles up to 1e6 rad. All of it is float64; the one function for float32 says so.
+Arguments are reduced by the method of W. J. Cody and W. Waite (*Software Manual for the Elementary
+Functions*, 1980). The polynomials of sine and cosine are those of FDLIBM (Sun Microsystems, 1993), that of
+the exponential is Taylor's. Errors are below 4e-16: relative for the exponential, absolute for sine and
+cosine of angles up to 1e6 rad. Everything is float64, except :func:`single_exponential`.
 """
 
 from __future__ import annotations
 
 import math
-import platform
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from llvmlite import binding, ir
-from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
+from chronoflux.model.engine.intrinsics import ROUNDER, fused_multiply_add, power_of_two
+from chronoflux.model.engine.intrinsics import SINGLE_ROUNDER as _SINGLE_ROUNDER
 from chronoflux.model.engine.jit import device_function
 
 Float = TypeVar("Float", float, np.float32)
 
-
-def _fuses() -> bool:
-    try:
-        features = binding.get_host_cpu_features()
-    except RuntimeError:  # LLVM cannot tell on every system
-        features = {}
-    return bool(features.get("fma", platform.machine() not in ("x86_64", "AMD64")))
-
-
-FUSES = _fuses()
-"""Whether this processor multiplies and adds in one instruction."""
-ROUNDER = 1.5 * 2.0**52
-"""Added to a float below 2**51 it leaves the nearest whole number in the lowest bits."""
-SINGLE_ROUNDER = np.float32(1.5 * 2.0**23)
-"""The same for a float32 below 2**22."""
+SINGLE_ROUNDER = np.float32(_SINGLE_ROUNDER)
+"""As ``ROUNDER``, for a float32 below 2**22."""
 
 
 def fused(a: Float, b: Float, c: Float) -> Float:
-    """``a·b + c``, rounded once where the processor can; of three float32 a float32."""
+    """``a·b + c``, rounded once where the processor can; of three float32, a float32."""
     return type(c)(a * b + c)
 
 
 def two_to(n: Float) -> Float:
-    """``2ⁿ`` for a whole number from −1022 to 1023; for a float32, from −126 to 127, a float32."""
+    """``2ⁿ`` for an integer from −1022 to 1023; for a float32, from −126 to 127, a float32."""
     return type(n)(math.ldexp(1.0, int(n)))
-
-
-@intrinsic
-def _fused(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fma(*args) if FUSES else builder.fadd(builder.fmul(args[0], args[1]), args[2])
-
-    kind = types.float32 if a == b == c == types.float32 else types.float64
-    return kind(kind, kind, kind), generate
-
-
-@intrinsic
-def _two_to(typing: Any, n: Any) -> Any:
-    single = n == types.float32
-    word, rounder = ir.IntType(32 if single else 64), float(SINGLE_ROUNDER) if single else ROUNDER
-    bias, mantissa = (127, 23) if single else (1023, 52)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        shifted = builder.bitcast(builder.fadd(args[0], args[0].type(rounder)), word)
-        exponent = builder.shl(builder.add(shifted, word(bias)), word(mantissa))
-        return builder.bitcast(exponent, args[0].type)
-
-    kind = types.float32 if single else types.float64
-    return kind(kind), generate
 
 
 @overload(fused)
 def _fused_compiled(a, b, c):  # type: ignore[no-untyped-def]
-    return lambda a, b, c: _fused(a, b, c)  # type: ignore[call-arg]
+    return lambda a, b, c: fused_multiply_add(a, b, c)  # type: ignore[call-arg]
 
 
 @overload(two_to)
 def _two_to_compiled(n):  # type: ignore[no-untyped-def]
-    return lambda n: _two_to(n)  # type: ignore[call-arg]
+    return lambda n: power_of_two(n)  # type: ignore[call-arg]
 
 
 _PER_LN2 = 1 / math.log(2)

@@ -1,4 +1,4 @@
-"""Motion of the oscillators: down the pressure gradient, against drag."""
+"""Motion of the oscillators: down the pressure gradient, with drag."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from chronoflux.model.engine.periodic import wrap
 FRAMES = 60.0
 """Frames a second; velocities are in px per frame."""
 FASTEST = 1e9
-"""Bound on each velocity component, px per frame. An explicit step with η dt > 2 grows without end; this
-keeps it finite, far above anything physical."""
+"""Bound on each velocity component, px per frame. An explicit step with η dt > 2 diverges; the bound, far
+above anything physical, keeps it finite."""
 SPARE = 6
-"""Rows of numbers that a step of the motion needs room for."""
+"""Rows of working memory that :func:`move` needs."""
 SLOWEST = 1e-150
-"""Below, a velocity component is 0: drag alone would otherwise wear it down to numbers that are slow to
-compute with."""
+"""A smaller velocity component is set to 0: drag would otherwise shrink it to denormal numbers, which are
+slow."""
 
 
 @device_function
@@ -40,9 +40,9 @@ def move(
     """Move all oscillators by one step of `dt` s, in place: ``v += (−γ ∇p − η v) dt``, ``r += 60 v dt``.
 
     `x, y, vx, vy`: float64 (n,), px and px per frame; positions end in ``[0, W) × [0, H)``. `world` to
-    `pulses` as in :mod:`chronoflux.model.engine.field`, taken before the move. `gamma` in px²/(frame·s),
-    `eta` in 1/s. `spare`: float64 (SPARE, n or more), overwritten. Returns the largest speed squared,
-    and whether anybody went across the seam.
+    `pulses`: as in :mod:`chronoflux.model.engine.field`, at the time before the step. `gamma` in
+    px²/(frame·s), `eta` in 1/s. `spare`: float64 (SPARE, n or more), overwritten. Returns the largest squared
+    speed, and whether any oscillator crossed the seam.
     """
     rests = not (_any(vx) or _any(vy))
     if rests and gamma == 0.0:
@@ -50,13 +50,13 @@ def move(
     n = len(x)
     p, gx, gy = spare[0][:n], spare[1][:n], spare[2][:n]
     across, down, exponent = spare[3][:n], spare[4][:n], spare[5][:n]
-    felt = False
+    reached = False
     if gamma != 0.0:
-        felt = evaluate(x, y, world, plane, t, portal, pulses, p, gx, gy, across, down, exponent)
+        reached = evaluate(x, y, world, plane, t, portal, pulses, p, gx, gy, across, down, exponent)
     else:
         for i in range(n):
             gx[i], gy[i] = 0.0, 0.0
-    if rests and not felt:
+    if rests and not reached:
         return 0.0, False
     _accelerate(vx, gx, gamma, eta, dt)
     _accelerate(vy, gy, gamma, eta, dt)
@@ -91,11 +91,11 @@ def _shift(x: Floats, v: Floats, side: float, dt: float) -> bool:
 
 @device_function
 def _fastest(vx: Floats, vy: Floats, squares: Floats) -> float:
-    """The largest speed squared; `squares` (n,) is overwritten."""
+    """The largest squared speed; `squares` (n,) is overwritten."""
     for i in range(len(vx)):
         squares[i] = vx[i] * vx[i] + vy[i] * vy[i]
     bits, largest = squares.view(np.int64), 0
-    for i in range(len(bits)):  # in order as the squares are; a maximum of floats would not be vectorised
+    for i in range(len(bits)):  # ordered as the squares are; a maximum of floats is not vectorised
         largest = max(largest, bits[i])
     bits[0] = largest
     return float(squares[0])

@@ -1,4 +1,4 @@
-"""Numbers on a circle: positions along a side of the torus, and phases."""
+"""Periodic numbers: positions along a side of the torus, and phases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from chronoflux.model.engine.jit import device_function
 
 @device_function
 def wrap(value: float, period: float) -> float:
-    """`value` modulo `period`, in ``[0, period)`` even where rounding would give `period` itself."""
+    """`value` modulo `period`, in ``[0, period)`` even where rounding would give `period`."""
     rest = value - period * np.floor(value / period)
     rest = rest + period if rest < 0.0 else rest
     rest = rest - period if rest >= period else rest

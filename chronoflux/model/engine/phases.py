@@ -1,8 +1,8 @@
-"""The phases: what pulls on each, and one step of all of them.
+"""The phases: the coupling of each oscillator, and one step of all phases.
 
 ``φ̇ᵢ = ωᵢ + κ (Aᵢ cos(φᵢ + α) − Bᵢ sin(φᵢ + α)) + mesh``, where ``Aᵢ = Σⱼ wᵢⱼ sin φⱼ`` and
-``Bᵢ = Σⱼ wᵢⱼ cos φⱼ`` run over the coupling set: the same as ``κ Σⱼ wᵢⱼ sin(φⱼ − φᵢ − α)``, with n
-sines and cosines a step instead of n·k (Y. Kuramoto, 1975; the lag: Sakaguchi and Kuramoto, 1986).
+``Bᵢ = Σⱼ wᵢⱼ cos φⱼ`` run over the coupling set: equal to ``κ Σⱼ wᵢⱼ sin(φⱼ − φᵢ − α)``, with n
+sines and cosines per step instead of n·k (Y. Kuramoto, 1975; the lag: Sakaguchi and Kuramoto, 1986).
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from chronoflux.model.engine.arrays import Floats
-from chronoflux.model.engine.cell_list import Indices
+from chronoflux.model.engine.arrays import Floats, Indices, Longs
 from chronoflux.model.engine.jit import allocating, cached_kernel, device_function
 from chronoflux.model.engine.math_functions import sincos
 from chronoflux.model.engine.periodic import wrap
@@ -22,23 +20,23 @@ from chronoflux.model.engine.periodic import wrap
 TAU = 2 * math.pi
 KNN, GLOBAL, GRAPH = 0, 1, 2
 FRESH = 2000.0
-"""A peer's field older than this many ms of mesh time, or as far in the future, is not used."""
+"""A peer's field is used only within this many ms of its mesh time, before or after."""
 
 
 class Graph(NamedTuple):
-    """A weighted directed graph by rows: ``indices[indptr[i]:indptr[i + 1]]`` act on i.
+    """A weighted directed graph in CSR form: ``indices[indptr[i]:indptr[i + 1]]`` act on i.
 
     ``indptr``: int64 (n + 1,). ``indices``: int32 (m,), ascending and distinct in each row. ``weights``:
     float64 (m,).
     """
 
-    indptr: NDArray[np.int64]
+    indptr: Longs
     indices: Indices
     weights: Floats
 
 
 class Coupling(NamedTuple):
-    """How oscillators pull on each other: one of KNN, GLOBAL and GRAPH, κ in rad/s, α in rad, κ_mesh."""
+    """The coupling: its kind (KNN, GLOBAL or GRAPH), κ (rad/s), the phase lag α (rad), and κ_mesh (rad/s)."""
 
     kind: int
     kappa: float
@@ -48,10 +46,10 @@ class Coupling(NamedTuple):
 
 @cached_kernel
 def fixed_point_scale(n: int) -> float:
-    """What sines and cosines of n phases are multiplied by to be summed as whole numbers in 63 bits.
+    """The scale at which sines and cosines of n phases are summed as integers of 63 bits.
 
-    Such sums are the same in any order, and so whatever the number of threads. They are right to
-    ``n · 2⁻⁶³`` a term, the rounding of a double where n is below a thousand.
+    Sums of integers do not depend on the order, and so not on the number of threads. The error per term is at
+    most ``n · 2⁻⁶³``, which is below the rounding of a float64 for n below a thousand.
     """
     scale = 2.0**62
     while n > 1:
@@ -82,10 +80,10 @@ def sin_cos(phi: Floats, s: Floats, c: Floats) -> tuple[float, float]:
 
 @cached_kernel
 def peers_pull(fields: Floats, T: float, ahead: float) -> tuple[int, float, float]:
-    """``P`` and the means of ``R_p sin Ψ_p`` and ``R_p cos Ψ_p`` over the peers heard of lately.
+    """``P``, the number of fresh fields of peers, and the means of ``R_p sin Ψ_p`` and ``R_p cos Ψ_p``.
 
-    `fields`: float64 (peers, 4), rows ``at`` (ms), ``R``, ``psi`` (rad), ``omega`` (rad/s). Whether one is
-    fresh is judged at mesh time `T` (ms; NaN: none is); phases are carried forward to ``T + ahead``.
+    `fields`: float64 (peers, 4), rows ``at`` (ms), ``R``, ``psi`` (rad), ``omega`` (rad/s). A field is fresh
+    or not at mesh time `T` (ms; with NaN none is); its phase is extrapolated to ``T + ahead``.
     """
     used, sines, cosines = 0, 0.0, 0.0
     for p in range(len(fields)):
@@ -104,7 +102,7 @@ def _nearest_pull(first: int, s: Floats, c: Floats, near: Indices, A: Floats, B:
     k = near.shape[1]
     share, begin = 1 / max(k, 1), np.uint64(first)
     for i in range(len(A)):
-        a, b, row = 0.0, 0.0, begin + np.uint64(i)  # an unsigned index is not looked at for being negative
+        a, b, row = 0.0, 0.0, begin + np.uint64(i)  # an unsigned index needs no check for a negative one
         for e in range(k):
             j = np.uint32(near[row, np.uint64(e)])
             a += s[j]
@@ -145,7 +143,7 @@ def rates_block(
     `graph` for GRAPH; `peers` from :func:`peers_pull`. `A, B` (m,) are overwritten.
     """
     kappa = coupling.kappa if len(s) > 1 else 0.0
-    # κ (A cos(φ + α) − B sin(φ + α)) + mesh, sorted by cos φ and sin φ.
+    # κ (A cos(φ + α) − B sin(φ + α)) + mesh, with terms in cos φ and sin φ collected.
     cos_lag, sin_lag = kappa * math.cos(coupling.lag), kappa * math.sin(coupling.lag)
     mesh_s, mesh_c = coupling.mesh * peers[1], coupling.mesh * peers[2]
     end = first + len(out)
@@ -207,9 +205,9 @@ def runge_kutta(
     T: float,
     span: float,
 ) -> None:
-    """Advance `phi` by the classical fourth-order method; `s, c`, `mean` are those of `phi`.
+    """Advance `phi` by the classical fourth-order Runge-Kutta method; `s, c`, `mean` are those of `phi`.
 
-    The peers' fields go on turning within the step, which takes `span` ms of mesh time from `T` on.
+    The peers' fields rotate during the step, which lasts `span` ms of mesh time from `T` on.
     """
     latest, total, first = np.empty_like(phi), np.empty_like(phi), len(s) - len(phi)
     A, B, peers = np.empty_like(phi), np.empty_like(phi), peers_pull(fields, T, 0.0)

@@ -1,11 +1,11 @@
 """The plain engine: one tick of the model in NumPy, short and slow; the reference for the compiled kernels.
 
-Choose it with ``CHRONOFLUX_ENGINE=plain``. :func:`step` is written from the model's text and shares no kernel
-and no constant of the physics with the compiled engine: distances of all pairs instead of a cell list, the
-double sum instead of sums of sines and cosines, the gradient from the pressure by the complex step (W. Squire
-and G. Trapp, SIAM Review 40, 110, 1998) instead of by formula. NumPy has no fused multiply-add and sums in
-another order: the two engines agree to rounding, not bit for bit, and only while the motion is not chaotic.
-The simulation draws the noise, so that it is the same with both.
+Choose it with ``CHRONOFLUX_ENGINE=plain``. :func:`step` follows the text of the model and shares no kernel
+and no physical constant with the compiled engine. It uses distances of all pairs instead of a cell list, the
+double sum instead of sums of sines and cosines, and the gradient of the pressure by the complex step (W.
+Squire and G. Trapp, SIAM Review 40, 110, 1998) instead of a formula. NumPy has no fused multiply-add and sums
+in another order. So the two engines agree to rounding, not bit for bit, and only while the motion is not
+chaotic. The simulation draws the noise, so that it is the same in both.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from chronoflux.model.engine.arrays import Floats, World
-from chronoflux.model.engine.cell_list import Indices
+from chronoflux.model.engine.arrays import Floats, Indices, World
 from chronoflux.model.engine.phases import GLOBAL, GRAPH, KNN, Coupling, Graph
 from chronoflux.model.engine.record_buffer import ARRAYS, RecordBuffer
 from chronoflux.model.engine.step import ExternalForcing, Particles, StepParams
@@ -28,44 +27,44 @@ ROWS = 256
 
 def step(
     particles: Particles,
-    law: StepParams,
+    params: StepParams,
     tick: int,
     graph: Graph,
     forcing: ExternalForcing,
     normals: Floats | None = None,
 ) -> Particles:
-    """The particles one tick later; arrays by index. `normals`: standard normal numbers (n,), or no noise."""
+    """The particles one tick later, by index. `normals`: standard normal, float64 (n,); None: no noise."""
     x, y, vx, vy, phi, omega = particles
-    t = tick * law.dt
+    t = tick * params.dt
     gx, gy = gradient(
-        x, y, t, world=law.world, plane=law.plane, portal=law.portal, pulses=alive(forcing.fired, t)
+        x, y, t, world=params.world, plane=params.plane, portal=params.portal, pulses=alive(forcing.fired, t)
     )
-    vx = _bounded(vx + (-law.gamma * gx - law.eta * vx) * law.dt)
-    vy = _bounded(vy + (-law.gamma * gy - law.eta * vy) * law.dt)
-    x = wrap(x + 60 * vx * law.dt, law.world[0])
-    y = wrap(y + 60 * vy * law.dt, law.world[1])
+    vx = _bounded(vx + (-params.gamma * gx - params.eta * vx) * params.dt)
+    vy = _bounded(vy + (-params.gamma * gy - params.eta * vy) * params.dt)
+    x = wrap(x + 60 * vx * params.dt, params.world[0])
+    y = wrap(y + 60 * vy * params.dt, params.world[1])
 
-    knn = law.coupling.kind == KNN
-    near = nearest(x, y, law.world, law.plane, law.neighbours) if knn else None
+    knn = params.coupling.kind == KNN
+    near = nearest(x, y, params.world, params.plane, params.neighbours) if knn else None
     clock = forcing.clock
-    T = clock.at + 1000 * law.dt * (tick - clock.tick) / clock.speed
-    span = 1000 * law.dt / clock.speed
+    T = clock.at + 1000 * params.dt * (tick - clock.tick) / clock.speed
+    span = 1000 * params.dt / clock.speed
 
     def slope(phi: Floats, part: float) -> Floats:
-        """dφ/dt in rad/s; the peers' fields are taken at this part of the tick."""
-        within = law.coupling.kappa * pull(phi, law.coupling, near, graph) if len(phi) > 1 else 0.0
-        return omega + within + mesh_pull(phi, forcing.fields, T, law.coupling.mesh, part * span)
+        """dφ/dt in rad/s; the peers' fields are those at this fraction of the tick."""
+        within = params.coupling.kappa * pull(phi, params.coupling, near, graph) if len(phi) > 1 else 0.0
+        return omega + within + mesh_pull(phi, forcing.fields, T, params.coupling.mesh, part * span)
 
-    if law.rk4:
+    if params.rk4:
         k1 = slope(phi, 0.0)
-        k2 = slope(phi + law.dt / 2 * k1, 0.5)
-        k3 = slope(phi + law.dt / 2 * k2, 0.5)
-        k4 = slope(phi + law.dt * k3, 1.0)
-        phi = wrap(phi + law.dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4), TAU)
+        k2 = slope(phi + params.dt / 2 * k1, 0.5)
+        k3 = slope(phi + params.dt / 2 * k2, 0.5)
+        k4 = slope(phi + params.dt * k3, 1.0)
+        phi = wrap(phi + params.dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4), TAU)
     else:
-        phi = wrap(phi + law.dt * slope(phi, 0.0), TAU)
+        phi = wrap(phi + params.dt * slope(phi, 0.0), TAU)
         if normals is not None:
-            phi = wrap(phi + math.sqrt(2 * law.noise * law.dt) * normals, TAU)
+            phi = wrap(phi + math.sqrt(2 * params.noise * params.dt) * normals, TAU)
     return Particles(x, y, vx, vy, phi, omega)
 
 
@@ -73,13 +72,13 @@ def step(
 
 
 def wrap(values: Floats, period: float) -> Floats:
-    """`values` modulo `period`, in ``[0, period)`` even where rounding would give `period` itself."""
+    """`values` modulo `period`, in ``[0, period)`` even where rounding would give `period`."""
     rest = np.mod(values, period)
     return np.where(rest < period, rest, 0.0)
 
 
 def minimum_image(difference: Any, period: float) -> Any:
-    """`difference` brought to the nearest of its images on a circle of length `period`."""
+    """The nearest image of `difference` on a circle of length `period`."""
     return (difference + period / 2) % period - period / 2
 
 
@@ -111,7 +110,7 @@ def raw_pressure(
 
 
 def _image(difference: Any, period: float) -> Any:
-    """The minimum image, as a function of the real part only."""
+    """The minimum image of a complex number by its real part."""
     return difference - (np.real(difference) - minimum_image(np.real(difference), period))
 
 
@@ -121,7 +120,7 @@ def pressure(x: Any, y: Any, t: float, **where: Any) -> Any:
 
 
 def gradient(x: Any, y: Any, t: float, **where: Any) -> tuple[Any, Any]:
-    """The gradient of the clamped pressure by the complex step: exact to rounding."""
+    """The gradient of the clamped pressure by the complex step, exact to rounding."""
     h = 1e-30
     gx = raw_pressure(x + 1j * h, y, t, **where).imag / h
     gy = raw_pressure(x, y + 1j * h, t, **where).imag / h
@@ -131,13 +130,13 @@ def gradient(x: Any, y: Any, t: float, **where: Any) -> tuple[Any, Any]:
 
 
 def alive(fired: Any, t: float) -> list[tuple[float, float, float, float]]:
-    """Rows ``x, y, E(t), sigma`` of the pulses that are left at `t`, of rows ``x, y, E, sigma, t_k``."""
+    """Rows ``x, y, E(t), sigma`` of the pulses alive at `t`, from rows ``x, y, E, sigma, t_k``."""
     rows = [(x, y, E * 0.985 ** (max(t - tk, 0.0) / 0.016), sigma) for x, y, E, sigma, tk in fired]
     return [row for row in rows if row[2] > 0.02]
 
 
 def _bounded(v: Floats) -> Floats:
-    """Velocities without those too large or too small to be computed with."""
+    """Velocities clipped to ±1e9, with those below 1e-150 set to 0."""
     v = np.clip(v, -1e9, 1e9)
     return np.where(np.abs(v) > 1e-150, v, 0.0)
 
@@ -156,7 +155,7 @@ def squared_distances(x: Any, y: Any, world: World, plane: bool, rows: slice = s
 
 
 def nearest(x: Any, y: Any, world: World, plane: bool, k: int) -> Indices:
-    """The k nearest of each by comparing all, ties to the lower index; rows ascending (n, k)."""
+    """The k nearest of each by comparing all pairs, ties to the lower index: (n, k), rows ascending."""
     n = len(x)
     near = np.empty((n, min(k, n - 1)), np.int32)
     for first in range(0, n, ROWS):
@@ -167,7 +166,7 @@ def nearest(x: Any, y: Any, world: World, plane: bool, k: int) -> Indices:
 
 
 def pull(phi: Floats, coupling: Coupling, near: Indices | None, graph: Graph) -> Floats:
-    """``Σⱼ wᵢⱼ sin(φⱼ − φᵢ − α)`` of each, (n,)."""
+    """``Σⱼ wᵢⱼ sin(φⱼ − φᵢ − α)`` for each oscillator, (n,)."""
     n, alpha = len(phi), coupling.lag
     if coupling.kind == GLOBAL:
         mean = np.mean(np.exp(1j * phi))
@@ -181,7 +180,7 @@ def pull(phi: Floats, coupling: Coupling, near: Indices | None, graph: Graph) ->
 
 
 def mesh_pull(phi: Floats, fields: Any, T: float, kappa: float, ahead: float = 0.0) -> Floats:
-    """Pull of the peers' fields, rows ``at, R, psi, omega``: of those fresh at `T` (ms), `ahead` ms later."""
+    """Coupling to the peers' fields (rows ``at, R, psi, omega``) fresh at `T` (ms), `ahead` ms later."""
     fresh = [f for f in fields if abs(T - f[0]) <= 2000]
     if not fresh:
         return np.zeros_like(phi)
@@ -193,43 +192,51 @@ def mesh_pull(phi: Floats, fields: Any, T: float, kappa: float, ahead: float = 0
 
 
 class PlainStore:
-    """Does what :class:`~chronoflux.model.engine.particles.ParticleStore` does, by :func:`step`."""
+    """The interface of :class:`~chronoflux.model.engine.particles.ParticleStore`, by :func:`step`."""
 
-    def __init__(self, arrays: dict[str, Floats], omega: Floats, law: StepParams) -> None:
-        self._particles, self._law = Particles(**arrays, omega=omega), law
+    def __init__(self, arrays: dict[str, Floats], omega: Floats, params: StepParams) -> None:
+        self._particles, self._step_params = Particles(**arrays, omega=omega), params
         self.looks: int = 0
-        """Neighbour sets searched so far."""
+        """Neighbour lists checked so far."""
 
     def arrays(self) -> dict[str, Floats]:
-        """Copies of the arrays by index."""
+        """Copies of the arrays, by index: float64 (n,)."""
         return {name: self.array(name) for name in ARRAYS}
 
     def array(self, name: str) -> Floats:
-        """A copy of one array by index."""
+        """A copy of one array, by index: float64 (n,)."""
         values: Floats = getattr(self._particles, name)
         return values.copy()
 
     def put(self, arrays: dict[str, Floats]) -> None:
-        """Take changed arrays by index, in range."""
-        self._particles = Particles(**arrays, omega=self._particles.omega)
+        """Replace some or all arrays, by index, in range."""
+        self._particles = self._particles._replace(**arrays)
 
-    def update_params(self, law: StepParams, omega: Floats, fired: Floats) -> None:
-        """Go on with `law` and the natural frequencies `omega`; pulses come with each run."""
-        self._law, self._particles = law, self._particles._replace(omega=omega)
+    def update_frequencies(self, omega: Floats) -> None:
+        """Continue with these natural frequencies, rad/s, by index."""
+        self._particles = self._particles._replace(omega=omega)
+
+    def update_params(self, params: StepParams, fired: Floats) -> None:
+        """Continue with these parameters; pulses come with each run."""
+        self._step_params = params
 
     def phases(self) -> Floats:
-        """The phases; not to be changed."""
+        """The phases, rad, float64 (n,); not to be changed."""
         return self._particles.phi
 
     def neighbours(self) -> Indices:
-        """The coupling sets at the positions of now, each ascending: int32 (n, k)."""
-        law, (x, y, *_) = self._law, self._particles
-        return nearest(x, y, law.world, law.plane, law.neighbours if law.coupling.kind == KNN else 0)
+        """The coupling sets at the present positions, each ascending: int32 (n, k)."""
+        params, (x, y, *_) = self._step_params, self._particles
+        return nearest(
+            x, y, params.world, params.plane, params.neighbours if params.coupling.kind == KNN else 0
+        )
 
     def pressure(self, t: float, pulses: Floats) -> Floats:
-        """The pressure at the places of now, at time `t` with the `pulses` alive: float64 (n,)."""
-        law, (x, y, *_) = self._law, self._particles
-        values: Floats = pressure(x, y, t, world=law.world, plane=law.plane, portal=law.portal, pulses=pulses)
+        """The pressure at the present positions, at time `t` (s) with the `pulses` alive: float64 (n,)."""
+        params, (x, y, *_) = self._step_params, self._particles
+        values: Floats = pressure(
+            x, y, t, world=params.world, plane=params.plane, portal=params.portal, pulses=pulses
+        )
         return values
 
     def run(
@@ -239,17 +246,19 @@ class PlainStore:
         graph: Graph,
         forcing: ExternalForcing,
         normals: Floats,
-        turns: Floats,
-        turned: int,
+        rotations: Floats,
+        rotation_count: int,
         record: RecordBuffer,
     ) -> None:
         """Advance by `ticks` from `tick`; arguments as in :class:`~chronoflux.model.engine.step.Task`."""
         for i in range(ticks):
             before = self._particles
             noise = normals[i] if len(normals) else None
-            after = self._particles = step(before, self._law, tick + i, graph, forcing, noise)
-            turns[(turned + i) % len(turns)] = minimum_image(_psi(after.phi) - _psi(before.phi), TAU)
-            self.looks += len(after.phi) if self._law.coupling.kind == KNN else 0
+            after = self._particles = step(before, self._step_params, tick + i, graph, forcing, noise)
+            rotations[(rotation_count + i) % len(rotations)] = minimum_image(
+                _psi(after.phi) - _psi(before.phi), TAU
+            )
+            self.looks += len(after.phi) if self._step_params.coupling.kind == KNN else 0
             done = record.begun + i + 1
             if record.every > 0 and done % record.every == 0:
                 kept = record.columns >= 0

@@ -1,5 +1,8 @@
-"""Threads that compute a large swarm together. Kernels let go of the GIL, so that they really run at once; no
-threading layer of numba's is involved, and other uses of numba in the process are left alone."""
+"""Threads that compute a large swarm together.
+
+Kernels release the GIL, so the threads run at the same time. None of numba's threading layers is used, and
+other uses of numba in the process are not affected.
+"""
 
 from __future__ import annotations
 
@@ -18,35 +21,46 @@ T = TypeVar("T")
 logger: logging.Logger = logging.getLogger(__name__)
 
 
-def available() -> int:
+def processors() -> int:
     """How many processors this process may use."""
     try:
         return len(os.sched_getaffinity(0))
-    except (AttributeError, OSError):  # macOS and Windows; a sandbox that forbids to ask
+    except (AttributeError, OSError):  # macOS and Windows; a sandbox that forbids the call
         return os.cpu_count() or 1
 
 
-count: int = available()
-"""Threads that large swarms are computed on, the caller's among them; no result depends on it."""
+count: int = processors()
+"""Threads that a large swarm is computed on, including the caller's; no result depends on it."""
 
 _busy = threading.Lock()
-_lone = threading.local()
+_single = threading.local()
+
+
+def threads() -> int:
+    """Threads that a large swarm is computed on in this process, including the caller's."""
+    return count
+
+
+def use_threads(most: int) -> None:
+    """Compute large swarms on at most this many threads in this process. No result depends on it."""
+    global count
+    count = most
 
 
 @cache
 def _pool(size: int) -> ThreadPoolExecutor | None:
-    """Threads enough that none of so many workers waits for another to end: they wait for each other.
+    """A pool in which all threads have started, because tasks in it wait for each other.
 
-    None where the system does not let so many be started.
+    None where the system does not let that many be started.
     """
     pool = ThreadPoolExecutor(size, thread_name_prefix="swarm")
-    meeting = threading.Barrier(size + 1)
+    started = threading.Barrier(size + 1)
     try:
         for _ in range(size):
-            pool.submit(meeting.wait)
-        meeting.wait()
+            pool.submit(started.wait)
+        started.wait()
     except RuntimeError as error:
-        meeting.abort()
+        started.abort()
         pool.shutdown(wait=False, cancel_futures=True)
         logger.warning("%d threads could not be started (%s): large swarms are computed on one", size, error)
         return None
@@ -54,7 +68,7 @@ def _pool(size: int) -> ThreadPoolExecutor | None:
 
 
 def _forked() -> None:
-    """A child has none of its parent's threads."""
+    """A forked child has none of its parent's threads."""
     global _busy
     _busy = threading.Lock()
     _pool.cache_clear()
@@ -65,20 +79,23 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """What this thread computes in the block it computes by itself, and leaves other processors to others."""
-    before, _lone.now = getattr(_lone, "now", False), True
+def single_threaded() -> Iterator[None]:
+    """In this block, the calling thread computes without others and leaves their processors free."""
+    before, _single.now = getattr(_single, "now", False), True
     try:
         yield
     finally:
-        _lone.now = before
+        _single.now = before
 
 
 @contextmanager
 def team(wanted: int) -> Iterator[int]:
-    """Have that many threads, the caller's among them; or only the caller's, if it is to be :func:`alone`,
-    while another swarm has them, or where the system refuses them."""
-    if wanted == 1 or getattr(_lone, "now", False) or not _busy.acquire(blocking=False):
+    """Reserve that many threads, including the caller's, and yield how many there are.
+
+    There is only the caller's within :func:`single_threaded`, while another swarm uses the threads, and where
+    the system refuses to start them.
+    """
+    if wanted == 1 or getattr(_single, "now", False) or not _busy.acquire(blocking=False):
         yield 1
         return
     try:
@@ -87,25 +104,25 @@ def team(wanted: int) -> Iterator[int]:
         _busy.release()
 
 
-def together(workers: int, work: Callable[[int], T]) -> list[T]:
-    """The results of `work` for the workers 0 to ``workers − 1``, all at the same time; the caller is 0."""
+def run_on_threads(workers: int, work: Callable[[int], T]) -> list[T]:
+    """The results of `work` for the workers 0 to ``workers − 1``, run at the same time; the caller is 0."""
     pool = _pool(workers - 1) if workers > 1 else None
-    helpers = [pool.submit(work, worker) for worker in range(1, workers)] if pool is not None else []
-    return [work(0), *(helper.result() for helper in helpers)]
+    others = [pool.submit(work, worker) for worker in range(1, workers)] if pool is not None else []
+    return [work(0), *(other.result() for other in others)]
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of the block: what a kernel has done can then be noted down."""
+    """Delay Ctrl-C until the end of the block, so that what a kernel has computed can be noted."""
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield
         return
-    came = []
-    signal.signal(signal.SIGINT, lambda *arguments: came.append(arguments))
+    received = []
+    signal.signal(signal.SIGINT, lambda *arguments: received.append(arguments))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-    if came:
-        handler(*came[0])
+    if received:
+        handler(*received[0])

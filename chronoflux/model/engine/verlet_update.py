@@ -1,7 +1,7 @@
-"""Refreshes Verlet lists: whether the neighbours are still the nearest, and for how many ticks they will be.
+"""Refreshes Verlet lists: checks that the neighbours are the nearest, and for how many ticks they will be.
 
-The bounds are explained in :mod:`chronoflux.model.engine.verlet_lists`. Lists that are due are checked eight
-at a time, one in each SIMD lane: one alone takes as long, as most of the time it waits for its own results.
+:mod:`chronoflux.model.engine.verlet_lists` explains the bounds. Lists that are due are checked eight at a
+time, one in each SIMD lane. One alone would take as long, because it mostly waits for its own results.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chronoflux.model.engine.arrays import Floats
-from chronoflux.model.engine.cell_list import Indices, Room, put_ascending, room_for, search
+from chronoflux.model.engine.arrays import Floats, Indices
+from chronoflux.model.engine.cell_list import SearchBuffers, make_buffers, put_ascending, search
 from chronoflux.model.engine.field import jet_slope, offset, pulse_slope
 from chronoflux.model.engine.jit import allocating, device_function
 from chronoflux.model.engine.simd import (
@@ -32,163 +32,170 @@ from chronoflux.model.engine.simd import (
 from chronoflux.model.engine.verlet_lists import (
     FILLED,
     HORIZON,
+    NEARBY,
+    NEGLIGIBLE,
     NOBODY,
     SLACK,
     SPEED,
     TRAVELLED,
-    UNSEEN,
-    WIDE,
-    Space,
+    Motion,
     VerletLists,
-    ahead,
+    farthest_within_horizon,
 )
 
 LOCAL = 0.1
-"""Part of the gap that the steepest field there is may take until the field near by is worth a look."""
-LOOKS = 4
-"""Most ticks at which it is looked whether the candidates still stand as they do."""
+"""Fraction of the gap that the steepest gradient may use before the gradient nearby is computed."""
+PROBES = 4
+"""Most ticks for which the order of the candidates is computed."""
 MIDDLE = 0.55
-"""Usual relative speed of candidates in parts of the fastest's."""
+"""Usual relative speed of candidates, relative to the fastest."""
 GRAIN = 4e-15
-"""Allowance for rounding in distances squared after some ticks."""
+"""Relative allowance for rounding in squared distances after some ticks."""
 TINY, NEVER = 1e-300, 1e299
 NOWHERE = 1e150
-"""How far off a candidate is that there is not, px; its square is above NEVER, and still a number."""
-REACH, OWN, INNER, OUTER, FAR, CLOSE, STATE, GAP, PACE, FARTHEST, NEAR, HELD, LATE = range(13)
+"""Distance of a candidate that does not exist, px; its square is above NEVER, and finite."""
+RADIUS, OWN, INNER, OUTER, FAR, CLOSE, STATE, GAP, FASTEST, FARTHEST, GAIN, VALID, SEARCH = range(13)
 """Rows of ``Workspace.lanes``."""
 
 
 class Workspace(NamedTuple):
     """Working memory of a refresh, one oscillator in each lane.
 
-    ``due``: int32, slots whose lists are due. ``fresh``: whether that in each lane has just been searched.
-    ``squares``: ``r·r``, ``outward``: ``2 r·w``, ``w2``: ``w·w`` of way r and velocity w relative to the
-    oscillator: flat, with a row of LANES for each candidate; ``spare`` is one more. ``lanes``: the same with
-    a row for each thing to know of the oscillators. ``room``: to search.
+    ``due``: int32, slots whose lists are due. ``searched``: int32 (LANES,), whether the list in each lane has
+    just been searched. ``squares``: ``r·r``, ``outward``: ``2 r·w``, ``w2``: ``w·w`` of position r and
+    velocity w relative to the oscillator, flat, with a row of LANES for each candidate; ``spare`` has the
+    same shape. ``lanes``: flat, with a row of LANES for each quantity of the oscillators. ``buffers``: for
+    searches.
     """
 
     due: Indices
-    fresh: Indices
+    searched: Indices
     squares: Floats
     outward: Floats
     w2: Floats
     spare: Floats
     lanes: Floats
-    room: Room
+    buffers: SearchBuffers
 
 
 @allocating
 def workspace_for(lists: VerletLists, most: int) -> Workspace:
-    """Working memory to refresh such lists, of up to `most` oscillators at once."""
+    """Working memory to refresh lists of these sizes, for up to `most` oscillators in one call."""
     C = lists.neighbours.shape[1] + lists.candidates.shape[1]
-    seats = LANES * C
+    size = LANES * C
     return Workspace(
         np.zeros(2 * most, np.int32),
         np.zeros(LANES, np.int32),
-        np.zeros(seats),
-        np.zeros(seats),
-        np.zeros(seats),
-        np.zeros(seats),
-        np.zeros(LANES * (LATE + 1)),
-        room_for(C),
+        np.zeros(size),
+        np.zeros(size),
+        np.zeros(size),
+        np.zeros(size),
+        np.zeros(LANES * (SEARCH + 1)),
+        make_buffers(C),
     )
 
 
 @device_function
-def refresh_lists(first: int, end: int, tick: int, lists: VerletLists, space: Space, work: Workspace) -> int:
-    """Bring the lists of the slots from `first` up to `end` up to date, where they are due at `tick`.
+def refresh_lists(
+    first: int, end: int, tick: int, lists: VerletLists, motion: Motion, work: Workspace
+) -> int:
+    """Refresh the lists of the slots from `first` up to `end` that are due at `tick`.
 
-    `tick` is the one in which everybody has just moved. Returns how many were checked.
+    All oscillators have just moved in that tick. Returns how many lists were checked.
     """
-    near, candidates, valid_until, exclusion_radii, names, _, way = lists
+    near, candidates, valid_until, exclusion_radii, index_of, _, bounds = lists
     k, m = near.shape[1], candidates.shape[1]
-    if m == 0:  # everybody else, for ever
+    if m == 0:  # all other oscillators are neighbours, always
         return 0
     due, done = int(np.int64(0)), int(np.int64(0))
     for i in range(first, end):
         work.due[due] = i
         due += abs(valid_until[i]) <= tick
-    count, slack = due, SLACK * (space.world[0] + space.world[1])
+    count, slack = due, SLACK * (motion.world[0] + motion.world[1])
     while done < due:
         Q = min(LANES, due - done)
-        who, done = work.due[done : done + Q], done + Q
-        store(work.lanes, REACH, splat(0.0))  # in lanes left over too
+        slots, done = work.due[done : done + Q], done + Q
+        store(work.lanes, RADIUS, splat(0.0))  # in unused lanes, too
         for q in range(Q):
-            reach = exclusion_radii[who[q]] - way[TRAVELLED]
-            work.fresh[q] = (not reach > slack) | (valid_until[who[q]] < 0)
-            if work.fresh[q]:
-                reach = _search_candidates(who[q], slack, lists, space, work)
-            work.lanes[REACH * LANES + q] = reach
-            _load_lane(q, who[q], near, candidates, space, work)
-        _relative_motion(k + m, space, work)
-        _select_nearest(who, names, near, candidates, work)
-        _validity_horizon(who, k, k + m, slack, way[SPEED], way[WIDE], space, work)
+            radius = exclusion_radii[slots[q]] - bounds[TRAVELLED]
+            work.searched[q] = (not radius > slack) | (valid_until[slots[q]] < 0)
+            if work.searched[q]:
+                radius = _search_candidates(slots[q], slack, lists, motion, work)
+            work.lanes[RADIUS * LANES + q] = radius
+            _load_lane(q, slots[q], near, candidates, motion, work)
+        _relative_motion(k + m, motion, work)
+        _select_nearest(slots, index_of, near, candidates, work)
+        _validity_horizon(slots, k, k + m, slack, bounds[SPEED], bounds[NEARBY], motion, work)
         for q in range(Q):
-            i, held = who[q], work.lanes[HELD * LANES + q]
-            if held < 0.0 and not work.fresh[q]:  # they do not suffice: search
+            i, valid = slots[q], work.lanes[VALID * LANES + q]
+            if valid < 0.0 and not work.searched[q]:  # the candidates do not suffice: search
                 exclusion_radii[i] = -math.inf
                 work.due[due] = i
                 due += 1
             else:
-                check = tick + 1 + int(held)
-                valid_until[i] = -check if work.lanes[LATE * LANES + q] > 0.0 else check
-                exclusion_radii[i] = work.lanes[REACH * LANES + q] + way[TRAVELLED]
+                check = tick + 1 + int(valid)
+                valid_until[i] = -check if work.lanes[SEARCH * LANES + q] > 0.0 else check
+                exclusion_radii[i] = work.lanes[RADIUS * LANES + q] + bounds[TRAVELLED]
     return count
 
 
 @device_function
-def _search_candidates(i: int, slack: float, lists: VerletLists, space: Space, work: Workspace) -> float:
-    """Search the i-th one's candidates, and return the distance that nobody else is nearer than."""
-    near, candidates, names, way = lists.neighbours[i], lists.candidates[i], lists.names, lists.way
-    k, m, stale = len(near), len(candidates), way[TRAVELLED] - way[FILLED] + slack
-    C, reach = search(
+def _search_candidates(i: int, slack: float, lists: VerletLists, motion: Motion, work: Workspace) -> float:
+    """Search the candidates of slot i; return the exclusion radius, px: no other oscillator is closer."""
+    near, candidates, index_of, bounds = (
+        lists.neighbours[i],
+        lists.candidates[i],
+        lists.index_of,
+        lists.bounds,
+    )
+    k, m, stale = len(near), len(candidates), bounds[TRAVELLED] - bounds[FILLED] + slack
+    C, radius = search(
         i,
         k + 1,
         k + m,
-        space.x,
-        space.y,
-        names,
-        space.world,
-        space.plane,
+        motion.x,
+        motion.y,
+        index_of,
+        motion.world,
+        motion.plane,
         lists.grid,
         stale,
-        work.room,
+        work.buffers,
     )
-    put_ascending(k, names, work.room, near)
+    put_ascending(k, index_of, work.buffers, near)
     for e in range(m):
-        candidates[e] = work.room.slots[k + e] if k + e < C else NOBODY
-    return reach
+        candidates[e] = work.buffers.slots[k + e] if k + e < C else NOBODY
+    return radius
 
 
 @device_function
-def _load_lane(q: int, i: int, near: Indices, candidates: Indices, space: Space, work: Workspace) -> None:
-    """Load oscillator i into lane q: relative positions and velocities of its candidates, as
-    :func:`_relative_motion` takes them."""
-    x, y, vx, vy = space.x, space.y, space.vx, space.vy
+def _load_lane(q: int, i: int, near: Indices, candidates: Indices, motion: Motion, work: Workspace) -> None:
+    """Load slot i into lane q: relative positions and velocities of its candidates, for
+    :func:`_relative_motion`."""
+    x, y, vx, vy = motion.x, motion.y, motion.vx, motion.vy
     xi, yi, ui, wi, k = x[i], y[i], vx[i], vy[i], near.shape[1]
     work.lanes[OWN * LANES + q] = ui * ui + wi * wi
-    at = np.uint64(q)  # an unsigned index is not looked at for being negative
+    at = np.uint64(q)  # an unsigned index needs no check for a negative one
     for e in range(k):
         j = np.uint32(near[i, e])
         work.squares[at], work.outward[at] = x[j] - xi, y[j] - yi
         work.w2[at], work.spare[at] = vx[j] - ui, vy[j] - wi
         at += np.uint64(LANES)
     for e in range(candidates.shape[1]):
-        here = candidates[i, e] != NOBODY
-        j = np.uint32(candidates[i, e]) if here else np.uint32(i)
-        work.squares[at], work.outward[at] = x[j] - xi if here else NOWHERE, y[j] - yi
+        exists = candidates[i, e] != NOBODY
+        j = np.uint32(candidates[i, e]) if exists else np.uint32(i)
+        work.squares[at], work.outward[at] = x[j] - xi if exists else NOWHERE, y[j] - yi
         work.w2[at], work.spare[at] = vx[j] - ui, vy[j] - wi
         at += np.uint64(LANES)
 
 
 @device_function
-def _relative_motion(C: int, space: Space, work: Workspace) -> None:
-    """Compute distances squared, ``2 r·w`` and ``w·w`` of C candidates, and store the distance squared of the
-    farthest and the fastest's ``w·w``."""
-    (width, height), step = space.world, space.step
-    if space.plane:
+def _relative_motion(C: int, motion: Motion, work: Workspace) -> None:
+    """Compute ``r·r``, ``2 r·w`` and ``w·w`` of C candidates, and store the largest ``r·r`` and ``w·w``."""
+    (width, height), step = motion.world, motion.step
+    if motion.plane:
         width, height = math.inf, math.inf
-    farthest, widest = splat(0.0), splat(0.0)
+    farthest, fastest = splat(0.0), splat(0.0)
     for e in range(C):
         a, b, u, w = load(work.squares, e), load(work.outward, e), load(work.w2, e), load(work.spare, e)
         c, d = a - select(0.0, a, width, -width), b - select(0.0, b, height, -height)
@@ -197,18 +204,20 @@ def _relative_motion(C: int, space: Space, work: Workspace) -> None:
         store(work.squares, e, square)
         store(work.outward, e, (a * u + b * w) * (2 * step))
         store(work.w2, e, speed2)
-        widest = maximum(widest, speed2)
+        fastest = maximum(fastest, speed2)
         farthest = maximum(farthest, select(square, NEVER, square, 0.0))
     store(work.lanes, FARTHEST, farthest)
-    store(work.lanes, PACE, widest)
+    store(work.lanes, FASTEST, fastest)
 
 
 @device_function
 def _select_nearest(
-    who: Indices, names: Indices, near: Indices, candidates: Indices, work: Workspace
+    slots: Indices, index_of: Indices, near: Indices, candidates: Indices, work: Workspace
 ) -> None:
-    """Bring the nearest k of each one's candidates to the first rows and into its list, and note the
-    distances squared of the farthest of them and of the nearest other."""
+    """Move the nearest k of all candidates to the first rows and into the list of neighbours.
+
+    Stores the squared distances of the farthest of these and of the nearest of the others.
+    """
     k, C, lanes = near.shape[1], near.shape[1] + candidates.shape[1], work.lanes
     inner, second, far = splat(0.0), splat(0.0), splat(0.0)
     for e in range(k):
@@ -222,7 +231,7 @@ def _select_nearest(
         next_ = minimum(next_, maximum(outer, square))
         close = select(square, outer, float(e), close)
         outer = minimum(outer, square)
-    # Mostly one has come nearer than one of the k, or nobody.
+    # Mostly one candidate has replaced one of the k, or none has.
     lesser, greater = maximum(second, outer), minimum(next_, inner)
     store(lanes, INNER, select(inner, outer, inner, lesser))
     store(lanes, OUTER, select(inner, outer, outer, greater))
@@ -231,23 +240,23 @@ def _select_nearest(
     store(lanes, STATE, select(inner, outer, 1.0, select(lesser, greater, 0.0, -1.0)))
     store(lanes, FAR, far)
     store(lanes, CLOSE, close)
-    for q in range(len(who)):
+    for q in range(len(slots)):
         state = lanes[STATE * LANES + q]
         if state > 0.0:
             continue
-        i = who[q]
+        i = slots[q]
         if state == 0.0:
             _swap(q, i, int(lanes[FAR * LANES + q]), int(lanes[CLOSE * LANES + q]), near, candidates, work)
-        elif not _exchange(q, i, names, near, candidates, work):
+        elif not _exchange(q, i, index_of, near, candidates, work):
             continue
         for e in range(k):
-            work.room.slots[e] = near[i, e]
-        put_ascending(k, names, work.room, near[i])
+            work.buffers.slots[e] = near[i, e]
+        put_ascending(k, index_of, work.buffers, near[i])
 
 
 @device_function
 def _swap(q: int, i: int, far: int, close: int, near: Indices, candidates: Indices, work: Workspace) -> None:
-    """Let a neighbour and another candidate of the i-th one, in lane q, change places."""
+    """Exchange a neighbour and another candidate of slot i, in lane q."""
     squares, outward, w2, other = work.squares, work.outward, work.w2, close - near.shape[1]
     a, b = far * LANES + q, close * LANES + q
     squares[a], squares[b] = squares[b], squares[a]
@@ -257,23 +266,27 @@ def _swap(q: int, i: int, far: int, close: int, near: Indices, candidates: Indic
 
 
 @device_function
-def _exchange(q: int, i: int, names: Indices, near: Indices, candidates: Indices, work: Workspace) -> bool:
-    """Swap the farthest neighbour in lane q and the nearest other until they are the nearest k; ties go to
-    the lower name. Notes their distances squared, and returns whether that changed anything."""
+def _exchange(q: int, i: int, index_of: Indices, near: Indices, candidates: Indices, work: Workspace) -> bool:
+    """Swap the farthest neighbour in lane q and the nearest other until the neighbours are the nearest k.
+
+    Ties go to the lower index. Stores both squared distances; returns whether anything changed.
+    """
     squares, k, C = work.squares, near.shape[1], near.shape[1] + candidates.shape[1]
     changed = False
     while True:
         far, close = 0, k
         for e in range(1, k):
             more = squares[e * LANES + q] - squares[far * LANES + q]
-            if more > 0.0 or (more == 0.0 and names[near[i, e]] > names[near[i, far]]):
+            if more > 0.0 or (more == 0.0 and index_of[near[i, e]] > index_of[near[i, far]]):
                 far = e
         for e in range(k + 1, C):
             more = squares[e * LANES + q] - squares[close * LANES + q]
-            if more < 0.0 or (more == 0.0 and names[candidates[i, e - k]] < names[candidates[i, close - k]]):
+            if more < 0.0 or (
+                more == 0.0 and index_of[candidates[i, e - k]] < index_of[candidates[i, close - k]]
+            ):
                 close = e
         inner, outer = squares[far * LANES + q], squares[close * LANES + q]
-        if inner < outer or (inner == outer and names[near[i, far]] < names[candidates[i, close - k]]):
+        if inner < outer or (inner == outer and index_of[near[i, far]] < index_of[candidates[i, close - k]]):
             break
         changed = True
         _swap(q, i, far, close, near, candidates, work)
@@ -283,52 +296,59 @@ def _exchange(q: int, i: int, names: Indices, near: Indices, candidates: Indices
 
 @device_function
 def _validity_horizon(
-    who: Indices, k: int, C: int, slack: float, fastest: float, wide: float, space: Space, work: Workspace
+    slots: Indices,
+    k: int,
+    C: int,
+    slack: float,
+    fastest: float,
+    nearby: float,
+    motion: Motion,
+    work: Workspace,
 ) -> None:
-    """Store for how many ticks the first k stay the nearest of the candidates of who[q], in lane q: the
-    validity horizon; −1 where others may be nearer already. `wide` as in ``VerletLists.way``.
+    """Store the validity horizon of each lane: for how many ticks the first k stay the nearest.
 
-    ``REACH``, the exclusion radius, becomes smaller by how far each can go until the tick after those.
-    ``LATE``: 1 where it will be too small then for another such time, so that a search is due.
+    It is −1 where other oscillators may be nearer already. `fastest` and `nearby`: SPEED and NEARBY of
+    ``VerletLists.bounds``. RADIUS, the exclusion radius, shrinks by how far each oscillator can travel until
+    the tick after the horizon. SEARCH is 1 where it will be too small then for another horizon as long.
     """
-    pull, drag, lanes = space.pull * space.steep, space.drag, work.lanes
+    gain, drag, lanes = motion.gain * motion.steepest, motion.drag, work.lanes
     inner, outer = sqrt(load(lanes, INNER)), sqrt(load(lanes, OUTER))
-    reach, own, widest2 = load(lanes, REACH), sqrt(load(lanes, OWN)) * space.step, load(lanes, PACE)
-    others = minimum(reach, NOWHERE)
-    if not space.plane:  # other images than the nearest on the torus are as others
-        others = minimum(others, min(space.world[0], space.world[1]) / 2)
+    radius, own, widest2 = load(lanes, RADIUS), sqrt(load(lanes, OWN)) * motion.step, load(lanes, FASTEST)
+    others = minimum(radius, NOWHERE)
+    if not motion.plane:  # farther images on the torus count as other oscillators
+        others = minimum(others, min(motion.world[0], motion.world[1]) / 2)
     gap = minimum(outer, others) - inner - 4 * slack
     widest = sqrt(widest2)
-    pace, near = widest * MIDDLE, splat(pull)
-    if any_less(pace * pace * LOCAL, gap * (2 * pull)):  # else it is the velocities that set the time
-        store(lanes, GAP, gap * (2 * pull) - pace * pace * LOCAL)
-        store(lanes, NEAR, near)
-        for q in range(len(who)):
+    pace, local = widest * MIDDLE, splat(gain)
+    if any_less(pace * pace * LOCAL, gap * (2 * gain)):  # otherwise the velocities set the horizon
+        store(lanes, GAP, gap * (2 * gain) - pace * pace * LOCAL)
+        store(lanes, GAIN, local)
+        for q in range(len(slots)):
             farthest = math.sqrt(lanes[FARTHEST * LANES + q])
-            if lanes[GAP * LANES + q] > 0.0 and farthest <= wide:
-                steep = _steepest_near(who[q], farthest + ahead(fastest, pull), space)
-                lanes[NEAR * LANES + q] = space.pull * steep
-        near = load(lanes, NEAR)
-    # Others can have come half the gap too near by then; and the gap cannot last longer than it would by
-    # what the field alone may do.
+            if lanes[GAP * LANES + q] > 0.0 and farthest <= nearby:
+                reach = farthest + farthest_within_horizon(fastest, gain)
+                lanes[GAIN * LANES + q] = motion.gain * _steepest_near(slots[q], reach, motion)
+        local = load(lanes, GAIN)
+    # Until the horizon, other oscillators may use half the gap. And the gap cannot last longer than if only
+    # the field closed it.
     spare = maximum(gap, 0.0)
-    most = minimum(sqrt(spare / (near * 2 + TINY)) + 1, float(HORIZON))
+    most = minimum(sqrt(spare / (local * 2 + TINY)) + 1, float(HORIZON))
     most = minimum(
-        most, _time_to_close(maximum(others - inner - spare * 0.5, 0.0), own + fastest, near + pull)
+        most, _time_to_close(maximum(others - inner - spare * 0.5, 0.0), own + fastest, local + gain)
     )
     most = select(0.0, gap, floor(most), 0.0) if drag <= 1.0 else splat(0.0)
-    bend = near * 2 + (widest + most * near * 2) * drag + TINY
-    # The overlap is convex in time. So where it is below 0 it has always been; and between a tick where it is
-    # and one where it is not, it is still at least until the chord crosses 0.
+    bend = local * 2 + (widest + most * local * 2) * drag + TINY
+    # The overlap is convex in time. So it is below 0 at all ticks before one where it is; and between
+    # a tick where it is and one where it is not, it stays below 0 at least until the chord crosses 0.
     held, end, excess = splat(0.0), splat(NEVER), splat(0.0)
     tick = floor(_time_to_close(spare, pace, bend)) + 1
-    for _ in range(LOOKS):
+    for _ in range(PROBES):
         tick = minimum(tick, most)
         asked = select(held, tick, tick, math.inf)
         if not any_less(asked, end):
             break
         bent = tick * (tick + 1)
-        around = others - tick * (own + fastest) - (near + pull) * bent
+        around = others - tick * (own + fastest) - (local + gain) * bent
         overlap = _overlap(k, C, tick, around, work) + bend * bent + 4 * slack
         state = select(asked, end, overlap + TINY, math.nan)
         held, spare = select(state, 0.0, tick, held), select(state, 0.0, overlap * -1.0, spare)
@@ -337,20 +357,19 @@ def _validity_horizon(
         sure = select(end, NEVER, minimum(held + floor(spare / (slope + TINY)), end - 1), held)
         held, spare = sure, spare - (sure - held) * slope
         tick = select(end, NEVER, select(excess, NEVER, held + 1, floor((held + end) * 0.5)), held * 2)
-    going = (held + 1) * (own + near * (held + 2) * 0.5) * (1 + SLACK)
-    late = select(reach - inner - gap * 0.5, (held + 1) * (own + fastest), 1.0, 0.0)
-    store(lanes, HELD, select(outer, reach - slack, held, -1.0))
-    store(lanes, REACH, reach - going)
-    store(lanes, LATE, select(0.0, gap, late, 0.0))
+    travel = (held + 1) * (own + local * (held + 2) * 0.5) * (1 + SLACK)
+    search_due = select(radius - inner - gap * 0.5, (held + 1) * (own + fastest), 1.0, 0.0)
+    store(lanes, VALID, select(outer, radius - slack, held, -1.0))
+    store(lanes, RADIUS, radius - travel)
+    store(lanes, SEARCH, select(0.0, gap, search_due, 0.0))
 
 
 @device_function
 def _overlap(k: int, C: int, tick: Float64x8, others: Float64x8, work: Workspace) -> Float64x8:
-    """By how much, after that many ticks, the farthest of the k is farther than the nearest of the rest and
-    of `others`, if everybody goes straight on: at most.
+    """Upper bound, after some ticks, on the farthest of the k minus the nearest of the rest and `others`, px.
 
-    Of the rest, ``r·r + 2 t r·w`` is a bound from below: its root is concave in time, as that of the k is
-    convex. NEVER where it has none.
+    All oscillators move in straight lines. For the rest, ``r·r + 2 t r·w`` is a lower bound: its root is
+    concave in time, and that of the k is convex. NEVER where the root does not exist.
     """
     farthest, nearest = splat(0.0), splat(NEVER)
     for e in range(k):
@@ -363,26 +382,26 @@ def _overlap(k: int, C: int, tick: Float64x8, others: Float64x8, work: Workspace
 
 @device_function
 def _time_to_close(gap: Float64x8, pace: Float64x8, bend: Float64x8) -> Float64x8:
-    """The time s at which ``pace · s + bend · s(s + 1)`` comes to `gap`, about."""
+    """About the time s at which ``pace · s + bend · s(s + 1)`` reaches `gap`."""
     start = pace + bend + TINY
     return gap * 2 / (start + sqrt(start * start + bend * gap * 4))
 
 
 @device_function
-def _steepest_near(i: int, radius: float, space: Space) -> float:
-    """No gradient within `radius` px of the i-th oscillator exceeds this (1/px), now or later."""
-    x, y, (width, height) = space.x[i], space.y[i], space.world
+def _steepest_near(i: int, radius: float, motion: Motion) -> float:
+    """Bound on the gradient (1/px) within `radius` px of slot i, now and later."""
+    x, y, (width, height) = motion.x[i], motion.y[i], motion.world
     left, right = x - radius < 0.0, x + radius >= width
     above, below = y - radius < 0.0, y + radius >= height
-    if (left & right) | (above & below) | (space.plane & (left | right | above | below)):
-        return space.steep
-    bound = UNSEEN
-    if not space.portal:
-        for across in range(-int(right), int(left) + 1):  # what lies beyond a seam comes in at the other side
+    if (left & right) | (above & below) | (motion.plane & (left | right | above | below)):
+        return motion.steepest
+    bound = NEGLIGIBLE
+    if not motion.portal:
+        for across in range(-int(right), int(left) + 1):  # beyond a seam, the other side of the torus
             for down in range(-int(below), int(above) + 1):
-                bound = max(bound, jet_slope(x + across * width, y + down * height, radius, space.world))
-    for pulse in space.fired:
-        dx = offset(x, pulse[0], width, space.plane)
-        dy = offset(y, pulse[1], height, space.plane)
+                bound = max(bound, jet_slope(x + across * width, y + down * height, radius, motion.world))
+    for pulse in motion.fired:
+        dx = offset(x, pulse[0], width, motion.plane)
+        dy = offset(y, pulse[1], height, motion.plane)
         bound += pulse_slope(pulse[2], pulse[3], math.sqrt(dx * dx + dy * dy) - radius)
-    return min(bound * (1 + SLACK), space.steep)
+    return min(bound * (1 + SLACK), motion.steepest)

@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from chronoflux.model.engine.jit import cached
+from chronoflux.model.engine import cache_on_disk
 from chronoflux.telemetry.format.records import FLOATS, WHOLE
 
 LOGIC = "portal"
@@ -100,7 +100,7 @@ def scan(block: bytes) -> Scanned:
     return found
 
 
-@cached
+@cache_on_disk
 @njit(nogil=True)
 def _lines(data, starts, regular, whole, portal, floats, have, peerings):
     follows = np.arange(1, len(_KEYS) + 1) % len(_KEYS)  # the field that followed each field last time

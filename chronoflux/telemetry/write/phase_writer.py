@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self, TypeAlias
 import numpy as np
 
 from chronoflux.errors import LogError, ParameterError, UsageError, shorten
-from chronoflux.model.engine.arrays import Floats
+from chronoflux.model.engine import Floats
 from chronoflux.model.params import Params
 from chronoflux.model.recording import MOST_ROWS, MOST_VALUES, Block
 from chronoflux.telemetry.format.phase_store import INSTALL, STORE, PhaseStore, is_bare

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from chronoflux.errors import LogError
-from chronoflux.model.engine.choice import COMPILED, VARIABLE, chosen
+from chronoflux.model.engine import COMPILED, VARIABLE, chosen_engine
 from chronoflux.model.params import Params
 from chronoflux.telemetry.format.layout import (
     INPUTS,
@@ -111,7 +111,7 @@ class RunLog:
             "node": valid_text(node),
             "kind": kind,
             "params": None if params is None else params.to_dict(),
-            "engine": None if params is None else chosen(),
+            "engine": None if params is None else chosen_engine(),
             "seed": seed,
             "schedule": schedule,
             "versions": versions(),
@@ -150,7 +150,7 @@ class RunLog:
         if facts.get("status") == "running" and facts.get("host") == host() and is_running(pid):
             raise LogError(path, f"is being written by process {pid}: end that first")
         engine = facts.get("engine") or COMPILED
-        if facts.get("params") is not None and engine != chosen():
+        if facts.get("params") is not None and engine != chosen_engine():
             raise LogError(path, f"was computed by the {engine} engine: set {VARIABLE}={engine} to go on")
         log = cls.__new__(cls)
         now = {"status": "running", "pid": os.getpid(), "host": host(), "versions": versions()}

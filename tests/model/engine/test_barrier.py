@@ -105,11 +105,12 @@ def test_a_run_lets_go_of_what_it_was_given(change):
     sim = Simulation(Params(oscillators=300, **change), seed=1)
     sim.intent(x=1.0, y=2.0)
     sim.advance()
+    store = sim._stepper.particles
     held = [
-        *sim._particles._particles,
-        *sim._particles._lists[:5],
-        sim._particles._lists.grid.members,
-        sim._fired,
+        *store._particles,
+        *store._lists[:5],
+        store._lists.grid.members,
+        sim._stepper._fired,
     ]
     before = [sys.getrefcount(array) for array in held]
     sim.advance(20)
@@ -118,12 +119,14 @@ def test_a_run_lets_go_of_what_it_was_given(change):
 
 def test_alone(monkeypatch):
     """Told to be alone a thread takes no others, whatever the swarm's size, and comes to the same state."""
-    workers, together = [], thread_pool.together
+    workers, run_on_threads = [], thread_pool.run_on_threads
     monkeypatch.setattr(thread_pool, "count", 2)
     monkeypatch.setattr(particles, "SHARED", 1000)
-    monkeypatch.setattr(thread_pool, "together", lambda n, work: (workers.append(n), together(n, work))[1])
+    monkeypatch.setattr(
+        thread_pool, "run_on_threads", lambda n, work: (workers.append(n), run_on_threads(n, work))[1]
+    )
     one, other = large(), large()
-    with thread_pool.alone(), thread_pool.alone():
+    with thread_pool.single_threaded(), thread_pool.single_threaded():
         one.advance(50)
     other.advance(50)
     assert workers == [1, 2]

@@ -27,7 +27,7 @@ def check(sim):
     """The neighbours of the tick just done are those of brute force."""
     s, p = sim.state, sim.params
     expected = reference.nearest(s.x, s.y, p.world, p.boundary == "plane", p.neighbours)
-    np.testing.assert_array_equal(sim._particles.neighbours(), expected, err_msg=f"tick {sim.tick}")
+    np.testing.assert_array_equal(sim._stepper.particles.neighbours(), expected, err_msg=f"tick {sim.tick}")
 
 
 SHAPES = {
@@ -113,7 +113,7 @@ def test_a_large_swarm(speed, monkeypatch):
         sim.advance(ticks)
         points = np.column_stack([sim.state.x, sim.state.y])
         _, tree = cKDTree(points, boxsize=p.world).query(points, k=9)
-        np.testing.assert_array_equal(sim._particles.neighbours(), np.sort(tree[:, 1:], axis=1))
+        np.testing.assert_array_equal(sim._stepper.particles.neighbours(), np.sort(tree[:, 1:], axis=1))
 
 
 @pytest.mark.parametrize("boundary", ["torus", "plane"])
@@ -137,7 +137,7 @@ def test_calm_far_from_jet_and_pulses(boundary, gamma, eta):
         points = np.column_stack([sim.state.x, sim.state.y])
         _, tree = cKDTree(points, boxsize=box).query(points, k=9)
         np.testing.assert_array_equal(
-            sim._particles.neighbours(), np.sort(tree[:, 1:], axis=1), f"tick {tick}"
+            sim._stepper.particles.neighbours(), np.sort(tree[:, 1:], axis=1), f"tick {tick}"
         )
     assert gamma > 1 or sim.looks < 0.05 * n * 160
 
