@@ -1,11 +1,12 @@
-"""One alternative of recorded runs: what is left out or changed, drawn anew or nudged, and its computation.
+"""`Alternative`: recorded runs with something removed, changed, redrawn or nudged, and how it is computed.
 
-An alternative is known by the folders of the runs, so that a worker process reads them itself, once.
+An alternative names the folders of the runs, so that a worker process reads them itself, once.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,25 +17,26 @@ from typing import Any
 import numpy as np
 
 from chronoflux.errors import ParameterError
+from chronoflux.model.engine import use_threads
 from chronoflux.replay.script import Floats, Script, Without
 from chronoflux.replay.together import Outcome, Source, checked, together
 
 SAMPLE = 10.0
-"""Simulated s by which it is told how long the whole takes."""
+"""Simulated s from which the duration of a computation is estimated."""
 LEAD = 60.0
-"""Simulated s that are computed before a window: new draws have settled by then, or do not settle."""
+"""Simulated s computed before a window, so that transients of new draws decay."""
 
 
 Stamp = tuple[tuple[str, int, int], ...]
-"""Names, sizes and times of change (ns) of the files of run folders."""
+"""Names, sizes and modification times (ns) of the files of run folders."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """Runs of one room as they are on record, up to a time.
+    """Recorded runs of one room, up to a time.
 
-    ``stamp``: the state of the files when they were read. What they did, as computed, and which field came
-    from which tick of whom is worked out when it is first asked for.
+    ``stamp``: the state of the files when they were read. The recomputed runs, and the sender's tick of each
+    field, are computed on first use.
     """
 
     folders: tuple[str, ...]
@@ -43,7 +45,7 @@ class Recorded:
     scripts: tuple[Script, ...]
 
     def alternative(self, **changes: Any) -> Alternative:
-        """These runs, otherwise, whatever is written to their folders from now on."""
+        """An alternative of these runs, unaffected by what is written to their folders later."""
         ends = tuple(int(script.ticks[-1]) for script in self.scripts)
         mine = Alternative(folders=self.folders, until=self.until, stamp=self.stamp, ends=ends)
         return replace(mine, **changes)
@@ -54,31 +56,31 @@ class Recorded:
 
     @property
     def links(self) -> Mapping[int, Mapping[int, Source]]:
-        """For each run: by the number of an input, the tick of the sender that its field is from."""
+        """For each run, by number of the input: the sender's tick of the field."""
         return self._checked[0]
 
     @property
     def outcome(self) -> Outcome:
-        """The runs as they were: one array of metrics (records, metrics) a run."""
+        """The runs as recorded: for each, an array of metrics, float64 (records, metrics)."""
         return self._checked[1]
 
     @property
     def held(self) -> int:
-        """How many fields between runs that are here match no tick of their sender."""
+        """How many fields between these runs match no tick of their sender."""
         return self._checked[2]
 
     @property
     def faults(self) -> list[str]:
-        """What is missing, cannot be read, or was refused, in words."""
+        """What is missing, unreadable or refused, in words."""
         told = [f"{script.node}: {fault}" for script in self.scripts for fault in script.faults]
         return told + self.outcome.refused
 
 
 def recorded(folders: tuple[str, ...], until: float = math.inf, stamp: Stamp | None = None) -> Recorded:
-    """Read runs as they were, up to `until` (simulated s); once, unless their files have changed.
+    """Read recorded runs up to `until` (simulated s); once, unless their files have changed.
 
-    `stamp`: the state of the files that is meant, to be read no second time even if they have changed since:
-    of runs that go on, workers read later, and cut what came after.
+    `stamp`: the state of the files to use. Runs read in that state are not read again, even if the files have
+    changed: of live runs, workers read more, and cut off what came later.
     """
     return _read(folders, until, _stamp(folders) if stamp is None else stamp)
 
@@ -108,24 +110,15 @@ def _stamp(folders: tuple[str, ...]) -> Stamp:
 
 @dataclass(frozen=True, kw_only=True)
 class Alternative:
-    """The runs in these folders, otherwise.
+    """The runs in these folders with some changes.
 
-    Parameters
-    ----------
-    out, deaf
-        What is left out of each run; and pairs (sender, receiver), numbers of runs, whose fields are.
-    params, since
-        Parameters held at other values from `since` (simulated s) on.
-    answering
-        Whether each hears what the others send in this alternative, or what they sent on record.
-    seed
-        Another draw of initial states, noise and frequencies.
-    nudge
-        A seed: the runs as recorded, with their phases nudged at the first tick that the alternative changes.
-    window
-        Only the records between these mesh times (ms), computed from a minute before.
-    stamp, ends
-        The state of the files that is meant, and the last tick of each run then; None, (): as they are.
+    Parameters ---------- out, deaf What is removed from each run; and pairs (sender, receiver), numbers of
+    runs, whose fields are removed. params, since Parameters held at other values from `since` (simulated s)
+    on. answering Whether each run receives what the others send in this alternative, or what they sent on
+    record. seed Another draw of initial states, noise and frequencies. nudge A seed: the runs as recorded,
+    with their phases nudged at the first tick that the alternative changes. window Only the records between
+    these mesh times (ms), computed from one minute earlier. stamp, ends The state of the files to use, and
+    the last tick of each run in it; None, (): the present one.
     """
 
     folders: tuple[str, ...]
@@ -143,11 +136,11 @@ class Alternative:
 
     @property
     def recorded(self) -> Recorded:
-        """The runs as they are on record."""
+        """The runs as recorded."""
         return recorded(self.folders, self.until, self.stamp)
 
     def changed(self) -> tuple[list[Script], list[int | None]]:
-        """The scripts, and for each the first tick at which it differs from the record."""
+        """The scripts, and for each the first tick at which it differs from the record; None: nowhere."""
         scripts, firsts = _changed(replace(self, seed=None, nudge=None, answering=True))
         return list(scripts), list(firsts)
 
@@ -159,7 +152,7 @@ class Alternative:
             scripts = _as_recorded(self)
             start = 1000 * self.nudge
             nudges = [None if first is None else (first, start) for first in firsts]
-        # who hears nobody needs no links, which cost a computation of all runs
+        # runs without fields need no links, which take a computation of all runs
         deaf = not any(script.peers for script in scripts)
         links = {} if deaf or not self.answering else self.recorded.links
         seeds = None
@@ -171,22 +164,27 @@ class Alternative:
         return together(scripts, links, seeds=seeds, nudges=nudges)
 
     def seconds(self) -> float:
-        """About how long its computation takes, by the first part of it."""
+        """Estimated duration of its computation, from the first part of it."""
         longest = max(_span(script) * script.params.dt for script in self.changed()[0])
         share = min(1.0, SAMPLE / longest)
-        self.outcome(share / 10)  # what takes time only once
+        self.outcome(share / 10)  # compilation and caches
         began = time.perf_counter()
         self.outcome(share)
         return (time.perf_counter() - began) / share
 
 
-def compute(alternative: Alternative) -> list[Floats]:
-    """The metrics of each run in this alternative, (records, metrics): for workers."""
+def compute(alternative: Alternative, home: int) -> list[Floats]:
+    """The metrics of each run in this alternative, float64 (records, metrics).
+
+    Workers call this; `home`: the id of the process that started them.
+    """
+    if os.getpid() != home:
+        use_threads(1)  # there are as many workers as processors
     return alternative.outcome().rows
 
 
 def _as_recorded(alternative: Alternative) -> list[Script]:
-    """The scripts up to where they ended when they were read first, in the window if there is one."""
+    """The scripts up to their end in the state of the files to use, and within the window."""
     scripts = list(alternative.recorded.scripts)
     if alternative.ends:
         ends = alternative.ends
@@ -217,7 +215,7 @@ def _changed(alternative: Alternative) -> tuple[list[Script], list[int | None]]:
 
 
 def _span(script: Script) -> int:
-    """How many ticks it has, 1 at least."""
+    """Its number of ticks, at least 1."""
     return max(1, max((step.tick for step in script.steps), default=0) - script.start)
 
 
@@ -225,13 +223,13 @@ def _within(script: Script, begin: float, end: float) -> Script:
     ticks = script.ticks
     here = np.flatnonzero((script.at >= begin) & (script.at <= end))
     if not len(here):
-        raise ParameterError("window", script.node, "a stretch in which every node is on record")
+        raise ParameterError("window", script.node, "a time span in which every node is on record")
     first, last = int(ticks[here[0]]), int(ticks[here[-1]])
     return script.between(max(0, first - round(LEAD / script.params.dt)), first, last)
 
 
 def _left_out(runs: tuple[Script, ...], out: Without) -> tuple[list[Script], list[int | None]]:
-    """Take `out` from every run that has it; refused when none has."""
+    """Remove `out` from every run that has it; ParameterError if none has."""
     scripts: list[Script] = []
     firsts: list[int | None] = []
     refusals = []

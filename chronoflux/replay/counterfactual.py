@@ -1,12 +1,12 @@
-"""`counterfactual`: what a run would have been without something that moved it.
+"""`counterfactual`: recomputes a run without a peer's fields, an event or a parameter value.
 
-Everything that moved a swarm is on record, and runs are computed again bit for bit. So the effect of a peer
-or of an event need not be guessed from correlations: it is taken out, and the run is computed again.
+Everything that acts on a swarm is recorded, and runs are recomputed bit for bit. So the effect of a peer or
+an event need not be inferred from correlations: it is removed, and the run is recomputed.
 
-Where trajectories are sensitive any change grows, and a difference is sensitivity, not effect. So the same
-run is computed again with nudges of 1e-9 rad at the first tick that is changed (placebos). As long as these
-stay small a single path means something, and up to that horizon the difference is an effect of what was taken
-out. Beyond it only an average over other draws (``seeds``) is.
+If trajectories are sensitive, any change grows, and a difference is sensitivity instead of effect. So the run
+is also recomputed with nudges of 1e-9 rad at the first changed tick (placebos). While these stay small, a
+single trajectory is meaningful, and up to that horizon the difference is an effect of the change. Beyond it,
+only an average over other draws (``seeds``) is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import math
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,9 +26,9 @@ from numpy.typing import NDArray
 
 from chronoflux.errors import ParameterError, UsageError
 from chronoflux.replay.alternatives import Alternative, Recorded, compute, recorded
-from chronoflux.replay.parallel import run_all, workers
 from chronoflux.replay.script import METRICS, Floats, Script, Without
 from chronoflux.telemetry.format.records import DECIMALS
+from chronoflux.util.executor import Executor, in_order, processes, run_all
 from chronoflux.util.validate import whole
 
 if TYPE_CHECKING:
@@ -35,16 +37,16 @@ if TYPE_CHECKING:
 
 Run = str | os.PathLike[str]
 LONG = 600.0
-"""Seconds from which on a computation says beforehand how long it may take."""
+"""Computations of more seconds announce their duration beforehand."""
 PSI = METRICS.index("psi")
 
 
 class Effect(NamedTuple):
-    """What a change did to a metric of a node, up to the horizon.
+    """The effect of a change on a metric of a node, up to the horizon.
 
-    ``mean``: the mean difference, as it was less without, from the first changed tick to the horizon;
-    ``largest``: the difference of greatest size, at ``t`` (s). ``p``: the share of placebos whose greatest
-    difference is as large, ``(b + 1) / (count + 1)``; None without placebos.
+    ``mean``: the mean difference (recorded minus changed) from the first changed tick to the horizon;
+    ``largest``: the difference of largest magnitude, at ``t`` (s). ``p``: the fraction of placebos whose
+    largest difference is at least as large, ``(b + 1) / (count + 1)``; None without placebos.
     """
 
     node: str
@@ -57,25 +59,20 @@ class Effect(NamedTuple):
 
 @dataclass(frozen=True)
 class Counterfactual:
-    """A run, or the runs of a room, as they were and as they would have been.
+    """A run, or the runs of a room, as recorded and with the change.
 
-    Attributes
-    ----------
-    frame
-        A row for each telemetry record: ``node``, ``time`` (UTC), ``tick``, ``t`` (s); for each metric of
-        H, psi, omega, tau, H_local its value (``H``), the value without what was taken out (``H_without``),
-        ``H_difference`` (the first less the second; angles in (−π, π]), and the placebos' band ``H_band``:
-        the 95th percentile of their differences, in size. For a room also ``H_direct``: the difference if the
-        others had sent what they sent on record. With ``seeds``: ``H_mean``, ``H_low``, ``H_high``: the mean
-        difference over draws and its interval. ``attrs`` says how much of it could be computed again.
-    horizon
-        By node: the time in s up to which the single path means something; None: no placebos were computed.
-    effects
-        Of each metric of each node.
+    Attributes ---------- frame A row for each telemetry record: ``node``, ``time`` (UTC), ``tick``, ``t``
+    (s); for each metric of H, psi, omega, tau, H_local its value (``H``), the value with the change
+    (``H_without``), ``H_difference`` (the first minus the second; angles in (−π, π]), and the placebos' band
+    ``H_band``: the 95th percentile of the magnitude of their differences. For a room also ``H_direct``: the
+    difference if the others had sent what they sent on record. With ``seeds``: ``H_mean``, ``H_low``,
+    ``H_high``: the mean difference over draws and its 95 % interval. ``attrs`` says how much could be
+    recomputed. horizon By node: the time in s up to which the single trajectory is meaningful; None: without
+    placebos. effects The effect on each metric of each node.
 
     Examples
     --------
-    The first second is computed again exactly, as the change comes later.
+    The first second is recomputed exactly, as the change comes later.
 
     >>> import asyncio
     >>> import chronoflux as cf
@@ -100,12 +97,12 @@ class Counterfactual:
     seeds: int
 
     def effect(self, node: str | None = None, metric: str = "H") -> Effect:
-        """The effect on a metric of a node; the node may be left out when there is one.
+        """The effect on a metric of a node; with a single node, it may be omitted.
 
         Raises
         ------
         ParameterError
-            When there is no such node or metric, or several nodes and none was named.
+            When there is no such node or metric, or there are several nodes and none is named.
         """
         nodes = list(dict.fromkeys(effect.node for effect in self.effects))
         if node is None and len(nodes) == 1:
@@ -125,39 +122,38 @@ class Counterfactual:
         for node in dict.fromkeys(self.frame["node"]):
             yield self._sentence(str(node))
         if held := self.frame.attrs["held"]:
-            yield f"{held} fields between these runs match no tick of their sender and are held as recorded."
+            yield f"{held} fields between these runs match no tick of their sender and are kept as recorded."
         if difference := self.frame.attrs["difference"]:
-            yield f"The record itself is not computed again exactly: {difference}."
+            yield f"The record itself is not recomputed exactly: {difference}."
 
     def _sentence(self, node: str) -> str:
         found = self.effect(node)
         rows = self.frame[self.frame["node"] == node]
         if not rows["H_difference"].any():
-            cause = f"without {self.change}" if self.change else "nothing is taken out:"
+            cause = f"without {self.change}" if self.change else "nothing is removed:"
             return f"{node}: {cause} no difference."
         horizon = self.horizon[node]
         end = float(rows["t"].iloc[-1]) if horizon is None else horizon
         inside = rows[(rows["t"] >= self.frame.attrs["since"][node]) & (rows["t"] <= end)]
         if horizon is not None and not len(inside):
-            return f"{node}: the path is sensitive at once; no effect can be told without seeds=."
+            return f"{node}: the trajectory is sensitive from the start; only seeds= can show an effect."
         was, would = inside["H"].mean(), inside["H_without"].mean()
         span = f"from {inside['t'].iloc[0]:.0f} s to {inside['t'].iloc[-1]:.0f} s"
-        way = "lower" if would < was else "higher"
-        words = (
-            f"{node}: without {self.change} H would have been {abs(was - would):.2g} {way} on average {span}"
+        direction = "lower" if would < was else "higher"
+        words = f"{node}: without {self.change} H would have been {abs(was - would):.2g} {direction}"
+        words += (
+            f" on average {span} ({would:.3f}, was {was:.3f}); the largest difference is {found.largest:+.2g}"
         )
-        words += f" ({would:.3f}, was {was:.3f}); the greatest difference is {found.largest:+.2g}"
         words += f" at {found.t:.0f} s"
         if found.p is None:
             words += ", not compared with placebos."
         else:
             told = abs(found.largest) > _at(inside, found.t, "H_band")
             words += f" (p = {found.p:.2g} by {self.count} nudged runs)"
-            words += "." if told else ": inside their band, so no effect can be told."
+            words += "." if told else ": inside their band, so no effect is shown."
         if horizon is not None and end < float(rows["t"].iloc[-1]):
-            words += (
-                f" After {end:.0f} s nudges of 1e-9 rad matter as much: the single path means nothing there."
-            )
+            words += f" After {end:.0f} s nudges of 1e-9 rad have as large effects:"
+            words += " the single trajectory is not meaningful there."
         if self.seeds:
             last = rows.iloc[-1]
             words += (
@@ -167,7 +163,7 @@ class Counterfactual:
         return words
 
     def plot(self, metric: str = "H") -> Figure:
-        """A metric as it was and as it would have been, with the placebos' band; a row for each node."""
+        """Plot a metric as recorded and with the change, with the placebos' band; one row per node."""
         from matplotlib.figure import Figure
 
         nodes = list(dict.fromkeys(self.frame["node"]))
@@ -176,7 +172,7 @@ class Counterfactual:
         for ax, node in zip(axes, nodes, strict=True):
             rows = self.frame[self.frame["node"] == node]
             t = rows["t"]
-            ax.plot(t, rows[metric], color="#0072B2", label="as it was")
+            ax.plot(t, rows[metric], color="#0072B2", label="as recorded")
             ax.plot(t, rows[f"{metric}_without"], color="#D55E00", label=f"without {self.change}")
             band = rows[f"{metric}_band"]
             if band.notna().any():
@@ -202,44 +198,44 @@ def counterfactual(
     seeds: int = 0,
     tolerance: float = 0.02,
     seed: int = 0,
-    executor: object = None,
+    executor: Executor | None = None,
     progress: bool = False,
 ) -> Counterfactual:
-    """Compute runs again without something that moved them, and compare.
+    """Recompute runs with a change, and compare them with the record.
 
     Parameters
     ----------
     run
-        A run folder: the node alone, the others' fields as it heard them. Or several of one room: computed
-        together, each hearing what the *recomputed* others would have sent (the total effect); the direct
-        effect, with the others as recorded, stands beside it.
+        A run folder: the node alone, with the others' fields as recorded. Or several of one room: computed
+        together, each with the fields that the *recomputed* others would have sent (the total effect). The
+        direct effect, with the others as recorded, is given too.
     without
-        What is taken out: ``"fields"`` (of all peers), ``"events"``, a :class:`Without`, or a mapping of its
+        What is removed: ``"fields"`` (of all peers), ``"events"``, a :class:`Without`, or a mapping of its
         fields: ``{"fields": ["n-2"]}``, ``{"kinds": "intent"}``, ``{"origins": "n-2"}``, ``{"ids": [...]}``.
     params, since
-        Parameters held at other values from `since` (simulated s) on, whatever the run set them to:
+        Parameters fixed at other values from `since` (simulated s) on, whatever the run set them to:
         ``{"mesh_coupling": 0.0}``.
     until
-        Look no further than this (simulated s).
+        Compare up to this time (simulated s).
     count
-        Placebos: the same run nudged by 1e-9 rad at the first tick that is changed.
+        Number of placebos: the same run, nudged by 1e-9 rad at the first changed tick.
     seeds
-        Other draws of initial state and noise, with the same inputs, with and without the change.
+        Number of other draws of initial state and noise, with the same inputs, with and without the change.
     tolerance
-        Where the placebos' band of `H` is wider than this the single path means nothing any more.
+        The horizon ends where the placebos' band of `H` is wider than this.
     seed
         Root of all nudges and draws.
     executor
-        Where it is computed; see :func:`chronoflux.replay.parallel.run_all`. None: all processors here.
+        Computes the runs; see :func:`chronoflux.util.executor.run_all`. None: all processors of this machine.
     progress
         Show a progress bar.
 
     Raises
     ------
     ParameterError
-        When what is taken out is not on record, or a parameter cannot be held.
+        When what is removed is not on record, or a parameter cannot be fixed.
     LogError
-        When a folder is not a run that can be computed again.
+        When a folder is not a run that can be recomputed.
 
     Examples
     --------
@@ -249,7 +245,7 @@ def counterfactual(
         print(found)
         found.plot()
 
-    A run whose coupling is taken away from 1 s on:
+    A run whose coupling is removed from 1 s on:
 
     >>> import asyncio
     >>> import chronoflux as cf
@@ -271,24 +267,24 @@ def counterfactual(
     whole("count", count, 0), whole("seeds", seeds, 0)
     # absolute: worker processes that are used again may have another working folder
     known = recorded(tuple(os.path.abspath(folder) for folder in folders), until)
-    held = ((k, tuple(v) if isinstance(v, list) else v) for k, v in (params or {}).items())
-    alternative = known.alternative(out=Without.read(without), params=tuple(held), since=since)
+    fixed = ((k, tuple(v) if isinstance(v, list) else v) for k, v in (params or {}).items())
+    alternative = known.alternative(out=Without.read(without), params=tuple(fixed), since=since)
     _, firsts = alternative.changed()
     if all(first is None for first in firsts):
-        count = 0  # nothing is changed: there is nowhere to nudge
+        count = 0  # nothing is changed, so there is no tick to nudge
     jobs = _jobs(known, alternative, count, seeds, seed, direct=len(folders) > 1)
     if executor is None:
         seconds = max(known.alternative().seconds(), alternative.seconds())
-        tell_duration(seconds * len(jobs) / workers(len(jobs)), "count=, seeds= or until=")
-    done = run_all(compute, jobs, executor=executor)
-    rows = list(bar(done, len(jobs), "runs", shown=progress))
+        tell_duration(seconds * len(jobs) / processes(len(jobs)), "count=, seeds= or until=")
+    with closing(run_all(partial(compute, home=os.getpid()), jobs, executor)) as done:
+        rows = list(bar(in_order(done), len(jobs), "runs", shown=progress))
     return _compared(known, rows, alternative, firsts, count, seeds, tolerance)
 
 
 def _jobs(
     known: Recorded, alternative: Alternative, count: int, seeds: int, seed: int, *, direct: bool
 ) -> list[Alternative]:
-    """The change itself, the same with the others as recorded, the placebos, and pairs of other draws."""
+    """The change, the same with the others as recorded, the placebos, and pairs of other draws."""
     jobs = [alternative]
     if direct:
         jobs.append(replace(alternative, answering=False))
@@ -322,7 +318,7 @@ def _compared(
         band = _band(nudged, was.shape)
         start = math.inf if first is None else first * script.params.dt
         if len(changed := np.flatnonzero(difference[:, 0])):
-            start = min(start, float(t[changed[0]]))  # by what the others send
+            start = min(start, float(t[changed[0]]))  # by a change of what the others send
         node = script.node if sum(s.node == script.node for s in known.scripts) == 1 else script.run
         horizons[node] = _horizon(t, band[:, 0], tolerance) if count else None
         end = horizons[node]
@@ -367,12 +363,12 @@ def _words(alternative: Alternative) -> str:
     parts = [str(alternative.out)] if alternative.out else []
     if alternative.params:
         values = ", ".join(f"{name} = {value}" for name, value in alternative.params)
-        parts.append(f"the parameters as they were ({values} from {alternative.since:g} s on)")
+        parts.append(f"the recorded parameters ({values} from {alternative.since:g} s on)")
     return " and ".join(parts)
 
 
 def _difference(was: Floats, would: Floats) -> Floats:
-    """Of two paths, angles in (−π, π]."""
+    """Difference of two trajectories, (records, metrics); angles in (−π, π]."""
     found: Floats = was - would
     found[:, PSI] = -((-found[:, PSI] + math.pi) % (2 * math.pi) - math.pi)
     same = was == would
@@ -385,7 +381,7 @@ def _stacked(paths: list[Floats], like: Floats) -> Floats:
 
 
 def _band(nudged: Floats, shape: tuple[int, ...]) -> Floats:
-    """What 95 % of the placebos' differences stay below, in size: (records, metrics); NaN without any."""
+    """95th percentile of the magnitude of the placebos' differences: (records, metrics); NaN without any."""
     if not len(nudged):
         return np.full(shape, np.nan)
     place = min(math.ceil(0.95 * (len(nudged) + 1)), len(nudged)) - 1
@@ -393,7 +389,7 @@ def _band(nudged: Floats, shape: tuple[int, ...]) -> Floats:
 
 
 def _horizon(t: NDArray[Any], band: Floats, tolerance: float) -> float:
-    """The last moment before the band is wider than that."""
+    """The last time (s) before the band is wider than the tolerance."""
     wide = np.flatnonzero(band > tolerance)
     if not len(wide):
         return float(t[-1])
@@ -434,7 +430,7 @@ def _at(rows: pd.DataFrame, t: float, column: str) -> float:
 
 
 def first_difference(scripts: Sequence[Script], rows: Sequence[Floats]) -> str:
-    """Where a run computed again first differs from its record, in words; empty if nowhere."""
+    """The first difference of a recomputed run from its record, in words; empty if there is none."""
     for script, computed in zip(scripts, rows, strict=True):
         written = script.recorded
         apart = (np.round(computed, DECIMALS) != written) & ~np.isnan(written)
@@ -447,14 +443,14 @@ def first_difference(scripts: Sequence[Script], rows: Sequence[Floats]) -> str:
 
 
 def tell_duration(seconds: float, shorter: str) -> None:
-    """Say beforehand when a computation here may take long."""
+    """Warn beforehand that a computation on this machine may take long."""
     if seconds > LONG:
         message = f"this takes about {seconds / 60:.0f} minutes on this machine; {shorter} make it shorter"
         warnings.warn(message, stacklevel=3)
 
 
 def bar(items: Iterable[Any], total: int, unit: str, *, shown: bool) -> Iterable[Any]:
-    """A progress bar around items, if it is to be shown."""
+    """Items with a progress bar if `shown`."""
     if not shown:
         return items
     bar_: Iterable[Any] = import_module("tqdm.auto").tqdm(items, total=total, unit=unit)

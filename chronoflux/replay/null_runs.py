@@ -1,10 +1,10 @@
-"""Null runs: the recorded room computed again with new draws and without coupling between its nodes.
+"""Null runs: the recorded room, recomputed with new draws and without coupling between its nodes.
 
-What is left is what there would be if nobody were linked to anybody: transients, parameters, pauses, and the
-events, which are taken as given from outside. A person who fired because of what the swarm did breaks that.
+What remains would also occur if no nodes were linked: transients, parameters, pauses, and events. Events are
+treated as external; a person who fires them in response to the swarm violates that assumption.
 
-Against runs without any coupling one thing can be asked: whether this room is no set of strangers. A
-direction i → j is judged against runs with all coupling but that of i → j.
+Runs without any coupling test whether the nodes of the room are coupled at all. A direction i → j is tested
+against runs with all coupling except i → j.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,8 +22,8 @@ import numpy as np
 from chronoflux.errors import ChronofluxError, ParameterError
 from chronoflux.replay.alternatives import Recorded, compute, recorded
 from chronoflux.replay.counterfactual import Run, bar, first_difference, tell_duration
-from chronoflux.replay.parallel import run_all, workers
 from chronoflux.replay.script import METRICS, Floats, Script, Without
+from chronoflux.util.executor import Executor, in_order, processes, run_all
 from chronoflux.util.validate import whole
 
 if TYPE_CHECKING:
@@ -34,16 +36,16 @@ ONE_NODE = frozenset(
         *("variance", "lag-1 autocorrelation", "avalanches", "power law tail"),
     }
 )
-"""Measures of one node: a room without coupling is no null hypothesis for them."""
+"""Measures of one node, for which a room without coupling is not a null hypothesis."""
 Tail = Literal["greater", "less", "both"]
 
 
 class Judged(NamedTuple):
-    """A measure of the room against its null runs.
+    """A measure of the room, tested against its null runs.
 
-    ``p``: for the whole family, by the maximum statistic, ``(b + 1) / (count + 1)``. ``value``: the measured
+    ``p``: of the whole family, by the maximum statistic, ``(b + 1) / (count + 1)``. ``value``: the measured
     values by name, with ``p`` of each in the family, and the ``mean`` and ``q95`` (95th percentile) of the
-    null runs. ``runs``: how many there were.
+    null runs. ``runs``: the number of null runs.
     """
 
     p: float
@@ -52,7 +54,7 @@ class Judged(NamedTuple):
     question: str
 
     def __str__(self) -> str:
-        words = "no set of strangers" if self.p <= 0.05 else "chance and common events may give as much"
+        words = "coupled" if self.p <= 0.05 else "may be explained by chance and common events"
         return f"{self.question}: {words} (p = {self.p:.2g} by {self.runs} null runs)"
 
 
@@ -60,9 +62,9 @@ class Judged(NamedTuple):
 class NullRuns:
     """Null runs of a room; see :func:`null_runs`.
 
-    ``observed``: the telemetry as computed again, in the form of :func:`chronoflux.load`. ``metrics``: the
-    same of each null run, float64 (count, rows, metrics), in the order of H, psi, omega, tau, H_local.
-    ``without``: directions whose coupling alone was taken out; empty: all coupling.
+    ``observed``: the recomputed telemetry, in the form of :func:`chronoflux.load`. ``metrics``: the same for
+    each null run, float64 (count, rows, metrics), in the order H, psi, omega, tau, H_local. ``without``: the
+    directions whose coupling was removed; empty: all coupling.
     """
 
     observed: pd.DataFrame
@@ -71,11 +73,11 @@ class NullRuns:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of null runs."""
         return len(self.metrics)
 
     def frames(self) -> Iterator[pd.DataFrame]:
-        """Each null run as a frame like that of the room."""
+        """Yield each null run as a frame like ``observed``."""
         for rows in self.metrics:
             frame = self.observed.copy()
             frame[list(METRICS)] = rows
@@ -84,22 +86,18 @@ class NullRuns:
     def judge(
         self, measure: Callable[[pd.DataFrame], Any], *, tail: Tail = "greater", level: float = 0.05
     ) -> Judged:
-        """Judge a measure of the room by its rank among the null runs.
+        """Test a measure of the room by its rank among the null runs.
 
-        Parameters
-        ----------
-        measure
-            A function of a frame that gives a number, a ``Result``, or a Series or mapping of several (one
-            for each pair of nodes, say), which are judged together: by the largest, each less the mean of the
-            null runs and divided by their spread.
-        tail
-            Which values count as extreme.
+        Parameters ---------- measure A function of a frame that returns a number, a ``Result``, or a Series
+        or mapping of several (for example one for each pair of nodes). Several are tested together by the
+        largest, each minus the mean of the null runs and divided by their standard deviation. tail Which
+        values count as extreme. level Significance level that must be reachable.
 
         Raises
         ------
         ParameterError
-            When so few null runs cannot give a p of `level`, for a measure of one node, or one that cannot be
-            measured on the room.
+            When there are too few null runs for a p of `level`, for a measure of one node, or for one that
+            cannot be measured on the room.
 
         Examples
         --------
@@ -117,7 +115,7 @@ class NullRuns:
             try:
                 found = _values(measure(frame))
             except ChronofluxError:
-                continue  # refused there: no value, and counted as the least extreme
+                continue  # no value, which counts as the least extreme
             null[k] = [found.get(name, np.nan) for name in values]
         return _judged(values, null, tail, self._question())
 
@@ -135,10 +133,10 @@ def null_runs(
     without: Sequence[tuple[str, str]] = (),
     window: str | float | None = None,
     seed: int = 0,
-    executor: object = None,
+    executor: Executor | None = None,
     progress: bool = False,
 ) -> NullRuns:
-    """Compute the runs of a room again, `count` times, with new draws and without coupling between them.
+    """Recompute the runs of a room `count` times, with new draws and without coupling between them.
 
     Same nodes, parameters, ticks, pauses and events; new initial states, frequencies and noise.
 
@@ -147,22 +145,22 @@ def null_runs(
     runs
         The run folders of a room.
     without
-        Directions ``(i, j)``, nodes by name: take out only what j heard of i, and keep all other coupling,
-        each hearing what the recomputed others send. Empty: take out all fields.
+        Directions ``(i, j)``, nodes by name: remove only the fields that j received from i; all other fields
+        are those of the recomputed senders. Empty: remove all fields.
     window
-        Only a stretch of this length (``"10min"``, or s), drawn by the seed; null runs begin a minute before
-        it. None: from the beginning to the end.
+        Only a time span of this length (``"10min"``, or s), placed by the seed; null runs begin a minute
+        earlier. None: the whole runs.
     seed
         Root of all draws.
     executor, progress
-        As of :func:`~chronoflux.counterfactual`.
+        As in :func:`~chronoflux.counterfactual`.
 
     Raises
     ------
     LogError
-        When a folder has no inputs or parameters on record.
+        When a folder has no recorded inputs or parameters.
     ParameterError
-        When no such node is there.
+        When there is no such node.
 
     Examples
     --------
@@ -198,13 +196,13 @@ def null_runs(
                 raise ParameterError("without", names, "a direction in which fields are on record")
     elif any(script.peers for script in known.scripts):
         root = replace(root, out=Without(fields="all"))
-    # the room as it was is computed beside them, each run hearing what it has on record
+    # the recorded room is recomputed too, each run with the fields in its record
     jobs = [known.alternative(answering=False)]
     jobs += [replace(root, seed=seed * 1_000_003 + k + 1) for k in range(count)]
     if executor is None:
-        tell_duration(root.seconds() * count / workers(count), "count= or window=")
-    done = run_all(compute, jobs, executor=executor)
-    was, *found = bar(done, len(jobs), "runs", shown=progress)
+        tell_duration(root.seconds() * count / processes(count), "count= or window=")
+    with closing(run_all(partial(compute, home=os.getpid()), jobs, executor)) as done:
+        was, *found = bar(in_order(done), len(jobs), "runs", shown=progress)
     held = known.held if root.deaf else 0
     observed = _frame(known.scripts, was, root.changed()[0], held)
     return NullRuns(observed, np.array([np.concatenate(rows) for rows in found]), tuple(without))
@@ -218,7 +216,7 @@ def _node(known: Recorded, name: str) -> int:
 
 
 def _window(known: Recorded, window: str | float | None, seed: int) -> tuple[float, float] | None:
-    """Begin and end of the stretch in mesh time, ms."""
+    """Start and end of the time span, mesh time in ms."""
     if window is None:
         return None
     import pandas as pd
@@ -235,7 +233,7 @@ def _window(known: Recorded, window: str | float | None, seed: int) -> tuple[flo
 def _frame(
     scripts: Sequence[Script], computed: Sequence[Floats], shown: Sequence[Script], held: int
 ) -> pd.DataFrame:
-    """The telemetry as computed again, in the form in which it is loaded."""
+    """The recomputed telemetry, in the form of :func:`chronoflux.load`."""
     import pandas as pd
 
     parts = []
@@ -259,10 +257,12 @@ def _frame(
 
 
 def _values(found: Any) -> dict[Any, float]:
-    """What a measure gave, by name."""
+    """The values of a measure, by name."""
     name = str(getattr(found, "name", ""))
     if any(name.startswith(one) for one in ONE_NODE):
-        raise ParameterError("measure", name, "one of several nodes: uncoupled runs are no null for this one")
+        raise ParameterError(
+            "measure", name, "one of several nodes: uncoupled runs are not a null hypothesis for this one"
+        )
     if hasattr(found, "unit") and hasattr(found, "value"):
         return {name: float(found.value)}
     if hasattr(found, "items"):

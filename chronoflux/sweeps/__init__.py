@@ -1,7 +1,7 @@
 """Parameter sweeps: replicated runs at many parameter values, on this machine or on a cluster.
 
-``design.py`` defines points, replicates and seeds; ``carried.py`` adiabatic sweeps; ``task.py`` a single run;
-``executors.py`` where runs are computed; ``store.py`` the folder of outcomes; ``result.py`` the Dataset.
+``design.py`` defines points, replicates and seeds; ``carried.py`` adiabatic sweeps; ``task.py`` a single run,
+and all of them on an executor; ``store.py`` the folder of outcomes; ``result.py`` the Dataset.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from chronoflux.errors import ParameterError
+from chronoflux.errors import ParameterError, UsageError
 from chronoflux.sweeps.carried import CarriedFrame, taken_out, there_and_back
 from chronoflux.sweeps.design import Design, Run, moments_of, runs_of
-from chronoflux.sweeps.executors import needed, outcomes
 from chronoflux.sweeps.identity import fingerprint
 from chronoflux.sweeps.result import Frame
 from chronoflux.sweeps.store import Folder
-from chronoflux.sweeps.task import UNITS, Maker, Measure, Outcome, Task, simulation
+from chronoflux.sweeps.task import UNITS, Maker, Measure, Outcome, Task, outcomes, simulation
+from chronoflux.util.executor import Executor
 from chronoflux.util.validate import whole
 from chronoflux.version import VERSION
 
@@ -39,7 +40,7 @@ def sweep(
     duration: float,
     measure: Measure,
     out: str | os.PathLike[str],
-    executor: object = None,
+    executor: Executor | None = None,
     every: float | None = None,
     make: Maker | None = None,
     carry: str | None = None,
@@ -72,7 +73,8 @@ def sweep(
         Folder of the sweep, created if necessary. Its ``results.zarr`` is the result so far.
     executor
         None: all processors of this machine, by joblib, with one thread per worker. A ``distributed.Client``:
-        its cluster, which needs the same version of ChronoFlux but no shared disk.
+        its cluster, which needs the same version of ChronoFlux but no shared disk. Or an executor of
+        ``concurrent.futures``.
     every
         Simulated seconds between two measurements, rounded to the nearest tick; adds a dimension ``t``. None:
         measure once, at the end.
@@ -112,7 +114,7 @@ def sweep(
     ({'kappa': 2, 'replicate': 2}, True)
     """
     for name in ("joblib", "xarray", "zarr"):
-        needed(name)
+        _require(name)
     told = _told_measure(measure, make)
     whole("replicates", replicates, 1), whole("seed", seed, 0)
     moments, design = moments_of(duration, every), Design.read(grid)
@@ -140,7 +142,15 @@ def sweep(
     return _carry_out(frame, task, Folder(out), executor, progress)
 
 
-def _carry_out(frame: Frame, task: Task, folder: Folder, executor: Any, progress: bool) -> xarray.Dataset:
+def _require(name: str) -> None:
+    """Raise UsageError if a module of the extra ``sweeps`` is missing, before any worker starts."""
+    if find_spec(name) is None:
+        raise UsageError(f"a sweep needs {name}: python -m pip install 'chronoflux[sweeps]'")
+
+
+def _carry_out(
+    frame: Frame, task: Task, folder: Folder, executor: Executor | None, progress: bool
+) -> xarray.Dataset:
     from tqdm.auto import tqdm
 
     found = folder.finished(frame.runs)

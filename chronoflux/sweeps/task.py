@@ -1,4 +1,4 @@
-"""Work of a sweep's worker: one run from its seed to its measured values, without files or executors."""
+"""One run of a sweep, from its seed to its measured values, and all runs on the workers of an executor."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
-from chronoflux.errors import ParameterError
-from chronoflux.model.engine import thread_pool
+from chronoflux.errors import ChronofluxError, ParameterError
+from chronoflux.model.engine import use_threads
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
 from chronoflux.sweeps.design import Run
+from chronoflux.util.executor import Done, Executor, WorkersLost, run_all
 from chronoflux.util.plugins import load_plugins
 from chronoflux.version import VERSION
 
@@ -66,11 +68,39 @@ def simulation(params: Params, seed: int) -> Simulation:
     return Simulation(params, seed=seed)
 
 
+def outcomes(runs: Sequence[Run], task: Task, executor: Executor | None) -> Generator[Outcome]:
+    """Yield the outcomes of all runs as they finish. Closing the generator stops unfinished runs.
+
+    Raises
+    ------
+    ParameterError
+        At once, when `executor` is not allowed; see :func:`chronoflux.util.executor.run_all`.
+    ChronofluxError
+        When workers die repeatedly, or the connection to the cluster is lost.
+    """
+    return _outcomes(runs, run_all(partial(perform, task=task), runs, executor))
+
+
+def _outcomes(runs: Sequence[Run], finished: Generator[Done[Outcome]]) -> Generator[Outcome]:
+    try:
+        for done in finished:
+            if done.result is not None:
+                yield done.result
+            else:  # a run's own errors are outcomes; this is the error of a worker that died
+                error = done.error
+                yield Outcome(runs[done.number].id, error=f"{type(error).__name__}: {error}")
+    except WorkersLost as error:
+        message = f"{error}: finished runs are saved, and the same call continues from there"
+        raise ChronofluxError(message) from error
+    finally:
+        finished.close()
+
+
 def perform(run: Run, task: Task) -> Outcome:
     """Do one run. All errors become part of the outcome; only interrupts are raised."""
     began, host = time.perf_counter(), socket.gethostname()
     if os.getpid() != task.home:
-        thread_pool.count = 1  # there are as many workers as processors: more threads would compete
+        use_threads(1)  # there are as many workers as processors: more threads would compete
     try:
         if task.version != VERSION:
             raise ParameterError("chronoflux on the worker", VERSION, f"{task.version}, as here")

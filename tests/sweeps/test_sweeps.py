@@ -184,7 +184,7 @@ def test_wrong_use_is_refused(wrong: dict[str, Any], tmp_path: Path) -> None:
 
 def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the extra the error says how to get it."""
-    monkeypatch.setattr("chronoflux.sweeps.executors.find_spec", lambda name: None)
+    monkeypatch.setattr(sweeps, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"chronoflux\[sweeps\]"):
         small(tmp_path)
 

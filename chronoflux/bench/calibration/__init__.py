@@ -22,7 +22,7 @@ from chronoflux.analysis.validation import library
 from chronoflux.bench.calibration.data import DATA, LENGTHS, LINKED, RECORDED, SIZES
 from chronoflux.bench.calibration.measures import MEASURES
 from chronoflux.errors import ParameterError
-from chronoflux.replay.parallel import run_all
+from chronoflux.util.executor import in_order, run_all
 
 Kind = Literal["size", "power", "told"]
 EVERYTHING = DATA | LINKED | RECORDED | SIZES
@@ -208,7 +208,7 @@ def measure(
 
 def _spread_out(to_do: list[tuple[Cell, int, int]], jobs: int | None) -> Iterator[Count]:
     if jobs is None:
-        yield from run_all(batch, to_do)
+        yield from in_order(run_all(batch, to_do))
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as executor:
-        yield from run_all(batch, to_do, executor=executor)
+        yield from in_order(run_all(batch, to_do, executor))
