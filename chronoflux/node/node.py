@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chronoflux.errors import UsageError, shorten
 from chronoflux.mesh import messages
@@ -195,7 +195,7 @@ class Node(LifecycleMethods, NodeControls, Viewable):
             raise self._lifecycle.not_started
         return self._live
 
-    def _change(self, values: Mapping[str, object]) -> None:
+    def _change(self, values: Mapping[str, Any]) -> None:
         self.params = self.params.replace(**values)
 
     def _event_seconds(self) -> float:
