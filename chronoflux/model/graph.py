@@ -49,10 +49,13 @@ GraphLike: TypeAlias = SparseArray | NetworkxGraph | Graph
 def read_graph(given: GraphLike) -> Graph:
     """The graph in the engine's form: row i lists the oscillators that act on i.
 
-    Parameters ---------- given A square SciPy sparse array or matrix, (n, n), of real numbers: entry (i, j)
-    is the weight with which j acts on i. Or a networkx graph: with an edge u → v, u acts on v, with the
-    edge's attribute ``weight`` (default 1); nodes are numbered in their own order. Duplicate entries are
-    summed, zeros removed. A graph that was read before is returned as it is.
+    Parameters
+    ----------
+    given
+        A square SciPy sparse array or matrix, (n, n), of real numbers: entry (i, j) is the weight with which
+        j acts on i. Or a networkx graph: with an edge u → v, u acts on v, with the edge's attribute
+        ``weight`` (default 1); nodes are numbered in their own order. Duplicate entries are summed, zeros
+        removed. A graph that was read before is returned as it is.
 
     Returns
     -------

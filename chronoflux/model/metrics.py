@@ -49,8 +49,13 @@ def local_orders(phi: Floats, indptr: Longs, indices: Indices) -> Floats:
     It distinguishes locked regions from drifting ones: the local order parameter of Y. Kuramoto and
     D. Battogtokh, Nonlinear Phenomena in Complex Systems 5, 380, 2002, over neighbours instead of a kernel.
 
-    Parameters ---------- phi Phases, float64 (n,), rad. indptr, indices int64 (n + 1,) and int32 (m,): the
-    set of i is ``indices[indptr[i]:indptr[i + 1]]``, each once. i itself always counts once.
+    Parameters
+    ----------
+    phi
+        Phases, float64 (n,), rad.
+    indptr, indices
+        int64 (n + 1,) and int32 (m,): the set of i is ``indices[indptr[i]:indptr[i + 1]]``, each once. i
+        itself always counts once.
 
     Returns
     -------

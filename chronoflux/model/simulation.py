@@ -45,13 +45,21 @@ FORMAT = 1
 class Simulation(FixedAttributes):
     """One swarm. Not for use by two threads at once; pass a :meth:`snapshot` to the other thread instead.
 
-    Parameters ---------- params Defaults to ``Params()``, with as many oscillators as `state`, `frequencies`
-    or `graph` have. seed Seed of everything drawn in the run. None: a new one, kept in ``.seed``. state The
-    first state; positions are wrapped into the world and phases into ``[0, 2π)``. What it leaves out, or
-    everything if it is None, is drawn: positions uniform in the world, velocities zero, phases uniform. graph
-    The coupling, in place of ``params.coupling``; see :func:`~chronoflux.model.graph.read_graph`. frequencies
-    Natural frequencies in Hz, (n,), in place of ``params.frequency`` and its spread; portal mode shifts them
-    by ``portal_frequency − frequency``.
+    Parameters
+    ----------
+    params
+        Defaults to ``Params()``, with as many oscillators as `state`, `frequencies` or `graph` have.
+    seed
+        Seed of everything drawn in the run. None: a new one, kept in ``.seed``.
+    state
+        The first state; positions are wrapped into the world and phases into ``[0, 2π)``. What it leaves
+        out, or everything if it is None, is drawn: positions uniform in the world, velocities zero, phases
+        uniform.
+    graph
+        The coupling, in place of ``params.coupling``; see :func:`~chronoflux.model.graph.read_graph`.
+    frequencies
+        Natural frequencies in Hz, (n,), in place of ``params.frequency`` and its spread; portal mode shifts
+        them by ``portal_frequency − frequency``.
 
     Raises
     ------

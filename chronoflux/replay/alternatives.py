@@ -112,13 +112,23 @@ def _stamp(folders: tuple[str, ...]) -> Stamp:
 class Alternative:
     """The runs in these folders with some changes.
 
-    Parameters ---------- out, deaf What is removed from each run; and pairs (sender, receiver), numbers of
-    runs, whose fields are removed. params, since Parameters held at other values from `since` (simulated s)
-    on. answering Whether each run receives what the others send in this alternative, or what they sent on
-    record. seed Another draw of initial states, noise and frequencies. nudge A seed: the runs as recorded,
-    with their phases nudged at the first tick that the alternative changes. window Only the records between
-    these mesh times (ms), computed from one minute earlier. stamp, ends The state of the files to use, and
-    the last tick of each run in it; None, (): the present one.
+    Parameters
+    ----------
+    out, deaf
+        What is removed from each run; and pairs (sender, receiver), numbers of runs, whose fields are
+        removed.
+    params, since
+        Parameters held at other values from `since` (simulated s) on.
+    answering
+        Whether each run receives what the others send in this alternative, or what they sent on record.
+    seed
+        Another draw of initial states, noise and frequencies.
+    nudge
+        A seed: the runs as recorded, with their phases nudged at the first tick that the alternative changes.
+    window
+        Only the records between these mesh times (ms), computed from one minute earlier.
+    stamp, ends
+        The state of the files to use, and the last tick of each run in it; None, (): the present one.
     """
 
     folders: tuple[str, ...]

@@ -88,10 +88,16 @@ class NullRuns:
     ) -> Judged:
         """Test a measure of the room by its rank among the null runs.
 
-        Parameters ---------- measure A function of a frame that returns a number, a ``Result``, or a Series
-        or mapping of several (for example one for each pair of nodes). Several are tested together by the
-        largest, each minus the mean of the null runs and divided by their standard deviation. tail Which
-        values count as extreme. level Significance level that must be reachable.
+        Parameters
+        ----------
+        measure
+            A function of a frame that returns a number, a ``Result``, or a Series or mapping of several (for
+            example one for each pair of nodes). Several are tested together by the largest, each minus the
+            mean of the null runs and divided by their standard deviation.
+        tail
+            Which values count as extreme.
+        level
+            Significance level that must be reachable.
 
         Raises
         ------
