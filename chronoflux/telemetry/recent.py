@@ -44,7 +44,7 @@ class RecentEvent(NamedTuple):
 class RecentRecord:
     """The latest samples of the order, the latest events, and which standing events are on.
 
-    Records are added on one thread, and may be read from any.
+    It may be read from any thread.
 
     Examples
     --------
