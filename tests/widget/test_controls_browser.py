@@ -155,7 +155,8 @@ async def test_numbers_are_typed_beside_sliders(tmp_path: Path) -> None:
     told = Told(tmp_path / "told.json")
     async with lab(tmp_path) as url, notebook_page(tmp_path, [SETUP, TELL]) as page:
         await run_notebook(page, url)
-        field = page.locator(".chronoflux-parameters > *", has=page.get_by_role("slider", name="oscillators"))
+        named = page.get_by_role("slider", name=re.compile("^oscillators:"))
+        field = page.locator(".chronoflux-parameters > *", has=named)
         number, slider = field.locator("input"), field.get_by_role("slider")
         await number.wait_for(timeout=120_000)
         await until(lambda: bool(told["params"]), 60, "word of the kernel")
