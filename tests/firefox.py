@@ -84,13 +84,6 @@ class FirefoxTab:
             raise AssertionError(result["exceptionDetails"]["text"])
         return json.loads(result["result"]["value"])[0]
 
-    async def press(self, *keys: str) -> None:
-        """Press these keys together; those without a character of their own as WebDriver numbers them."""
-        presses = [{"type": "keyDown", "value": key} for key in keys]
-        releases = [{"type": "keyUp", "value": key} for key in reversed(keys)]
-        actions = [{"type": "key", "id": "keyboard", "actions": presses + releases}]
-        await self._browser.ask("input.performActions", context=self._context, actions=actions)
-
     async def close(self) -> None:
         """Close the tab."""
         await self._browser.ask("browsingContext.close", context=self._context)

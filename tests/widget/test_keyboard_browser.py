@@ -9,10 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page
 
-from tests.browser import classic, lab, notebook_page, pages, run_notebook, write_notebook
-from tests.conftest import need
-from tests.firefox import FIREFOX, running_firefox
-from tests.support import until
+from tests.browser import classic, lab, notebook_page, pages, run_notebook
 from tests.widget.test_browser import SETUP
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -73,34 +70,3 @@ async def test_every_control_by_tab(program: Program, tmp_path: Path) -> None:
             await check(lambda: press(page, "Tab"), expected)
             await view.locator("button").last.focus()
             await check(lambda: press(page, "Shift+Tab"), expected[::-1])
-
-
-TAB, SHIFT = "\ue004", "\ue008"
-"""Keys as WebDriver numbers them."""
-RUN = """window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === "idle"
-  && (window.jupyterapp.commands.execute("notebook:run-all-cells"), true)"""
-"""Run all cells as soon as the kernel is ready; whether it was."""
-BUTTONS = "document.querySelectorAll('.chronoflux-view button')"
-SHOWN = """document.querySelector(".chronoflux-view [role=slider][aria-label]") !== null"""
-
-
-async def test_every_control_by_tab_in_firefox(tmp_path: Path) -> None:
-    """In Firefox Tab passes every control once, in reading order, and Shift-Tab goes back the same way."""
-    need(FIREFOX, "firefox")
-    write_notebook(tmp_path, [SETUP])
-    async with lab(tmp_path) as url, running_firefox(tmp_path / "profile") as browser:
-        tab = await browser.open(f"{url}/test.ipynb?reset", (1440, 1000))
-        await until(lambda: tab.evaluate(RUN), 120, "a kernel that is ready")
-        await until(lambda: tab.evaluate(SHOWN), 120, "the live view")
-        expected = await tab.evaluate(f"({ALL})(document.querySelector('.chronoflux-view'))")
-        assert len(expected) > 20
-
-        async def press_keys(*keys: str) -> str | None:
-            await tab.press(*keys)
-            name: str | None = await tab.evaluate(f"({FOCUSED})()")
-            return name
-
-        await tab.evaluate(f"void [...{BUTTONS}].at(0).focus()")
-        await check(lambda: press_keys(TAB), expected)
-        await tab.evaluate(f"void [...{BUTTONS}].at(-1).focus()")
-        await check(lambda: press_keys(SHIFT, TAB), expected[::-1])
