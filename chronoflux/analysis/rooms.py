@@ -315,8 +315,8 @@ def information_flow(
     true link, the test does not exclude indirect ones: directions from a common driver, or along a chain, are
     found too.
 
-    Coupled swarms that do not lock have little information flow (power 0.03 for ``"phase"`` in the preset
-    `storm`, three nodes, ten minutes); :func:`~chronoflux.analysis.pulls` finds them always.
+    Coupled swarms that do not lock have little information flow: with ``"phase"`` it was found in 1 of 38
+    rooms of the preset `storm`, three nodes, ten minutes. :func:`~chronoflux.analysis.pulls` found all 40.
 
     Parameters
     ----------

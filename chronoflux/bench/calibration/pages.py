@@ -45,6 +45,9 @@ brackets the share that was refused with a reason. "–" means that all were ref
   driver. `information_flow` and `spreads` leave out the 8 s after each such event, and refuse a record with
   fewer than 60 s left. `pulls` uses the whole record. Measures of arrays, such as `assess`, do not know of
   events: their rows show what to expect. Null runs have the same events as the room.
+- Coupled rooms that do not lock need `pulls`. `information_flow` and `spreads` have hardly any power there,
+  with `column="phase"` as well.
+- One repetition with null runs takes seconds, so few are made. Such rows exclude gross errors only.
 - Power laws are compared with two alternatives by Vuong's test. *refused*: one of them fits significantly
   better. *preferred*: the power law fits significantly better than both.
 """
