@@ -88,6 +88,13 @@ def test_the_recipe_needs_what_the_package_needs() -> None:
     assert script == f"chronoflux = {PROJECT['scripts']['chronoflux']}"
 
 
+def test_no_link_is_invented() -> None:
+    """The package's links are those of docs/project.toml that are not empty."""
+    known = tomllib.loads((ROOT / "docs" / "project.toml").read_text())
+    links = {known[name] for name in ("repository", "documentation", "issues") if known[name]}
+    assert set(PROJECT.get("urls", {}).values()) == links
+
+
 def test_the_citation_is_of_this_version() -> None:
     """CITATION.cff names this version and licence."""
     citation = read("CITATION.cff")
