@@ -134,7 +134,7 @@ class NodeOptions(RoomOptions):
         'experiment, the same on every node of the room), ``"none"`` (default) or the path of a TOML file.',
         "events and changes of parameters by a plan: classic is an intent with probability 0.3 every 5 s, "
         "the lion gate at 30 s, a flip at 60 s; night is a randomised block experiment, the same on every "
-        "node of the room; FILE is TOML, see the README",
+        "node of the room; FILE is TOML",
     )
     schedule_start: str | None = _option(
         None,

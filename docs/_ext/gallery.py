@@ -94,13 +94,23 @@ def shown(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 one["data"].pop("text/html", None)
             if not set(one["data"]) - {"text/plain"} and "widget-view+json" in str(output):
                 continue  # a widget of which nothing is to be seen
+        if one.get("name") == "stderr":
+            continue  # what was said of kernels and the kernel's connection
+        for kind in {"text/html", "text/plain", "image/svg+xml"} & set(one.get("data", {})):
+            one["data"][kind] = anonymous(one["data"][kind])
+        if "text" in one:
+            one["text"] = anonymous(one["text"])
         if "execution_count" in one:
             one["execution_count"] = None
         result.append(one)
-    text = json.dumps(result)
+    return result
+
+
+def anonymous(text: str) -> str:
+    """A text without the name of this machine and without the paths of temporary folders."""
     for name in {socket.gethostname(), socket.gethostname().partition(".")[0]}:
-        text = re.sub(rf"(?i){re.escape(name)}", "laptop", text)
-    return list(json.loads(re.sub(r"/tmp/tmp\w+/", "", text)))
+        text = re.sub(rf"\b{re.escape(name)}\b", "laptop", text)
+    return re.sub(r"/tmp/tmp\w+/", "", text)
 
 
 @contextlib.asynccontextmanager

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import base64
 import importlib
 import inspect
+import io
 import json
 import re
 import shlex
@@ -18,6 +20,7 @@ from typing import Any
 import click
 import matplotlib as mpl
 import pytest
+from PIL import Image
 
 import chronoflux as cf
 from chronoflux import analysis
@@ -246,6 +249,15 @@ def test_the_gallery_shows_what_its_code_gives() -> None:
     finally:
         sys.path.pop(0)
     assert [path.name for path in gallery.stale()] == [], "run `make gallery` and commit the result"
+
+
+def test_the_pictures_of_the_gallery_are_whole() -> None:
+    """Each kept picture of a notebook is a PNG that can be decoded to its end."""
+    for path in sorted((DOCS / "gallery" / "outputs").glob("*.json")):
+        outputs = [one for cell in json.loads(path.read_text("utf-8"))["outputs"] for one in cell]
+        pictures = [one["data"]["image/png"] for one in outputs if "image/png" in one.get("data", {})]
+        for picture in pictures:
+            Image.open(io.BytesIO(base64.b64decode(picture))).load()
 
 
 def test_nothing_names_a_place_that_is_not_known() -> None:
