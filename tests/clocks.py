@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
 
-from chronoflux.mesh import distant
-from chronoflux.mesh.clock import BURST, Followed, Judged, MeshClock
-from chronoflux.mesh.clock_sync import LOOK, PACE, PERIOD
+from chronoflux.mesh import relayed_probes as far
+from chronoflux.mesh.clock import BURST, MeshClock, ReferenceChange, TrustChange
+from chronoflux.mesh.clock_sync import PACE, PERIOD, UPDATE_PERIOD
 from chronoflux.mesh.messages import ProbeReply
 
 EPOCH = 1.8e12
@@ -33,17 +33,17 @@ class Host:
             mono=lambda: 5e6 + self.skip + net.time * (1 + ppm * 1e-6),
             utc=lambda: EPOCH + net.time * (1 + ppm * 1e-6) + wrong,
         )
-        self.changes: list[tuple[float, Followed | Judged]] = []
+        self.changes: list[tuple[float, ReferenceChange | TrustChange]] = []
 
     @property
-    def followed(self) -> list[Followed]:
+    def followed(self) -> list[ReferenceChange]:
         """The changes of reference there were."""
-        return [change for _, change in self.changes if isinstance(change, Followed)]
+        return [change for _, change in self.changes if isinstance(change, ReferenceChange)]
 
     @property
-    def judged(self) -> list[Judged]:
+    def judged(self) -> list[TrustChange]:
         """What was thought of others' clocks."""
-        return [change for _, change in self.changes if isinstance(change, Judged)]
+        return [change for _, change in self.changes if isinstance(change, TrustChange)]
 
 
 class Net:
@@ -106,22 +106,22 @@ class Net:
             (other for other in self.hosts.values() if other.leads), key=lambda other: other.joined
         )
         told = [(other.name, other.joined) for other in ranked] if self.roster else None
-        host.mesh.roster((host.name, host.joined), here, ranked=told)
+        host.mesh.set_members((host.name, host.joined), here, ranked=told)
 
     def _look(self, host: Host) -> None:
-        host.changes += [(self.time, change) for change in host.mesh.look()]
+        host.changes += [(self.time, change) for change in host.mesh.update()]
 
     def _tick(self, host: Host) -> None:
         """Once a second a node looks at its clock, and asks who leads if that is no neighbour."""
         if self.hosts.get(host.name) is host:
             self._tell(host)
             self._look(host)
-            for asked in host.mesh.asked:
+            for asked in host.mesh.to_probe:
                 if not self.neighbours(host.name, asked) and asked not in host.asking and not self.away:
                     host.asking.add(asked)
-                    wait = self._random.uniform(0, distant.SPREAD) * 1000 if host.mesh.reference else 0.0
-                    self.at(self.time + wait, lambda asked=asked: self._burst_far(host, asked, distant.BURST))
-            self.at(self.time + LOOK[1] * 1000, lambda: self._tick(host))
+                    wait = self._random.uniform(0, far.SPREAD) * 1000 if host.mesh.reference else 0.0
+                    self.at(self.time + wait, lambda asked=asked: self._burst_far(host, asked, far.BURST))
+            self.at(self.time + UPDATE_PERIOD[1] * 1000, lambda: self._tick(host))
 
     def _burst(self, asker: str, asked: str, left: int) -> None:
         if asker not in self.hosts or asked not in self.hosts or not self.neighbours(asker, asked):
@@ -133,27 +133,27 @@ class Net:
         self.at(self.time + wait, lambda: self._burst(asker, asked, left - 1))
 
     def _burst_far(self, asker: Host, asked: str, left: int) -> None:
-        wanted = asked in asker.mesh.asked and not self.neighbours(asker.name, asked)
+        wanted = asked in asker.mesh.to_probe and not self.neighbours(asker.name, asked)
         if self.hosts.get(asker.name) is not asker or not wanted or self.away:
             asker.asking.discard(asked)
             return
         self._ask(asker, asked, self.far)
-        wait = distant.PACE * 1000
+        wait = far.PACE * 1000
         if left == 1:
-            period = distant.PERIOD + self._random.uniform(-distant.JITTER, distant.JITTER)
+            period = far.PERIOD + self._random.uniform(-far.JITTER, far.JITTER)
             known = asker.mesh.offset(asked) is not None and not asker.mesh.unsynced(asked)
-            left = distant.BURST + 1
-            wait = (period if known else distant.AGAIN) * 1000
+            left = far.BURST + 1
+            wait = (period if known else far.RETRY_AFTER) * 1000
         self.at(self.time + wait, lambda: self._burst_far(asker, asked, left - 1))
 
     def _ask(self, asker: Host, asked: str, delay: Delay) -> None:
         sent = asker.mesh.mono()
-        asker.mesh.ask(asked)
+        asker.mesh.on_probe_sent(asked)
         self.at(self.time + delay(asker.name, asked), lambda: self._answer(asker, asked, sent, delay))
 
     def _answer(self, asker: Host, asked: str, sent: float, delay: Delay) -> None:
         if (other := self.hosts.get(asked)) is not None:
-            now, standing = other.mesh.now() + other.lie, other.mesh.standing()
+            now, standing = other.mesh.now() + other.lie, other.mesh.status()
             reply: ProbeReply | None = ProbeReply(EPOCH, now, now, *standing)
             if other.lies is not None and reply is not None:
                 reply = other.lies(reply)
@@ -164,7 +164,7 @@ class Net:
     def _hear(self, asker: Host, asked: str, sent: float, reply: ProbeReply) -> None:
         if asker.name in self.hosts:
             unsettled = not asker.mesh.settled
-            asker.mesh.take(asked, sent, reply, asker.mesh.mono())
+            asker.mesh.add_reply(asked, sent, reply, asker.mesh.mono())
             if unsettled:
                 self._look(asker)
 

@@ -92,7 +92,11 @@ def test_check_says_what_is_wrong(run: Path) -> None:
     (run / "checkpoint.npz").write_bytes(b"PK\x03\x04")
     found = call("check", run)
     assert found.exit_code == 1
-    for text in ("telemetry.jsonl:5: no record", "records are missing", "checkpoint.npz: is damaged"):
+    for text in (
+        "telemetry.jsonl:5: not a valid record",
+        "records are missing",
+        "checkpoint.npz: is damaged",
+    ):
         assert text in found.output
 
 
@@ -107,8 +111,8 @@ def test_repair_mends_what_a_crash_left(run: Path) -> None:
     assert call("check", run).exit_code == 1
     found = call("repair", run)
     assert found.exit_code == 0, found.output
-    assert found.output.count("torn last line cut off") == 2
-    assert "half written" in found.output
+    assert found.output.count("bytes of an incomplete last line") == 2
+    assert "because it was incomplete" in found.output
     assert "interrupted at tick" in found.output
     assert call("check", run).exit_code == 0
     assert "nothing to repair" in call("repair", run).output

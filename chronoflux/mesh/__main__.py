@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 SERVER = "ws://localhost:8089"
 PATIENCE = 25.0
 """Default of ``--seconds``; an attempt to link is given up after 20 s."""
-SETTLED = ("direct", "turn", "server")
+FINAL_PATHS = ("direct", "turn", "server")
 """Paths that will not be replaced by a better one."""
 SETTLING = 3.0
 """Time in which further peers may appear, and round trips are measured, s."""
-BEAT = 1.0
+KEEP_ALIVE = 1.0
 """Time between messages to peers, so that they do not consider the links dead, s."""
 
 
@@ -65,7 +65,7 @@ def main() -> None:
     default=PATIENCE,
     show_default=True,
     type=click.FloatRange(min=0.5, max=600),
-    help="longest time to look; it ends sooner when everybody is linked directly",
+    help="longest time to wait, in s; the check ends sooner when all peers are linked directly",
 )
 @click.option(
     "--token-file", type=click.Path(path_type=Path, dir_okay=False), help="file with the room's token"
@@ -93,13 +93,13 @@ async def _check(room: str, server: str, seconds: float, token_file: Path | None
     on_stop_signals(stop.set)
     running = asyncio.create_task(visited.run(), name="probe")
     try:
-        await visited.first_word()
+        await visited.first_answer()
         if visited.client.state != "joined":
-            raise ChronofluxError(visited.client.trouble or f"{server} does not answer")
-        click.echo(f"joined {room} on {server}; looking …", err=True)
-        await _look(visited, seconds, stop)
+            raise ChronofluxError(visited.client.last_error or f"{server} does not answer")
+        click.echo(f"joined {room} on {server}; checking …", err=True)
+        await _wait_until_settled(visited, seconds, stop)
         lines = [_line(peer) for peer in visited.mesh.peers.values()]
-        joined, why = visited.client.state == "joined", visited.client.trouble
+        joined, why = visited.client.state == "joined", visited.client.last_error
     finally:
         await visited.leave("checked")
         running.cancel()
@@ -107,24 +107,24 @@ async def _check(room: str, server: str, seconds: float, token_file: Path | None
     if lines:
         _report(room, lines)
     if not joined:
-        raise ChronofluxError(f"the server went away meanwhile: {why}")
+        raise ChronofluxError(f"the connection to the server was lost meanwhile: {why}")
     if not lines:
         text = f"nobody else in {room} on {server}: are server and room the same on both sides?"
         raise ChronofluxError(text)
     if missed := [line.name for line in lines if not line.reached]:
-        raise ChronofluxError(f"not reached: {', '.join(missed)}; the table says why")
+        raise ChronofluxError(f"not reached: {', '.join(missed)}; the table gives the reasons")
 
 
-async def _look(visited: Room, seconds: float, stop: asyncio.Event) -> None:
+async def _wait_until_settled(visited: Room, seconds: float, stop: asyncio.Event) -> None:
     """Wait at least `SETTLING` seconds, until all peers are on a final path or the time is over."""
     began, spoken = time.monotonic(), 0.0
     while not stop.is_set():
         now = time.monotonic()
         peers = list(visited.mesh.peers.values())
-        settled = now - began >= SETTLING and all(peer.via(now) in SETTLED for peer in peers)
+        settled = now - began >= SETTLING and all(peer.via(now) in FINAL_PATHS for peer in peers)
         if settled or now - began >= seconds:
             return
-        if now - spoken >= BEAT:
+        if now - spoken >= KEEP_ALIVE:
             spoken = now
             visited.mesh.keep_alive()
         await asyncio.sleep(0.05)
@@ -136,7 +136,7 @@ def _line(peer: Peer) -> Line:
     linked = way in ("direct", "turn")
     note = "" if linked else peer.reason or (peer.link is not None and "no link yet") or "no link"
     if not peer.ours and not linked:  # also while our offer is pending
-        way, note = "server", f"{peer.whose()}: it hears and is heard through the server"
+        way, note = "server", f"{peer.client_description()}: it is reached only through the server"
     name = peer.name if peer.name != peer.id[:8] else peer.id
     return Line(name, peer.kind, way or "–", "–" if rtt is None else f"{rtt:.1f} ms", note, bool(way))
 

@@ -36,9 +36,9 @@ aioice.ice.CONSENT_FAILURES = 30
 # aioice would open a socket for every address of the machine; `addresses.best` limits their number.
 aioice.ice.get_host_addresses = addresses.best
 
-TOLD: Mapping[str, int] = {"host": 16, "srflx": 12, "relay": 4}
+MAX_SENT: Mapping[str, int] = {"host": 16, "srflx": 12, "relay": 4}
 """Most candidates sent, by type: 32 in total, as many as receivers keep."""
-TRIED: Mapping[str, int] = {"host": 10, "srflx": 4, "relay": 2}
+MAX_TRIED: Mapping[str, int] = {"host": 10, "srflx": 4, "relay": 2}
 """Most candidates of a peer that are tried, by type: 16 in total. No type displaces another."""
 FROM_EACH = 6
 """Local addresses from which each is tried: with 16 candidates fewer than the 100 pairs of RFC 8445."""
@@ -46,7 +46,7 @@ LINE = "a=candidate:"
 IP_MTU_DISCOVER, IP_PMTUDISC_DONT = 10, 0  # linux/in.h
 
 
-class Allowance:
+class CandidateLimit:
     """Counts the candidates that may still be sent or tried; one instance for each link and direction."""
 
     def __init__(self, most: Mapping[str, int]) -> None:
@@ -111,7 +111,7 @@ def limit_pairs(connection: Connection) -> None:
     connection._pair_remote_candidate = pair  # type: ignore[method-assign]
 
 
-def let_split(connection: Connection) -> None:
+def allow_fragmentation(connection: Connection) -> None:
     """Allow routers to fragment long IPv4 packets of a connection's sockets; call it after gathering.
 
     Linux sets the DF bit to discover the path MTU. On paths without ICMP feedback the first long DTLS packets

@@ -9,18 +9,18 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from chronoflux.mesh.course import Course, Offset, View
+from chronoflux.mesh.clock_plan import ClockPlan, ClockView, Offset
 
 Rank = tuple[float, str, int]
 """When the reference joined, its id, and the stratum; the least rank is the best."""
 
 
-def plan(view: View, went: Collection[str]) -> Course | None:
-    """Return the course according to the peers' claims; None while a newcomer waits for its first fix.
+def plan(view: ClockView, departed: Collection[str]) -> ClockPlan | None:
+    """Return the plan according to the peers' claims; None while a newcomer waits for its first fix.
 
-    `went` are peers that left recently; they are not accepted as references.
+    `departed` are peers that left recently; they are not accepted as references.
     """
-    claims = _Claims(view, went)
+    claims = _Claims(view, departed)
     step = claims.step()
     if step is None and not view.started and earlier(view.neighbours, view.own[0]):
         return None
@@ -35,18 +35,18 @@ def earlier(neighbours: Mapping[str, float], own: float) -> list[str]:
 
 @dataclass(frozen=True)
 class _Claims:
-    view: View
-    went: Collection[str]
+    view: ClockView
+    departed: Collection[str]
 
     def rank(self, peer: str, lost: Collection[str] = ()) -> Rank:
-        """Return the rank of a peer. The server's word on when the reference joined precedes the peer's.
+        """Return the rank of a peer. When the reference joined is taken from the server first.
 
         A peer that names a `lost` reference, or this node, counts as the reference itself; if it is not, it
         will soon name the one that it follows.
         """
         clock = self.view.clocks[peer]
         reference, stratum = clock.reference, clock.stratum
-        if reference == self.view.own[1] or reference in self.went or reference in lost:
+        if reference == self.view.own[1] or reference in self.departed or reference in lost:
             reference, stratum = peer, 0
         claimed = math.inf if clock.joined is None else float(clock.joined)
         return (self.view.neighbours.get(reference, claimed), reference, stratum + 1)
@@ -58,29 +58,29 @@ class _Claims:
         """
         view, offsets = self.view, self.view.offsets
         here = {peer for peer, known in offsets.items() if view.started and known.near()}
-        there = [peer for peer in offsets.keys() - here if view.ripe(peer)]
+        there = [peer for peer in offsets.keys() - here if view.well_measured(peer)]
         if not there:
             return None
 
-        def crowd(peer: str) -> int:
+        def agreeing(peer: str) -> int:
             return sum(other.near(offsets[peer].offset_ms) for other in offsets.values())
 
-        best = min(there, key=lambda peer: (-crowd(peer), self.rank(peer)))
+        best = min(there, key=lambda peer: (-agreeing(peer), self.rank(peer)))
         if view.started:
             lost = view.clocks.keys() - here
             mine = min([(*view.own, 0), *(self.rank(peer, lost) for peer in here)])
-            if (-crowd(best), self.rank(best)) > (-1 - len(here), mine):
+            if (-agreeing(best), self.rank(best)) > (-1 - len(here), mine):
                 return None
         return offsets[best].offset_ms
 
-    def follow(self, offsets: Mapping[str, Offset]) -> Course:
-        """Return a course that slews towards the best clock on this node's time."""
+    def follow(self, offsets: Mapping[str, Offset]) -> ClockPlan:
+        """Return a plan that slews towards the best clock on this node's time."""
         joined, own = self.view.own
         near = [peer for peer, known in offsets.items() if known.near()]
         lost = self.view.clocks.keys() - near
         ranks = {peer: self.rank(peer, lost) for peer in near}
         best = min(near, key=lambda peer: (ranks[peer], offsets[peer].uncertainty_ms), default=None)
         if best is None or ranks[best] > (joined, own, 0):
-            return Course(own, 0, joined)
+            return ClockPlan(own, 0, joined)
         since, reference, stratum = ranks[best]
-        return Course(reference, stratum, since, slew=offsets[best].offset_ms)
+        return ClockPlan(reference, stratum, since, slew=offsets[best].offset_ms)

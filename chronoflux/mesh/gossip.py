@@ -17,14 +17,16 @@ from chronoflux.model.events import EventKind, World
 FUTURE, PAST = 2_000.0, 90_000.0  # ms, largest distance of an event's `at` from now
 RESEND = 60_000.0  # ms, own events younger than this are resent on a new path
 REMEMBERED = 95_000.0  # ms after its `at` for which an event is remembered: longer than it is accepted
-SEEN = 2_048  # most events remembered for each origin, direct and forwarded each
-SWEEP = 10_000.0  # ms between removals of expired entries; every second if a memory is full
-OWN = 10_000  # most own events kept for resending
+MAX_REMEMBERED = 2_048  # most events remembered for each origin, direct and forwarded each
+SWEEP_PERIOD = 10_000.0  # ms between removals of expired entries; every second if a memory is full
+MAX_OWN = 10_000  # most own events kept for resending
 OLD_REPEAT = 1_000.0  # ms within which equal events of an old client count as one
-OLD, TOLD = "old:", "state:"
+OLD, FROM_STATE = "old:", "state:"
 """Prefixes of ids made by the receiver: for events of old clients, and for the state of a peer."""
-LATER = 10_000.0  # ms by which an old client's event may arrive later here than at another node
-EARLY = 128.0  # ms by which a state may arrive before its time: the largest difference of clocks
+MAX_DELAY = 10_000.0  # ms by which an old client's event may arrive later here than at another node
+MAX_CLOCK_DIFFERENCE = (
+    128.0  # ms by which a state may arrive before its time: the largest difference of clocks
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Event:
         content = content_of(self.kind, self.data) if self.content is None else self.content
         return {"type": self.kind.wire, **self.envelope, "hops": hops, **content}
 
-    def moved(self, by: float) -> Event:
+    def shifted(self, by: float) -> Event:
         """Return the event after a step of mesh time by `by` ms."""
         return replace(self, at=self.at + by, stamp=self.at if self.stamp is None else self.stamp)
 
@@ -103,29 +105,29 @@ class Gossip:
     """
 
     def __init__(self) -> None:
-        self._heard: dict[tuple[str, bool], dict[str, float]] = {}
+        self._received: dict[tuple[str, bool], dict[str, float]] = {}
         self._swept: dict[tuple[str, bool] | None, float] = {}
-        self._own: deque[Event] = deque(maxlen=OWN)
+        self._own: deque[Event] = deque(maxlen=MAX_OWN)
         self._standing: dict[str, Event] = {}
         self.count: int = 0
         """The number of events fired here, which is also the number of the next one."""
 
-    def own(self, event: Event) -> Event:
+    def add_own(self, event: Event) -> Event:
         """Record an event fired here. Return the event with its number."""
         event, self.count = replace(event, n=self.count), self.count + 1
-        self._heard.setdefault((event.origin, False), {})[event.id] = event.at
+        self._received.setdefault((event.origin, False), {})[event.id] = event.at
         self._own.append(event)
-        self._stand(event, event.at)
+        self._put_in_force(event, event.at)
         return event
 
     def seen(self, origin: str, key: str) -> bool:
         """Return whether an event was received before; always False for old clients, which may repeat one."""
-        return not key.startswith(OLD) and self._when(origin, key) is not None
+        return not key.startswith(OLD) and self._time_of(origin, key) is not None
 
-    def accept(self, event: Event, now: float, *, relayed: bool = False, told: bool = False) -> bool:
+    def accept(self, event: Event, now: float, *, relayed: bool = False, from_state: bool = False) -> bool:
         """Record a remote event. Return whether to apply it: it is new and not superseded.
 
-        `told`: it was reported by the state of another node, so it is not a repetition by an old client.
+        `from_state`: it was reported by the state of another node, so an old client did not repeat it.
 
         Raises
         ------
@@ -133,10 +135,10 @@ class Gossip:
             If its time is too far from `now`, or the memory of its origin is full.
         """
         kind, origin = event.kind.wire, event.origin
-        news = self.news(kind, origin, event.id, event.at, now, relayed=relayed, told=told)
-        return news and self._stand(event, now)
+        news = self.is_new(kind, origin, event.id, event.at, now, relayed=relayed, from_state=from_state)
+        return news and self._put_in_force(event, now)
 
-    def news(
+    def is_new(
         self,
         kind: str,
         origin: str,
@@ -145,7 +147,7 @@ class Gossip:
         now: float,
         *,
         relayed: bool = False,
-        told: bool = False,
+        from_state: bool = False,
     ) -> bool:
         """Record an event of any kind, known or unknown. Return whether it is new; see `accept`.
 
@@ -155,21 +157,23 @@ class Gossip:
         age = now - at
         if age < -FUTURE or age > PAST:
             raise ProtocolError(kind, f"its time is {-age / 1000:+.1f} s from now")
-        before = self._when(origin, key)
-        again = before is not None and key.startswith(OLD) and at - before > OLD_REPEAT and not told
-        if before is not None and not again:
+        before = self._time_of(origin, key)
+        repeated = before is not None and key.startswith(OLD) and at - before > OLD_REPEAT and not from_state
+        if before is not None and not repeated:
             return False
         memory = (origin, relayed)
-        self._sweep(None, now, SWEEP)
-        if before is None and len(self._heard.get(memory, ())) >= SEEN:
+        self._sweep(None, now, SWEEP_PERIOD)
+        if before is None and len(self._received.get(memory, ())) >= MAX_REMEMBERED:
             self._sweep(memory, now, OLD_REPEAT)
-            if len(self._heard.get(memory, ())) >= SEEN:
-                way = "that others passed on" if relayed else "that it told"
-                raise ProtocolError(kind, f"{SEEN:,} events of its origin {way} are remembered: no room")
-        self._heard.setdefault(memory, {})[key] = at
+            if len(self._received.get(memory, ())) >= MAX_REMEMBERED:
+                way = "that others forwarded" if relayed else "that it sent"
+                raise ProtocolError(
+                    kind, f"the memory for events of its origin {way} is full ({MAX_REMEMBERED:,})"
+                )
+        self._received.setdefault(memory, {})[key] = at
         return True
 
-    def takes_over(self, event: Event, now: float) -> bool:
+    def adopt(self, event: Event, now: float) -> bool:
         """Adopt a standing event from the reported state of the room. Return whether it changes anything.
 
         Raises
@@ -177,9 +181,9 @@ class Gossip:
         ProtocolError
             If its time is in the future.
         """
-        if event.at > now + EARLY:
+        if event.at > now + MAX_CLOCK_DIFFERENCE:
             raise ProtocolError(event.kind.wire, f"its time is {(event.at - now) / 1000:+.1f} s from now")
-        return self._stand(event, now)
+        return self._put_in_force(event, now)
 
     def recent(self, now: float) -> Iterator[Event]:
         """Return own events of the last minute, for resending on a new path."""
@@ -197,14 +201,15 @@ class Gossip:
 
     def shift(self, by: float) -> None:
         """Adjust all stored times after a step of mesh time by `by` ms."""
-        self._heard = {
-            memory: {key: when + by for key, when in heard.items()} for memory, heard in self._heard.items()
+        self._received = {
+            memory: {key: when + by for key, when in heard.items()}
+            for memory, heard in self._received.items()
         }
         self._swept.clear()
-        self._own = deque((event.moved(by) for event in self._own), maxlen=OWN)
-        self._standing = {name: held.moved(by) for name, held in self._standing.items()}
+        self._own = deque((event.shifted(by) for event in self._own), maxlen=MAX_OWN)
+        self._standing = {name: held.shifted(by) for name, held in self._standing.items()}
 
-    def _stand(self, event: Event, now: float) -> bool:
+    def _put_in_force(self, event: Event, now: float) -> bool:
         """Put a standing event in force unless it is superseded. Return whether that changes anything."""
         if not event.kind.standing:
             return True
@@ -219,22 +224,22 @@ class Gossip:
         # One change may be reported under two origins, if its true origin has left the room.
         return held is None or held.at != event.at or held.data != event.data
 
-    def _when(self, origin: str, key: str) -> float | None:
+    def _time_of(self, origin: str, key: str) -> float | None:
         """Return the remembered time of an event, or None."""
-        times = (self._heard.get((origin, relayed), {}).get(key) for relayed in (False, True))
+        times = (self._received.get((origin, relayed), {}).get(key) for relayed in (False, True))
         return max((when for when in times if when is not None), default=None)
 
     def _sweep(self, which: tuple[str, bool] | None, now: float, period: float) -> None:
         """Remove expired entries of one memory, or of all; at most once in `period` ms."""
         if abs(now - self._swept.get(which, -1e18)) < period:
             return
-        for memory in [which] if which is not None else list(self._heard):
-            heard = self._heard.get(memory, {})
+        for memory in [which] if which is not None else list(self._received):
+            heard = self._received.get(memory, {})
             kept = {key: when for key, when in heard.items() if now - when <= REMEMBERED}
             if kept:
-                self._heard[memory] = kept
+                self._received[memory] = kept
             else:
-                self._heard.pop(memory, None)
+                self._received.pop(memory, None)
                 self._swept.pop(memory, None)
         self._swept[which] = now
 
@@ -245,7 +250,13 @@ def _same(one: Event, other: Event) -> bool:
     An old client may have sent it once, while the states of other nodes report it with other times.
     """
     keys = one.id, other.id
-    if not (all(key.startswith((OLD, TOLD)) for key in keys) and any(key.startswith(TOLD) for key in keys)):
+    if not (
+        all(key.startswith((OLD, FROM_STATE)) for key in keys)
+        and any(key.startswith(FROM_STATE) for key in keys)
+    ):
         return False
-    near = abs(one.at - other.at) <= LATER or 0.0 in (one.at, other.at)  # an old client's state has no time
+    near = abs(one.at - other.at) <= MAX_DELAY or 0.0 in (
+        one.at,
+        other.at,
+    )  # an old client's state has no time
     return near and (one.origin, one.data) == (other.origin, other.data)

@@ -27,7 +27,7 @@ class Ice:
     fixed: bool = False
 
     @classmethod
-    def wanted(cls, servers: Sequence[Mapping[str, Any]] | None, policy: Policy) -> Ice:
+    def from_options(cls, servers: Sequence[Mapping[str, Any]] | None, policy: Policy) -> Ice:
         """Check the settings of a user, and return them.
 
         Raises
@@ -54,7 +54,7 @@ class Ice:
                 )
         return cls(tuple(servers), policy == "relay", fixed=True)
 
-    def told(self, servers: Sequence[Mapping[str, Any]]) -> Ice:
+    def with_servers(self, servers: Sequence[Mapping[str, Any]]) -> Ice:
         """Return a copy with the signaling server's servers, unless the user named the servers."""
         return self if self.fixed else replace(self, servers=tuple(servers))
 

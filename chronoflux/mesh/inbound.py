@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, Protocol
 from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import event_id, messages
 from chronoflux.mesh.clock import MeshClock
-from chronoflux.mesh.gossip import FUTURE, OLD, TOLD, Event, Gossip, content_of, old_id
+from chronoflux.mesh.gossip import FROM_STATE, FUTURE, OLD, Event, Gossip, content_of, old_id
 from chronoflux.mesh.messages import Envelope, EventMessage, Field, Telemetry, UnknownEvent, check_passable
-from chronoflux.mesh.missing import Missing
+from chronoflux.mesh.missed_events import MissedEvents
 from chronoflux.mesh.origins import AnyEvent, Origins
 from chronoflux.mesh.peer import Peer
 from chronoflux.mesh.roster import Roster
@@ -38,7 +38,7 @@ class Listener(Protocol):
         """
 
 
-class _Way(NamedTuple):
+class _Route(NamedTuple):
     """The origin, id (`key`) and mesh time (`at`, ms) of an event, and whether it was forwarded (`relayed`).
 
     `provable`: other nodes can check its id, which covers its origin.
@@ -55,7 +55,7 @@ class InboundMessages:
     """Checks messages of peers, and passes each accepted event, field and record to a `Listener` once.
 
     ``id`` is this node's own id; its own events that return are ignored. ``hops`` is the server's hop limit.
-    With 0, in a full mesh, events of others are not forwarded. Otherwise `spread` is called with each event
+    With 0, in a full mesh, events of others are not forwarded. Otherwise `send_on` is called with each event
     that must go to all peers except its sender and its origin. ``hold`` takes an event for whose origin the
     server must be asked; without ``hold`` such an event is refused.
     """
@@ -68,18 +68,18 @@ class InboundMessages:
         listener: Listener,
         gossip: Gossip,
         clock: MeshClock,
-        spread: Callable[[dict[str, Any], Peer, str], None],
+        send_on: Callable[[dict[str, Any], Peer, str], None],
         origins: Origins | None = None,
-        missing: Missing | None = None,
+        missing: MissedEvents | None = None,
     ) -> None:
         self.id, self.hops = "", 0
         self.hold: Callable[[Peer, str, AnyEvent], None] | None = None
-        self._spread = spread
+        self._send_on = send_on
         self._origins = Origins(Roster(), {}) if origins is None else origins
-        self._missing = Missing() if missing is None else missing
+        self._missing = MissedEvents() if missing is None else missing
         self._listener, self._gossip, self._clock = listener, gossip, clock
 
-    def take(self, peer: Peer, message: messages.Message) -> None:
+    def handle(self, peer: Peer, message: messages.Message) -> None:
         """Check a message of a peer and pass it on.
 
         Raises
@@ -94,55 +94,55 @@ class InboundMessages:
                 self._unknown_event(peer, message)
             case Field():
                 if objection := self._clock.objection(peer.id):
-                    peer.doubt = objection
+                    peer.clock_problem = objection
                     raise ProtocolError("field", objection)
                 late = self._clock.now() - message.at
                 if abs(late) > FUTURE:
-                    peer.doubt = f"its clock and ours are {abs(late) / 1000:.0f} s apart"
-                    raise ProtocolError("field", peer.doubt)
-                peer.doubt = ""
+                    peer.clock_problem = f"its clock and ours are {abs(late) / 1000:.0f} s apart"
+                    raise ProtocolError("field", peer.clock_problem)
+                peer.clock_problem = ""
                 if peer.field_ is None or message.at > peer.field_.at:
                     peer.field_ = message
                     self._listener.on_field(peer.id, message)
             case Telemetry():
-                self._missing.tell(peer.id, message.latest)
+                self._missing.on_reported(peer.id, message.latest)
                 self._listener.on_telemetry(peer, message)
                 self._portal(peer, message.portal, message.portal_at, message.portal_origin)
             case messages.Hello():
-                peer.greeted(message.node_id, message.kind, message.features)
+                peer.on_hello(message.node_id, message.kind, message.features)
                 peer.tick_ms = message.tick_ms
-                self._missing.tell(peer.id, message.n, session=message.session)
+                self._missing.on_reported(peer.id, message.n, session=message.session)
             case messages.Greeting():
                 self._greeting(peer, message)
 
-    def _event(self, peer: Peer, message: EventMessage, *, told: bool = False) -> None:
-        """Check an event and pass it on; `told`: it is part of a greeting, perhaps of another node."""
-        way = self._way(peer, message, told=told)
+    def _event(self, peer: Peer, message: EventMessage, *, from_state: bool = False) -> None:
+        """Check an event and pass it on; `from_state`: it is part of a greeting, perhaps of another node."""
+        way = self._route(peer, message, from_state=from_state)
         if way is None:
             return
-        data = self._fit(peer, message, way.key)
+        data = self._scaled_data(peer, message, way.key)
         content = self._content(peer, message, way)
         envelope = message.envelope
         event = Event(message.kind, data, way.key, way.origin, way.at, envelope.n, content, envelope.stamp)
-        news = self._gossip.accept(event, self._clock.now(), relayed=way.relayed, told=told)
-        self._missing.hear(way.origin, envelope.n, direct=not way.relayed)
-        if news:
+        is_new = self._gossip.accept(event, self._clock.now(), relayed=way.relayed, from_state=from_state)
+        self._missing.on_received(way.origin, envelope.n, direct=not way.relayed)
+        if is_new:
             self._listener.on_event(event)
-            if not told:
-                self._pass_on(peer, event.message(envelope.hops + 1), way)
+            if not from_state:
+                self._forward(peer, event.message(envelope.hops + 1), way)
 
     def _unknown_event(self, peer: Peer, message: UnknownEvent) -> None:
         """Forward an event of an unknown kind, which other nodes may know."""
-        if not self.hops or (way := self._way(peer, message)) is None:
+        if not self.hops or (way := self._route(peer, message)) is None:
             return
         envelope, now = message.envelope, self._clock.now()
-        news = self._gossip.news(message.type, way.origin, way.key, way.at, now, relayed=way.relayed)
-        self._missing.hear(way.origin, envelope.n, direct=not way.relayed)
-        if news:
+        is_new = self._gossip.is_new(message.type, way.origin, way.key, way.at, now, relayed=way.relayed)
+        self._missing.on_received(way.origin, envelope.n, direct=not way.relayed)
+        if is_new:
             more = {"origin": way.origin, "at": way.at, "hops": envelope.hops + 1}
-            self._pass_on(peer, {**message.message, **more}, way)
+            self._forward(peer, {**message.message, **more}, way)
 
-    def _way(self, peer: Peer, message: AnyEvent, *, told: bool = False) -> _Way | None:
+    def _route(self, peer: Peer, message: AnyEvent, *, from_state: bool = False) -> _Route | None:
         """Return the origin and path of an event; None if it is a duplicate, our own, or on hold.
 
         Raises
@@ -152,30 +152,30 @@ class InboundMessages:
         """
         envelope, now = message.envelope, self._clock.now()
         claimed = envelope.origin or peer.id
-        passed_on = told or (envelope.hops > 0 and self.hops > 0)
-        origin = claimed if passed_on else peer.id
+        forwarded = from_state or (envelope.hops > 0 and self.hops > 0)
+        origin = claimed if forwarded else peer.id
         if origin == self.id:
             return None
         relayed = origin != peer.id
-        if relayed and not self._is_admitted(peer, origin, message, told=told):
+        if relayed and not self._is_admitted(peer, origin, message, from_state=from_state):
             return None
         key = envelope.id or _old_id(peer.id, message)
         at = now if envelope.at is None else envelope.at
         self._check_id(claimed, origin, key, at, message, relayed=relayed)
         if self._gossip.seen(origin, key) or self._gossip.seen(claimed, key):
-            self._missing.hear(origin, envelope.n, direct=not relayed)
+            self._missing.on_received(origin, envelope.n, direct=not relayed)
             return None
-        if not told:
+        if not from_state:
             if not peer.allows_event(origin, at, now):
                 raise ProtocolError(message.type, "more than 20 events/s")
-            if relayed and not peer.allows_passing_on(self._origins.size, time.monotonic()):
-                raise ProtocolError(message.type, "more events of others than a room of this size has")
-        return _Way(origin, key, at, relayed, claimed == origin)
+            if relayed and not peer.allows_forwarding(self._origins.size, time.monotonic()):
+                raise ProtocolError(message.type, "more forwarded events than a room of this size may have")
+        return _Route(origin, key, at, relayed, claimed == origin)
 
-    def _is_admitted(self, peer: Peer, origin: str, message: AnyEvent, *, told: bool) -> bool:
+    def _is_admitted(self, peer: Peer, origin: str, message: AnyEvent, *, from_state: bool) -> bool:
         """Return True if the origin is accepted, False if the event is on hold; raise if it is refused."""
         admitted = self._origins.admits(origin)
-        if admitted is None and not told and self.hold is not None:
+        if admitted is None and not from_state and self.hold is not None:
             self.hold(peer, origin, message)
             return False
         if not admitted:
@@ -194,7 +194,7 @@ class InboundMessages:
         if message.envelope.id is None:
             return
         if stamp is not None and stamp != at and relayed and not self._origins.newcomer(origin):
-            raise ProtocolError(message.type, "its time was changed on its way")
+            raise ProtocolError(message.type, "its time was changed on the way")
         if key.startswith(OLD):
             if self._origins.keeps_ids(origin) or key != (_old_id(origin, message) or key):
                 raise ProtocolError(message.type, "its id is not that of an old client's event")
@@ -209,7 +209,7 @@ class InboundMessages:
         if key != right:
             raise ProtocolError(message.type, "its id is not the hash of its content")
 
-    def _content(self, peer: Peer, message: EventMessage, way: _Way) -> dict[str, Any]:
+    def _content(self, peer: Peer, message: EventMessage, way: _Route) -> dict[str, Any]:
         """Return the content to forward: what the id covers, as received; for an old client, its data.
 
         An event of an earlier version gets the world of its positions, which only its neighbours know.
@@ -222,15 +222,15 @@ class InboundMessages:
             content["world"] = list(peer.world)
         return content
 
-    def _pass_on(self, peer: Peer, message: dict[str, Any], way: _Way) -> None:
+    def _forward(self, peer: Peer, message: dict[str, Any], way: _Route) -> None:
         """Forward an event to the other neighbours, within the hop limit.
 
         Broadcasts of non-neighbours are not forwarded, because all members have received them.
         """
         if message["hops"] <= self.hops and (peer.in_room or peer.linked) and way.provable:
-            self._spread(message, peer, way.origin)
+            self._send_on(message, peer, way.origin)
 
-    def _fit(self, peer: Peer, message: EventMessage, key: str) -> dict[str, Any]:
+    def _scaled_data(self, peer: Peer, message: EventMessage, key: str) -> dict[str, Any]:
         """Return the event's checked data in px of this node's world; positions may lie outside of it.
 
         The world of an old client is its window, whose size is unknown, so its px are used unscaled.
@@ -252,14 +252,14 @@ class InboundMessages:
             return
         if origin != peer.id and not self._origins.admits(origin):
             origin = peer.id
-        event = Event(EVENTS["lion_gate"], {"on": on}, f"{TOLD}{origin[:32]}:{at:.3f}", origin, at)
+        event = Event(EVENTS["lion_gate"], {"on": on}, f"{FROM_STATE}{origin[:32]}:{at:.3f}", origin, at)
         now = self._clock.now()
         held = self._gossip.standing("lion_gate", now)
         if held is not None and held.rank >= event.rank:
             return
         if not peer.gates.take(1, time.monotonic()):
-            raise ProtocolError("portal", "changed more than once a second; it will be told again")
-        if self._gossip.takes_over(event, now):
+            raise ProtocolError("portal", "changed more than once a second; it will be sent again")
+        if self._gossip.adopt(event, now):
             self._listener.on_event(event)
 
     def _greeting(self, peer: Peer, state: messages.Greeting) -> None:
@@ -270,7 +270,7 @@ class InboundMessages:
         self._portal(peer, state.portal, state.portal_at, state.portal_origin)
         for pulse in state.intents:
             try:
-                self._event(peer, _pulse_event(pulse), told=True)
+                self._event(peer, _pulse_event(pulse), from_state=True)
             except (ProtocolError, ParameterError) as error:
                 peer.refuse(error)  # the others may be valid
 

@@ -26,11 +26,11 @@ from aiortc import (
 
 from chronoflux.errors import LinkError
 from chronoflux.mesh import candidates, sctp_limits
-from chronoflux.mesh.candidates import Allowance
+from chronoflux.mesh.candidates import CandidateLimit
 from chronoflux.mesh.ice import Ice
+from chronoflux.mesh.library_errors import install
 from chronoflux.mesh.messages import RT_CHANNEL
 from chronoflux.mesh.sctp_limits import ice_connection
-from chronoflux.mesh.strays import keep_quiet
 from chronoflux.util.token_bucket import Bucket
 
 log: logging.Logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ FLOOD_BYTES = (2.0**20, 8.0)  # bytes/s of a peer, and burst in s
 INBOX = 64  # most signals queued for the owner task
 CHANNEL = "chronoflux"
 
-NO_TURN = "the TURN server gives no address: not reached, or its credentials are wrong or expired"
+NO_TURN = "the TURN server gives no address: it is not reached, or the credentials are wrong or expired"
 DIRECT = Ice()
 State = Literal["connecting", "open", "closed"]
 
@@ -97,7 +97,7 @@ class Link:
         self._pace = Bucket(*RT_PACE, now)
         self._messages, self._bytes = Bucket(*FLOOD_MESSAGES, now), Bucket(*FLOOD_BYTES, now)
         self._inbox: asyncio.Queue[dict[str, Any] | str | None] = asyncio.Queue(INBOX)
-        self._tried = Allowance(candidates.TRIED)
+        self._candidate_limit = CandidateLimit(candidates.MAX_TRIED)
         self._end_timer: asyncio.TimerHandle | None = None
         self._opened = asyncio.Event()
         self._ended = asyncio.Event()
@@ -106,7 +106,7 @@ class Link:
 
     def start(self) -> None:
         """Start the task that owns the connection; it runs until the link ends."""
-        keep_quiet(asyncio.get_running_loop())
+        install(asyncio.get_running_loop())
         self._task = asyncio.create_task(self._run(), name="link")
 
     def feed(self, payload: dict[str, Any]) -> None:
@@ -143,7 +143,7 @@ class Link:
             self.dropped += 1
             return False
         if channel.bufferedAmount > MAX_BUFFERED:
-            self._end(f"the peer takes nothing any more: {MAX_BUFFERED >> 20} MiB are waiting for it")
+            self._end(f"the peer does not read: {MAX_BUFFERED >> 20} MiB are waiting for it")
             return False
         try:
             channel.send(text)
@@ -175,18 +175,18 @@ class Link:
             policy = RTCIceTransportPolicy.RELAY if self._ice.relay_only else RTCIceTransportPolicy.ALL
             connection = RTCPeerConnection(RTCConfiguration(servers, policy))
             self._connection = connection
-            connection.on("connectionstatechange", partial(self._watch, connection))
+            connection.on("connectionstatechange", partial(self._on_state, connection))
             connection.on("datachannel", self._adopt)
             signals = asyncio.create_task(self._signals(connection), name="link signals")
             signals.add_done_callback(self._signals_done)
             try:
                 async with asyncio.timeout(CONNECT_DEADLINE):
-                    await self._first(self._opened, self._ended)
+                    await self._first_of(self._opened, self._ended)
             except TimeoutError:
                 self._end(f"timed out: no connection after {CONNECT_DEADLINE:g} s ({self._hint(connection)})")
             await self._ended.wait()
         except (TypeError, ValueError) as error:
-            self._end(f"could not begin: {error}")
+            self._end(f"could not start: {error}")
         finally:
             self._end("cancelled")
             if signals is not None:
@@ -197,7 +197,7 @@ class Link:
                 self._end_timer.cancel()
             if connection is not None:
                 await self._tear_down(connection)
-            self._guard(self._on_closed, self)
+            self._call_safely(self._on_closed, self)
 
     async def _describe(self, connection: RTCPeerConnection, description: RTCSessionDescription) -> None:
         """Set the local description, which gathers addresses.
@@ -209,7 +209,7 @@ class Link:
         )
         await asyncio.shield(self._gathering)
         assert connection.sctp is not None
-        candidates.let_split(ice_connection(connection.sctp))
+        candidates.allow_fragmentation(ice_connection(connection.sctp))
 
     async def _stop_gathering(self) -> None:
         if self._gathering is not None:
@@ -227,7 +227,7 @@ class Link:
             log.debug("link: closing failed", exc_info=True)
 
     @staticmethod
-    async def _first(*events: asyncio.Event) -> None:
+    async def _first_of(*events: asyncio.Event) -> None:
         waits = [asyncio.create_task(event.wait()) for event in events]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -242,7 +242,7 @@ class Link:
             self._adopt(connection.createDataChannel(CHANNEL))
             self._bound(connection)
             await self._describe(connection, await connection.createOffer())
-            self._say(connection)
+            self._send_description(connection)
         while True:
             payload = await self._inbox.get()
             try:
@@ -264,7 +264,7 @@ class Link:
                 await connection.setRemoteDescription(self._description(payload))
                 self._bound(connection)
                 await self._describe(connection, await connection.createAnswer())
-                self._say(connection)
+                self._send_description(connection)
                 self._await_candidates()
             case "answer" if self.dials and connection.signalingState == "have-local-offer":
                 await connection.setRemoteDescription(self._description(payload))
@@ -280,14 +280,14 @@ class Link:
             raise LinkError("the peer's description has no SDP text")
         if re.findall(r"^m=(\w+)", sdp, re.MULTILINE) != ["application"]:
             raise LinkError("the peer's description is not of one data channel and nothing else")
-        return RTCSessionDescription(sdp=self._tried.trim(sdp), type=payload["type"])
+        return RTCSessionDescription(sdp=self._candidate_limit.trim(sdp), type=payload["type"])
 
     async def _candidate(self, connection: RTCPeerConnection, fields: Any) -> None:
         text = fields.get("candidate") if isinstance(fields, dict) else None
         if not isinstance(text, str) or not text.strip():
             return  # an empty one marks the end, which the timer handles
         candidate = candidates.parse(text)
-        if not self._tried.take(candidate):
+        if not self._candidate_limit.take(candidate):
             return
         mid, index = fields.get("sdpMid"), fields.get("sdpMLineIndex")
         candidate.sdpMid = mid if isinstance(mid, str) else None
@@ -310,12 +310,12 @@ class Link:
         sctp_limits.bound(connection.sctp, self._end)
         candidates.limit_pairs(ice_connection(connection.sctp))
 
-    def _say(self, connection: RTCPeerConnection) -> None:
+    def _send_description(self, connection: RTCPeerConnection) -> None:
         description = connection.localDescription
         if "a=candidate" not in description.sdp:
             raise LinkError(f"no candidates: {self._hint(connection)}")
-        told = Allowance(candidates.TOLD).trim(description.sdp)
-        self._send_signal({"type": description.type, "sdp": told})
+        sdp = CandidateLimit(candidates.MAX_SENT).trim(description.sdp)
+        self._send_signal({"type": description.type, "sdp": sdp})
 
     # -- callbacks of aiortc -------------------------------------------------------------------------
 
@@ -342,7 +342,7 @@ class Link:
         if self.state == "connecting":
             self.state = "open"
             self._opened.set()
-            self._guard(self._on_open, self)
+            self._call_safely(self._on_open, self)
 
     def _message(self, data: str | bytes) -> None:
         if self.state == "closed":
@@ -352,12 +352,12 @@ class Link:
             limits = f"{FLOOD_MESSAGES[0]:g} messages or {FLOOD_BYTES[0]:.0f} bytes a second"
             self._end(f"the peer sends more than {limits}")
             return
-        self._guard(self._on_message, self, data)
+        self._call_safely(self._on_message, self, data)
 
-    def _watch(self, connection: RTCPeerConnection) -> None:
+    def _on_state(self, connection: RTCPeerConnection) -> None:
         match connection.connectionState:
             case "failed" if self.state == "connecting" and connection.iceConnectionState == "completed":
-                self._end("refused: the peer is not the one that was signalled, or speaks no DTLS")
+                self._end("refused: the peer is not the one that was signalled, or does not speak DTLS")
             case "failed" if self.state == "connecting":
                 self._end(f"no route: no pair of addresses connected ({self._hint(connection)})")
             case "failed" | "closed":
@@ -395,7 +395,7 @@ class Link:
             self._ended.set()
 
     @staticmethod
-    def _guard(callback: Callable[..., object], *arguments: object) -> None:
+    def _call_safely(callback: Callable[..., object], *arguments: object) -> None:
         """Call a handler and log its exceptions, which would otherwise stop aiortc's receiver."""
         try:
             callback(*arguments)

@@ -18,36 +18,36 @@ import msgspec
 
 from chronoflux.errors import ParameterError, ProtocolError
 from chronoflux.mesh import messages
-from chronoflux.mesh.clock import Followed, Judged, MeshClock, monotonic_ms
-from chronoflux.mesh.clock_sync import Probing
+from chronoflux.mesh.clock import MeshClock, ReferenceChange, TrustChange, monotonic_ms
+from chronoflux.mesh.clock_sync import ClockSync
 from chronoflux.mesh.gossip import Event, Gossip
 from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.inbound import InboundMessages
 from chronoflux.mesh.link import Link
 from chronoflux.mesh.messages import RT_CHANNEL, Field
-from chronoflux.mesh.missing import Missing
+from chronoflux.mesh.missed_events import MissedEvents
 from chronoflux.mesh.negotiation import Negotiation
 from chronoflux.mesh.non_neighbours import NonNeighbours
-from chronoflux.mesh.origins import Asking, Origins
+from chronoflux.mesh.origins import OriginQueries, Origins
 from chronoflux.mesh.outgoing import Outgoing
 from chronoflux.mesh.participant import Participant
 from chronoflux.mesh.peer import Peer
-from chronoflux.mesh.retelling import Retelling
+from chronoflux.mesh.resending import EventResender
 from chronoflux.mesh.roster import Roster
 from chronoflux.signal import protocol
 from chronoflux.signal.client import SignalClient
 
 log: logging.Logger = logging.getLogger(__name__)
 
-WATCH = 0.1  # s between checks of the peers, and between two resent events
+WATCH_PERIOD = 0.1  # s between checks of the peers, and between two resent events
 BYE_DEADLINE = 1.0  # s
 CROSSING = 3.0  # s after our greeting within which the hello of a peer may have crossed it
-HELD = 128  # most timed messages kept until this node knows the room's time
+MAX_PENDING = 128  # most timed messages kept until this node knows the room's time
 LATE = 1.0  # s of delay of the watch itself, beyond which silence of peers is excused
-BETWEEN_TWO = messages.FIXED.keys() - {"telemetry"}  # types that are never sent to a whole room
-MOST = 4096  # most peers; further announcements of a server are ignored
+PEER_TO_PEER = messages.FIXED.keys() - {"telemetry"}  # types that are never sent to a whole room
+MAX_PEERS = 4096  # most peers; further announcements of a server are ignored
 PROBES = ("probe", "probe-reply")  # types of messages from members that are not neighbours
-UNNAMED = 90.0  # s to keep a link to a member that the server does not list as a neighbour
+UNLISTED_FOR = 90.0  # s to keep a link to a member that the server does not list as a neighbour
 STALL = 5.0  # s of delay after which links may be dead without a sign
 
 
@@ -69,19 +69,21 @@ class Mesh:
         self.gossip: Gossip = Gossip()
         self.roster: Roster = Roster()
         self._node = node
-        self._missing = Missing()
+        self._missed_events = MissedEvents()
         self._outgoing = out = Outgoing(client, self.peers, self.roster)
-        self._retelling = Retelling(self.gossip, clock, self._missing, out.send, node.on_missed)
+        self._resender = EventResender(self.gossip, clock, self._missed_events, out.send, node.on_missed)
         origins = Origins(self.roster, self.peers)
-        self._inbound = InboundMessages(node, self.gossip, clock, self._pass_on, origins, self._missing)
-        self._asking = Asking(self.roster, self._ask_who, self._take)
-        self._inbound.hold = self._asking.hold
-        self._non_neighbours = NonNeighbours(self._inbound, self._take)
-        self._probing = Probing(
+        self._inbound = InboundMessages(node, self.gossip, clock, self._forward, origins, self._missed_events)
+        self._origin_queries = OriginQueries(self.roster, self._ask_who, self._dispatch)
+        self._inbound.hold = self._origin_queries.hold
+        self._non_neighbours = NonNeighbours(self._inbound, self._dispatch)
+        self._clock_sync = ClockSync(
             clock, self.peers, out.send_perishable, self._on_clock, self.roster, out.send_member
         )
-        self._held: deque[tuple[Peer, messages.Message, float]] = deque(maxlen=HELD)  # and when it came
-        self._untold: deque[str] = deque(maxlen=HELD)
+        self._pending: deque[tuple[Peer, messages.Message, float]] = deque(
+            maxlen=MAX_PENDING
+        )  # and when it came
+        self._unsent: deque[str] = deque(maxlen=MAX_PENDING)
         self._negotiation = Negotiation(
             self,
             lambda to, signal: client.send(protocol.SendSignal(to=to, signal=signal)),
@@ -110,7 +112,7 @@ class Mesh:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.client.run(), name="signaling")
                 tasks.create_task(self._watch(), name="mesh watch")
-                tasks.create_task(self._probing.run(), name="mesh probing")
+                tasks.create_task(self._clock_sync.run(), name="mesh probing")
         finally:
             await self._negotiation.close("this node ended")
 
@@ -136,11 +138,11 @@ class Mesh:
 
     def publish(self, event: Event) -> None:
         """Send an event fired here to the room. A newcomer defers it until it knows the room's time."""
-        event = self.gossip.own(event)
+        event = self.gossip.add_own(event)
         if self.clock.settled:
-            self._outgoing.tell(event.message(0), self._outgoing.present())
+            self._outgoing.send_event(event.message(0), self._outgoing.present())
         else:
-            self._untold.append(event.id)
+            self._unsent.append(event.id)
 
     def send_field(self, field: Field) -> None:
         """Send our mean field, if the room's time is known."""
@@ -158,10 +160,10 @@ class Mesh:
         """Send empty telemetry to peers of ours, so that a participant without a swarm counts as live."""
         self._outgoing.keep_alive()
 
-    def _pass_on(self, message: dict[str, Any], sender: Peer, origin: str) -> None:
+    def _forward(self, message: dict[str, Any], sender: Peer, origin: str) -> None:
         """Forward a message of a peer to the other neighbours; see :class:`InboundMessages`."""
         others = (peer for peer in self._outgoing.present() if peer is not sender and peer.id != origin)
-        self._outgoing.tell(message, [peer for peer in others if peer.wants(origin)])
+        self._outgoing.send_event(message, [peer for peer in others if peer.accepts_from(origin)])
 
     # -- messages of the server ------------------------------------------------------------------------
 
@@ -179,40 +181,40 @@ class Mesh:
             case protocol.Roster():
                 self._on_roster(message)
             case protocol.Who():
-                self.roster.answer(message)
-                self._asking.look()
+                self.roster.apply_answer(message)
+                self._origin_queries.poll()
             case protocol.Signal():
                 self._on_signal(message.from_, message.signal)
             case protocol.Relay():
-                self._on_passed(message.from_, message.data)
+                self._on_relayed(message.from_, message.data)
             case protocol.Broadcast():
-                self._on_told_all(message.from_, message.data)
+                self._on_broadcast(message.from_, message.data)
             case protocol.Telemetry():
-                self._on_told_all(message.from_, {"type": "telemetry", "telemetry": message.telemetry})
+                self._on_broadcast(message.from_, {"type": "telemetry", "telemetry": message.telemetry})
             case protocol.IceServers():
                 self._take_ice_servers(message.ice_servers)
             case protocol.Unlink():
                 self.clock.unlink(message.peer_id)
                 if (peer := self.peers.get(message.peer_id)) is not None:
-                    self._drop(peer, "no neighbour any more")
+                    self._drop(peer, "no longer a neighbour")
 
     def _on_room(self, message: protocol.RoomPeers) -> None:
-        mine = message.peer_id or self.client.peer_id or ""
+        own_id = message.peer_id or self.client.peer_id or ""
         self._inbound.hops, self._outgoing.recorded = message.hops, message.recorded is True
-        anew, self._joins = self.client.joins != self._joins, self.client.joins
-        if anew:
-            self.roster.joined(told=self.client.server is not None and self.client.server.rosters)
-        if self.id and mine != self.id:
+        rejoined, self._joins = self.client.joins != self._joins, self.client.joins
+        if rejoined:
+            self.roster.joined(available=self.client.server is not None and self.client.server.rosters)
+        if self.id and own_id != self.id:
             # A server that does not know secrets assigned a new id: for the others this node is a new peer.
             for peer in self.peers.values():
-                self._negotiation.retire(peer, "joined anew under another id")
-        self._inbound.id = mine
-        self._node.on_joined(mine)
+                self._negotiation.retire(peer, "rejoined under another id")
+        self._inbound.id = own_id
+        self._node.on_joined(own_id)
         if message.ice_servers:
             self._take_ice_servers(message.ice_servers)
         present = {entry.id for entry in message.peers}
         for peer in list(self.peers.values()):
-            if anew and peer.id not in present:  # later ones only add
+            if rejoined and peer.id not in present:  # later ones only add
                 self._on_left(peer.id)
         for entry in message.peers:
             if entry.id == self.id:
@@ -224,42 +226,42 @@ class Mesh:
             if not named.direct(time.monotonic()):
                 self._negotiation.dial(named)
         rosters = self.client.server is not None and self.client.server.rosters
-        if self.roster.told or not rosters:  # else the roster follows, and determines the reference
-            self._probing.enter(self.id, self._since(mine, message.joined))
+        if self.roster.available or not rosters:  # else the roster follows, and determines the reference
+            self._clock_sync.on_joined(self.id, self._since(own_id, message.joined))
 
-    def _announce(self, said: protocol.RoomPeer | protocol.PeerJoinedRoom) -> Peer | None:
-        peer_id = said.id if isinstance(said, protocol.RoomPeer) else said.peer_id
+    def _announce(self, entry: protocol.RoomPeer | protocol.PeerJoinedRoom) -> Peer | None:
+        peer_id = entry.id if isinstance(entry, protocol.RoomPeer) else entry.peer_id
         peer = self.peers.get(peer_id)
-        if peer is None and len(self.peers) >= MOST:
-            log.debug("mesh: %s is one too many", peer_id[:8])
+        if peer is None and len(self.peers) >= MAX_PEERS:
+            log.debug("mesh: %s is ignored: there are too many peers", peer_id[:8])
             return None
         if peer is not None and peer.left:
-            self._negotiation.retire(peer, "came back")
+            self._negotiation.retire(peer, "returned")
         if peer is None or peer.left:
             peer = self.peers[peer_id] = Peer(peer_id, name=peer_id[:8])
-        peer.in_room, peer.joined = True, self._since(peer_id, said.joined)
-        peer.announced(said.metadata, lasting=said.lasting)
-        peer.hears = None if said.hears is None else frozenset(said.hears or ())
-        self._missing.meet(peer_id, self.gossip.count - 1)
+        peer.in_room, peer.joined = True, self._since(peer_id, entry.joined)
+        peer.set_metadata(entry.metadata, lasting=entry.lasting)
+        peer.hears = None if entry.hears is None else frozenset(entry.hears or ())
+        self._missed_events.on_peer_present(peer_id, self.gossip.count - 1)
         return peer
 
     def _on_roster(self, message: protocol.Roster) -> None:
         """Handle a roster: members joined or left, or a restarted server corrected when they joined."""
-        self.roster.take(message)
+        self.roster.apply(message)
         for entry in message.members:
             if (peer := self.peers.get(entry.id)) is not None:
                 peer.joined = self._since(entry.id, entry.joined)
             elif entry.id == self.id:
-                self._probing.enter(self.id, self._since(entry.id, entry.joined))
+                self._clock_sync.on_joined(self.id, self._since(entry.id, entry.joined))
 
     def _since(self, id_: str, joined: int | None) -> int | None:
         """Return when a member joined: the earlier of the server's time and that from before its restart."""
         known = self.roster.member(id_)
         return joined if joined is None or known is None else min(joined, known.joined)
 
-    def recall(self, join: protocol.JoinRoom) -> protocol.JoinRoom:
+    def add_recovery(self, join: protocol.JoinRoom) -> protocol.JoinRoom:
         """Return the join with what restores a restarted server: the earliest members and our links."""
-        if not self.roster.told:
+        if not self.roster.available:
             return join
         known, links = self.roster.known(self.id), sum(peer.in_room for peer in self.peers.values())
         return msgspec.structs.replace(join, known=known, hops=self._inbound.hops, links=links)
@@ -298,15 +300,15 @@ class Mesh:
         peer.opened, peer.reason = time.monotonic(), ""
         self._outgoing.send_direct(peer, messages.encode(self._hello(peer)))
         self._outgoing.send_direct(peer, messages.encode({"type": "state", **self._node.greeting()}))
-        self._retelling.begin(peer)
+        self._resender.queue_recent(peer)
         self._node.on_peer(peer, "linked", "")
 
     def on_closed(self, peer: Peer, link: Link) -> None:
         """Plan a new link to a peer whose link ended, unless the peer left."""
         now = time.monotonic()
-        if peer.in_room and not peer.left and peer.gives_no_answer(now):
+        if peer.in_room and not peer.left and peer.leaves_offers_unanswered(now):
             peer.unanswered, peer.reason = True, ""
-            self._node.on_peer(peer, "server", peer.why(now))
+            self._node.on_peer(peer, "server", peer.path_problem(now))
             return
         if not peer.left:
             peer.reason = link.reason
@@ -323,39 +325,39 @@ class Mesh:
 
     def on_message(self, peer: Peer, data: str | bytes) -> None:
         """Handle a message that arrived over a link."""
-        peer.heard_direct = time.monotonic()
-        self._hear(peer, lambda: messages.decode(data))
+        peer.last_direct = time.monotonic()
+        self._receive(peer, lambda: messages.decode(data))
 
-    def _on_passed(self, sender: str, data: Mapping[str, Any]) -> None:
+    def _on_relayed(self, sender: str, data: Mapping[str, Any]) -> None:
         peer = self.peers.get(sender)
         if peer is None and data.get("type") in PROBES:
             try:
-                self._probing.hear_distant(sender, messages.parse(dict(data)))
+                self._clock_sync.on_relayed(sender, messages.parse(dict(data)))
             except ProtocolError as error:
                 log.debug("refused from %s: %s", sender[:8], error)
         if peer is not None and not peer.left:
-            peer.heard_relay = time.monotonic()
-            self._hear(peer, lambda: messages.parse(dict(data)))
+            peer.last_relayed = time.monotonic()
+            self._receive(peer, lambda: messages.parse(dict(data)))
 
-    def _on_told_all(self, sender: str, data: Mapping[str, Any]) -> None:
+    def _on_broadcast(self, sender: str, data: Mapping[str, Any]) -> None:
         """Handle a message to the whole room: an event or telemetry. Other types are refused."""
-        if (peer := self.peers.get(sender)) is not None and str(data.get("type")) in BETWEEN_TWO:
-            peer.refuse(ProtocolError("broadcast", "not for a whole room"))
+        if (peer := self.peers.get(sender)) is not None and str(data.get("type")) in PEER_TO_PEER:
+            peer.refuse(ProtocolError("broadcast", "this type is not sent to a whole room"))
         elif peer is not None:
-            self._on_passed(sender, data)
+            self._on_relayed(sender, data)
         else:
-            self._non_neighbours.hear(sender, data)
+            self._non_neighbours.handle(sender, data)
 
-    def _hear(self, peer: Peer, decode: Callable[[], messages.Message]) -> None:
+    def _receive(self, peer: Peer, decode: Callable[[], messages.Message]) -> None:
         """Decode and handle a message. A refused message is counted and dropped."""
         try:
             message = decode()
         except (ProtocolError, ParameterError) as error:
             peer.refuse(error)
         else:
-            self._take(peer, message)
+            self._dispatch(peer, message)
 
-    def _take(self, peer: Peer, message: messages.Message) -> None:
+    def _dispatch(self, peer: Peer, message: messages.Message) -> None:
         """Handle a message. A refused message is counted and dropped."""
         try:
             if peer.left and not isinstance(message, messages.ByeAck):
@@ -373,61 +375,61 @@ class Mesh:
                 case messages.Refused():
                     self._negotiation.on_refused(peer, message.reason)
                 case messages.Probe():
-                    self._probing.answer(peer, message)
+                    self._clock_sync.on_probe(peer, message)
                 case messages.ProbeReply():
-                    self._probing.hear(peer, message)
+                    self._clock_sync.on_reply(peer, message)
                 case messages.EventMessage() | messages.Greeting() if not self.clock.settled:
-                    self._held.append((peer, message, monotonic_ms()))
+                    self._pending.append((peer, message, monotonic_ms()))
                 case messages.Field() if not self.clock.settled:
                     pass  # the next one suffices
                 case messages.Telemetry() if not self.clock.settled:
                     pass  # likewise; its portal state may wait here as an event
                 case messages.Hello():
-                    self._inbound.take(peer, message)
+                    self._inbound.handle(peer, message)
                     self._greet_again(peer, message)
-                    self._retelling.catch_up(peer, message)
-                    self._probing.begin(peer)
+                    self._resender.on_hello(peer, message)
+                    self._clock_sync.start_burst(peer)
                     if peer.link is not None and RT_CHANNEL in message.features:
                         peer.link.open_rt()
                 case _:
-                    self._inbound.take(peer, message)
+                    self._inbound.handle(peer, message)
         except (ProtocolError, ParameterError) as error:
             peer.refuse(error)
 
     # -- mesh time -------------------------------------------------------------------------------------
 
-    def _on_clock(self, changes: Sequence[Followed | Judged]) -> None:
+    def _on_clock(self, changes: Sequence[ReferenceChange | TrustChange]) -> None:
         """Handle changes of mesh time. Once it is settled, process what waited for it."""
         for change in changes:
-            if isinstance(change, Judged):
+            if isinstance(change, TrustChange):
                 if (peer := self.peers.get(change.peer)) is not None:
-                    peer.doubt = change.reason
+                    peer.clock_problem = change.reason
                     self._node.on_peer(peer, "trusted" if change.trusted else "distrusted", change.reason)
                 continue
             if change.step is not None:
                 self._shift(change.step)
             self._node.on_clock(change)
-        self._make_up()
+        self._process_pending()
 
-    def _make_up(self) -> None:
+    def _process_pending(self) -> None:
         """Send and process messages that waited until this node knew the room's time."""
-        if not self.clock.settled or not (self._untold or self._held):
+        if not self.clock.settled or not (self._unsent or self._pending):
             return
         for event in self.gossip.recent(self.clock.now()):
-            if event.id in self._untold:
-                self._outgoing.tell(event.message(0), self._outgoing.present())
-        self._untold.clear()
-        held, self._held = self._held, deque(maxlen=HELD)
+            if event.id in self._unsent:
+                self._outgoing.send_event(event.message(0), self._outgoing.present())
+        self._unsent.clear()
+        held, self._pending = self._pending, deque(maxlen=MAX_PENDING)
         for peer, message, came in held:
             at = self.clock.now() - (monotonic_ms() - came)
-            self._take(peer, _dated(message, at))
+            self._dispatch(peer, _dated(message, at))
 
     def _shift(self, by: float) -> None:
         """Adjust stored times after a step of mesh time by `by` ms, and discard outdated fields."""
         self.gossip.shift(by)
         for peer in self.peers.values():
             peer.field_ = None
-        self._retelling.on_step(self.peers.values())
+        self._resender.on_clock_step(self.peers.values())
 
     # -- the watch -------------------------------------------------------------------------------------
 
@@ -435,55 +437,55 @@ class Mesh:
         """Check the peers, redial broken links, greet over the relay, and resend events."""
         last = monotonic_ms() / 1000
         while not self._leaving:
-            now, late = time.monotonic(), monotonic_ms() / 1000 - last - WATCH
-            last += late + WATCH
+            now, late = time.monotonic(), monotonic_ms() / 1000 - last - WATCH_PERIOD
+            last += late + WATCH_PERIOD
             if late > LATE:
-                self._excuse(now, stalled=late > STALL)
+                self._excuse_silence(now, stalled=late > STALL)
             self._may_greet = True
             if self.client.state != "joined":
                 self.roster.server_lost()
             for peer in list(self.peers.values()):
-                self._look(peer, now)
-            self._asking.look()
-            self._make_up()  # a node that finds no reference settles by a timeout
-            self._retelling.report()
-            await asyncio.sleep(WATCH)
+                self._check_peer(peer, now)
+            self._origin_queries.poll()
+            self._process_pending()  # a node that finds no reference settles by a timeout
+            self._resender.report_missed()
+            await asyncio.sleep(WATCH_PERIOD)
 
-    def _excuse(self, now: float, *, stalled: bool) -> None:
+    def _excuse_silence(self, now: float, *, stalled: bool) -> None:
         """Excuse the silence of peers after this node slept or its loop was blocked: messages are unread.
 
         After a long stall (`stalled`) links may be dead without a sign, so they are checked soon.
         """
-        self.client.doubt()
+        self.client.check_connection()
         for peer in self.peers.values():
             if peer.linked:
                 peer.opened = now
                 if stalled:
-                    peer.doubted = now
+                    peer.woke_at = now
 
-    def _look(self, peer: Peer, now: float) -> None:
+    def _check_peer(self, peer: Peer, now: float) -> None:
         if peer.left and now - peer.left_at > BYE_DEADLINE:
             self._drop(peer, peer.reason)
             return
-        if self._unnamed(peer, now):
-            self._drop(peer, "no neighbour any more")
+        if self._is_unlisted(peer, now):
+            self._drop(peer, "no longer a neighbour")
             return
-        self._negotiation.look(peer, now, self.id, joined=self.client.state == "joined")
+        self._negotiation.check(peer, now, self.id, joined=self.client.state == "joined")
         relaying = not peer.direct(now) and self._outgoing.relaying(peer, now)
-        if relaying and peer.greeted_relay is None and self._may_greet:
+        if relaying and peer.greeted_by_relay is None and self._may_greet:
             self._may_greet = False  # one for each check: greetings are long, and the server limits bytes
             self._outgoing.send_relay(peer, self._hello(peer))
             self._outgoing.send_relay(peer, {"type": "state", **self._node.greeting()})
-            self._retelling.begin(peer)
+            self._resender.queue_recent(peer)
             self._node.on_peer(peer, "relayed", peer.reason or "no link yet")
-            peer.greeted_relay = now
+            peer.greeted_by_relay = now
         elif not relaying:
-            peer.greeted_relay = None
-        if peer.backlog and self.clock.settled:
-            self._retelling.tell_next(peer)
-        self._judge(peer, now)
+            peer.greeted_by_relay = None
+        if peer.unsent and self.clock.settled:
+            self._resender.send_next(peer)
+        self._update_state(peer, now)
 
-    def _unnamed(self, peer: Peer, now: float) -> bool:
+    def _is_unlisted(self, peer: Peer, now: float) -> bool:
         """Return whether a linked member has not been a neighbour according to the server for `UNNAMED` s.
 
         A restarted server may link other pairs. A peer that is not in the room may have lost only its socket
@@ -491,34 +493,37 @@ class Mesh:
         """
         here = self.client.state == "joined" and peer.id in self.roster.members
         if peer.in_room or not here:
-            peer.unnamed = None
-        elif peer.unnamed is None:
-            peer.unnamed = now
-        return peer.unnamed is not None and now - peer.unnamed > UNNAMED
+            peer.unlisted_since = None
+        elif peer.unlisted_since is None:
+            peer.unlisted_since = now
+        return peer.unlisted_since is not None and now - peer.unlisted_since > UNLISTED_FOR
 
     def _hello(self, peer: Peer) -> dict[str, Any]:
         """Return the first message to a peer on a new path, with the numbers of its events that arrived."""
         return {
-            "type": "hello", **self._node.hello(), "tick_ms": self.clock.tick, **self._retelling.numbers(peer)
-        }  # fmt: skip
+            "type": "hello",
+            **self._node.hello(),
+            "tick_ms": self.clock.tick,
+            **self._resender.hello_fields(peer),
+        }
 
     def _greet_again(self, peer: Peer, hello: messages.Hello) -> None:
         """Greet a peer again if its hello shows that it lost our relayed greeting.
 
         A peer loses it if it was away from the server at that moment. Greetings that cross do not count.
         """
-        greeted = peer.greeted_relay
-        lost = peer.said_hello or (greeted is not None and time.monotonic() - greeted > CROSSING)
+        greeted = peer.greeted_by_relay
+        lost = peer.hello_received or (greeted is not None and time.monotonic() - greeted > CROSSING)
         if hello.heard is None and lost:
-            peer.greeted_relay = None
-        peer.said_hello = True
+            peer.greeted_by_relay = None
+        peer.hello_received = True
 
     def _ask_who(self, ids: list[str]) -> None:
         """Ask the server which of these ids are in the room."""
         self.client.send(protocol.SendWho(ids=ids))
 
-    def _judge(self, peer: Peer, now: float) -> None:
-        before, peer.state = peer.state, peer.judge(now)
+    def _update_state(self, peer: Peer, now: float) -> None:
+        before, peer.state = peer.state, peer.current_state(now)
         if peer.state == before:
             return
         if peer.state == "gone":
@@ -527,7 +532,7 @@ class Mesh:
                 self._drop(peer, peer.reason)
         elif before != "connecting" or peer.state != "live":
             if peer.state == "quiet":
-                self.client.doubt()  # our own network may have failed
+                self.client.check_connection()  # our own network may have failed
             self._node.on_peer(peer, peer.state, peer.reason)
 
     def _drop(self, peer: Peer, reason: str) -> None:

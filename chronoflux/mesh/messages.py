@@ -255,7 +255,7 @@ def _unknown(name: str, value: dict[str, Any]) -> Message:
 def check_passable(value: dict[str, Any], name: str) -> None:
     """Raise ProtocolError for an event's message that is too long or too deep to be forwarded."""
     if not is_plain(value) or len(msgspec.json.encode(value)) > PASSED_BYTES:
-        raise ProtocolError(name, "too long or too deep to be passed on")
+        raise ProtocolError(name, "too long or too deep to be forwarded")
 
 
 def convert(value: Any, kind: type[Struct], name: str) -> Any:

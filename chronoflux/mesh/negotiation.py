@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from chronoflux.errors import ProtocolError
 from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.link import Link
-from chronoflux.mesh.peer import EARLY, Peer
+from chronoflux.mesh.peer import MAX_EARLY_CANDIDATES, Peer
 
 log: logging.Logger = logging.getLogger(__name__)
 
@@ -19,8 +19,8 @@ MAX_LINKS = 32
 CROSSING = 3.0  # s after our offer within which an offer of the peer counts as crossing it
 SILENT_LINK = 10.0  # s of silence on an open link after which its dialler replaces it
 BURST, CHECK = 0.5, 2.5  # s after a stall: queued messages are read; a live peer has sent a new one
-STEADY = 10.0  # s that a link must be open until its earlier failures are forgotten
-FORGOTTEN = 15.0  # s without a link or a planned redial after which one side dials again
+STABLE_AFTER = 10.0  # s that a link must be open until its earlier failures are forgotten
+REDIAL_AFTER = 15.0  # s without a link or a planned redial after which one side dials again
 
 
 class Listener(Protocol):
@@ -57,44 +57,44 @@ class Negotiation:
 
     def take_ice_servers(self, servers: Sequence[Mapping[str, Any]]) -> None:
         """Use the server's STUN and TURN servers for new links."""
-        self._ice = self._ice.told(servers)
+        self._ice = self._ice.with_servers(servers)
 
     def dial(self, peer: Peer) -> None:
         """Make a new link, which replaces an existing one, and offer it to the peer."""
-        peer.dials, peer.dialled, peer.doubted = True, time.monotonic(), None
+        peer.dials, peer.dialled, peer.woke_at = True, time.monotonic(), None
         if self._full(peer):
             peer.plan_redial(peer.dialled)
             return
-        self.retire(peer, "dialled anew")
-        peer.early.clear()
+        self.retire(peer, "redialled")
+        peer.early_candidates.clear()
         self._connect(peer)
 
-    def look(self, peer: Peer, now: float, own_id: str, *, joined: bool) -> None:
+    def check(self, peer: Peer, now: float, own_id: str, *, joined: bool) -> None:
         """Redial broken, silent or missing links, while this node is `joined` to a server."""
-        if peer.linked and now - peer.opened > STEADY:
+        if peer.linked and now - peer.opened > STABLE_AFTER:
             peer.failures = 0
         idle = peer.link is None and peer.redial_at is None and peer.in_room
-        patience = FORGOTTEN if own_id < peer.id else 2 * FORGOTTEN
+        patience = REDIAL_AFTER if own_id < peer.id else 2 * REDIAL_AFTER
         if idle and now - max(peer.since, peer.dialled, peer.opened) > patience:
             if peer.ours:
                 peer.plan_redial(now)
             elif not peer.unanswered:
                 peer.unanswered = True  # an old client that should have dialled, and did not
-        silence = now - max(peer.heard_direct, peer.opened)
+        silence = now - max(peer.last_direct, peer.opened)
         silent = peer.linked and peer.ours and peer.dials and silence > SILENT_LINK
         due = peer.redial_at is not None and now >= peer.redial_at
-        dead = peer.doubted is not None and now - peer.doubted > CHECK and self._dead(peer, peer.doubted)
+        dead = peer.woke_at is not None and now - peer.woke_at > CHECK and self._dead(peer, peer.woke_at)
         if joined and (silent or due or dead):
             if peer.linked:
-                peer.reason = f"nothing heard over the link for {silence:.0f} s"
+                peer.reason = f"nothing received over the link for {silence:.0f} s"
             self.dial(peer)
 
     @staticmethod
-    def _dead(peer: Peer, doubted: float) -> bool:
+    def _dead(peer: Peer, woke_at: float) -> bool:
         """Return whether an open link is dead after a stall. The node that woke redials: only it knows."""
-        dead = peer.linked and peer.ours and peer.heard_direct < doubted + BURST
+        dead = peer.linked and peer.ours and peer.last_direct < woke_at + BURST
         if not dead:
-            peer.doubted = None
+            peer.woke_at = None
         return dead
 
     def on_signal(self, peer: Peer, signal: dict[str, Any], own_id: str) -> None:
@@ -110,8 +110,8 @@ class Negotiation:
             self._on_offer(peer, signal, own_id)
         elif peer.link is not None and peer.link.state == "connecting":
             peer.link.feed(signal)
-        elif signal.get("type") == "candidate" and len(peer.early) < EARLY:
-            peer.early.append(signal)
+        elif signal.get("type") == "candidate" and len(peer.early_candidates) < MAX_EARLY_CANDIDATES:
+            peer.early_candidates.append(signal)
 
     def on_refused(self, peer: Peer, reason: str) -> None:
         """Handle the peer's refusal of our offer, without waiting for the deadline."""
@@ -150,9 +150,9 @@ class Negotiation:
         peer.dials = False
         link = self._connect(peer)
         link.feed(offer)
-        for candidate in peer.early:
+        for candidate in peer.early_candidates:
             link.feed(candidate)
-        peer.early.clear()
+        peer.early_candidates.clear()
 
     def _full(self, peer: Peer) -> bool:
         """Return whether the limit of links is reached, and record it as the peer's reason."""

@@ -14,28 +14,30 @@ MOST = 256  # most members tracked, as many as a room has
 
 
 class NonNeighbours:
-    """Filters messages to the room from non-neighbours in a partial mesh; `hear` handles those it accepts.
+    """Filters messages to the room from non-neighbours in a partial mesh; `on_accepted` gets the accepted.
 
     Events of old clients are accepted, because they arrive in no other way; other events also arrive from
     neighbours. Telemetry is accepted for recorders, which record all members.
     """
 
-    def __init__(self, intake: InboundMessages, hear: Callable[[Peer, messages.Message], object]) -> None:
-        self._inbound, self._hear = intake, hear
+    def __init__(
+        self, inbound: InboundMessages, on_accepted: Callable[[Peer, messages.Message], object]
+    ) -> None:
+        self._inbound, self._on_accepted = inbound, on_accepted
         self._known: dict[str, Peer] = {}
 
-    def hear(self, sender: str, data: Mapping[str, Any]) -> None:
+    def handle(self, sender: str, data: Mapping[str, Any]) -> None:
         """Take a message to the whole room. A refused message is counted and dropped."""
         if not self._inbound.hops:
             return
         if sender not in self._known and len(self._known) >= MOST:
             del self._known[next(iter(self._known))]
-        stranger = self._known.setdefault(sender, Peer(sender, name=sender[:8], kind="", in_room=False))
+        peer = self._known.setdefault(sender, Peer(sender, name=sender[:8], kind="", in_room=False))
         try:
             message = messages.parse(dict(data))
         except ProtocolError as error:
-            stranger.refuse(error)
+            peer.refuse(error)
             return
         old_event = isinstance(message, messages.EventMessage) and not message.envelope.id
         if old_event or isinstance(message, messages.Telemetry):
-            self._hear(stranger, message)
+            self._on_accepted(peer, message)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 WINDOW = 60_000.0  # ms for which a sample is used
 FAR_WINDOW = 150_000.0  # ms, the same for a clock that is probed every 60 s through the server
-KEPT = 64  # most samples: the bursts of one minute and a reserve
+MAX_SAMPLES = 64  # most samples: the bursts of one minute and a reserve
 SLEW = 500e-6  # largest rate at which a clock is slewed
 DRIFT = 100e-6  # largest relative drift of two quartz clocks, each within 50 ppm
 ROUNDING = 0.01  # ms; present-day times as doubles have a resolution of 0.00024 ms
@@ -45,7 +45,7 @@ class PeerClock:
     reference: str
     distrusted_until: float
     reason: str
-    told: bool
+    reported: bool
     window: float
     tick: float
     answered: bool
@@ -55,17 +55,17 @@ class PeerClock:
         self.joined: int | None = None
         """When the peer's reference joined according to the server, as the peer reports it (ms)."""
         self.distrusted_until = self._jumped = -1e18
-        self.reason, self.told = "", False
+        self.reason, self.reported = "", False
         """Why it is distrusted, and whether that was reported."""
         self.window, self.tick = WINDOW, 0.0
         """How long a sample is used; the resolutions of the peer's clock and ours, added; ms."""
         self.answered = self.was_near = False
         """Whether it ever answered a probe; whether it was on our time since the last step of it."""
-        self._awaited: float | None = None
+        self._waiting_since: float | None = None
         self.first: float | None = None
         """Monotonic time of the first of the current, consistent samples; ms."""
         self._count = 0
-        self._samples: deque[Sample] = deque(maxlen=KEPT)  # from oldest to newest, from best to worst
+        self._samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)  # from oldest to newest, from best to worst
 
     def __len__(self) -> int:
         return self._count
@@ -99,31 +99,31 @@ class PeerClock:
         allowed = certain + (SLEW + DRIFT) * abs(sample.at - known.at)
         return moved if abs(moved) > allowed else None
 
-    def ask(self, now: float) -> None:
+    def on_probe_sent(self, now: float) -> None:
         """Note that a probe was sent to it."""
-        if self._awaited is None:
-            self._awaited = now
+        if self._waiting_since is None:
+            self._waiting_since = now
 
-    def excuse(self, now: float) -> None:
+    def restart_wait(self, now: float) -> None:
         """Restart the wait for an answer, because this node was suspended and missed replies."""
-        if self._awaited is not None:
-            self._awaited = now
+        if self._waiting_since is not None:
+            self._waiting_since = now
 
     def silent(self, now: float, patience: float) -> bool:
         """Return whether probes have been unanswered for more than `patience` ms."""
-        return self._awaited is not None and now - self._awaited > patience
+        return self._waiting_since is not None and now - self._waiting_since > patience
 
     def add(self, sample: Sample) -> None:
         """Add a sample, newer than all others."""
-        self.answered, self._awaited = True, None
+        self.answered, self._waiting_since = True, None
         if self.first is None:
             self.first = sample.at
-        self._count = min(self._count + 1, KEPT)
+        self._count = min(self._count + 1, MAX_SAMPLES)
         while self._samples and self._samples[-1].score >= sample.score:
             self._samples.pop()
         self._samples.append(sample)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Discard all samples."""
         self._samples.clear()
         self.first, self._count = None, 0
@@ -134,7 +134,7 @@ class PeerClock:
             self.reason = reason
         self.distrusted_until = now + DISTRUST
 
-    def leap(self, by: float, now: float) -> None:
+    def on_jump(self, by: float, now: float) -> None:
         """Note a jump by `by` ms, and distrust the clock."""
         self._jumped = now
         self.distrust(f"its clock jumped by {by / 1000:+.3f} s", now)

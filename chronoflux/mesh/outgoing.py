@@ -67,7 +67,7 @@ class Outgoing:
 
     def relaying(self, peer: Peer, now: float) -> bool:
         """Return whether fields and telemetry go over the relay: the link was missing or silent for 1.5 s."""
-        return self.can_relay(peer) and now - max(peer.since, peer.heard_direct) > RELAY_AFTER
+        return self.can_relay(peer) and now - max(peer.since, peer.last_direct) > RELAY_AFTER
 
     # -- messages to all -------------------------------------------------------------------------------
 
@@ -75,7 +75,7 @@ class Outgoing:
         """Return the peers that are in the room or linked, and have not said goodbye."""
         return [peer for peer in self._peers.values() if (peer.in_room or peer.linked) and not peer.left]
 
-    def tell(self, message: dict[str, Any], peers: Sequence[Peer]) -> None:
+    def send_event(self, message: dict[str, Any], peers: Sequence[Peer]) -> None:
         """Send an event to these peers, by a broadcast if no other path reaches one of them."""
         text = messages.encode(message)
         unreached = [peer for peer in peers if not self.send(peer, message, text)]
@@ -86,7 +86,7 @@ class Outgoing:
     def send_field(self, field: Field) -> None:
         """Send our mean field; it is dropped where it would be late."""
         now, text = time.monotonic(), messages.encode(field)
-        period = max(RELAY_FIELD, self._relayed(now) / RELAY_FIELDS)
+        period = max(RELAY_FIELD, self._relayed_peers(now) / RELAY_FIELDS)
         for peer in self.present():
             if not peer.ours:
                 continue
@@ -99,15 +99,15 @@ class Outgoing:
     def send_telemetry(self, message: messages.Telemetry, to_recorders: messages.Telemetry) -> None:
         """Send the telemetry of the last second; also through the server, for recorders and old clients."""
         now, present = time.monotonic(), self.present()
-        period = self._relayed(now) / RELAY_TELEMETRIES
+        period = self._relayed_peers(now) / RELAY_TELEMETRIES
         for peer in present:
-            told = to_recorders if peer.kind == "recorder" else message
-            self._tell_telemetry(peer, told, now, period)
-        if (self.recorded or self._old_ears()) and self._room_telemetry.due(self._size(), now):
-            told = to_recorders if self.recorded else message
-            self._client.send(protocol.SendTelemetry(telemetry=told.telemetry))
+            telemetry = to_recorders if peer.kind == "recorder" else message
+            self._send_telemetry_to(peer, telemetry, now, period)
+        if (self.recorded or self._has_old_clients()) and self._room_telemetry.due(self._size(), now):
+            telemetry = to_recorders if self.recorded else message
+            self._client.send(protocol.SendTelemetry(telemetry=telemetry.telemetry))
 
-    def _old_ears(self) -> bool:
+    def _has_old_clients(self) -> bool:
         """Return whether an old client is in the room; it gets telemetry only from the server."""
         members = self._roster.members.values()
         return any(not peer.ours for peer in self.present()) or any(not member.lasting for member in members)
@@ -119,12 +119,12 @@ class Outgoing:
     def keep_alive(self) -> None:
         """Send empty telemetry to peers of ours, so that a participant without a swarm counts as live."""
         now = time.monotonic()
-        period = self._relayed(now) / RELAY_TELEMETRIES
+        period = self._relayed_peers(now) / RELAY_TELEMETRIES
         for peer in self.present():
             if peer.ours:
-                self._tell_telemetry(peer, messages.Telemetry({}), now, period)
+                self._send_telemetry_to(peer, messages.Telemetry({}), now, period)
 
-    def _tell_telemetry(self, peer: Peer, message: messages.Telemetry, now: float, period: float) -> None:
+    def _send_telemetry_to(self, peer: Peer, message: messages.Telemetry, now: float, period: float) -> None:
         if peer.linked:
             self.send_direct(peer, messages.encode(message), droppable=True)
         late = now - peer.relayed_telemetry >= period
@@ -132,6 +132,6 @@ class Outgoing:
             peer.relayed_telemetry = now
             self.send_relay(peer, message)
 
-    def _relayed(self, now: float) -> int:
+    def _relayed_peers(self, now: float) -> int:
         """Return the number of peers on the relay; they share the rate of one connection to the server."""
         return sum(peer.ours and not peer.direct(now) for peer in self.present())

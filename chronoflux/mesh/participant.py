@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from chronoflux.mesh.clock import Followed
+from chronoflux.mesh.clock import ReferenceChange
 from chronoflux.mesh.inbound import Listener
 from chronoflux.mesh.peer import Peer
 
@@ -29,7 +29,7 @@ class Participant(Listener, Protocol):
         old client that only the server reaches; ``distrusted`` or ``trusted`` for its clock.
         """
 
-    def on_clock(self, change: Followed) -> None:
+    def on_clock(self, change: ReferenceChange) -> None:
         """Handle a new reference or a step of mesh time."""
 
     def on_missed(self, facts: Mapping[str, Any]) -> None:

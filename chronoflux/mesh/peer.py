@@ -28,14 +28,14 @@ LIVE, GONE = 2.0, 15.0  # s of silence after which a peer is quiet, and gone
 RELAY_AFTER = 1.5  # s without a link after which the relay also carries fields and telemetry
 BACKOFF = (2.0, 60.0)  # s, first and longest wait before a redial
 EVENTS = (20.0, 2.0)  # events/s of one link and origin, and burst in s
-PASSED_ON = (0.5, 100.0, 4.0)  # events/s for each member of the room; least events/s; burst in s
+FORWARDED = (0.5, 100.0, 4.0)  # events/s for each member of the room; least events/s; burst in s
 SLOT = 10_000.0  # ms of mesh time over which an origin's events are counted
-SLOTS = 4096  # most counts kept for each link: many origins over 90 s
+MAX_SLOTS = 4096  # most counts kept for each link: many origins over 90 s
 GATES = (1.0, 5.0)  # changes/s of the standing state by state and telemetry messages; burst in s
 GREETINGS = (0.2, 10.0)  # greetings/s, and burst in s
 OFFERS = (0.5, 16.0)  # offers/s, and burst in s
-KINDS = 32  # most message kinds counted separately in the refusals of a peer
-EARLY = 32  # most candidates kept for a peer whose offer has not arrived yet
+MAX_KINDS = 32  # most message kinds counted separately in the refusals of a peer
+MAX_EARLY_CANDIDATES = 32  # most candidates kept for a peer whose offer has not arrived yet
 
 OURS = frozenset({"notebook", "headless", "page", "recorder", "probe"})
 """Kinds that nodes with the extensions announce."""
@@ -75,16 +75,16 @@ class Peer:
     joined: int | None = None
     offset: Offset | None = None
     tick_ms: float = 0.0
-    doubt: str = ""
+    clock_problem: str = ""
     in_room: bool = True
     link: Link | None = None
     dials: bool = False
     reason: str = ""
     since: float = field(default_factory=time.monotonic)
-    heard_direct: float = -1e9
-    heard_relay: float = -1e9
-    greeted_relay: float | None = None  # when our greeting was relayed; None: not on the present path
-    said_hello: bool = False
+    last_direct: float = -1e9
+    last_relayed: float = -1e9
+    greeted_by_relay: float | None = None  # when our greeting was relayed; None: not on the present path
+    hello_received: bool = False
     opened: float = -1e9
     left: bool = False
     state: PeerState = "connecting"
@@ -93,19 +93,19 @@ class Peer:
     field_: Field | None = None
     relayed_field: float = -1e9
     world: tuple[float, float] | None = None
-    backlog: deque[Event] = field(default_factory=deque)
-    early: list[dict[str, Any]] = field(default_factory=list)
+    unsent: deque[Event] = field(default_factory=deque)
+    early_candidates: list[dict[str, Any]] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     dialled: float = -1e9
     left_at: float = -1e9
-    unnamed: float | None = None  # since when it is a member but not a neighbour according to the server
-    doubted: float | None = None  # when this node woke from a stall; None once the link is known to work
+    unlisted_since: float | None = None  # since when the server lists it as a member, but not as a neighbour
+    woke_at: float | None = None  # when this node woke from a stall; None once the link is known to work
     relayed_telemetry: float = -1e9
     offers: Bucket = field(default_factory=lambda: Bucket(*OFFERS, time.monotonic()))
     greetings: Bucket = field(default_factory=lambda: Bucket(*GREETINGS, time.monotonic()))
     gates: Bucket = field(default_factory=lambda: Bucket(*GATES, time.monotonic()))
-    _fired: Counter[tuple[str, int]] = field(default_factory=Counter)
-    _passed_on: Bucket | None = None
+    _event_counts: Counter[tuple[str, int]] = field(default_factory=Counter)
+    _forwarding: Bucket | None = None
     _members: int = 0
 
     @property
@@ -113,7 +113,7 @@ class Peer:
         """Whether it has a swarm to couple with; probes, recorders and bridges have none."""
         return self.kind not in WITHOUT_SWARM
 
-    def announced(self, metadata: Mapping[str, Any], *, lasting: bool | None) -> None:
+    def set_metadata(self, metadata: Mapping[str, Any], *, lasting: bool | None) -> None:
         """Take its metadata from the join; `lasting`: it joined with a secret, None if unknown.
 
         Before a hello only its kind tells whether it is one of ours. The version does not, because the page
@@ -126,14 +126,14 @@ class Peer:
         elif self.features is None:
             self.kind, self.ours = _old_kind(metadata), False
 
-    def wants(self, origin: str) -> bool:
+    def accepts_from(self, origin: str) -> bool:
         """Return whether this node forwards events of `origin` to it.
 
         An old client applies every duplicate, so it gets an event only if no other node sends it.
         """
         return self.ours or (self.hears is not None and origin not in self.hears)
 
-    def greeted(self, name: str, kind: str, features: Iterable[str]) -> None:
+    def on_hello(self, name: str, kind: str, features: Iterable[str]) -> None:
         """Take its ``hello``, which shows that it is one of ours."""
         self.name, self.kind = _text(name) or self.name, _text(kind) or self.kind
         self.ours, self.features = True, frozenset(features)
@@ -148,11 +148,11 @@ class Peer:
         """Whether it is an old client that only the server reaches."""
         return not self.ours and not self.linked and (self.unanswered or self.kind in (RUNNER, BRIDGE))
 
-    def whose(self) -> str:
+    def client_description(self) -> str:
         """Return a description of an old client."""
         return f"{'a client' if self.kind == OLD else f'a {self.kind}'} of the first ChronoFlux"
 
-    def gives_no_answer(self, now: float) -> bool:
+    def leaves_offers_unanswered(self, now: float) -> bool:
         """Return whether it is an old client that did not answer an offer in time."""
         silent = not self.ours and not self.answered
         return silent and (self.kind != OLD or now - self.dialled > ANSWER)
@@ -164,7 +164,7 @@ class Peer:
 
     def direct(self, now: float) -> bool:
         """Return whether the link works: open, and (our nodes) recently opened or heard within 2 s."""
-        return self.linked and (not self.ours or now - max(self.heard_direct, self.opened) < LIVE)
+        return self.linked and (not self.ours or now - max(self.last_direct, self.opened) < LIVE)
 
     def via(self, now: float) -> Via:
         """Return the current path of messages: link, TURN server, relay or server; "" for none."""
@@ -172,32 +172,36 @@ class Peer:
             return "turn" if self.link is not None and self.link.by_turn else "direct"
         if self.server_only:
             return "server" if self.in_room else ""
-        if now - self.heard_relay < LIVE:
+        if now - self.last_relayed < LIVE:
             return "relay" if self.ours else "server"
         return ""
 
-    def why(self, now: float) -> str:
+    def path_problem(self, now: float) -> str:
         """Return why the path is not direct, or another problem of the peer; empty without a problem."""
         if self.linked and self.ours and not self.direct(now):
-            return f"nothing heard over the link for {now - max(self.heard_direct, self.opened):.0f} s"
+            return f"nothing received over the link for {now - max(self.last_direct, self.opened):.0f} s"
         if self.server_only:
-            return f"{self.whose()}: it hears and is heard through the server"
+            return f"{self.client_description()}: it is reached only through the server"
         if self.link is not None and not self.linked:
             return f"connecting again, after: {self.reason}" if self.reason else "connecting"
         if self.link is None and self.redial_at is not None:
             wait = max(0.0, self.redial_at - now)
             return f"{self.reason or 'no link'}; next try in {wait:.0f} s"
         if self.linked and not self.ours and now - self.opened > HELLO_DEADLINE:
-            return self.reason or f"{self.whose()}: it says no hello"
-        return self.reason or self.doubt or ("" if self.linked else "no link: it has not called yet")
+            return self.reason or f"{self.client_description()}: it sends no hello"
+        return (
+            self.reason
+            or self.clock_problem
+            or ("" if self.linked else "no link: the peer has not dialled yet")
+        )
 
     def silence(self, now: float) -> float:
         """Return the seconds since its last message, or since it appeared."""
-        return now - max(self.heard_direct, self.heard_relay, self.since)
+        return now - max(self.last_direct, self.last_relayed, self.since)
 
-    def judge(self, now: float) -> PeerState:
+    def current_state(self, now: float) -> PeerState:
         """Return its state: from its last message for our nodes, from its connection for old clients."""
-        silence = now - max(self.heard_direct, self.heard_relay)
+        silence = now - max(self.last_direct, self.last_relayed)
         if not self.ours:
             if self.linked or (self.in_room and (self.server_only or silence < GONE)):
                 return "live"
@@ -235,7 +239,7 @@ class Peer:
         pairing = self.pairing(own, at)
         facts = {"name": self.name, "kind": self.kind, "state": self.state, "H": pairing["R"]}
         counts = {"refused": self.refused.total(), "dropped": self.link.dropped if self.link else 0}
-        why = {"reason": self.why(time.monotonic())}
+        why = {"reason": self.path_problem(time.monotonic())}
         return pairing | facts | counts | why | {"n": self.field_.n if self.field_ else None}
 
     def allows_event(self, origin: str, at: float, now: float) -> bool:
@@ -245,33 +249,33 @@ class Peer:
         whole minute arrive at once, and a refused event is lost.
         """
         key = (origin, int(at // SLOT))
-        if key not in self._fired and len(self._fired) >= SLOTS:
+        if key not in self._event_counts and len(self._event_counts) >= MAX_SLOTS:
             first, last = (now - PAST) // SLOT, (now + FUTURE) // SLOT
-            kept = {slot: count for slot, count in self._fired.items() if first <= slot[1] <= last}
-            self._fired = Counter(kept)
-            if len(kept) >= SLOTS:
+            kept = {slot: count for slot, count in self._event_counts.items() if first <= slot[1] <= last}
+            self._event_counts = Counter(kept)
+            if len(kept) >= MAX_SLOTS:
                 return False
         rate, burst = EVENTS
-        if self._fired[key] >= rate * (burst + SLOT / 1000):
+        if self._event_counts[key] >= rate * (burst + SLOT / 1000):
             return False
-        self._fired[key] += 1
+        self._event_counts[key] += 1
         return True
 
-    def allows_passing_on(self, members: int, now: float) -> bool:
+    def allows_forwarding(self, members: int, now: float) -> bool:
         """Return whether one more forwarded event is within the link's rate, in a room of `members`.
 
         `now` is monotonic time, s.
         """
-        each, least, burst = PASSED_ON
+        each, least, burst = FORWARDED
         rate = max(least, each * members)
-        if self._passed_on is None or rate > max(least, each * self._members):
-            self._passed_on, self._members = Bucket(rate, burst, now), members
-        return self._passed_on.take(1, now)
+        if self._forwarding is None or rate > max(least, each * self._members):
+            self._forwarding, self._members = Bucket(rate, burst, now), members
+        return self._forwarding.take(1, now)
 
     def refuse(self, error: ProtocolError | ParameterError) -> None:
         """Count a refused message of this peer."""
         kind = error.kind if isinstance(error, ProtocolError) else error.name.partition(".")[0]
-        known = kind[:32] in self.refused or len(self.refused) < KINDS
+        known = kind[:32] in self.refused or len(self.refused) < MAX_KINDS
         self.refused[kind[:32] if known else "other"] += 1  # the peer may invent any kind
         log.debug("refused from %s: %s", self.name, error)
 

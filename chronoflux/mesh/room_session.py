@@ -21,7 +21,7 @@ from chronoflux.signal.server import DEFAULT_PORT, SignalServer
 log: logging.Logger = logging.getLogger(__name__)
 
 AUTO = "auto"
-FIRST_WORD = 5.0  # s that joining waits for the first answer of the server
+FIRST_ANSWER = 5.0  # s that joining waits for the first answer of the server
 
 
 class Room:
@@ -51,7 +51,7 @@ class Room:
             token=token,
             on_message=lambda message: self.mesh.on_signaling(message),
             on_state=lambda client: self._changed.set(),
-            recall=lambda join: self.mesh.recall(join),
+            add_recovery=lambda join: self.mesh.add_recovery(join),
         )
         self.mesh = Mesh(self.client, participant, clock, ice)
 
@@ -68,9 +68,9 @@ class Room:
                 raise
             except SignalingError as error:
                 self._hosted = None
-                log.info("no server of our own: %s", error)  # another process was faster
+                log.info("no server was started here: %s", error)  # another process was faster
 
-    async def first_word(self) -> None:
+    async def first_answer(self) -> None:
         """Wait until the server answers or the attempt fails, at most `FIRST_WORD` seconds.
 
         Raises
@@ -79,14 +79,14 @@ class Room:
             If the server refuses this node, so that a retry cannot help.
         """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_WORD):
+            async with asyncio.timeout(FIRST_ANSWER):
                 while self.client.state == "connecting":
                     self._changed.clear()
                     await self._changed.wait()
         if self.client.state == "refused":
             raise SignalingError(self.client.url, "refused", self.client.reason, fatal=True)
         if self.client.state != "joined":
-            log.warning("alone for now: %s", self.client.reason)
+            log.warning("not connected to a server yet: %s", self.client.reason)
 
     async def run(self) -> None:
         """Stay in the room until cancelled."""

@@ -14,8 +14,8 @@ class RoomTelemetry:
 
     Examples
     --------
-    >>> told = RoomTelemetry()
-    >>> [told.due(64, float(second)) for second in range(9)]
+    >>> telemetry = RoomTelemetry()
+    >>> [telemetry.due(64, float(second)) for second in range(9)]
     [True, False, False, True, False, False, False, True, False]
     """
 

@@ -29,7 +29,7 @@ class Roster:
     While the server is away (:meth:`server_lost`) the last known members count. A restarted server knows only
     the members that have returned. Members known before the restart therefore count for 60 s more, and the
     earlier of two times at which a member joined is used meanwhile. With a server that sends no rosters
-    ``told`` is False.
+    ``available`` is False.
 
     Examples
     --------
@@ -39,7 +39,7 @@ class Roster:
     (True, False)
     """
 
-    told: bool
+    available: bool
     complete: bool
     size: int
 
@@ -53,10 +53,10 @@ class Roster:
         self._answers: dict[str, tuple[float, RosterMember | None]] = {}
         self._before: dict[str, RosterMember] = {}
         self._before_until = 0.0
-        self._met: dict[str, float] = {}
+        self._first_listed: dict[str, float] = {}
         self._since: int | None = None
         self._lost_at: float | None = None
-        self.told = False
+        self.available = False
         """Whether the server sends rosters; if not, only the peers' own claims are known."""
         self.complete = False
         """Whether the roster covers the whole room."""
@@ -64,25 +64,25 @@ class Roster:
 
     # --- messages of the server -----------------------------------------------------------------
 
-    def joined(self, *, told: bool) -> None:
-        """Note that this node joined or rejoined a server; `told`: the server sends rosters."""
-        if not told:
+    def joined(self, *, available: bool) -> None:
+        """Note that this node joined or rejoined a server; `available`: the server sends rosters."""
+        if not available:
             self._reset()
 
-    def take(self, message: RosterMessage) -> None:
+    def apply(self, message: RosterMessage) -> None:
         """Apply a roster message: a whole roster or a difference."""
         now = self._clock()
         if message.whole:
-            self._begin(message, now)
+            self._replace(message, now)
         self._leave(message.left, now)
         for member in message.members:
             self._members[member.id] = member
             self._left.pop(member.id, None)
         self._lost_at = None
-        self._met = {id_: self._met.get(id_, now) for id_ in self.members}
-        self.told, self.complete, self.size = True, message.complete, message.size
+        self._first_listed = {id_: self._first_listed.get(id_, now) for id_ in self.members}
+        self.available, self.complete, self.size = True, message.complete, message.size
 
-    def answer(self, message: Who) -> None:
+    def apply_answer(self, message: Who) -> None:
         """Store the answer to a ``who`` message."""
         now, present = self._clock(), {member.id: member for member in message.present}
         for id_ in message.ids:
@@ -126,13 +126,13 @@ class Roster:
         now = self._now()
         if id_ in self._left and now - self._left[id_] < REMEMBERED:
             return True
-        if not self.told or (not self.complete and not self._answered(id_, now)):
+        if not self.available or (not self.complete and not self._answered(id_, now)):
             return None
         return False
 
     def newcomer(self, id_: str) -> bool:
         """Return whether the server first listed a member less than 90 s ago."""
-        met = self._met.get(id_)
+        met = self._first_listed.get(id_)
         return met is not None and self._now() - met < NEW
 
     def ranked(self) -> list[RosterMember]:
@@ -142,21 +142,21 @@ class Roster:
 
     def known(self, own: str) -> list[Known]:
         """Return when the earliest members with a clock and `own` joined, for a restarted server."""
-        if not self.told:
+        if not self.available:
             return []
-        told, mine = self.ranked()[: MAX_KNOWN - 1], self.member(own)
-        if mine is not None and mine not in told:
-            told.append(mine)
-        return [Known(member.id, member.joined) for member in told]
+        members, mine = self.ranked()[: MAX_KNOWN - 1], self.member(own)
+        if mine is not None and mine not in members:
+            members.append(mine)
+        return [Known(member.id, member.joined) for member in members]
 
     # --- helpers --------------------------------------------------------------------------------
 
     def _now(self) -> float:
         return self._clock() if self._lost_at is None else self._lost_at
 
-    def _begin(self, message: RosterMessage, now: float) -> None:
+    def _replace(self, message: RosterMessage, now: float) -> None:
         """Discard the old roster. After a restart of the server, keep its members for `REMEMBERED` s."""
-        if self.told and message.since != self._since:
+        if self.available and message.since != self._since:
             self._before, self._before_until = self.members, now + REMEMBERED
         else:
             self._leave(self._members.keys() - {member.id for member in message.members}, now)

@@ -58,7 +58,7 @@ def bound(transport: RTCSctpTransport, refuse: Callable[[str], object]) -> None:
         except Exception as error:
             # An error of aiortc's parsers on a hostile packet must end this link only.
             log.debug("link: a packet that aiortc cannot take", exc_info=True)
-            give_up(f"the peer sent a packet that makes no sense ({type(error).__name__})")
+            give_up(f"the peer sent an invalid packet ({type(error).__name__})")
 
     async def receive_chunk(chunk: Chunk) -> None:
         if refused:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from chronoflux.mesh.clock import Followed, MeshClock
+from chronoflux.mesh.clock import MeshClock, ReferenceChange
 from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.messages import FEATURES, Field, Telemetry
@@ -44,7 +44,7 @@ class Spectator:
     def on_peer(self, peer: Peer, change: str, reason: str) -> None:
         """Do nothing."""
 
-    def on_clock(self, change: Followed) -> None:
+    def on_clock(self, change: ReferenceChange) -> None:
         """Do nothing."""
 
     def on_missed(self, facts: Mapping[str, Any]) -> None:

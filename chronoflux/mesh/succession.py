@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from chronoflux.mesh.course import PATIENCE, STEP, Course, Key, Offset, View, intersection
+from chronoflux.mesh.clock_plan import ANSWER_TIMEOUT, STEP, ClockPlan, ClockView, Key, Offset, intersection
 from chronoflux.mesh.offset_filter import UNSYNCED
 
 TOLERANCE = 50.0  # ms that an honest clock may be off after a first fix on a busy machine
 CARRIED = 5.0  # ms; largest deviation from the reference's own time that a neighbour may cause
 CARRIERS = (1, 2)  # strata followed in place of the reference; a node that probes it by relay has 3
-MOST_ASKED = 64  # most early members that are probed, if none of them answers
-AT_ONCE = 2  # further members that a newcomer probes before the first has answered
+MAX_PROBED = 64  # most early members that are probed, if none of them answers
+PROBED_AHEAD = 2  # further members that a newcomer probes before the first has answered
 SAME_TIME = 0.75  # share of the room that agrees on another time, from which our own clock must have jumped
 
 
@@ -30,60 +30,60 @@ class Succession:
 
     def __init__(self) -> None:
         self.ranked: Sequence[Key] = ()
-        self.asked: list[str] = []
+        self.to_probe: list[str] = []
         self.authority: Key = (math.inf, "")
 
-    def take(self, ranked: Sequence[Key], own: str) -> None:
+    def set_ranked(self, ranked: Sequence[Key], own: str) -> None:
         """Set the possible references according to the server, best first."""
         self.ranked = ranked
-        if not self.asked:
-            self.asked = [id_ for _, id_ in self.ahead(own)[:1]]
+        if not self.to_probe:
+            self.to_probe = [id_ for _, id_ in self.ahead(own)[:1]]
 
     def ahead(self, own: str) -> Sequence[Key]:
         """Return the members that precede this node; all if it cannot be the reference itself."""
         place = next((place for place, (_, id_) in enumerate(self.ranked) if id_ == own), len(self.ranked))
         return self.ranked[:place]
 
-    def plan(self, view: View, leapt: float) -> Course | None:
-        """Return the course by the roster; None to wait or to change nothing.
+    def plan(self, view: ClockView, leapt: float) -> ClockPlan | None:
+        """Return the plan by the roster; None to wait or to change nothing.
 
         `leapt` (ms) is by how much this machine's UTC has moved against its monotonic clock since mesh time
         was fixed: the correction that a jump of the monotonic clock would require.
         """
-        self.asked = []
-        ahead = self.ahead(view.own[1])[:MOST_ASKED]
+        self.to_probe = []
+        ahead = self.ahead(view.own[1])[:MAX_PROBED]
         for place, key in enumerate(ahead, 1):
             peer = key[1]
-            self.asked.append(peer)
-            if self._passed_over(view, peer):
+            self.to_probe.append(peer)
+            if self._is_skipped(view, peer):
                 continue
             known = view.measured.get(peer)
             if known is None:  # not measured yet
                 if not view.started:  # avoids a second wait if it is silent
-                    self.asked += [id_ for _, id_ in ahead[place : place + AT_ONCE]]
-                return self._meanwhile(view)
+                    self.to_probe += [id_ for _, id_ in ahead[place : place + PROBED_AHEAD]]
+                return self._provisional_plan(view)
             if view.started and known.near():
                 return self._follow(view, key)
-            if self._yields(view, key, known, leapt):
-                return self._follow(view, key, known.offset_ms) if view.ripe(peer) else None
+            if self._adopts(view, key, known, leapt):
+                return self._follow(view, key, known.offset_ms) if view.well_measured(peer) else None
         return self._lead(view, leapt)
 
     # -- the choice of the reference ------------------------------------------------------------------
 
-    def _passed_over(self, view: View, peer: str) -> bool:
+    def _is_skipped(self, view: ClockView, peer: str) -> bool:
         """Return whether a member is skipped: it is silent, jumped, unsynchronised, or follows this node."""
         clock = view.clocks.get(peer)
         if clock is None:
             return False
-        if clock.silent(view.now, PATIENCE) or clock.jumped(view.now):
+        if clock.silent(view.now, ANSWER_TIMEOUT) or clock.jumped(view.now):
             return True
         if not clock.answered:
             return False
         if clock.stratum >= UNSYNCED - 1:
-            return view.started or view.now - view.met.get(peer, view.now) > 2 * PATIENCE
+            return view.started or view.now - view.first_seen.get(peer, view.now) > 2 * ANSWER_TIMEOUT
         return clock.reference == view.own[1]
 
-    def _yields(self, view: View, key: Key, known: Offset, leapt: float) -> bool:
+    def _adopts(self, view: ClockView, key: Key, known: Offset, leapt: float) -> bool:
         """Return whether this node adopts the time of a member that is on another time.
 
         It does if it has no time yet, if it was on the time of a lower-ranked member, if no other clock is on
@@ -97,31 +97,31 @@ class Succession:
             or (abs(leapt) > STEP and known.near(leapt))
         )
 
-    # -- the course -----------------------------------------------------------------------------------
+    # -- the plan -------------------------------------------------------------------------------------
 
-    def _follow(self, view: View, key: Key, step: float | None = None) -> Course:
-        """Return a course to a member's time: directly if linked, else over a neighbour, within bounds."""
+    def _follow(self, view: ClockView, key: Key, step: float | None = None) -> ClockPlan:
+        """Return a plan to a member's time: directly if linked, else over a neighbour, within bounds."""
         joined, leader = key
         self.authority = key if step is not None else min(self.authority, key)
         offsets = {peer: known.after(step or 0.0) for peer, known in view.measured.items()}
         known = offsets[leader]
-        outside = self._judge(view, key, offsets, known.offset_ms, known.uncertainty_ms)
+        outside = self._distrust_outliers(view, key, offsets, known.offset_ms, known.uncertainty_ms)
         if leader in view.neighbours:
-            return Course(leader, 1, joined, step, known.offset_ms)
+            return ClockPlan(leader, 1, joined, step, known.offset_ms)
         carriers = [
             (view.clocks[peer].stratum, offsets[peer].uncertainty_ms, peer)
             for peer in view.neighbours.keys() & view.offsets.keys() - outside
             if view.clocks[peer].reference == leader and view.clocks[peer].stratum in CARRIERS
         ]
         if not carriers:
-            return Course(leader, CARRIERS[-1] + 1, joined, step, known.offset_ms)
+            return ClockPlan(leader, CARRIERS[-1] + 1, joined, step, known.offset_ms)
         stratum, _, carrier = min(carriers)
         margin = min(CARRIED, known.uncertainty_ms)
         low, high = known.offset_ms - margin, known.offset_ms + margin
-        return Course(leader, stratum + 1, joined, step, _within(low, offsets[carrier].offset_ms, high))
+        return ClockPlan(leader, stratum + 1, joined, step, _within(low, offsets[carrier].offset_ms, high))
 
-    def _meanwhile(self, view: View) -> Course | None:
-        """Return a course to the intersection of most neighbours' clocks, until the reference is measured."""
+    def _provisional_plan(self, view: ClockView) -> ClockPlan | None:
+        """Return a plan to the intersection of most neighbours' clocks, until the reference is measured."""
         if not view.started:
             return None
         near = {p: view.offsets[p] for p in view.neighbours.keys() & view.offsets if view.offsets[p].near()}
@@ -129,11 +129,11 @@ class Succession:
         low, high, count = intersection([(0.0, 0.0), *spans])
         if 2 * count <= len(spans) + 1:
             return None
-        self._judge(view, (-math.inf, ""), view.measured, (low + high) / 2, (high - low) / 2)
-        return view.present._replace(slew=_within(low, 0.0, high))
+        self._distrust_outliers(view, (-math.inf, ""), view.measured, (low + high) / 2, (high - low) / 2)
+        return view.current._replace(slew=_within(low, 0.0, high))
 
-    def _judge(
-        self, view: View, key: Key, offsets: Mapping[str, Offset], offset: float, uncertainty: float
+    def _distrust_outliers(
+        self, view: ClockView, key: Key, offsets: Mapping[str, Offset], offset: float, uncertainty: float
     ) -> set[str]:
         """Distrust neighbours whose clocks contradict the room's time. Return their ids.
 
@@ -151,14 +151,14 @@ class Succession:
                 outside.add(peer)
         return outside
 
-    def _lead(self, view: View, leapt: float) -> Course:
-        """Return the course of the reference: this node's time is the room's, unless its clock jumped."""
+    def _lead(self, view: ClockView, leapt: float) -> ClockPlan:
+        """Return the plan of the reference: this node's time is the room's, unless its clock jumped."""
         joined, own = view.own
-        step = self._home(view, leapt) if view.started else None
+        step = self._step_back(view, leapt) if view.started else None
         self.authority = (joined, own) if not view.started else min(self.authority, (joined, own))
-        return Course(own, 0, joined, step)
+        return ClockPlan(own, 0, joined, step)
 
-    def _home(self, view: View, leapt: float) -> float | None:
+    def _step_back(self, view: ClockView, leapt: float) -> float | None:
         """Return the step (ms) back to the room's time if our own clock jumped, else None.
 
         That is so if all clocks that were on our time are now together on another time. They must be nearly
@@ -168,21 +168,21 @@ class Succession:
             return None
         together: tuple[int, str] = (0, "")
         for _, peer in self.ranked:
-            if peer in view.offsets and view.clocks[peer].was_near and view.ripe(peer):
-                crowd = _crowd(view, view.offsets[peer].offset_ms)
-                together = max(together, (crowd, peer), key=lambda one: one[0])
-        crowd, best = together
-        if crowd < 2:
+            if peer in view.offsets and view.clocks[peer].was_near and view.well_measured(peer):
+                count = _agreeing(view, view.offsets[peer].offset_ms)
+                together = max(together, (count, peer), key=lambda one: one[0])
+        count, best = together
+        if count < 2:
             return None
         by = view.offsets[best]
-        most = 2 * crowd > len(view.offsets) and abs(leapt) > STEP and by.near(leapt)
-        return by.offset_ms if most or crowd >= SAME_TIME * (len(self.ranked) - 1) else None
+        most = 2 * count > len(view.offsets) and abs(leapt) > STEP and by.near(leapt)
+        return by.offset_ms if most or count >= SAME_TIME * (len(self.ranked) - 1) else None
 
 
 def _within(low: float, value: float, high: float) -> float:
     return min(high, max(low, value))
 
 
-def _crowd(view: View, offset: float) -> int:
+def _agreeing(view: ClockView, offset: float) -> int:
     """Return how many clocks that were on our time now have this offset (ms)."""
     return sum(known.near(offset) and view.clocks[peer].was_near for peer, known in view.offsets.items())

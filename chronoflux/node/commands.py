@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from chronoflux.errors import ChronofluxError
-from chronoflux.mesh.clock import Followed, MeshClock
+from chronoflux.mesh.clock import MeshClock, ReferenceChange
 from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.messages import Field
 from chronoflux.model.commands import Anchor, Change, Command, Fire, Forget, Hear, Reset
@@ -151,7 +151,7 @@ class CommandQueue:
 
         self._changes.append(apply)
 
-    def follow(self, change: Followed) -> None:
+    def follow(self, change: ReferenceChange) -> None:
         """Record a new reference of mesh time, or a step of it; after a step, synchronise the swarm to it.
 
         With a new reference only, the swarm keeps its time to the last bit, although the record is an anchor.
@@ -192,7 +192,7 @@ class CommandQueue:
     def anchor(self, why: str, *, at: float | None = None, **facts: object) -> None:
         """Synchronise the current tick to mesh time: to `at`, or to now."""
         self._pace.on_resynchronised()
-        reference, stratum, _ = self._clock.standing()
+        reference, stratum, _ = self._clock.status()
         known = {"reference": reference, "stratum": stratum, **facts}
         self._apply(Anchor(self._clock.now() if at is None else at, self._pace.speed, why, known))
 

@@ -97,7 +97,7 @@ class Lifecycle:
             await self._begin()
             self._main = asyncio.create_task(self._run(), name=f"node {self._node_id}")
             if self.session is not None:
-                await self.session.first_word()
+                await self.session.first_answer()
         except BaseException:
             self._starting = None
             await self._leave("failed to start")

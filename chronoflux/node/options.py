@@ -88,7 +88,7 @@ class RoomOptions:
     @property
     def ice(self) -> Ice:
         """STUN and TURN servers, and the policy."""
-        return Ice.wanted(self.ice_servers, self.ice_transport_policy)
+        return Ice.from_options(self.ice_servers, self.ice_transport_policy)
 
 
 @dataclass(frozen=True, kw_only=True)

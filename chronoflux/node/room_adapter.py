@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from chronoflux.errors import ChronofluxError
 from chronoflux.mesh import gossip, messages
-from chronoflux.mesh.clock import Followed, MeshClock
+from chronoflux.mesh.clock import MeshClock, ReferenceChange
 from chronoflux.mesh.gossip import Event
 from chronoflux.mesh.messages import FIELD_LIMIT, Field, Telemetry
 from chronoflux.mesh.peer import Peer, own_order
@@ -197,11 +197,11 @@ class RoomAdapter:
         data = {"id": peer.id, "name": peer.name, "change": change, "reason": reason}
         self.runner.commands.record("peer", data)
 
-    def on_clock(self, change: Followed) -> None:
+    def on_clock(self, change: ReferenceChange) -> None:
         """See :class:`~chronoflux.mesh.participant.Participant`."""
         if change.step is not None:
             by = change.step
-            self._pulses = [pulse.moved(by) for pulse in self._pulses]
+            self._pulses = [pulse.shifted(by) for pulse in self._pulses]
             for peer in self.peers:
                 self.runner.commands.forget(peer.id)
         moved = "" if change.step is None else f", moved by {change.step:+.3f} ms"

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from chronoflux.errors import ProtocolError
-from chronoflux.mesh.clock import Followed, MeshClock
+from chronoflux.mesh.clock import MeshClock, ReferenceChange
 from chronoflux.mesh.gossip import FUTURE, PAST, Event
 from chronoflux.mesh.messages import Telemetry
 from chronoflux.mesh.peer import Peer
@@ -180,7 +180,7 @@ class RoomLog(Spectator):
             return
         self._write("peer", data={"id": peer.id, "name": label, "change": change, "reason": reason})
 
-    def on_clock(self, change: Followed) -> None:
+    def on_clock(self, change: ReferenceChange) -> None:
         """See :class:`~chronoflux.mesh.participant.Participant`."""
         facts = {"why": "reference", "reference": change.reference, "stratum": change.stratum}
         if change.step is not None:
@@ -242,7 +242,7 @@ class RoomLog(Spectator):
         now = self._clock.now()
         pairs = [peer.pairing(None, now) for peer in self._peers().values() if peer.offset is not None]
         if pairs:
-            reference, stratum, _ = self._clock.standing()
+            reference, stratum, _ = self._clock.status()
             self._write(
                 "clock", data={"why": "offsets", "reference": reference, "stratum": stratum}, peerings=pairs
             )

@@ -63,13 +63,13 @@ EXAMPLES = (
     "--origin",
     "origins",
     multiple=True,
-    help="Web origin whose pages may use it, as https://example.org, or null; repeatable.",
+    help="Web origin whose pages may use this server, as https://example.org, or null; repeatable.",
 )
 @click.option(
     "--host-name",
     "host_names",
     multiple=True,
-    help="Further name of this server in the URLs of browsers, as lab.example.org; repeatable.",
+    help="Further host name at which browsers reach this server, as lab.example.org; repeatable.",
 )
 @click.option("--tls-cert", type=EXISTING, help="Certificate chain (PEM), for wss.")
 @click.option("--tls-key", type=EXISTING, help="The certificate's key (PEM).")
@@ -81,26 +81,26 @@ EXAMPLES = (
     "--trusted-proxy",
     "trusted_proxies",
     multiple=True,
-    help="Address or network of a proxy whose X-Forwarded-For counts; repeatable.",
+    help="Address or network of a proxy whose X-Forwarded-For is trusted; repeatable.",
 )
 @click.option(
     "--exempt",
     multiple=True,
-    help="Address or network without the limits on joins, kept places and wrong tokens; repeatable.",
+    help="Address or network exempt from the limits on joins, held places and wrong tokens; repeatable.",
 )
 @click.option(
     "--topology",
     type=NearestChoice(get_args(Name)),
     default="auto",
     show_default=True,
-    help="Who is linked with whom; auto: full up to 16 nodes, random above.",
+    help="Which nodes are linked with each other; auto: full up to 16 nodes, random above.",
 )
-@click.option("--degree", type=int, help="Links of each node, even  (default: random 6, ring 2).")
+@click.option("--degree", type=int, help="Number of links of each node, even  (default: random 6, ring 2).")
 @click.option(
-    "--page/--no-page", default=True, show_default=True, help="Give browsers a node of their own, a page."
+    "--page/--no-page", default=True, show_default=True, help="Serve browsers a page that is a node."
 )
 @_limit_options
-@click.option("--debug", is_flag=True, help="Log everything, and show tracebacks.")
+@click.option("--debug", is_flag=True, help="Log everything and show tracebacks.")
 def main(debug: bool, **options: Any) -> None:
     """Run a signaling server until Ctrl-C or SIGTERM.
 
@@ -177,11 +177,13 @@ def _announce(server: SignalServer, *, page: bool) -> None:
         if page:
             click.echo(f"In a browser: {_page_url(open_at[0])}")
     else:
-        click.echo(f"No network is up; on this machine: {here}")
+        click.echo(f"No network is up; on this machine join with: {here}")
     if others := open_at[1:]:
         click.echo(f"This machine's other addresses: {', '.join(others)}")
     if not server.has_token:
-        click.echo("warning: whoever reaches this port may join; ask for a token with --token-file", err=True)
+        click.echo(
+            "warning: anybody who reaches this port may join; require a token with --token-file", err=True
+        )
 
 
 def _page_url(url: str) -> str:
@@ -195,7 +197,7 @@ def _secret(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
     if not text:
-        raise UsageError(f"{path} is empty: it must hold the secret")
+        raise UsageError(f"{path} is empty: write the secret into it")
     return text
 
 
@@ -208,7 +210,7 @@ def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(cert, key)
     except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"{cert} and {key} are no certificate and key: {error}") from None
+        raise UsageError(f"{cert} and {key} cannot be used as certificate and key: {error}") from None
     return context
 
 

@@ -62,12 +62,12 @@ class Access:
             return None
         for host in hosts or ("",):
             if not self._is_own(host):
-                text = f"{clean(host) or 'no host'} is not known as a name of this server"
+                text = f"{clean(host) or 'An empty host'} is not a known name of this server"
                 return Refusal("host", f"{text}; start it with --host-name.")
         for origin in origins if websocket else ():
-            if not self._is_welcome(origin.lower(), hosts[0]):
-                text = f"Pages of {clean(origin)} are not let in"
-                return Refusal("origin", f"{text}; start the server with --origin.")
+            if not self._is_allowed(origin.lower(), hosts[0]):
+                text = f"Pages of {clean(origin)} may not use this server"
+                return Refusal("origin", f"{text}; to allow them, start it with --origin.")
         return None
 
     def _is_own(self, host: str) -> bool:
@@ -75,7 +75,7 @@ class Access:
         found = _HOST.fullmatch(host.lower())
         return found is not None and (_is_address(found["host"]) or found["host"].rstrip(".") in self._hosts)
 
-    def _is_welcome(self, origin: str, host: str) -> bool:
+    def _is_allowed(self, origin: str, host: str) -> bool:
         if origin in self._origins:
             return True
         found = _ORIGIN.fullmatch(origin)
@@ -108,7 +108,7 @@ def _checked_origin(origin: str) -> str:
     found = _ORIGIN.fullmatch(origin.lower())
     if found is None:
         raise UsageError(
-            f"origin {shorten(origin)} is none: give one as browsers send it, https://example.org"
+            f"origin {shorten(origin)} is not valid: use the form that browsers send, https://example.org"
         )
     default = found["port"] is not None and found["port"] == DEFAULT_PORTS.get(found["scheme"])
     return f"{found['scheme']}://{found['host']}" if default else found[0]  # browsers omit the default port
@@ -117,6 +117,6 @@ def _checked_origin(origin: str) -> str:
 def _checked_name(name: str) -> str:
     if _NAME.fullmatch(name.rstrip(".").lower()) is None:
         raise UsageError(
-            f"host name {shorten(name)} is none: give it without scheme and port, lab.example.org"
+            f"host name {shorten(name)} is not valid: give it without scheme and port, lab.example.org"
         )
     return name.rstrip(".").lower()

@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from chronoflux.errors import ProtocolError, SignalingError, UsageError, shorten
-from chronoflux.signal.failures import in_words, stranger
+from chronoflux.signal.failures import connection_error, not_chronoflux
 from chronoflux.signal.outbox import CLOSING, STALLED, Outbox
 from chronoflux.signal.protocol import (
     ErrorMessage,
@@ -47,15 +47,15 @@ State = Literal["connecting", "joined", "waiting", "refused", "closed"]
 
 FIRST_DELAY, LAST_DELAY = 0.5, 30.0
 """Shortest delay before a retry, and longest after many failures, s."""
-QUICK = 2
+QUICK_RETRIES = 2
 """Failures after which the retry delay begins to grow."""
-SETTLED = 10.0
+STABLE_AFTER = 10.0
 """Time joined after which the count of failures restarts, s."""
-ANSWER = 10.0
+ANSWER_TIMEOUT = 10.0
 """Time limit for the handshake, and for welcome and join together, s."""
-PING_EVERY = 20.0
-PROOF = 5.0
-"""Time limit for the answer to a ping after :meth:`SignalClient.doubt`, s."""
+PING_INTERVAL = 20.0
+PING_TIMEOUT = 5.0
+"""Time limit for the answer to a ping after :meth:`SignalClient.check_connection`, s."""
 MAX_MESSAGE = 4 * 2**20
 """Longest message accepted from a server, bytes; room-peers of a full room fits."""
 QUEUE_MESSAGES, QUEUE_BYTES = 512, 2 * 2**20
@@ -66,8 +66,8 @@ class SignalClient:
 
     The node's id is derived from `secret` (16 bytes); other peers see `metadata`. `on_message` is called
     with each message that arrives after the join was sent, `on_state` with this client whenever ``state``
-    or ``reason`` changed. Both are called on the loop that runs :meth:`run` and must not block. `recall`
-    adds ``known``, ``hops`` and ``links`` to a `JoinRoom`, for a server that lost its memory.
+    or ``reason`` changed. Both are called on the loop that runs :meth:`run` and must not block.
+    `add_recovery` adds ``known``, ``hops`` and ``links`` to a `JoinRoom`, for a server that lost its memory.
 
     Raises
     ------
@@ -85,13 +85,13 @@ class SignalClient:
         token: str | None = None,
         on_message: Callable[[ServerMessage], None],
         on_state: Callable[[SignalClient], None],
-        recall: Callable[[JoinRoom], JoinRoom] = lambda join: join,
+        add_recovery: Callable[[JoinRoom], JoinRoom] = lambda join: join,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.url: str = server_url(url)
         self.state: State = "connecting"
         self.reason: str = f"connecting to {self.url}"
-        self.trouble: str = ""  # why the last attempt ended
+        self.last_error: str = ""  # why the last attempt ended
         self.peer_id: str | None = None
         self.server: ServerInfo | None = None
         self.malformed: int = 0
@@ -105,10 +105,10 @@ class SignalClient:
             raise UsageError(f"cannot join {shorten(room)}: {error.reason}") from None
         self.own_id: str = peer_id(secret)
         self._on_message, self._on_state, self._tls = on_message, on_state, tls
-        self._recall = recall
+        self._add_recovery = add_recovery
         self._outbox = Outbox(QUEUE_MESSAGES, QUEUE_BYTES)
         self._to_send = asyncio.Event()
-        self._doubted = asyncio.Event()
+        self._check_requested = asyncio.Event()
         self._closing = asyncio.Event()
         self._ended = asyncio.Event()
         self._running = False
@@ -123,7 +123,7 @@ class SignalClient:
         On return ``state`` is "refused" if a retry cannot help, else "closed".
         """
         if self._running:
-            raise UsageError("this signaling client runs already")
+            raise UsageError("this signaling client is running already")
         self._running = True
         failures = 0
         try:
@@ -132,12 +132,12 @@ class SignalClient:
                 error = await self._try_once()
                 if error is None:
                     break
-                self.trouble = str(error)
+                self.last_error = str(error)
                 if error.fatal:
                     self._set("refused", str(error))
                     return
-                failures = 0 if self._was_settled() else failures + 1
-                self._set("waiting", f"{self.trouble}; trying again")
+                failures = 0 if self._was_stable() else failures + 1
+                self._set("waiting", f"{self.last_error}; trying again")
                 await self._pause(failures, error.retry_after)
             self._set("closed", "left")
         finally:
@@ -158,19 +158,19 @@ class SignalClient:
             log.warning("not sent: %s", error)
             return False
         if self.server is not None and len(data) > self.server.limits.message:
-            log.warning("not sent: a message of %d bytes is more than the server takes", len(data))
+            log.warning("not sent: a message of %d bytes exceeds the server's limit", len(data))
             return False
-        fate = self._outbox.push(data, droppable=isinstance(message, SendTelemetry))
+        result = self._outbox.push(data, droppable=isinstance(message, SendTelemetry))
         self._to_send.set()
-        return fate == "queued"
+        return result == "queued"
 
-    def doubt(self) -> None:
+    def check_connection(self) -> None:
         """Check at once whether the server still answers, and reconnect if it does not.
 
         Without this call a dead path (a change of Wi-Fi, a machine that slept) is detected only by the next
         regular ping, after 20 to 40 s.
         """
-        self._doubted.set()
+        self._check_requested.set()
 
     async def close(self) -> None:
         """Leave the room and close the socket. Return when :meth:`run` has ended. Idempotent."""
@@ -185,7 +185,7 @@ class SignalClient:
     async def _try_once(self) -> SignalingError | None:
         """Hold one connection until it ends. Return why it ended, or None after :meth:`close`."""
         closing = asyncio.create_task(self._closing.wait(), name="signaling client closes")
-        talking = asyncio.create_task(self._talk(), name="signaling client talks")
+        talking = asyncio.create_task(self._session(), name="signaling client talks")
         try:
             await asyncio.wait([closing, talking], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -195,9 +195,9 @@ class SignalClient:
         if self._closing.is_set() or talking.cancelled():
             return None
         proxy = self._proxy if self._joined_at is None else None
-        return in_words(self.url, talking.exception(), proxy, patience=ANSWER)
+        return connection_error(self.url, talking.exception(), proxy, timeout=ANSWER_TIMEOUT)
 
-    async def _talk(self) -> None:
+    async def _session(self) -> None:
         """Connect, join and read until that fails. Always ends with an exception."""
         self._joined_at = None
         secure = urlsplit(self.url).scheme == "wss"
@@ -208,37 +208,37 @@ class SignalClient:
             proxy=self._proxy,
             ssl=(self._tls or True) if secure else None,
             user_agent_header=f"chronoflux/{VERSION}",
-            open_timeout=ANSWER,
-            ping_interval=PING_EVERY,
-            ping_timeout=PING_EVERY,
+            open_timeout=ANSWER_TIMEOUT,
+            ping_interval=PING_INTERVAL,
+            ping_timeout=PING_INTERVAL,
             close_timeout=CLOSING,
             max_size=MAX_MESSAGE,
             logger=library_log,
         )
-        helpers: list[asyncio.Task[None]] = []
+        tasks: list[asyncio.Task[None]] = []
         try:
-            async with asyncio.timeout(ANSWER):
-                await self._enter(line)
-            self._doubted.clear()
-            helpers.append(asyncio.create_task(self._write(line), name="signaling client writes"))
-            helpers.append(asyncio.create_task(self._prove(line), name="signaling client doubts"))
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                await self._send_join(line)
+            self._check_requested.clear()
+            tasks.append(asyncio.create_task(self._write(line), name="signaling client writes"))
+            tasks.append(asyncio.create_task(self._ping_on_request(line), name="signaling client pings"))
             while True:
-                self._take(await line.recv(decode=False))
+                self._on_raw_message(await line.recv(decode=False))
         finally:
-            await self._hang_up(line, helpers)
+            await self._disconnect(line, tasks)
 
-    async def _enter(self, line: ClientConnection) -> None:
+    async def _send_join(self, line: ClientConnection) -> None:
         """Read the welcome and send the join. Return once joined."""
         welcome = await self._welcome(line)
         self.server = welcome.server
-        join = self._join if self.server is None else self._recall(self._join)
+        join = self._join if self.server is None else self._add_recovery(self._join)
         await line.send(encode_bytes(join), text=True)
         if self.server is None:
             # A server without the extensions: it assigns our id, and does not report a failed join.
-            self._enter_as(welcome.peer_id)
+            self._on_joined(welcome.peer_id)
             return
         while self.state != "joined":
-            self._take(await line.recv(decode=False))
+            self._on_raw_message(await line.recv(decode=False))
 
     async def _welcome(self, line: ClientConnection) -> Welcome:
         try:
@@ -248,23 +248,23 @@ class SignalClient:
         if isinstance(message, ErrorMessage):
             raise self._refusal(message)
         if not isinstance(message, Welcome):
-            raise stranger(self.url, "it does not say welcome")
+            raise not_chronoflux(self.url, "its first message is not a welcome")
         return message
 
-    def _take(self, raw: bytes) -> None:
+    def _on_raw_message(self, raw: bytes) -> None:
         """Handle one message of the server, after the join was sent."""
         try:
             message = decode_server(raw)
         except ProtocolError as error:
             self.malformed += 1
-            log.info("refused a message of the server: %s", error)
+            log.info("refused a message from the server: %s", error)
             return
         if isinstance(message, Unknown):
             return
         if isinstance(message, ErrorMessage) and (message.fatal or self.state != "joined"):
             raise self._refusal(message)
         if isinstance(message, RoomPeers) and self.state != "joined":
-            self._enter_as(message.peer_id or self.own_id)
+            self._on_joined(message.peer_id or self.own_id)
         try:
             self._on_message(message)
         except Exception:
@@ -284,25 +284,25 @@ class SignalClient:
         except TimeoutError:
             line.transport.abort()
 
-    async def _prove(self, line: ClientConnection) -> None:
-        """Ping the server after each :meth:`doubt`. Cut the connection if it does not answer."""
+    async def _ping_on_request(self, line: ClientConnection) -> None:
+        """Ping the server after each :meth:`check_connection`. Cut the connection if it does not answer."""
         try:
             while True:
-                await self._doubted.wait()
-                async with asyncio.timeout(PROOF):
+                await self._check_requested.wait()
+                async with asyncio.timeout(PING_TIMEOUT):
                     await (await line.ping())
-                self._doubted.clear()
+                self._check_requested.clear()
         except ConnectionClosed:
             pass  # the reader has seen it too, and says why
         except TimeoutError:
             line.transport.abort()
 
-    async def _hang_up(self, line: ClientConnection, helpers: list[asyncio.Task[None]]) -> None:
+    async def _disconnect(self, line: ClientConnection, tasks: list[asyncio.Task[None]]) -> None:
         """Leave the room cleanly if the server responds, else cut the connection."""
-        for task in helpers:
+        for task in tasks:
             task.cancel()
-        if helpers:
-            await asyncio.wait(helpers)
+        if tasks:
+            await asyncio.wait(tasks)
         try:
             async with asyncio.timeout(CLOSING):
                 if self.state == "joined" and self._closing.is_set():
@@ -318,7 +318,7 @@ class SignalClient:
 
     # --- state ----------------------------------------------------------------------------------
 
-    def _enter_as(self, own_id: str) -> None:
+    def _on_joined(self, own_id: str) -> None:
         while self._outbox.pop() is not None:
             pass  # left over from the previous connection
         self.peer_id = own_id
@@ -335,9 +335,9 @@ class SignalClient:
         except Exception:
             log.exception("handling a change of the signaling client's state failed")
 
-    def _was_settled(self) -> bool:
+    def _was_stable(self) -> bool:
         now = asyncio.get_running_loop().time()
-        return self._joined_at is not None and now - self._joined_at >= SETTLED
+        return self._joined_at is not None and now - self._joined_at >= STABLE_AFTER
 
     async def _pause(self, failures: int, at_least: float) -> None:
         """Wait before the next attempt: exponential backoff with jitter.
@@ -345,7 +345,7 @@ class SignalClient:
         The first retries stay quick, because a restarting server is away for a second or two. `at_least` is
         the delay that the server asked for, s.
         """
-        longest = min(LAST_DELAY, 2 * FIRST_DELAY * 2 ** min(max(0, failures - QUICK), 16))
+        longest = min(LAST_DELAY, 2 * FIRST_DELAY * 2 ** min(max(0, failures - QUICK_RETRIES), 16))
         pause = min(at_least, LAST_DELAY) + random.uniform(FIRST_DELAY, longest)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause):

@@ -13,9 +13,9 @@ from websockets.protocol import Event
 if TYPE_CHECKING:
     from chronoflux.signal.server import SignalServer
 
-PIECES = 1024
+MAX_FRAMES = 1024
 """Most frames of one message."""
-UNREAD = 1 << 20
+MAX_UNREAD = 1 << 20
 """Most bytes of the library's own answers (pongs) that may wait for a client that reads nothing."""
 
 
@@ -29,33 +29,33 @@ class LimitedConnection(ServerConnection):
 
     accepted: ClassVar[weakref.WeakSet[LimitedConnection]] = weakref.WeakSet()
     cut_for: str = ""
-    _pieces = 0
+    _frames = 0
 
-    def __init__(self, *arguments: Any, hall: SignalServer, **options: Any) -> None:
+    def __init__(self, *arguments: Any, server: SignalServer, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._hall = hall
+        self._signal_server = server
         self.since: float = asyncio.get_running_loop().time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         LimitedConnection.accepted.add(self)
         super().connection_made(transport)
-        self._hall.knock(self)
+        self._signal_server.on_connection(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._hall.door.leave(self)
+        self._signal_server.handshakes.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         unread = self.transport.get_write_buffer_size()
         super().data_received(data)
-        if self.transport.get_write_buffer_size() > max(unread, UNREAD):
+        if self.transport.get_write_buffer_size() > max(unread, MAX_UNREAD):
             self._cut("slow")
 
     def process_event(self, event: Event) -> None:
         super().process_event(event)
         if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
-            self._pieces = 0 if event.fin else self._pieces + 1
-            if self._pieces > PIECES:
+            self._frames = 0 if event.fin else self._frames + 1
+            if self._frames > MAX_FRAMES:
                 self._cut("pieces")
 
     def _cut(self, code: str) -> None:

@@ -31,8 +31,8 @@ TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 """HTTP statuses that a proxy returns while the server behind it is down."""
 
 
-def in_words(
-    url: str, error: BaseException | None, proxy: str | None = None, *, patience: float
+def connection_error(
+    url: str, error: BaseException | None, proxy: str | None = None, *, timeout: float
 ) -> SignalingError:
     """Return the error that tells why a connection failed or ended.
 
@@ -44,35 +44,39 @@ def in_words(
     patience
         The time (s) that the client waited for an answer.
     """
-    if proxy is not None and (failure := _of_the_proxy(url, error, proxy)) is not None:
+    if proxy is not None and (failure := _proxy_error(url, error, proxy)) is not None:
         return failure
-    way = "" if proxy is None else f" (by way of the proxy {clean(shown(proxy))})"
+    way = "" if proxy is None else f" (through the proxy {clean(shown(proxy))})"
     match error:
         case SignalingError():
             return error
         case InvalidStatus() if error.response.status_code in TRANSIENT:
             return _unreachable(url, f"HTTP {error.response.status_code}{way}")
         case InvalidStatus():
-            return stranger(url, f"it answers with HTTP {error.response.status_code}{way}")
+            return not_chronoflux(url, f"it answers with HTTP {error.response.status_code}{way}")
         case ConnectionResetError() | InvalidMessage(__cause__=EOFError()):
-            hint = "does it speak TLS, or is it ws://?" if url.startswith("wss") else "or is it wss://?"
-            return _unreachable(url, f"it hung up before answering ({hint}){way}")
+            hint = (
+                "does it speak TLS? If not, use ws://"
+                if url.startswith("wss")
+                else "if it speaks TLS, use wss://"
+            )
+            return _unreachable(url, f"it closed the connection before answering ({hint}){way}")
         case InvalidHandshake():
-            return stranger(url, f"it does not speak WebSocket{way}")
+            return not_chronoflux(url, f"it does not speak WebSocket{way}")
         case ssl.SSLCertVerificationError():
             reason = clean(error.verify_message)
             text = f"{url}: its certificate is not trusted ({reason}); see SSL_CERT_FILE{way}"
             return SignalingError(url, "certificate", text, fatal=True)
         case ssl.SSLError():
-            return stranger(url, f"it does not speak TLS; try ws:// instead of wss://{way}")
+            return not_chronoflux(url, f"it does not speak TLS; try ws:// instead of wss://{way}")
         case ConnectionClosed():
             said = error.rcvd.reason if error.rcvd is not None else ""
             text = f"{url} was lost: {clean(said) or 'the connection broke'}"
             return SignalingError(url, "unreachable", text)
         case TimeoutError():
-            return _unreachable(url, f"no answer within {patience:g} s{way}")
+            return _unreachable(url, f"no answer within {timeout:g} s{way}")
         case socket.gaierror():
-            return _unreachable(url, "no machine of this name is known")
+            return _unreachable(url, "the host name is unknown")
         case OSError() if _nothing_listens(error):
             return _unreachable(url, "nothing listens there (start one: python -m chronoflux.signal)")
         case OSError():
@@ -81,12 +85,12 @@ def in_words(
             return _unreachable(url, clean(str(error)) + way)
     if error is not None:
         log.error("the signaling client failed", exc_info=error)
-    return _unreachable(url, "something unforeseen; see the log")
+    return _unreachable(url, "unexpected error; see the log")
 
 
-def stranger(url: str, why: str) -> SignalingError:
+def not_chronoflux(url: str, why: str) -> SignalingError:
     """Return the fatal error for a remote that answers but is no signaling server."""
-    text = f"{url} answers but is no ChronoFlux signaling server: {why}"
+    text = f"{url} answers, but is not a ChronoFlux signaling server: {why}"
     return SignalingError(url, "not-chronoflux", text, fatal=True)
 
 
@@ -94,7 +98,7 @@ def _unreachable(url: str, why: str) -> SignalingError:
     return SignalingError(url, "unreachable", f"{url} cannot be reached: {why}")
 
 
-def _of_the_proxy(url: str, error: BaseException | None, proxy: str) -> SignalingError | None:
+def _proxy_error(url: str, error: BaseException | None, proxy: str) -> SignalingError | None:
     """Return the error if the proxy failed and not the server, else None."""
     host, fatal = urlsplit(url).hostname, False
     match error:
@@ -104,7 +108,7 @@ def _of_the_proxy(url: str, error: BaseException | None, proxy: str) -> Signalin
             need = ": give its name and password as http://name:password@…" if status == 407 else ""
             why = f"refused: HTTP {status} {clean(error.response.reason_phrase)}".rstrip() + need
         case InvalidProxyMessage():
-            why, fatal = "answers, but is no HTTP proxy", True
+            why, fatal = "answers, but is not an HTTP proxy", True
         case InvalidProxy():
             why, fatal = f"cannot be used: {clean(error.msg)}", True
         case ProxyError():
@@ -114,16 +118,14 @@ def _of_the_proxy(url: str, error: BaseException | None, proxy: str) -> Signalin
         case ssl.SSLError() | ConnectionResetError() | TimeoutError():
             return None  # either may have failed; the general message names the proxy
         case socket.gaierror():
-            why = "cannot be reached: no machine of this name is known"
+            why = "cannot be reached: the host name is unknown"
         case OSError() if _nothing_listens(error):
             why = "cannot be reached: nothing listens there"
         case OSError():
             why = f"cannot be reached: {clean(_system(error))}"
         case _:
             return None
-    text = (
-        f"{url} cannot be reached: the proxy {clean(shown(proxy))} {why} (to go without it: NO_PROXY={host})"
-    )
+    text = f"{url} cannot be reached: the proxy {clean(shown(proxy))} {why} (to bypass it: NO_PROXY={host})"
     return SignalingError(url, "proxy", text, fatal=fatal)
 
 

@@ -17,30 +17,30 @@ class HandshakeLimit(Generic[K]):
 
     def __init__(self, most: int, per_address: int) -> None:
         self._most, self._per_address = most, per_address
-        self._waiting: dict[K, str] = {}
+        self._pending: dict[K, str] = {}
         self._by_address: dict[str, dict[K, None]] = {}
 
     def __len__(self) -> int:
         """Return the number of pending handshakes."""
-        return len(self._waiting)
+        return len(self._pending)
 
-    def enter(self, who: K, address: str) -> K | None:
+    def add(self, key: K, address: str) -> K | None:
         """Add a pending handshake. Return the one that is evicted for it, or None."""
-        goes: K | None = None
+        evicted: K | None = None
         if len(self._by_address.get(address, ())) >= self._per_address:
-            goes = next(iter(self._by_address[address]))
-        elif len(self._waiting) >= self._most:
-            goes = next(iter(self._waiting))
-        if goes is not None:
-            self.leave(goes)
-        self._waiting[who] = address
-        self._by_address.setdefault(address, {})[who] = None
-        return goes
+            evicted = next(iter(self._by_address[address]))
+        elif len(self._pending) >= self._most:
+            evicted = next(iter(self._pending))
+        if evicted is not None:
+            self.remove(evicted)
+        self._pending[key] = address
+        self._by_address.setdefault(address, {})[key] = None
+        return evicted
 
-    def leave(self, who: K) -> None:
+    def remove(self, key: K) -> None:
         """Remove a handshake that finished or failed. Idempotent."""
-        address = self._waiting.pop(who, None)
+        address = self._pending.pop(key, None)
         if address is not None:
-            del self._by_address[address][who]
+            del self._by_address[address][key]
             if not self._by_address[address]:
                 del self._by_address[address]

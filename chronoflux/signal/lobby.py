@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 from msgspec import UNSET
 
 from chronoflux.errors import ProtocolError
+from chronoflux.signal.address_limits import AddressLimits
 from chronoflux.signal.deadlines import Deadlines
-from chronoflux.signal.limits import Gate, Limits
+from chronoflux.signal.limits import Limits, RateLimits
 from chronoflux.signal.member import Member, Send
-from chronoflux.signal.places import Places
 from chronoflux.signal.protocol import (
     Broadcast,
     ClientMessage,
@@ -83,14 +83,14 @@ class Connection:
     number: int
     address: str
     id: str
-    gate: Gate
+    rates: RateLimits
     exempt: bool = False
     member: Member | None = None
     lasting: bool = False
     closing: bool = False
 
     @property
-    def charged(self) -> str | None:
+    def limited_address(self) -> str | None:
         """The address that its place, joins and tokens count against; None if exempt."""
         return None if self.exempt else self.address
 
@@ -128,17 +128,17 @@ class Lobby:
         )
         self._token, self._turn, self._make_id = _digest(token), turn, make_id
         self._topology = topology or Topology()
-        self._places = Places(self.limits)
+        self._address_limits = AddressLimits(self.limits)
         self._connections: dict[int, Connection] = {}
         self._addresses: Counter[str] = Counter()
         self._members: dict[str, Member] = {}
         self._rooms: dict[str, Room] = {}
         self._last_joined = 0
         self._closing = False
-        self._unjoined: Deadlines[int] = Deadlines()
-        self._away: Deadlines[str] = Deadlines()
+        self._join_deadlines: Deadlines[int] = Deadlines()
+        self._absences: Deadlines[str] = Deadlines()
         self._renewals: Deadlines[int] = Deadlines()
-        self._rewirings: Deadlines[str] = Deadlines()
+        self._room_ticks: Deadlines[str] = Deadlines()
 
     # --- what the server calls ----------------------------------------------------------------
 
@@ -152,9 +152,9 @@ class Lobby:
         """The members' ids of each room, earliest first."""
         return {name: list(room.members) for name, room in self._rooms.items()}
 
-    def open(self, now: float) -> None:
+    def set_started(self, now: float) -> None:
         """Note the start of the server, after which joins are not counted for a while: all clients return."""
-        self._places.started = now
+        self._address_limits.started = now
 
     def connect(
         self, connection: int, address: str, now: float, since: float | None = None, *, exempt: bool = False
@@ -163,23 +163,23 @@ class Lobby:
 
         The limits on the places, joins and tokens of an address do not apply to an `exempt` connection.
         """
-        made_up = self._make_id()
-        client = Connection(connection, address, made_up, Gate(self.limits, now), exempt)
+        provisional_id = self._make_id()
+        client = Connection(connection, address, provisional_id, RateLimits(self.limits, now), exempt)
         self._connections[connection] = client
         self._addresses[address] += 1
         if len(self._connections) > self.limits.connections:
-            return self._expel(client, "server-full", self.limits.text("server-full"), TRY_LATER)
+            return self._refuse_and_close(client, "server-full", self.limits.text("server-full"), TRY_LATER)
         if self._addresses[address] > self.limits.per_address:
-            return self._expel(client, "address-full", self.limits.text("address-full"), TRY_LATER)
-        self._unjoined.set(connection, (now if since is None else since) + self.limits.join)
-        return [Send((connection,), Welcome(peer_id=made_up, peers=[], server=self._info))]
+            return self._refuse_and_close(client, "address-full", self.limits.text("address-full"), TRY_LATER)
+        self._join_deadlines.set(connection, (now if since is None else since) + self.limits.join)
+        return [Send((connection,), Welcome(peer_id=provisional_id, peers=[], server=self._info))]
 
     def receive(self, connection: int, raw: str | bytes, now: float) -> list[Action]:
         """Handle a message of a client."""
         client = self._connections.get(connection)
         if client is None or client.closing:
             return []
-        if code := client.gate.admit(len(raw), now):
+        if code := client.rates.exceeded(len(raw), now):
             return self._refuse(client, code, self.limits.text(code), now)
         try:
             message = decode_client(raw)
@@ -197,8 +197,8 @@ class Lobby:
     def disconnect(self, connection: int, now: float, *, clean: bool) -> list[Action]:
         """Remove a connection; `clean` if its client closed it by a closing handshake."""
         client = self._connections.pop(connection, None)
-        self._unjoined.take_back(connection)
-        self._renewals.take_back(connection)
+        self._join_deadlines.cancel(connection)
+        self._renewals.cancel(connection)
         if client is None:
             return []
         self._addresses[client.address] -= 1
@@ -207,48 +207,50 @@ class Lobby:
         if client.member is None:
             return []
         member = client.member
-        if clean or not member.lasting or len(self._away) >= self.limits.connections:
+        if clean or not member.lasting or len(self._absences) >= self.limits.connections:
             return self._leave([member], now)
         member.connection = None
-        self._away.set(member.id, now + self.limits.grace)
+        self._absences.set(member.id, now + self.limits.grace)
         room = self._rooms[member.room]
-        actions = self._after(room, room.away(now))
-        given_up = self._places.keep(member.id, client.charged)
-        return actions if given_up is None else actions + self._leave([self._members[given_up]], now)
+        actions = self._with_next_tick(room, room.on_connection_lost(now))
+        evicted = self._address_limits.hold_place(member.id, client.limited_address)
+        return actions if evicted is None else actions + self._leave([self._members[evicted]], now)
 
     def due(self) -> float | None:
         """Return when :meth:`tick` is to be called next, or None."""
-        kinds = (self._unjoined, self._away, self._renewals, self._rewirings)
+        kinds = (self._join_deadlines, self._absences, self._renewals, self._room_ticks)
         return min((first for kind in kinds if (first := kind.first()) is not None), default=None)
 
     def tick(self, now: float) -> list[Action]:
         """Handle expired joins, absences and credentials, and links that are due to change."""
         actions: list[Action] = []
-        for number in self._unjoined.fallen(now):
+        for number in self._join_deadlines.pop_due(now):
             text = self.limits.text("join-timeout")
-            actions += self._expel(self._connections[number], "join-timeout", text, POLICY)
-        gone: dict[str, list[Member]] = {}
-        for id_ in self._away.fallen(now):
-            gone.setdefault(self._members[id_].room, []).append(self._members[id_])
-        for members in gone.values():
+            actions += self._refuse_and_close(self._connections[number], "join-timeout", text, POLICY)
+        expired: dict[str, list[Member]] = {}
+        for id_ in self._absences.pop_due(now):
+            expired.setdefault(self._members[id_].room, []).append(self._members[id_])
+        for members in expired.values():
             actions += self._leave(members, now)
-        for name in self._rewirings.fallen(now):
-            actions += self._after(self._rooms[name], self._rooms[name].tick(now))
-        for number in self._renewals.fallen(now):
+        for name in self._room_ticks.pop_due(now):
+            actions += self._with_next_tick(self._rooms[name], self._rooms[name].tick(now))
+        for number in self._renewals.pop_due(now):
             client = self._connections[number]
             if client.member is not None:
                 fresh = self._credentials(client, now)
                 actions.append(Send((number,), IceServers(ice_servers=fresh)))
         return actions
 
-    def shut(self) -> list[Action]:
+    def close(self) -> list[Action]:
         """Shut down: tell and close every client, and refuse further joins."""
         self._closing = True
         text = "the server is shutting down"
         actions: list[Action] = []
         for client in self._connections.values():
             if not client.closing:
-                actions += self._goodbye(client, ErrorMessage(code="closing", message=text), GOING_AWAY)
+                actions += self._send_error_and_close(
+                    client, ErrorMessage(code="closing", message=text), GOING_AWAY
+                )
         return actions
 
     # --- messages -----------------------------------------------------------------------------
@@ -261,19 +263,19 @@ class Lobby:
             return self._refuse(client, "not-joined", f"{kind_of(message)}: join a room first", now)
         match message:
             case LeaveRoom():
-                self._renewals.take_back(client.number)
+                self._renewals.cancel(client.number)
                 return self._leave([member], now)
             case SendSignal(to=to, signal=signal):
-                return self._pass_on(client, to, Signal(from_=member.id, signal=signal), now)
+                return self._forward(client, to, Signal(from_=member.id, signal=signal), now)
             case SendRelay(to=to, data=data):
-                return self._pass_on(client, to, Relay(from_=member.id, data=data), now)
+                return self._forward(client, to, Relay(from_=member.id, data=data), now)
             case SendBroadcast(data=data):
                 return self._broadcast(member, data)
             case SendTelemetry(telemetry=telemetry):
-                told = Telemetry(from_=member.id, telemetry=telemetry)
-                return [*self._rooms[member.room].tell_others(member, told)]
+                broadcast = Telemetry(from_=member.id, telemetry=telemetry)
+                return [*self._rooms[member.room].send_to_others(member, broadcast)]
             case SendWho(ids=ids):
-                if not client.gate.may_ask(now):
+                if not client.rates.allows_who(now):
                     return self._refuse(client, "who-rate", self.limits.text("who-rate"), now)
                 present = self._rooms[member.room].present(ids)
                 return [Send((client.number,), Who(ids=ids, present=present))]
@@ -287,11 +289,11 @@ class Lobby:
             refusal = self._check_token(self._token, client, id_, message.token, now)
             if refusal is not None:
                 return refusal
-        stays = known is not None and known.room == message.room
+        same_room = known is not None and known.room == message.room
         room = self._rooms.get(message.room)
-        if not stays and room is not None and len(room.members) >= self.limits.room:
+        if not same_room and room is not None and len(room.members) >= self.limits.room:
             return self._refuse(client, "room-full", self.limits.text("room-full"), now)
-        if wait := self._places.join(id_, client.charged, now, known=known is not None):
+        if wait := self._address_limits.on_join(id_, client.limited_address, now, known=known is not None):
             return self._refuse(client, "join-rate", self.limits.text("join-rate"), now, retry_after=wait)
 
         actions: list[Action] = []
@@ -299,14 +301,14 @@ class Lobby:
             actions += self._leave([client.member], now)
         if known is not None and known.connection is not None and known.connection != client.number:
             actions += self._replace(self._connections[known.connection])
-        if known is not None and not stays:
+        if known is not None and not same_room:
             actions += self._leave([known], now)
         client.id, client.lasting = id_, client.lasting or message.secret is not None
-        self._unjoined.take_back(client.number)
+        self._join_deadlines.cancel(client.number)
         self.counts.joins += 1
-        if known is not None and stays:
-            return actions + self._return(client, known, message.metadata, now)
-        return actions + self._enter(client, message, now)
+        if known is not None and same_room:
+            return actions + self._restore(client, known, message.metadata, now)
+        return actions + self._add_member(client, message, now)
 
     def _check_token(
         self, right: bytes, client: Connection, id_: str, token: str | None, now: float
@@ -317,17 +319,19 @@ class Lobby:
         recently has already shown the token, so it does not wait for the wrong tokens of others at its
         address. A missing token does not count as a guess.
         """
-        returns = id_ in self._members or self._places.returns(id_, now)
-        if not returns and (wait := self._places.wait(client.charged, now)):
+        returns = id_ in self._members or self._address_limits.left_recently(id_, now)
+        if not returns and (wait := self._address_limits.token_wait(client.limited_address, now)):
             text = f"wrong tokens came from this address: wait {wait:.1f} s"
             return self._refuse(client, "token-wait", text, now, retry_after=wait)
         if hmac.compare_digest(right, _digest(token) or b""):
             return None
         if token is not None:
-            self._places.wrong(client.charged, now)
-        return self._expel(client, "bad-token", "the token is missing or wrong", POLICY, fatal=True)
+            self._address_limits.on_wrong_token(client.limited_address, now)
+        return self._refuse_and_close(
+            client, "bad-token", "the token is missing or wrong", POLICY, fatal=True
+        )
 
-    def _enter(self, client: Connection, message: JoinRoom, now: float) -> list[Action]:
+    def _add_member(self, client: Connection, message: JoinRoom, now: float) -> list[Action]:
         """Add a new member to a room."""
         self._last_joined = max(self._last_joined + 1, int(now * 1000))
         member = Member(
@@ -339,66 +343,68 @@ class Lobby:
             room = self._rooms[member.room] = Room(
                 member.room, self._topology, whole_up_to=self.limits.roster, since=member.joined
             )
-        return self._after(room, room.enter(member, self._credentials(client, now), now, message))
+        return self._with_next_tick(room, room.add(member, self._credentials(client, now), now, message))
 
-    def _return(
+    def _restore(
         self, client: Connection, member: Member, metadata: dict[str, Any], now: float
     ) -> list[Action]:
-        """Restore a member to its room. The others are told only if its metadata changed."""
+        """Restore a member to its room. The others are sent an update only if its metadata changed."""
         changed = member.metadata != metadata
         client.member, member.connection, member.metadata = member, client.number, metadata
         member.lasting = client.lasting
-        self._away.take_back(member.id)
-        self._places.release(member.id)
+        self._absences.cancel(member.id)
+        self._address_limits.release_place(member.id)
         room = self._rooms[member.room]
-        return self._after(room, room.back(member, self._credentials(client, now), now, changed=changed))
+        return self._with_next_tick(
+            room, room.restore(member, self._credentials(client, now), now, changed=changed)
+        )
 
     def _replace(self, old: Connection) -> list[Action]:
         """Disconnect a connection whose secret another connection has shown since."""
         old.member = None
-        text = "another connection came with the same secret"
-        return self._expel(old, "replaced", text, POLICY, fatal=True)
+        text = "another connection uses the same secret"
+        return self._refuse_and_close(old, "replaced", text, POLICY, fatal=True)
 
     def _leave(self, members: Sequence[Member], now: float) -> list[Action]:
         """Remove members from their room and tell the others."""
         room = self._rooms[members[0].room]
         for member in members:
             del self._members[member.id]
-            self._away.take_back(member.id)
-            self._places.release(member.id)
-            self._places.left(member.id, now)
+            self._absences.cancel(member.id)
+            self._address_limits.release_place(member.id)
+            self._address_limits.on_left(member.id, now)
             client = self._connections.get(member.connection) if member.connection is not None else None
             if client is not None:
                 client.member = None
-        sends = room.leave(members, now)
+        sends = room.remove(members, now)
         if room.members:
-            return self._after(room, sends)
+            return self._with_next_tick(room, sends)
         del self._rooms[room.name]
-        self._rewirings.take_back(room.name)
+        self._room_ticks.cancel(room.name)
         return [*sends]
 
-    def _after(self, room: Room, sends: list[Send]) -> list[Action]:
+    def _with_next_tick(self, room: Room, sends: list[Send]) -> list[Action]:
         """Return the messages of a room, and schedule its next tick."""
         if (due := room.due()) is None:
-            self._rewirings.take_back(room.name)
+            self._room_ticks.cancel(room.name)
         else:
-            self._rewirings.set(room.name, due)
+            self._room_ticks.set(room.name, due)
         return [*sends]
 
-    # --- passing messages on ------------------------------------------------------------------
+    # --- forwarding messages ------------------------------------------------------------------
 
     def _broadcast(self, member: Member, data: dict[str, Any]) -> list[Action]:
         room = self._rooms[member.room]
-        if room.repeats(member, data):
+        if room.is_repeat(member, data):
             self.counts.refused["repeated"] += 1
             return []
-        return [*room.tell_others(member, Broadcast(from_=member.id, data=data))]
+        return [*room.send_to_others(member, Broadcast(from_=member.id, data=data))]
 
-    def _pass_on(self, client: Connection, to: str, message: ServerMessage, now: float) -> list[Action]:
+    def _forward(self, client: Connection, to: str, message: ServerMessage, now: float) -> list[Action]:
         sender, other = client.member, self._members.get(to)
         reachable = sender is not None and other is not None and other.room == sender.room
         if not reachable or other is None or other is sender or other.connection is None:
-            return self._refuse(client, "unknown-peer", f"no such peer here: {to}", now)
+            return self._refuse(client, "unknown-peer", f"no peer with this id is in the room: {to}", now)
         return [Send((other.connection,), message)]
 
     # --- refusals -----------------------------------------------------------------------------
@@ -408,22 +414,24 @@ class Lobby:
     ) -> list[Action]:
         """Send an error, at most one a second and code. Disconnect a client that stays over a limit."""
         self.counts.refused[code] += 1
-        tell, too_long = client.gate.refused(code, now)
+        send_error, too_long = client.rates.on_refusal(code, now)
         if too_long and code in LIMITED:
-            return self._goodbye(client, ErrorMessage(code=code, message=text), POLICY)
+            return self._send_error_and_close(client, ErrorMessage(code=code, message=text), POLICY)
         hint = UNSET if retry_after is None else retry_after
         error = ErrorMessage(code=code, message=text, retry_after=hint)
-        return [Send((client.number,), error)] if tell else []
+        return [Send((client.number,), error)] if send_error else []
 
-    def _expel(
+    def _refuse_and_close(
         self, client: Connection, code: str, text: str, close_code: int, *, fatal: bool = False
     ) -> list[Action]:
         self.counts.refused[code] += 1
-        return self._goodbye(client, ErrorMessage(code=code, message=text, fatal=fatal), close_code)
+        return self._send_error_and_close(
+            client, ErrorMessage(code=code, message=text, fatal=fatal), close_code
+        )
 
-    def _goodbye(self, client: Connection, error: ErrorMessage, code: int) -> list[Action]:
+    def _send_error_and_close(self, client: Connection, error: ErrorMessage, code: int) -> list[Action]:
         client.closing = True
-        self._unjoined.take_back(client.number)
+        self._join_deadlines.cancel(client.number)
         return [Send((client.number,), error), Close(client.number, code, error.message)]
 
     # --- helpers ------------------------------------------------------------------------------

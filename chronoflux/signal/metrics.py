@@ -24,7 +24,7 @@ class _ServerCollector(Collector):
         server, counts = self._server, self._server.lobby.counts
         waiting = server.waiting
         yield _gauge("connections", "Open connections", server.lobby.connections)
-        yield _gauge("handshakes", "Sockets whose handshake is under way", len(server.door))
+        yield _gauge("handshakes", "Sockets whose handshake is under way", len(server.handshakes))
         yield _gauge("rooms", "Rooms with somebody in them", len(server.lobby.rooms))
         yield _gauge("queued_messages", "Messages waiting for slow receivers", sum(n for n, _ in waiting))
         yield _gauge("queued_bytes", "Bytes waiting for slow receivers", sum(size for _, size in waiting))

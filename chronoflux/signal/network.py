@@ -66,7 +66,7 @@ def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Networ
     return address
 
 
-def counted_as(address: Address | None) -> str:
+def limit_key(address: Address | None) -> str:
     """Return what a client counts under: its IPv4 address, or its IPv6 /64 network (one customer)."""
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))

@@ -16,10 +16,10 @@ STALLED = 40.0
 CLOSING = 2.0
 """Time limit of a closing handshake, s; then the socket is cut."""
 
-TURN = 65_536
+MAX_BATCH = 65_536
 """Bytes collected for one client in one loop iteration before they are written at once."""
 
-Fate = Literal["queued", "dropped", "full"]
+SendResult = Literal["queued", "dropped", "full"]
 
 
 def text_frame(data: bytes) -> bytes:
@@ -44,7 +44,7 @@ class Outbox:
         """Return the number of queued messages."""
         return len(self._queue)
 
-    def push(self, data: bytes, *, droppable: bool) -> Fate:
+    def push(self, data: bytes, *, droppable: bool) -> SendResult:
         """Queue `data`. If it does not fit, return "dropped" if it is droppable, else "full"."""
         while not self._fits(data) and self._droppable:
             self._drop_oldest()
@@ -88,12 +88,12 @@ class Session:
 
     def __init__(self, socket: ServerConnection, outbox: Outbox) -> None:
         self.socket, self.outbox = socket, outbox
-        self._turn: list[bytes] = []
-        self._turn_bytes = 0
+        self._batch: list[bytes] = []
+        self._batch_bytes = 0
         self._wake = asyncio.Event()
-        self._ending: tuple[int, str] | None = None
+        self._close_frame: tuple[int, str] | None = None
 
-    def send(self, data: bytes, frame: bytes, *, droppable: bool) -> Fate:
+    def send(self, data: bytes, frame: bytes, *, droppable: bool) -> SendResult:
         """Send a message, or queue it behind messages that the client has not accepted yet. Never waits.
 
         `frame` is :func:`text_frame` of `data`, made once for all receivers.
@@ -102,26 +102,26 @@ class Session:
         if transport.is_closing() or self.socket.state is not State.OPEN:
             return "dropped"
         if not self.outbox and not transport.get_write_buffer_size():
-            if not self._turn:
+            if not self._batch:
                 asyncio.get_running_loop().call_soon(self._flush)
-            self._turn.append(frame)
-            self._turn_bytes += len(frame)
-            if self._turn_bytes >= TURN:
+            self._batch.append(frame)
+            self._batch_bytes += len(frame)
+            if self._batch_bytes >= MAX_BATCH:
                 self._flush()
             return "queued"
-        fate = self.outbox.push(data, droppable=droppable)
+        result = self.outbox.push(data, droppable=droppable)
         self._wake.set()
-        return fate
+        return result
 
     def _flush(self) -> None:
         """Write the frames of this loop iteration, unless the socket is closing."""
-        frames, self._turn, self._turn_bytes = self._turn, [], 0
+        frames, self._batch, self._batch_bytes = self._batch, [], 0
         if frames and self.socket.state is State.OPEN and not self.socket.transport.is_closing():
             self.socket.transport.write(b"".join(frames))
 
     def close(self, code: int, reason: str) -> None:
         """Close the socket after everything queued is sent."""
-        self._ending = (code, reason)
+        self._close_frame = (code, reason)
         self._wake.set()
 
     def abort(self) -> None:
@@ -136,17 +136,17 @@ class Session:
                 self._wake.clear()
                 self._flush()
                 while (data := self.outbox.pop()) is not None:
-                    async with asyncio.timeout(STALLED if self._ending is None else CLOSING):
+                    async with asyncio.timeout(STALLED if self._close_frame is None else CLOSING):
                         await self.socket.send(data, text=True)
-                if self._ending is not None:
-                    await self._part(*self._ending)
+                if self._close_frame is not None:
+                    await self._close_socket(*self._close_frame)
                     return
         except ConnectionClosed:
             pass  # the reader has seen it too, and says so to the lobby
         except TimeoutError:
             self.abort()
 
-    async def _part(self, code: int, reason: str) -> None:
+    async def _close_socket(self, code: int, reason: str) -> None:
         """Do the closing handshake. The library cuts a client that does not answer within `CLOSING`."""
 
         def hang_up() -> None:

@@ -1,8 +1,8 @@
-"""`Room`: its members, their links, and what each member has to be told of them. No I/O.
+"""`Room`: its members, their links, and the messages that members are sent about them. No I/O.
 
 The *neighbours* of a member are the members it is to be linked with: all of them in a small room, some in a
-large one (see :mod:`~chronoflux.signal.wiring`). Only neighbours are told of each other. A probe is outside
-the graph: it is linked with every member while it is there, and changes no other links.
+large one (see :mod:`~chronoflux.signal.wiring`). Only neighbours are announced to each other. A probe is
+outside the graph: it is linked with every member while it is there, and changes no other links.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from chronoflux.signal.forwarders import Forwarders
 from chronoflux.signal.member import Member, Send, by_age, send
 from chronoflux.signal.protocol import (
     IceServer,
@@ -23,9 +24,8 @@ from chronoflux.signal.protocol import (
     ServerMessage,
     Unlink,
 )
-from chronoflux.signal.recall import WINDOW, Recollections
+from chronoflux.signal.recovery import WINDOW, RecoveryReports
 from chronoflux.signal.rosters import Rosters
-from chronoflux.signal.tellers import Tellers
 from chronoflux.signal.topology import Links, Topology, hop_limit
 from chronoflux.signal.wiring import Wiring
 
@@ -53,13 +53,13 @@ class Room:
         self._wiring = Wiring(topology, name)
         self._links: Links = {}
         self._rosters = Rosters(whole_up_to, since)
-        self._tellers = Tellers()
+        self._forwarders = Forwarders()
         self._since = since
-        self._recollections: Recollections | None = Recollections(since)
+        self._recovery: RecoveryReports | None = RecoveryReports(since)
         self._broadcast: OrderedDict[str, None] = OrderedDict()
         self._broadcasters: set[str] = set()
 
-    def enter(
+    def add(
         self, member: Member, ice_servers: list[IceServer], now: float, join: JoinRoom | None = None
     ) -> list[Send]:
         """Add a new member: it dials its neighbours, and other links may change.
@@ -67,39 +67,41 @@ class Room:
         In the first minute of a room its `join` may report the state before a restart of the server.
         """
         self.members[member.id] = member
-        self._recall(member, now, join)
+        self._recover(member, now, join)
         changes = self._rewire(now, but=member)
-        welcome = [*self._welcome(member, ice_servers), *self._list(member)]
-        return [*welcome, *self._announce(member), *changes, *self._name_tellers()]
+        welcome = [*self._welcome(member, ice_servers), *self._roster_updates(member)]
+        return [*welcome, *self._announce(member), *changes, *self._announce_forwarders()]
 
-    def back(self, member: Member, ice_servers: list[IceServer], now: float, *, changed: bool) -> list[Send]:
-        """Restore a member whose place was kept. The others are told only if its metadata `changed`."""
+    def restore(
+        self, member: Member, ice_servers: list[IceServer], now: float, *, changed: bool
+    ) -> list[Send]:
+        """Restore a member whose place was held; the others are informed only if its metadata `changed`."""
         changes = self._rewire(now, but=member) if changed else self._recount(now)
-        welcome = [*self._welcome(member, ice_servers), *self._list(member)]
+        welcome = [*self._welcome(member, ice_servers), *self._roster_updates(member)]
         announced = self._announce(member) if changed else []
-        return [*welcome, *changes, *announced, *self._name_tellers()]
+        return [*welcome, *changes, *announced, *self._announce_forwarders()]
 
-    def away(self, now: float) -> list[Send]:
+    def on_connection_lost(self, now: float) -> list[Send]:
         """Note that the connection of a member broke, whose place is kept."""
-        return [*self._recount(now), *self._name_tellers()]
+        return [*self._recount(now), *self._announce_forwarders()]
 
-    def leave(self, members: Sequence[Member], now: float) -> list[Send]:
-        """Remove members, tell their neighbours, and replace the lost links."""
+    def remove(self, members: Sequence[Member], now: float) -> list[Send]:
+        """Remove members, inform their neighbours, and replace the lost links."""
         gone: list[Send] = []
         for member in members:
             gone += send(self._neighbours(member), PeerLeft(peer_id=member.id))
         for member in members:
             del self.members[member.id]
             self._broadcasters.discard(member.id)
-            if self._recollections is not None:
-                self._recollections.forget(member.id)
+            if self._recovery is not None:
+                self._recovery.remove(member.id)
         changes = self._rewire(now)
-        return [*gone, *self._list(), *changes, *self._name_tellers()]
+        return [*gone, *self._roster_updates(), *changes, *self._announce_forwarders()]
 
     def tick(self, now: float) -> list[Send]:
         """Change the links that are due to change."""
         self._wiring.tick(now)
-        return [*self._adopt(), *self._list(), *self._name_tellers()]
+        return [*self._apply_links(), *self._roster_updates(), *self._announce_forwarders()]
 
     def due(self) -> float | None:
         """Return when :meth:`tick` is to be called next, or None."""
@@ -110,11 +112,11 @@ class Room:
         members = (self.members.get(id_) for id_ in dict.fromkeys(ids))
         return [member.listed() for member in members if member is not None]
 
-    def tell_others(self, member: Member, message: ServerMessage) -> list[Send]:
+    def send_to_others(self, member: Member, message: ServerMessage) -> list[Send]:
         """Send a message of one member to all others, neighbours or not."""
         return send((other for other in self.members.values() if other is not member), message)
 
-    def repeats(self, sender: Member, data: Mapping[str, Any]) -> bool:
+    def is_repeat(self, sender: Member, data: Mapping[str, Any]) -> bool:
         """Return whether an event was broadcast already.
 
         A client that can be reached only by broadcasts cannot recognise duplicates from several of its
@@ -133,20 +135,20 @@ class Room:
             self._broadcast.popitem(last=False)
         return False
 
-    def _recall(self, member: Member, now: float, join: JoinRoom | None) -> None:
+    def _recover(self, member: Member, now: float, join: JoinRoom | None) -> None:
         """Take a newcomer's report of the time before a restart, and adopt what the members agree on."""
-        if self._recollections is None:
+        if self._recovery is None:
             return
         if now - self._since / 1000 > WINDOW:
-            self._recollections = None
+            self._recovery = None
             return
         if join is not None and member.lasting:
-            self._recollections.hear(member.id, join)
-        agreed = self._recollections.joined(self.members)
+            self._recovery.add(member.id, join)
+        agreed = self._recovery.joined(self.members)
         for other in self.members.values():
             other.joined = agreed.get(other.id, other.entered)
-        if (sparse := self._recollections.sparse()) is not None:
-            self._wiring.recall(sparse, self._since / 1000 + WINDOW)
+        if (sparse := self._recovery.sparse()) is not None:
+            self._wiring.restore(sparse, self._since / 1000 + WINDOW)
 
     # --- links --------------------------------------------------------------------------------
 
@@ -163,19 +165,19 @@ class Room:
     def _rewire(self, now: float, but: Member | None = None) -> list[Send]:
         """Recompute the links after a member joined or left, and tell each member what changed for it."""
         silent = [id_ for id_, member in self.members.items() if not member.lasting]
-        self._wiring.set(*self._nodes(), now, silent)
-        return self._adopt(but)
+        self._wiring.update(*self._nodes(), now, silent)
+        return self._apply_links(but)
 
     def _recount(self, now: float) -> list[Send]:
         """Count the connected members again. Links change only if they were due to change."""
         version = self._wiring.version
-        self._wiring.count(self._nodes()[1], now)
-        return [] if self._wiring.version == version else self._adopt()
+        self._wiring.set_present(self._nodes()[1], now)
+        return [] if self._wiring.version == version else self._apply_links()
 
-    def _adopt(self, but: Member | None = None) -> list[Send]:
+    def _apply_links(self, but: Member | None = None) -> list[Send]:
         """Tell each member what changed for it, except the new links of `but`."""
-        before, facts = self._links, (self.hops, self.recorded)
-        self._take_links()
+        before, flags = self._links, (self.hops, self.recorded)
+        self._update_links()
         sends: list[Send] = []
         for one, other in _pairs(before, self._links):
             sends += [*self._unlink(one, other), *self._unlink(other, one)]
@@ -187,14 +189,14 @@ class Room:
                     (self.members[id_] for id_ in pair), key=lambda peer: (peer.lasting, peer.joined)
                 )
                 dial.setdefault(dials.id, []).append(waits)
-                sends += self._tell_of(dials, waits)
-        told = (self.hops, self.recorded) != facts
+                sends += self._announce_to(dials, waits)
+        flags_changed = (self.hops, self.recorded) != flags
         for member in self.members.values():
-            if member is not but and (member.id in dial or (told and member.lasting)):
+            if member is not but and (member.id in dial or (flags_changed and member.lasting)):
                 sends += self._peers(member, dial.get(member.id, []), [])
         return sends
 
-    def _take_links(self) -> None:
+    def _update_links(self) -> None:
         """Update the links and what depends on them. A probe is linked with every member."""
         kinds = {id_: member.kind for id_, member in self.members.items()}
         self._links = {id_: set(others) for id_, others in self._wiring.links.items()}
@@ -206,7 +208,7 @@ class Room:
                 for other in others:
                     self._links[other].add(id_)
                 self._links[id_] = others
-        self._tellers.set(self.members, self._links, partial=self.hops > 0)
+        self._forwarders.update(self.members, self._links, partial=self.hops > 0)
 
     # --- messages -----------------------------------------------------------------------------
 
@@ -215,7 +217,7 @@ class Room:
 
     def _peers(self, member: Member, peers: Sequence[Member], ice_servers: list[IceServer]) -> list[Send]:
         message = RoomPeers(
-            peers=[peer.introduced(self._tellers.word(member, peer)) for peer in peers],
+            peers=[peer.introduced(self._forwarders.hears_for(member, peer)) for peer in peers],
             peer_id=member.id,
             joined=member.joined,
             ice_servers=ice_servers,
@@ -224,24 +226,24 @@ class Room:
         )
         return send([member], message)
 
-    def _list(self, anew: Member | None = None) -> list[Send]:
-        """Send roster changes to the members, and a whole roster to `anew`."""
-        return self._rosters.tell(self.members, self._links, anew)
+    def _roster_updates(self, newcomer: Member | None = None) -> list[Send]:
+        """Send roster changes to the members, and a whole roster to `newcomer`."""
+        return self._rosters.updates(self.members, self._links, newcomer)
 
     def _announce(self, member: Member) -> list[Send]:
         neighbours = self._neighbours(member)
         if member.lasting:
             return send(neighbours, member.announced())
-        return [each for other in neighbours for each in self._tell_of(member, other)]
+        return [each for other in neighbours for each in self._announce_to(member, other)]
 
-    def _tell_of(self, member: Member, other: Member) -> list[Send]:
+    def _announce_to(self, member: Member, other: Member) -> list[Send]:
         """Tell `other` of its neighbour `member`."""
-        return send([other], member.announced(self._tellers.word(other, member)))
+        return send([other], member.announced(self._forwarders.hears_for(other, member)))
 
-    def _name_tellers(self) -> list[Send]:
+    def _announce_forwarders(self) -> list[Send]:
         """Tell members who forwards events to their old neighbours, where that changed."""
-        changed = list(self._tellers.changed(self.members))
-        return [each for other, old in changed for each in self._tell_of(old, other)]
+        changed = list(self._forwarders.changed(self.members))
+        return [each for other, old in changed for each in self._announce_to(old, other)]
 
     def _unlink(self, one: str, other: str) -> list[Send]:
         """Tell `one` that `other` is no longer a neighbour; the first ChronoFlux knows only ``peer-left``."""

@@ -42,9 +42,9 @@ library_log: logging.Logger = logging.getLogger(f"{__name__}.websockets")
 library_log.setLevel(logging.WARNING)  # at INFO it logs every connection
 
 DEFAULT_PORT = 8089
-PING_EVERY = 20.0
+PING_INTERVAL = 20.0
 """Interval of pings, and time limit for their answer, s."""
-TICK = 0.25
+MAX_SLEEP = 0.25
 """Longest sleep of the timekeeper, s."""
 FAIRNESS = 32
 """Messages read from one socket before other tasks run."""
@@ -92,7 +92,7 @@ class SignalServer:
         if token is not None and not (token.strip() and token.isprintable() and len(token) <= 1024):
             raise UsageError("the token must be 1 to 1024 printable characters")
         if not 0 <= port <= 65_535:
-            raise UsageError(f"port {port} is none: give 0 to 65535")
+            raise UsageError(f"port {port} is not valid: give 0 to 65535")
         self.host, self._port = host, port
         self.limits: Limits = limits or Limits()
         self.lobby: Lobby = Lobby(self.limits, token=token, turn=turn, topology=topology)
@@ -109,7 +109,7 @@ class SignalServer:
         self._trusted = network.parse_networks(trusted_proxies)
         self._exempt = network.parse_networks(exempt)
         self._pages = PageFiles() if page else None
-        self.door: HandshakeLimit[ServerConnection] = HandshakeLimit(
+        self.handshakes: HandshakeLimit[ServerConnection] = HandshakeLimit(
             self.limits.connections, self.limits.per_address
         )
         self._numbers = itertools.count(1)
@@ -122,7 +122,7 @@ class SignalServer:
 
     async def __aenter__(self) -> Self:
         self._epoch = time.time() - asyncio.get_running_loop().time()
-        self.lobby.open(self._now())
+        self.lobby.set_started(self._now())
         tls: dict[str, Any] = {}
         if self._tls is not None:
             tls = {"ssl": self._tls, "ssl_handshake_timeout": 2 * CLOSING}
@@ -132,12 +132,12 @@ class SignalServer:
                 self.host,
                 self._port,
                 compression=None,
-                create_connection=cast("type[ServerConnection]", partial(LimitedConnection, hall=self)),
+                create_connection=cast("type[ServerConnection]", partial(LimitedConnection, server=self)),
                 process_request=self._http,
                 server_header=None,
                 open_timeout=self.limits.join,
-                ping_interval=PING_EVERY,
-                ping_timeout=PING_EVERY,
+                ping_interval=PING_INTERVAL,
+                ping_timeout=PING_INTERVAL,
                 close_timeout=CLOSING,
                 max_size=CUT_FACTOR * self.limits.message,
                 logger=library_log,
@@ -146,7 +146,7 @@ class SignalServer:
         except OSError as error:
             raise self._cannot_listen(error) from error
         self._timekeeper = asyncio.create_task(self._keep_time(), name="signaling timekeeper")
-        self._timekeeper.add_done_callback(_report)
+        self._timekeeper.add_done_callback(_log_failure)
         log.info("signaling server listens on %s", self.url)
         return self
 
@@ -172,7 +172,7 @@ class SignalServer:
         if server is None:
             return
         server.close(close_connections=False)
-        self._act(self.lobby.shut())
+        self._perform(self.lobby.close())
         try:
             if server.handler_tasks:
                 await asyncio.wait(list(server.handler_tasks), timeout=CLOSING)
@@ -219,33 +219,33 @@ class SignalServer:
 
     # --- sockets --------------------------------------------------------------------------------
 
-    def knock(self, socket: LimitedConnection) -> None:
+    def on_connection(self, socket: LimitedConnection) -> None:
         """Register an accepted socket before its handshake. Beyond the limit the oldest one is cut."""
-        goes = self.door.enter(socket, network.counted_as(self._client(socket)))
-        if goes is not None:
+        evicted = self.handshakes.add(socket, network.limit_key(self._client(socket)))
+        if evicted is not None:
             self.lobby.counts.refused["half-open"] += 1
-            goes.transport.abort()
+            evicted.transport.abort()
 
     async def _serve(self, socket: ServerConnection) -> None:
         """Serve one client from the end of its handshake until it disconnects."""
-        self.door.leave(socket)
+        self.handshakes.remove(socket)
         number = next(self._numbers)
         outbox = Outbox(self.limits.queue_messages, self.limits.queue_bytes)
         session = self._sessions[number] = Session(socket, outbox)
         writer = asyncio.create_task(session.write(), name=f"signaling writer {number}")
-        in_order = False
+        clean = False
         try:
             since = self._epoch + cast(LimitedConnection, socket).since
             client = self._client(socket)
-            address, exempt = network.counted_as(client), network.is_within(client, self._exempt)
-            self._act(self.lobby.connect(number, address, self._now(), since, exempt=exempt))
-            in_order = await self._read(number, socket)
+            address, exempt = network.limit_key(client), network.is_within(client, self._exempt)
+            self._perform(self.lobby.connect(number, address, self._now(), since, exempt=exempt))
+            clean = await self._read(number, socket)
         finally:
             del self._sessions[number]
             self._dropped += outbox.dropped
             if isinstance(socket, LimitedConnection) and socket.cut_for:
                 self.lobby.counts.refused[socket.cut_for] += 1
-            self._act(self.lobby.disconnect(number, self._now(), clean=in_order))
+            self._perform(self.lobby.disconnect(number, self._now(), clean=clean))
             writer.cancel()
             await asyncio.wait([writer])
 
@@ -254,7 +254,7 @@ class SignalServer:
         try:
             for count in itertools.count(1):
                 raw = await socket.recv(decode=False)
-                self._act(self.lobby.receive(number, raw, self._now()))
+                self._perform(self.lobby.receive(number, raw, self._now()))
                 if count % FAIRNESS == 0:
                     await asyncio.sleep(0)
         except ConnectionClosed as closed:
@@ -262,7 +262,7 @@ class SignalServer:
             return by_client and closed.rcvd is not None and closed.rcvd.code in (1000, 1001, 1005)
         return False
 
-    def _act(self, actions: Sequence[Action]) -> None:
+    def _perform(self, actions: Sequence[Action]) -> None:
         """Perform the actions of the lobby. Never waits."""
         for action in actions:
             if isinstance(action, Send):
@@ -277,13 +277,13 @@ class SignalServer:
             session = self._sessions.get(number)
             if session is None:
                 continue
-            fate = session.send(data, frame, droppable=droppable)
-            if fate == "queued":
+            result = session.send(data, frame, droppable=droppable)
+            if result == "queued":
                 self.sent[kind] += 1
                 self.sent_bytes[kind] += len(data)
-            elif fate == "full":
+            elif result == "full":
                 self.lobby.counts.refused["slow"] += 1
-                log.info("a client is cut off: it does not take its messages")
+                log.info("closed the connection of a client that does not read its messages")
                 session.abort()
 
     async def _keep_time(self) -> None:
@@ -291,11 +291,11 @@ class SignalServer:
         loop = asyncio.get_running_loop()
         while True:
             due = self.lobby.due()
-            delay = TICK if due is None else min(TICK, max(0.0, due - self._now()))
+            delay = MAX_SLEEP if due is None else min(MAX_SLEEP, max(0.0, due - self._now()))
             asleep = loop.time()
             await asyncio.sleep(delay)
             self.lag = max(0.0, loop.time() - asleep - delay)
-            self._act(self.lobby.tick(self._now()))
+            self._perform(self.lobby.tick(self._now()))
 
     # --- HTTP -----------------------------------------------------------------------------------
 
@@ -312,7 +312,7 @@ class SignalServer:
         if websocket:
             return None
         if request.method not in ("GET", "HEAD"):
-            return socket.respond(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET.\n")
+            return socket.respond(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are allowed.\n")
         path = request.path.partition("?")[0]
         if (page := self._page_file(path, request)) is not None:
             return page
@@ -327,7 +327,9 @@ class SignalServer:
         elif path == "/":
             response = socket.respond(HTTPStatus.OK, self._about())
         else:
-            response = socket.respond(HTTPStatus.NOT_FOUND, "There are /, /healthz and /metrics.\n")
+            response = socket.respond(
+                HTTPStatus.NOT_FOUND, "Not found. Available: /, /healthz and /metrics.\n"
+            )
         if request.method == "HEAD":
             response.body = b""
         return response
@@ -379,7 +381,7 @@ class SignalServer:
     def _cannot_listen(self, error: OSError) -> SignalingError:
         where = f"port {self._port} on {self.host or 'all interfaces'}"
         if error.errno == errno.EADDRINUSE:
-            remedy = "is taken: stop what listens there or take another with --port"
+            remedy = "is in use: stop what listens there, or choose another with --port"
             return SignalingError(self.url, "port-taken", f"{where} {remedy}")
         text = f"cannot listen on {where}: {error.strerror or error}"
         return SignalingError(self.url, "cannot-listen", text, fatal=True)
@@ -390,6 +392,6 @@ def _set_type(response: Response, content_type: str) -> None:
     response.headers["Content-Type"] = content_type
 
 
-def _report(task: asyncio.Task[None]) -> None:
+def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("the signaling server's timekeeper failed", exc_info=error)

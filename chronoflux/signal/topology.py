@@ -55,7 +55,7 @@ class Topology:
         if self.degree is None:
             return
         if self.name == "full":
-            raise UsageError("a full mesh has no degree: leave out --degree, or take --topology random")
+            raise UsageError("a full mesh has no degree: leave out --degree, or use --topology random")
         whole = isinstance(self.degree, int) and not isinstance(self.degree, bool)
         if not whole or self.degree % 2 or not 2 <= self.degree <= MAX_DEGREE:
             raise UsageError(
@@ -76,7 +76,7 @@ class Topology:
         rings = min(self._rings, MAX_DEGREE // 2 - 1)  # leaves links for the second set of rings
         more = min(rings, MAX_DEGREE // 2 - rings)
         pairs = [*self._pairs(ids, seed, rings), *self._pairs(through, seed, more)]
-        return _heard(_linked(ids, pairs), _order(ids, seed, 0), {*silent})
+        return _link_isolated(_linked(ids, pairs), _order(ids, seed, 0), {*silent})
 
     @property
     def _rings(self) -> int:
@@ -145,7 +145,7 @@ def _around(ring: Sequence[str], step: int = 1) -> Iterator[tuple[str, str]]:
     return zip(ring, islice(cycle(ring), step, None), strict=False)
 
 
-def _heard(links: Links, ring: Sequence[str], silent: Set[str]) -> Links:
+def _link_isolated(links: Links, ring: Sequence[str], silent: Set[str]) -> Links:
     """Link each of the `silent` that has only silent neighbours with another node. Return the links.
 
     The other node is the next one in the ring that forwards events and has links left.

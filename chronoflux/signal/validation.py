@@ -40,7 +40,7 @@ def room_name(text: str) -> str:
     fits = isinstance(text, str) and len(text) <= NAME_LENGTH and text.isprintable() and bool(text.strip())
     if not fits:
         raise UsageError(
-            f"room {shorten(text)} is no room name: give 1 to {NAME_LENGTH} printable characters"
+            f"room {shorten(text)} is not a valid room name: give 1 to {NAME_LENGTH} printable characters"
         )
     return text
 
@@ -58,11 +58,13 @@ def server_url(url: str) -> str:
         parts = urlsplit(url)
         port = parts.port
     except (ValueError, AttributeError, TypeError):
-        raise UsageError(f"server {shorten(url)} is no URL: {remedy}") from None
+        raise UsageError(f"server {shorten(url)} is not a URL: {remedy}") from None
     if parts.scheme not in ("ws", "wss") or not parts.hostname or not url.isprintable() or port == 0:
-        raise UsageError(f"server {shorten(url)} is no WebSocket URL: {remedy}")
+        raise UsageError(f"server {shorten(url)} is not a WebSocket URL: {remedy}")
     if parts.username or parts.password or parts.query or parts.fragment or " " in url:
-        raise UsageError(f"server {shorten(url)}: no user, query or fragment, {remedy}; tokens go in token=…")
+        raise UsageError(
+            f"server {shorten(url)}: no user, query or fragment is allowed: {remedy}; pass tokens as token=…"
+        )
     return url
 
 

@@ -15,13 +15,13 @@ from chronoflux.signal.topology import FULL_UP_TO, MAX_DEGREE, Links, Topology, 
 
 FULL_AGAIN = 12
 """A sparse room with this many nodes or fewer becomes a full mesh again."""
-PATIENCE = 30.0
+SWITCH_AFTER = 30.0
 """Time that a room must stay beyond a threshold, without a break, before it switches, s."""
-PACE, AT_ONCE = 5.0, 2
+THIN_INTERVAL, MAX_LOST_PER_STEP = 5.0, 2
 """Time between two steps of thinning (s), and most links that a node loses in one step."""
-SPARE = 2
+KEPT_SURPLUS = 2
 """Surplus links that a node of a sparse room keeps for `LONG`; further ones stay for `PATIENCE`."""
-LONG = 600.0
+KEPT_SURPLUS_LIFETIME = 600.0
 """Time that a surplus link of a sparse room may stay, s."""
 
 Pair = tuple[str, str]
@@ -49,12 +49,12 @@ class Wiring:
         self._silent: frozenset[str] = frozenset()
         self._crossed: float | None = None  # when the room passed the threshold
         self._switched = False
-        self._settled = -math.inf  # until when members return after a restart of the server
+        self._recovering_until = -math.inf  # until when members return after a restart of the server
         self._thinned = -math.inf  # when the room became sparse
         self._next_step = -math.inf
         self._surplus: dict[Pair, float] = {}  # since when
 
-    def set(self, nodes: Collection[str], present: int, now: float, silent: Collection[str] = ()) -> None:
+    def update(self, nodes: Collection[str], present: int, now: float, silent: Collection[str] = ()) -> None:
         """Set the nodes of the room, `present` of them connected; `silent` ones forward nothing."""
         self._silent = frozenset(silent)
         if self._random is None:
@@ -64,16 +64,16 @@ class Wiring:
         self._switch(now)
         self._present = present
         self._wire(self._random, nodes, now)
-        self._watch(now)
+        self._note_crossing(now)
 
-    def count(self, present: int, now: float) -> None:
+    def set_present(self, present: int, now: float) -> None:
         """Set how many of the nodes are connected."""
         if self._random is None:
             return
         if self._switch(now):
             self._wire(self._random, self.links, now)
         self._present = present
-        self._watch(now)
+        self._note_crossing(now)
 
     def tick(self, now: float) -> None:
         """Make the changes that are due."""
@@ -86,23 +86,23 @@ class Wiring:
 
     def due(self) -> float | None:
         """Return when :meth:`tick` is to be called next, or None."""
-        times = [] if self._crossed is None else [self._crossed + PATIENCE]
+        times = [] if self._crossed is None else [self._crossed + SWITCH_AFTER]
         if self.sparse and self._surplus:
-            times.append(max(self._next_step, min(map(self._goes, self._surplus))))
+            times.append(max(self._next_step, min(map(self._removable_at, self._surplus))))
         return min(times, default=None)
 
-    def recall(self, sparse: bool, until: float) -> None:
+    def restore(self, sparse: bool, until: float) -> None:
         """Adopt how the room was linked before its server restarted; takes effect at the next `set`.
 
         Until `until`, members return with the links that survived the restart. Links that replaced them
         meanwhile are removed when these members return.
         """
         if not self._switched and self.sparse != sparse:
-            self.sparse, self._crossed, self._settled = sparse, None, until
+            self.sparse, self._crossed, self._recovering_until = sparse, None, until
 
     # --- full or sparse -------------------------------------------------------------------------
 
-    def _watch(self, now: float) -> None:
+    def _note_crossing(self, now: float) -> None:
         """Note when the room passes the threshold at which it switches."""
         crossed = len(self.links) <= FULL_AGAIN if self.sparse else self._present > FULL_UP_TO
         if not crossed:
@@ -112,12 +112,12 @@ class Wiring:
 
     def _switch(self, now: float) -> bool:
         """Switch between full and sparse if that is due. Return whether it switched."""
-        if self._crossed is None or now < self._crossed + PATIENCE:
+        if self._crossed is None or now < self._crossed + SWITCH_AFTER:
             return False
         self.sparse, self._crossed, self._switched = not self.sparse, None, True
         if self.sparse:
             self._thinned = now
-        self._watch(now)
+        self._note_crossing(now)
         return True
 
     # --- links ----------------------------------------------------------------------------------
@@ -132,17 +132,17 @@ class Wiring:
             required = random.links(nodes, self._seed, self._silent)
         before, self.links = self.links, required
         surplus, self._surplus = self._surplus, {}
-        for pair in [] if self.sparse and now < self._settled else _pairs(before):
+        for pair in [] if self.sparse and now < self._recovering_until else _pairs(before):
             if pair[0] in required and pair[1] in required and pair[1] not in required[pair[0]]:
                 self._surplus[pair] = surplus.get(pair, now)
         for pair in self._surplus:
             self._link(pair)
         if first_wiring and len(nodes) > FULL_UP_TO:
             for newcomer in sorted(required.keys() - before.keys()):
-                self._complete(newcomer, now)
-        self._relieve()
+                self._link_newcomer(newcomer, now)
+        self._enforce_max_degree()
 
-    def _complete(self, newcomer: str, now: float) -> None:
+    def _link_newcomer(self, newcomer: str, now: float) -> None:
         """Give a newcomer as many links as the degree, to the nodes that have the fewest."""
         others = sorted(self.links.keys() - {newcomer} - self.links[newcomer])
         others.sort(key=lambda other: len(self.links[other]))
@@ -151,7 +151,7 @@ class Wiring:
             self._surplus[pair] = now
             self._link(pair)
 
-    def _relieve(self) -> None:
+    def _enforce_max_degree(self) -> None:
         """Remove the oldest surplus links of nodes with too many links."""
         if all(len(others) <= MAX_DEGREE for others in self.links.values()):
             return
@@ -166,20 +166,20 @@ class Wiring:
             return -sum(len(self.links[id_]) for id_ in pair), self._surplus[pair], pair
 
         lost: Counter[str] = Counter()
-        for pair in sorted((pair for pair in self._surplus if self._goes(pair) <= now), key=order):
-            if max(lost[id_] for id_ in pair) < AT_ONCE:
+        for pair in sorted((pair for pair in self._surplus if self._removable_at(pair) <= now), key=order):
+            if max(lost[id_] for id_ in pair) < MAX_LOST_PER_STEP:
                 lost.update(pair)
                 self._unlink(pair)
-        self._next_step = now + PACE
+        self._next_step = now + THIN_INTERVAL
         self.version += 1
 
-    def _goes(self, pair: Pair) -> float:
+    def _removable_at(self, pair: Pair) -> float:
         """Return when a surplus link may be removed."""
         since = self._surplus[pair]
         if since <= self._thinned:
             return self._thinned
-        many = max(len(self.links[id_]) for id_ in pair) > self._degree + SPARE
-        return since + (PATIENCE if many else LONG)
+        many = max(len(self.links[id_]) for id_ in pair) > self._degree + KEPT_SURPLUS
+        return since + (SWITCH_AFTER if many else KEPT_SURPLUS_LIFETIME)
 
     def _link(self, pair: Pair) -> None:
         self.links[pair[0]].add(pair[1])

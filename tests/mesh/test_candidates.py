@@ -17,7 +17,7 @@ from aioice.ice import StunProtocol
 
 from chronoflux.mesh import candidates
 from chronoflux.mesh import link as link_module
-from chronoflux.mesh.candidates import TOLD, TRIED, Allowance
+from chronoflux.mesh.candidates import MAX_SENT, MAX_TRIED, CandidateLimit
 from chronoflux.signal import addresses
 from tests.mesh.test_link import End
 from tests.support import until
@@ -84,9 +84,9 @@ async def test_an_offer_with_64_foreign_candidates(
         await end.link.close()
         got = packets(sockets)
     record_property("UDP packets to third parties in 6 s", got.total())
-    assert 0 < len(got) <= TRIED["host"]
+    assert 0 < len(got) <= MAX_TRIED["host"]
     # in 6 s a check is sent five times at most: at 0, 0.5, 1.5 and 3.5 s, and once if answered otherwise
-    assert got.total() <= TRIED["host"] * candidates.FROM_EACH * 5
+    assert got.total() <= MAX_TRIED["host"] * candidates.FROM_EACH * 5
 
 
 def test_how_many_are_told_and_tried() -> None:
@@ -94,13 +94,13 @@ def test_how_many_are_told_and_tried() -> None:
     sdp = HEAD + "".join(
         line(f"10.0.0.{n}", n, kind) for kind in ("host", "srflx", "relay") for n in range(1, 65)
     )
-    assert (sum(TOLD.values()), sum(TRIED.values())) == (32, 16)
-    for most in (TOLD, TRIED):
-        kept = Allowance(most).trim(sdp)
+    assert (sum(MAX_SENT.values()), sum(MAX_TRIED.values())) == (32, 16)
+    for most in (MAX_SENT, MAX_TRIED):
+        kept = CandidateLimit(most).trim(sdp)
         assert kept.startswith(HEAD)
         assert Counter(re.findall(r"typ (\w+)", kept)) == most
         assert re.findall(r"10\.0\.0\.(\d+) .*host", kept) == [str(n) for n in range(1, most["host"] + 1)]
-    allowance = Allowance(TRIED)
+    allowance = CandidateLimit(MAX_TRIED)
     taken = [text for text in sdp.splitlines()[2:] if allowance.take(candidates.parse(text))]
     assert len(taken) == 16
 
@@ -137,7 +137,7 @@ def test_what_is_never_tried(text: str) -> None:
     """Multicast, broadcast, unspecified, loopback and link-local addresses, port 0, names and other
     protocols are left out of a description, and are not counted."""
     good = line("10.0.0.1", 9)
-    allowance = Allowance({"host": 1})
+    allowance = CandidateLimit({"host": 1})
     assert allowance.trim(HEAD + text + good + text) == HEAD + good
     with pytest.raises(ValueError, match="few fields"):
         candidates.parse("candidate:1 2 3")
@@ -149,7 +149,7 @@ def test_what_is_never_tried(text: str) -> None:
 def test_what_is_tried(address: str) -> None:
     """Private, shared and public addresses, and a browser's names for its own, are tried."""
     for text in (line(address, 9), line("0f3a-b.local", 9), line(address, 9, "relay")):
-        assert Allowance(TRIED).trim(HEAD + text) == HEAD + text
+        assert CandidateLimit(MAX_TRIED).trim(HEAD + text) == HEAD + text
 
 
 def adapter(name: str, *ips: str) -> ifaddr.Adapter:
@@ -182,7 +182,7 @@ def test_the_best_addresses_come_first(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(addresses, "lan_address", lambda ipv6=False: routes[ipv6])
     best = addresses.best()
     assert best[:6] == ["10.2.0.8", "2001:db8::7", "10.3.0.9", "10.3.0.8", "10.2.0.7", "2001:db8::8"]
-    assert len(best) == addresses.MOST_ADDRESSES == TOLD["host"]
+    assert len(best) == addresses.MOST_ADDRESSES == MAX_SENT["host"]
     assert "172.17.0.1" in best
     assert "10.5.0.1" in best
     assert "10.6.0.1" not in best

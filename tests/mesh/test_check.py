@@ -51,7 +51,7 @@ async def test_whoever_cannot_link_is_reached_by_relay_or_told_of(server: Signal
         await dead.send(type="join-room", room="room1", metadata=metadata, secret="0f" * 16)
         code, out, err = await check("room1", "--server", server.url, "--seconds", "2")
     assert code == 1
-    assert err.splitlines()[-1] == "chronoflux: not reached: deaf; the table says why"
+    assert err.splitlines()[-1] == "chronoflux: not reached: deaf; the table gives the reasons"
     rows = {line.split()[0]: line for line in out.splitlines()}
     assert "server" in rows["runner"]
     assert "no link yet" in rows["deaf"]

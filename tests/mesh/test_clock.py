@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronoflux.errors import ProtocolError
-from chronoflux.mesh.clock import Followed, MeshClock, monotonic_ms, monotonic_tick, utc_ms
-from chronoflux.mesh.course import intersection
+from chronoflux.mesh.clock import MeshClock, ReferenceChange, monotonic_ms, monotonic_tick, utc_ms
+from chronoflux.mesh.clock_plan import intersection
 from chronoflux.mesh.messages import ProbeReply
 from chronoflux.mesh.offset_filter import SLEW, PeerClock, Sample
 from tests.clocks import EPOCH, Net, jitter
@@ -38,7 +38,7 @@ def test_alone_it_is_utc() -> None:
     clock = MeshClock(mono=lambda: 7.0, utc=lambda: 1.8e12 + 0.25)
     assert clock.now() == 1.8e12 + 0.25
     assert clock.settled
-    assert clock.standing() == ("", 16, None)
+    assert clock.status() == ("", 16, None)
     assert abs(MeshClock().now() - utc_ms()) < 1000
     assert monotonic_ms() <= monotonic_ms()
 
@@ -47,10 +47,10 @@ def test_on_an_old_server_it_stays_utc_and_offsets_are_known() -> None:
     """Where nobody says who joined first, nobody is followed; offsets are measured all the same."""
     time = 0.0
     clock = MeshClock(mono=lambda: time, utc=lambda: EPOCH + time)
-    clock.roster(("me", None), {"peer": None})
+    clock.set_members(("me", None), {"peer": None})
     time = 10.0
-    clock.take("peer", 0.0, ProbeReply(EPOCH, EPOCH + 105, EPOCH + 105), 10.0)
-    assert clock.look() == []
+    clock.add_reply("peer", 0.0, ProbeReply(EPOCH, EPOCH + 105, EPOCH + 105), 10.0)
+    assert clock.update() == []
     assert clock.now() == EPOCH + time
     known = clock.offset("peer")
     assert known is not None
@@ -72,7 +72,7 @@ def test_a_newcomer_takes_over_the_rooms_time(wrong: float, ppm: float, seed: in
     steps = [change.step for change in new.followed]
     assert steps == [pytest.approx(-wrong, abs=1)]
     net.run(60 * SECOND)
-    assert first.followed == [Followed("first", 0)]
+    assert first.followed == [ReferenceChange("first", 0)]
     assert first.mesh.now() == pytest.approx(EPOCH + net.time, abs=1e-3)
     assert (new.mesh.reference, new.mesh.stratum) == ("first", 1)
     assert len(new.followed) == 1
@@ -307,14 +307,14 @@ def test_whoever_joined_earlier_but_cannot_be_asked_is_not_waited_for_for_ever()
     """A newcomer waits ten seconds for the room's time; then its own has to do, until it can."""
     time = 0.0
     clock = MeshClock(mono=lambda: time, utc=lambda: EPOCH + time)
-    clock.roster(("me", 2), {"mute": 1})
-    assert clock.look() == []
+    clock.set_members(("me", 2), {"mute": 1})
+    assert clock.update() == []
     assert not clock.settled
     time = 10_001.0
     assert clock.settled
-    assert clock.look() == []
-    clock.take("mute", time, ProbeReply(EPOCH, EPOCH, EPOCH, "mute", 0, 1), time)
-    assert clock.look() == [Followed("mute", 1, pytest.approx(-time))]
+    assert clock.update() == []
+    clock.add_reply("mute", time, ProbeReply(EPOCH, EPOCH, EPOCH, "mute", 0, 1), time)
+    assert clock.update() == [ReferenceChange("mute", 1, pytest.approx(-time))]
 
 
 @pytest.mark.parametrize(
@@ -329,18 +329,18 @@ def test_whoever_joined_earlier_but_cannot_be_asked_is_not_waited_for_for_ever()
 def test_replies_that_cannot_be_true_are_refused(reply: ProbeReply) -> None:
     """A reply that contradicts itself is refused and leaves no trace."""
     clock = MeshClock(mono=lambda: 10.0, utc=lambda: EPOCH)
-    clock.roster(("me", 2), {"p": 1})
+    clock.set_members(("me", 2), {"p": 1})
     with pytest.raises(ProtocolError):
-        clock.take("p", 0.0, reply, 10.0)
+        clock.add_reply("p", 0.0, reply, 10.0)
     assert clock.offset("p") is None
 
 
 def test_who_is_not_in_the_room_and_what_is_old_is_ignored() -> None:
     """Replies of strangers, and such that took longer than 10 s, change nothing."""
     clock = MeshClock(mono=lambda: 20_000.0, utc=lambda: EPOCH)
-    clock.roster(("me", 2), {"p": 1})
-    clock.take("stranger", 0.0, ProbeReply(EPOCH, EPOCH, EPOCH, "stranger", 0, 0), 1.0)
-    clock.take("p", 0.0, ProbeReply(EPOCH, EPOCH, EPOCH, "p", 0, 1), 10_001.0)
+    clock.set_members(("me", 2), {"p": 1})
+    clock.add_reply("stranger", 0.0, ProbeReply(EPOCH, EPOCH, EPOCH, "stranger", 0, 0), 1.0)
+    clock.add_reply("p", 0.0, ProbeReply(EPOCH, EPOCH, EPOCH, "p", 0, 1), 10_001.0)
     assert clock.offset("stranger") is None
     assert clock.offset("p") is None
 
@@ -373,16 +373,16 @@ def test_a_coarse_clock_is_less_certain() -> None:
     seems to be negative by as much is none."""
     time = 0.0
     clock = MeshClock(mono=lambda: time, utc=lambda: EPOCH + time, tick=1.0)
-    clock.roster(("me", 2), {"p": 1}, ticks={"p": 15.0})
-    clock.take("p", 0.0, ProbeReply(EPOCH, EPOCH, EPOCH + 15.6, "p", 0, 1), 0.1)
+    clock.set_members(("me", 2), {"p": 1}, ticks={"p": 15.0})
+    clock.add_reply("p", 0.0, ProbeReply(EPOCH, EPOCH, EPOCH + 15.6, "p", 0, 1), 0.1)
     known = clock.offset("p")
     assert known is not None
     assert known.uncertainty_ms == pytest.approx(16.0)
     time = 20.0
-    clock.take("p", time, ProbeReply(EPOCH, EPOCH + 52, EPOCH + 52, "p", 0, 1), time)
+    clock.add_reply("p", time, ProbeReply(EPOCH, EPOCH + 52, EPOCH + 52, "p", 0, 1), time)
     assert clock.objection("p") == ""
     with pytest.raises(ProtocolError):
-        clock.take("p", time, ProbeReply(EPOCH, EPOCH, EPOCH + 17, "p", 0, 1), time)
+        clock.add_reply("p", time, ProbeReply(EPOCH, EPOCH, EPOCH + 17, "p", 0, 1), time)
     assert monotonic_tick() < 20
 
 

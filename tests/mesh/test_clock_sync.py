@@ -17,7 +17,7 @@ from aioice.ice import Connection
 import chronoflux as cf
 from chronoflux.errors import ProtocolError
 from chronoflux.mesh.clock import STEP, MeshClock, utc_ms
-from chronoflux.mesh.clock_sync import Probing
+from chronoflux.mesh.clock_sync import ClockSync
 from chronoflux.mesh.messages import CLOCK, Outgoing, Probe, ProbeReply
 from chronoflux.mesh.peer import Peer
 from chronoflux.node.node import Node
@@ -207,7 +207,7 @@ async def test_clock_error_over_a_slow_way(
         assert np.percentile(errors, 99) <= 5.0
 
 
-def quiet_probing(peer: Peer, sent: list[Outgoing]) -> Probing:
+def quiet_probing(peer: Peer, sent: list[Outgoing]) -> ClockSync:
     """Probing of one peer, whose messages end in a list."""
 
     def send(to: Peer, message: Outgoing) -> bool:
@@ -217,7 +217,7 @@ def quiet_probing(peer: Peer, sent: list[Outgoing]) -> Probing:
     def nothing(changes: object) -> None:
         pass
 
-    return Probing(MeshClock(), {peer.id: peer}, send, nothing)
+    return ClockSync(MeshClock(), {peer.id: peer}, send, nothing)
 
 
 async def test_who_asks_too_often_is_refused() -> None:
@@ -228,7 +228,7 @@ async def test_who_asks_too_often_is_refused() -> None:
     refused = 0
     for number in range(1000):
         try:
-            probing.answer(peer, Probe(float(number)))
+            probing.on_probe(peer, Probe(float(number)))
         except ProtocolError:
             refused += 1
     assert 960 <= refused <= 968
@@ -241,15 +241,15 @@ async def test_replies_nobody_asked_for_are_refused() -> None:
     peer = Peer("p", ours=True, features=frozenset({CLOCK}), joined=1)
     sent: list[Outgoing] = []
     probing = quiet_probing(peer, sent)
-    probing.enter("me", 2)
+    probing.on_joined("me", 2)
     probing._probe(peer, 1e9)
     (probe,) = sent
     assert isinstance(probe, Probe)
     now = utc_ms()
-    probing.hear(peer, ProbeReply(probe.t0, now, now, "p", 0, 1))
+    probing.on_reply(peer, ProbeReply(probe.t0, now, now, "p", 0, 1))
     for t0 in (probe.t0, 5.0):
-        with pytest.raises(ProtocolError, match="nobody asked"):
-            probing.hear(peer, ProbeReply(t0, now, now, "p", 0, 1))
+        with pytest.raises(ProtocolError, match="it answers no probe"):
+            probing.on_reply(peer, ProbeReply(t0, now, now, "p", 0, 1))
 
 
 async def test_who_is_late_to_the_time_of_the_room_is_asked_until_it_has_it() -> None:
@@ -258,7 +258,7 @@ async def test_who_is_late_to_the_time_of_the_room_is_asked_until_it_has_it() ->
     peer = Peer("p", ours=True, features=frozenset({CLOCK}), joined=2)
     sent: list[Outgoing] = []
     probing = quiet_probing(peer, sent)
-    probing.enter("me", 1)
+    probing.on_joined("me", 1)
     now, asked = 1e9, []
     while now < 1e9 + 20:
         wait = probing._probe(peer, now)
@@ -266,7 +266,9 @@ async def test_who_is_late_to_the_time_of_the_room_is_asked_until_it_has_it() ->
             assert isinstance(probe, Probe)
             late = now < 1e9 + 5.5
             there = utc_ms() + (HOUR if late else 0)
-            probing.hear(peer, ProbeReply(probe.t0, there, there, "" if late else "me", 16 if late else 1, 1))
+            probing.on_reply(
+                peer, ProbeReply(probe.t0, there, there, "" if late else "me", 16 if late else 1, 1)
+            )
             asked.append(now - 1e9)
         sent.clear()
         now += wait

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronoflux.errors import ProtocolError
-from chronoflux.mesh.gossip import SEEN, Event, Gossip, fired, old_id
+from chronoflux.mesh.gossip import MAX_REMEMBERED, Event, Gossip, fired, old_id
 from chronoflux.model.events import EVENTS
 
 NOW = 1.7e12
@@ -50,16 +50,16 @@ def test_times_far_from_now_are_refused() -> None:
     for at in (NOW + 2_001, NOW - 90_001):
         with pytest.raises(ProtocolError):
             gossip.accept(event(at=at), NOW)
-    assert gossip.takes_over(event("lion_gate", at=NOW - 1e7), NOW)
+    assert gossip.adopt(event("lion_gate", at=NOW - 1e7), NOW)
     for early in (1_000, 1e7):
         with pytest.raises(ProtocolError):
-            gossip.takes_over(event("lion_gate", at=NOW + early), NOW)
+            gossip.adopt(event("lion_gate", at=NOW + early), NOW)
 
 
 def test_own_events_come_back_unheard_and_are_told_again_for_a_minute() -> None:
     """An own event that a peer sends back is not applied; it is kept for new paths for 60 s."""
     gossip = Gossip()
-    mine = gossip.own(event(at=NOW))
+    mine = gossip.add_own(event(at=NOW))
     assert (mine.n, gossip.count) == (0, 1)
     assert not gossip.accept(mine, NOW + 10)
     assert list(gossip.recent(NOW + 59_000)) == [mine]
@@ -105,7 +105,7 @@ def test_a_gate_of_an_old_client_counts_once_on_all_ways(order: list[int]) -> No
     gossip = Gossip()
 
     def hear(way: Event, now: float) -> bool:
-        return gossip.accept(way, now) if way.id == pressed else gossip.takes_over(way, now)
+        return gossip.accept(way, now) if way.id == pressed else gossip.adopt(way, now)
 
     assert sum(hear(ways[index], NOW + 2_000) for index in order) == 1
     assert sum(hear(ways[index], NOW + 2_000) for index in order) == 0
@@ -121,7 +121,7 @@ def test_a_pulse_that_others_tell_of_late_is_not_a_new_one() -> None:
     gossip = Gossip()
     key = old_id("old", EVENTS["intent"], {"x": 1.5})
     assert gossip.accept(event(key=key, origin="old"), NOW)
-    assert not gossip.accept(event(key=key, origin="old", at=NOW + 1_800), NOW + 1_900, told=True)
+    assert not gossip.accept(event(key=key, origin="old", at=NOW + 1_800), NOW + 1_900, from_state=True)
 
 
 def test_an_id_is_known_by_its_origin_too() -> None:
@@ -136,12 +136,12 @@ def test_a_full_memory_takes_no_more_and_forgets_nothing_early() -> None:
     """Of one origin and path 2,048 events are remembered for 95 s; more are refused; those of others, and of
     the other path, are taken."""
     gossip = Gossip()
-    for n in range(SEEN):
+    for n in range(MAX_REMEMBERED):
         assert gossip.accept(event(key=f"{n}", at=NOW), NOW, relayed=True)
     for late in (0, 89_000):
         with pytest.raises(ProtocolError, match="2,048"):
             gossip.accept(event(at=NOW + late), NOW + late, relayed=True)
-        assert not any(gossip.accept(event(key=f"{n}", at=NOW), NOW + late) for n in range(SEEN))
+        assert not any(gossip.accept(event(key=f"{n}", at=NOW), NOW + late) for n in range(MAX_REMEMBERED))
         assert gossip.accept(event(at=NOW + late), NOW + late)
         assert gossip.accept(event(at=NOW + late, origin="other"), NOW + late, relayed=True)
     assert gossip.accept(event(at=NOW + 95_001), NOW + 95_001, relayed=True)
@@ -154,7 +154,7 @@ def test_what_is_too_old_to_be_taken_is_forgotten() -> None:
         for n in range(50):
             gossip.accept(event(key=f"{n}", origin=f"{origin}"), NOW)
     gossip.accept(event(at=NOW + 100_000), NOW + 100_000)
-    assert sum(map(len, gossip._heard.values())) == 1
+    assert sum(map(len, gossip._received.values())) == 1
     assert len(gossip._swept) <= 2
 
 
@@ -162,7 +162,7 @@ def test_when_mesh_time_moves_an_event_keeps_its_id() -> None:
     """An event fired before mesh time moved is told with its new time, and with that of its id."""
     gossip = Gossip()
     kind = EVENTS["pacemaker_flip"]
-    mine = gossip.own(fired(kind, {}, "me", NOW, world=(800, 600), taken=lambda key: False))
+    mine = gossip.add_own(fired(kind, {}, "me", NOW, world=(800, 600), taken=lambda key: False))
     gossip.shift(3_600_000.0)
     (moved,) = gossip.recent(NOW + 3_600_000)
     assert moved.message(0) == mine.message(0) | {"at": mine.at + 3_600_000, "stamp": mine.at}
@@ -173,15 +173,15 @@ def test_when_mesh_time_moves_an_event_keeps_its_id() -> None:
 def test_one_switch_told_under_two_names_is_one() -> None:
     """A gate whose origin left is told in the name of whoever tells it, and is no news the second time."""
     gossip = Gossip()
-    assert gossip.takes_over(event("lion_gate", origin="b"), NOW)
-    assert not gossip.takes_over(event("lion_gate", origin="c"), NOW)
-    assert gossip.takes_over(event("lion_gate", origin="a", at=NOW + 1, on=False), NOW + 1)
+    assert gossip.adopt(event("lion_gate", origin="b"), NOW)
+    assert not gossip.adopt(event("lion_gate", origin="c"), NOW)
+    assert gossip.adopt(event("lion_gate", origin="a", at=NOW + 1, on=False), NOW + 1)
 
 
 def test_a_gate_from_the_future_does_not_hold() -> None:
     """A gate fired here while the clock was wrong does not outrank those fired when it is right again."""
     gossip = Gossip()
-    gossip.own(event("lion_gate", at=NOW + 30_000, on=True))
+    gossip.add_own(event("lion_gate", at=NOW + 30_000, on=True))
     assert gossip.standing("lion_gate", NOW) is None
     later = event("lion_gate", at=NOW, on=False)
     assert gossip.accept(later, NOW)

@@ -213,7 +213,7 @@ async def test_a_server_that_names_peers_without_end(
 ) -> None:
     """A server that names more peers than there can be is taken at its word for so many, and no more; whoever
     is known goes on."""
-    monkeypatch.setattr(mesh_module, "MOST", 20)
+    monkeypatch.setattr(mesh_module, "MAX_PEERS", 20)
     a, b = [await joined(server=server.url, params=QUICK) for _ in range(2)]
     await linked(a, b)
     mesh = session_of(a).mesh

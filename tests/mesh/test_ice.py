@@ -99,9 +99,11 @@ def test_headless_takes_ice_options(tmp_path: Path) -> None:
 def test_servers_of_the_user_stand() -> None:
     """The signaling server's word on ICE servers counts only where the user said nothing."""
     news = [{"urls": "stun:b"}]
-    assert Ice.wanted(None, "all").told(news).servers == tuple(news)
-    assert Ice.wanted([{"urls": "stun:a"}], "relay").told(news) == Ice(({"urls": "stun:a"},), True, True)
-    assert Ice.wanted([], "all").told(news).servers == ()
+    assert Ice.from_options(None, "all").with_servers(news).servers == tuple(news)
+    assert Ice.from_options([{"urls": "stun:a"}], "relay").with_servers(news) == Ice(
+        ({"urls": "stun:a"},), True, True
+    )
+    assert Ice.from_options([], "all").with_servers(news).servers == ()
 
 
 @given(
@@ -115,9 +117,9 @@ def test_other_servers_are_refused_in_a_line_without_their_values(given: Any) ->
     if given is None or given == []:
         return
     with pytest.raises(UsageError) as refused:
-        Ice.wanted([{"urls": "turn:x", "credential": "sesame", "more": given}], "all")
+        Ice.from_options([{"urls": "turn:x", "credential": "sesame", "more": given}], "all")
     assert "sesame" not in str(refused.value)
     with pytest.raises(UsageError):
-        Ice.wanted(given, "all")
+        Ice.from_options(given, "all")
     with pytest.raises(UsageError, match="policy"):
-        Ice.wanted(None, given)
+        Ice.from_options(None, given)

@@ -49,7 +49,7 @@ class Member:
         raise AssertionError
 
     def fire(self, event: Event) -> None:
-        self.gossip.own(event)
+        self.gossip.add_own(event)
         self.tell(event.message(0))
 
     def spread(self, message: dict[str, Any], sender: Peer, origin: str) -> None:

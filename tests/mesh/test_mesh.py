@@ -17,8 +17,8 @@ from chronoflux.node.node import Node
 from chronoflux.signal.protocol import Roster, RosterMember
 from chronoflux.signal.server import SignalServer
 from tests.conftest import Joiner
-from tests.mesh.test_missing import Node as Bare
-from tests.mesh.test_missing import Time
+from tests.mesh.test_missed_events import Node as Bare
+from tests.mesh.test_missed_events import Time
 from tests.node.test_node import events, linked
 from tests.support import session_of, until
 
@@ -44,7 +44,7 @@ async def test_the_relay_carries_what_a_silent_link_does_not(
         cut.setattr(Link, "send", lambda self, text, **options: True)
         keys = [a.intent(), b.intent()]
         await until(lambda: set(a.peers["via"]) == set(b.peers["via"]) == {"relay"}, timeout=4)
-        assert a.peers["reason"].iloc[0].startswith("nothing heard over the link")
+        assert a.peers["reason"].iloc[0].startswith("nothing received over the link")
         await until(lambda: a.peers["state"].iloc[0] == b.peers["state"].iloc[0] == "live")
         keys += [a.intent(), b.intent()]
         for node, key in zip((b, a, b, a), keys, strict=True):
@@ -97,14 +97,14 @@ async def test_a_link_to_somebody_who_is_no_neighbour_ends(named: bool, in_roste
     client: Any = mesh.client
     peer.link, client.state, client.server = link, "joined", None
     members = [RosterMember("b", 1, "headless", lasting=True)] if in_roster else []
-    mesh.roster.take(Roster(members, whole=True, size=2))
+    mesh.roster.apply(Roster(members, whole=True, size=2))
     now = time.monotonic()
     peer.in_room = named
     for second in range(89):
-        peer.heard_direct = now + second
-        mesh._look(peer, now + second)
+        peer.last_direct = now + second
+        mesh._check_peer(peer, now + second)
     assert peer.link is link
-    peer.heard_direct = now + 91
-    mesh._look(peer, now + 91)
+    peer.last_direct = now + 91
+    mesh._check_peer(peer, now + 91)
     await asyncio.sleep(0)
-    assert (peer.link is link, closed) == (kept, [] if kept else ["no neighbour any more"])
+    assert (peer.link is link, closed) == (kept, [] if kept else ["no longer a neighbour"])

@@ -118,8 +118,8 @@ async def test_a_full_node_says_so(dialling: Negotiation) -> None:
     dialling.dial(late)
     dialling.on_signal(caller, OFFER, "z")
     assert late.link is caller.link is None
-    assert "32 links already" in late.why(time.monotonic())
-    assert "32 links already" in caller.why(time.monotonic())
+    assert "32 links already" in late.path_problem(time.monotonic())
+    assert "32 links already" in caller.path_problem(time.monotonic())
     assert late.redial_at is not None
     assert dialling._listener.full == [(caller, "it has 32 links already")]  # type: ignore[attr-defined]
     dialling.retire(peers[0], "left")
@@ -141,7 +141,9 @@ async def test_a_refusal_ends_the_attempt_with_its_reason(dialling: Negotiation)
     for peer in (dialled, up, caller):
         dialling.on_refused(peer, "it has 32 links already")
     assert dialled.link is None
-    assert "refused by the peer: it has 32 links already; next try in" in dialled.why(time.monotonic())
+    assert "refused by the peer: it has 32 links already; next try in" in dialled.path_problem(
+        time.monotonic()
+    )
     assert (up.link, caller.link) == links
     await dialling.close("done")
 
@@ -155,23 +157,23 @@ async def test_after_a_stall_links_are_checked_at_once(dialling: Negotiation, di
     for peer in (dead, alive):
         dialling.dial(peer)
         link(peer).open()
-        peer.dials, peer.doubted = dials, now
-        peer.heard_direct = now + 0.1  # old messages that had waited
-    alive.heard_direct = now + 1.2
+        peer.dials, peer.woke_at = dials, now
+        peer.last_direct = now + 0.1  # old messages that had waited
+    alive.last_direct = now + 1.2
     links = link(dead), link(alive)
     for when in (1.0, 2.4):
         for peer in (dead, alive):
-            dialling.look(peer, now + when, "me", joined=True)
+            dialling.check(peer, now + when, "me", joined=True)
     assert (dead.link, alive.link) == links
-    dialling.look(dead, now + 2.6, "me", joined=False)
+    dialling.check(dead, now + 2.6, "me", joined=False)
     assert dead.link is links[0]  # as long as the server is away there is nobody to carry an offer
     for peer in (dead, alive):
-        dialling.look(peer, now + 3.0, "me", joined=True)
+        dialling.check(peer, now + 3.0, "me", joined=True)
     assert dead.link is not links[0]
     assert dead.dials
     assert "nothing heard" in dead.reason
     assert alive.link is links[1]
-    assert dead.doubted is alive.doubted is None
+    assert dead.woke_at is alive.woke_at is None
     await dialling.close("done")
 
 
@@ -185,10 +187,10 @@ async def test_silent_links_are_replaced_by_their_dialler(dialling: Negotiation)
     theirs.dials = False
     links = link(ours), link(theirs)
     for peer in (ours, theirs):
-        dialling.look(peer, now + module.SILENT_LINK - 1, "me", joined=True)
+        dialling.check(peer, now + module.SILENT_LINK - 1, "me", joined=True)
     assert (ours.link, theirs.link) == links
     for peer in (ours, theirs):
-        dialling.look(peer, time.monotonic() + module.SILENT_LINK + 1, "me", joined=True)
+        dialling.check(peer, time.monotonic() + module.SILENT_LINK + 1, "me", joined=True)
     assert ours.link is not links[0]
     assert theirs.link is links[1]
     await dialling.close("done")

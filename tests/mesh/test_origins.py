@@ -12,8 +12,8 @@ from chronoflux.mesh import peer as peer_module
 from chronoflux.mesh.gossip import Event, Gossip, fired, old_id
 from chronoflux.mesh.inbound import InboundMessages
 from chronoflux.mesh.messages import Field, Telemetry
-from chronoflux.mesh.missing import Missing
-from chronoflux.mesh.origins import Asking, Origins
+from chronoflux.mesh.missed_events import MissedEvents
+from chronoflux.mesh.origins import OriginQueries, Origins
 from chronoflux.mesh.peer import Peer
 from chronoflux.mesh.roster import Roster
 from chronoflux.model.events import EVENTS, World
@@ -48,7 +48,7 @@ class Scene:
         self.roster = Roster(time.monotonic)
         if members:
             entries = [RosterMember(name, at, "headless", True) for at, name in enumerate(members)]
-            self.roster.take(RosterMessage(entries, whole=True, complete=complete, size=len(entries)))
+            self.roster.apply(RosterMessage(entries, whole=True, complete=complete, size=len(entries)))
         self.evil, self.honest = (Peer(name, ours=True) for name in ("evil", "honest"))
         self.gossip, self.asked = Gossip(), list[list[str]]()
         peers = {peer.id: peer for peer in (self.evil, self.honest)}
@@ -59,10 +59,10 @@ class Scene:
             time,  # type: ignore[arg-type]
             lambda message, peer, origin: self.passed_on.append(message),
             allowed,
-            Missing(time.monotonic),
+            MissedEvents(time.monotonic),
         )
         self.intake.id, self.intake.hops = "me", hops
-        self.asking = Asking(self.roster, self.asked.append, self.take)
+        self.asking = OriginQueries(self.roster, self.asked.append, self.take)
         self.intake.hold = self.asking.hold
 
     def on_event(self, event: Event) -> None:
@@ -115,7 +115,7 @@ def test_made_up_origins_are_refused(time: Time) -> None:
     assert not scene.applied
     assert not scene.passed_on
     assert scene.evil.refused["intent"] == 30_000
-    assert not scene.gossip._heard
+    assert not scene.gossip._received
     assert scene.hear(scene.evil, scene.told("honest", 1)) == 1
 
 
@@ -220,10 +220,10 @@ def test_a_newcomers_event_is_told_with_the_time_its_id_was_made_with(time: Time
     """An event that was fired before its origin knew the room's time may be moved by who is new; of others
     that is refused, unless they say so themselves."""
     scene = Scene(time, "me", "evil", "honest")
-    early = scene.event("honest", at=time.now() - 3_600_000).moved(3_600_000)
+    early = scene.event("honest", at=time.now() - 3_600_000).shifted(3_600_000)
     assert scene.hear(scene.evil, early.message(1)) == 1
     time.seconds += 91
-    late = scene.event("honest", at=time.now() - 3_600_000).moved(3_600_000)
+    late = scene.event("honest", at=time.now() - 3_600_000).shifted(3_600_000)
     assert scene.hear(scene.evil, late.message(1)) == 0
     assert scene.hear(scene.honest, late.message(0)) == 1
 
@@ -231,7 +231,7 @@ def test_a_newcomers_event_is_told_with_the_time_its_id_was_made_with(time: Time
 def test_who_left_still_counts_for_a_minute(time: Time) -> None:
     """What somebody fired before leaving may come after it left."""
     scene = Scene(time, "me", "evil", "far")
-    scene.roster.take(RosterMessage(left=["far"], size=2))
+    scene.roster.apply(RosterMessage(left=["far"], size=2))
     assert scene.hear(scene.evil, scene.told("far", 1)) == 1
     time.seconds += 61
     assert scene.hear(scene.evil, scene.told("far", 1)) == 0
@@ -259,11 +259,11 @@ def test_in_a_large_room_the_server_is_asked(time: Time) -> None:
         assert scene.hear(scene.evil, scene.told("far", 1, x=len(scene.asked))) == 0
         scene.hear(scene.evil, scene.told("ghost", 1))
     assert scene.asked == [["far"], ["ghost"]]
-    scene.roster.answer(Who(["far"], [RosterMember("far", 1, "headless", True)]))
-    scene.asking.look()
+    scene.roster.apply_answer(Who(["far"], [RosterMember("far", 1, "headless", True)]))
+    scene.asking.poll()
     assert {event.origin for event in scene.applied} == {"far"}
-    scene.roster.answer(Who(["ghost"], []))
-    scene.asking.look()
+    scene.roster.apply_answer(Who(["ghost"], []))
+    scene.asking.poll()
     assert scene.evil.refused["intent"] >= 1
     before = len(scene.applied)
     time.seconds += 59
@@ -273,7 +273,7 @@ def test_in_a_large_room_the_server_is_asked(time: Time) -> None:
     assert scene.asked[2:] == [["far"]]
     refused = scene.evil.refused["intent"]
     time.seconds += 1.1
-    scene.asking.look()
+    scene.asking.poll()
     assert scene.evil.refused["intent"] == refused + 1
     assert len(scene.applied) == before + 1
 
@@ -330,7 +330,7 @@ def test_a_gate_is_told_in_the_name_of_who_is_there(time: Time) -> None:
 def test_an_old_clients_event_cannot_be_swapped_either(time: Time) -> None:
     """The id of what an old client did is of what it said; a member of ours has no such ids."""
     scene = Scene(time, "me", "evil", "honest")
-    scene.roster.take(RosterMessage([RosterMember("page", 9, "", False)], size=4))
+    scene.roster.apply(RosterMessage([RosterMember("page", 9, "", False)], size=4))
     kind = EVENTS["intent"]
     for origin, expected in (("page", 1), ("honest", 0)):
         event = Event(kind, PULSE, old_id(origin, kind, PULSE), origin, NOW)

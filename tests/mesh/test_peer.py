@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronoflux.errors import ProtocolError
-from chronoflux.mesh.peer import BACKOFF, SLOTS, Peer
+from chronoflux.mesh.peer import BACKOFF, MAX_SLOTS, Peer
 from chronoflux.util.token_bucket import Bucket
 
 NOW = 1000.0  # s
@@ -29,7 +29,7 @@ def peer(*, link: str | None = "open", **facts: Any) -> Peer:
     return made
 
 
-@pytest.mark.parametrize("way", ["heard_direct", "heard_relay"])
+@pytest.mark.parametrize("way", ["last_direct", "last_relayed"])
 @pytest.mark.parametrize(
     ("silence", "state"), [(0.0, "live"), (1.9, "live"), (2.1, "quiet"), (14.9, "quiet"), (15.1, "gone")]
 )
@@ -37,21 +37,21 @@ def test_ours_are_judged_by_what_is_heard(way: str, silence: float, state: str) 
     """A node of ours is live within 2 s of its last word, on whichever way, quiet until 15 s, then gone; the
     next word makes it live again."""
     known = peer(**{way: NOW - silence})
-    assert known.judge(NOW) == state
+    assert known.current_state(NOW) == state
     setattr(known, way, NOW)
-    assert known.judge(NOW) == "live"
+    assert known.current_state(NOW) == "live"
 
 
 def test_old_clients_are_judged_by_their_connection() -> None:
     """An old client may be silent as long as its link is open."""
     old = peer(ours=False, heard_direct=NOW - 500)
-    assert old.judge(NOW) == "live"
+    assert old.current_state(NOW) == "live"
     old.link = None
-    assert old.judge(NOW) == "connecting"
+    assert old.current_state(NOW) == "connecting"
     old.unanswered = True
-    assert (old.judge(NOW), old.via(NOW)) == ("live", "server")
+    assert (old.current_state(NOW), old.via(NOW)) == ("live", "server")
     old.in_room = False
-    assert (old.judge(NOW), old.via(NOW)) == ("gone", "")
+    assert (old.current_state(NOW), old.via(NOW)) == ("gone", "")
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,10 @@ def test_before_a_hello_the_kind_and_the_servers_mark_decide(
     """Only a kind of ours, from a member with a secret, marks one of ours; a server that does not tell of
     secrets is believed the kind alone. Whoever says hello is ours for good."""
     known = Peer("p" * 32, name="p" * 8)
-    known.announced(metadata, lasting=lasting)
+    known.set_metadata(metadata, lasting=lasting)
     assert (known.ours, known.kind) == (ours, kind)
-    known.greeted("named", "page", ["clock"])
-    known.announced({"nodeCount": 220, "version": "1.0"}, lasting=False)
+    known.on_hello("named", "page", ["clock"])
+    known.set_metadata({"nodeCount": 220, "version": "1.0"}, lasting=False)
     assert (known.ours, known.kind, known.name) == (True, "page", "named")
 
 
@@ -89,7 +89,7 @@ def test_the_way_changes_after_two_seconds_of_silence() -> None:
     known = peer(heard_direct=NOW - 1.9, heard_relay=NOW)
     assert known.via(NOW) == "direct"
     assert known.via(NOW + 0.2) == "relay"
-    known.heard_direct = NOW + 0.3
+    known.last_direct = NOW + 0.3
     assert known.via(NOW + 0.4) == "direct"
     assert peer(link=None, heard_relay=NOW - 2.1).via(NOW) == ""
     known.link.by_turn = True  # type: ignore[union-attr, misc]
@@ -110,24 +110,24 @@ def test_redialling_waits_longer_each_time_with_jitter(failures: int) -> None:
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        ({"heard_direct": NOW}, ""),
-        ({"heard_direct": NOW - 7}, "nothing heard over the link for 7 s"),
+        ({"last_direct": NOW}, ""),
+        ({"last_direct": NOW - 7}, "nothing received over the link for 7 s"),
         ({"link": "connecting"}, "connecting"),
         ({"link": "connecting", "reason": "timed out"}, "connecting again, after: timed out"),
         ({"link": None, "reason": "no route", "redial_at": NOW + 8}, "no route; next try in 8 s"),
-        ({"link": None}, "no link: it has not called yet"),
+        ({"link": None}, "no link: the peer has not dialled yet"),
         ({"link": None, "reason": "this node has 32 links already"}, "this node has 32 links already"),
-        ({"ours": False, "opened": NOW - 3}, "a client of the first ChronoFlux: it says no hello"),
+        ({"ours": False, "opened": NOW - 3}, "a client of the first ChronoFlux: it sends no hello"),
         (
             {"ours": False, "link": None, "kind": "runner"},
-            "a runner of the first ChronoFlux: it hears and is heard through the server",
+            "a runner of the first ChronoFlux: it is reached only through the server",
         ),
-        ({"heard_direct": NOW, "reason": "its clock is off"}, "its clock is off"),
+        ({"last_direct": NOW, "reason": "its clock is off"}, "its clock is off"),
     ],
 )
 def test_the_table_says_why_not_direct(facts: dict[str, Any], words: str) -> None:
     """For each state of a link there is one line that a person understands, and none when all is well."""
-    assert peer(**facts).why(NOW) == words
+    assert peer(**facts).path_problem(NOW) == words
 
 
 def test_what_was_refused_and_dropped_is_in_the_table() -> None:
@@ -161,11 +161,11 @@ def test_many_origins_do_not_make_it_forget() -> None:
     """Inventing origins, or times, opens no way around the limit and takes no memory."""
     sender = Peer("p")
     assert sum(sender.allows_event("p", AT, AT) for _ in range(1000)) == 240
-    for i in range(2 * SLOTS):
+    for i in range(2 * MAX_SLOTS):
         sender.allows_event(f"invented {i}", AT, AT)
         sender.allows_event("p", AT + 1e9 + 1e5 * i, AT)
     assert not sender.allows_event("p", AT, AT)
-    assert len(sender._fired) <= SLOTS
+    assert len(sender._event_counts) <= MAX_SLOTS
 
 
 def test_kinds_that_a_peer_makes_up_cost_nothing() -> None:

@@ -8,7 +8,7 @@ from itertools import cycle
 
 import pytest
 
-from chronoflux.mesh.clock import Judged, MeshClock
+from chronoflux.mesh.clock import MeshClock, TrustChange
 from chronoflux.mesh.messages import ProbeReply
 from chronoflux.mesh.roster import Roster
 from chronoflux.signal.protocol import Roster as Told
@@ -86,7 +86,7 @@ def followed(net: Net, honest: list[str]) -> set[str]:
     return {net.hosts[name].mesh.reference for name in honest}
 
 
-def wronged(net: Net, honest: list[str]) -> list[Judged]:
+def wronged(net: Net, honest: list[str]) -> list[TrustChange]:
     """What the honest thought of each other's clocks that was not true."""
     return [judged for name in honest for judged in net.hosts[name].judged if judged.peer in honest]
 
@@ -216,7 +216,7 @@ def test_who_does_not_answer_is_passed_over(degree: int | None) -> None:
     lead = net.hosts["n3"].mesh.now()
     assert all(abs(net.hosts[name].mesh.now() - lead) <= FULL for name in [*others, "n1", "n12"])
     if not degree:
-        net.hosts["n2"].mesh._line = net.hosts["n3"].mesh._line
+        net.hosts["n2"].mesh._fixed = net.hosts["n3"].mesh._fixed
         net.hosts["n2"].lies, before = None, steps(net, others)
         net.run(net.time + 30 * SECOND)
         assert followed(net, others) == {"n2"}
@@ -262,19 +262,19 @@ def test_whoever_returns_first_to_a_restarted_server_does_not_lead() -> None:
     both = [RosterMember("a", 100, "headless", True), RosterMember("me", 200, "headless", True)]
 
     def told(members: list[RosterMember], since: int) -> None:
-        roster.take(Told(members, whole=True, size=len(members), since=since))
+        roster.apply(Told(members, whole=True, size=len(members), since=since))
         ranked = [(member.id, member.joined) for member in roster.ranked()]
         own = roster.member("me")
         assert own is not None
-        clock.roster(("me", own.joined), {"a": 100}, ranked=ranked)
+        clock.set_members(("me", own.joined), {"a": 100}, ranked=ranked)
 
     def answered() -> None:
         for _ in range(8):
             mono[0] += 64
-            clock.ask("a")
+            clock.on_probe_sent("a")
             there = EPOCH + mono[0] + HOUR
-            clock.take("a", mono[0], ProbeReply(0, there, there, "a", 0, 100), mono[0])
-        clock.look()
+            clock.add_reply("a", mono[0], ProbeReply(0, there, there, "a", 0, 100), mono[0])
+        clock.update()
 
     told(both, since=1)
     answered()
@@ -309,20 +309,20 @@ def test_a_newcomer_takes_over_by_no_claim(
         for _ in range(8):
             mono[0] += 8
             sent, there = mono[0], true() + wrong + 0.5
-            clock.take(peer, sent, ProbeReply(0, there, there, *standing), sent + 1)  # type: ignore[arg-type]
+            clock.add_reply(peer, sent, ProbeReply(0, there, there, *standing), sent + 1)  # type: ignore[arg-type]
 
     worst = 0.0
     for second in range(0, int(hours * 3600), 10):
         if second == 60:
             evil = {f"evil{number}": 900 + number for number in range(liars)}
         members = good | {"me": 200} | evil
-        clock.roster(("me", 200), good | evil, ranked=sorted(members.items(), key=lambda one: one[1]))
+        clock.set_members(("me", 200), good | evil, ranked=sorted(members.items(), key=lambda one: one[1]))
         own = clock.now() - true()
         for peer in good:
             burst(peer, 0 if peer == "first" else own, "first", 0 if peer == "first" else 1, 100)
         for peer in evil:
             burst(peer, shift + drag * (second - 60) / 3600, "ghost", 1, 1)
-        clock.look()
+        clock.update()
         worst = max(worst, abs(clock.now() - true()))
         mono[0] += 10_000 - 64 * (len(good) + len(evil))
     assert clock.reference == "first"

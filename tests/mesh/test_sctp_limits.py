@@ -27,7 +27,7 @@ REASONS = {
     "streams": f"more than {sctp_limits.MAX_STREAMS} channels",
     "channels": f"more than {sctp_limits.MAX_STREAMS} channels",
     "forward": f"more than {sctp_limits.MAX_STREAMS} channels",
-    "rubbish": "makes no sense",
+    "rubbish": "invalid packet",
 }
 
 

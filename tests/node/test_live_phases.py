@@ -66,7 +66,7 @@ async def test_beside_the_clock_it_is_readable_while_it_grows(
     await until(lambda: len(phases_of(node.path)) > 4)
     assert faults(node.path) == []
     node.params = node.params.replace(oscillators=30)
-    await until(lambda: "there are 30 oscillators now" in (node.status.problem or ""))
+    await until(lambda: "the swarm has 30 oscillators now" in (node.status.problem or ""))
     node.params = node.params.replace(oscillators=20)
     await until(lambda: node.status.problem is None)
 
@@ -176,7 +176,7 @@ async def test_bad_wishes_are_refused_at_once(tmp_path: Path, monkeypatch: pytes
     for options, error, what in (
         ({"phases": 0}, UsageError, "phases = 0: give simulated seconds"),
         ({"phases": "1"}, UsageError, "phases = '1'"),
-        ({"phases_of": 3}, UsageError, "say how often"),
+        ({"phases_of": 3}, UsageError, "give the interval too"),
         ({"phases": 1.0, "phases_of": 0}, UsageError, "phases_of = 0"),
         ({"phases": 1.0, "phases_of": 21}, ParameterError, "at most 20"),
         ({"phases": 1.0, "kind": "recorder", "params": None}, UsageError, "leave out phases"),

@@ -57,7 +57,7 @@ async def test_a_clock_far_off_is_said(
     a, b = [await joined(server=server.url, params=QUICK) for _ in range(2)]
     await linked(a, b)
     await until(lambda: b.clock.stratum == 1)
-    probing = session_of(b).mesh._probing
+    probing = session_of(b).mesh._clock_sync
     probing._clock = Ahead(b.clock)  # type: ignore[assignment]
     await until(lambda: "its clock" in a.peers["reason"].iloc[0], timeout=20)
     probing._clock = b.clock
@@ -78,4 +78,4 @@ async def test_a_link_that_cannot_begin_says_so() -> None:
     )
     link.start()
     await until(lambda: ended)
-    assert "could not begin" in link.reason
+    assert "could not start" in link.reason

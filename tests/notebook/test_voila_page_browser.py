@@ -71,7 +71,9 @@ async def test_an_address_that_names_no_room(server: SignalServer, tmp_path: Pat
     async with room_app(tmp_path, CHRONOFLUX_SERVER=server.url) as url, chromium(**PHONE) as context:
         page = await context.new_page()
         await page.goto(f"{url}/?room=<b>x</b>%07", timeout=120_000)
-        line = page.get_by_text("room '<b>x</b>\\x07' is no room name: give 1 to 64 printable characters")
+        line = page.get_by_text(
+            "room '<b>x</b>\\x07' is not a valid room name: give 1 to 64 printable characters"
+        )
         await line.wait_for(timeout=60_000)
         assert await page.locator(".chronoflux-view").count() == 0
     assert not (tmp_path / "logs").exists()

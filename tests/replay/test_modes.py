@@ -325,7 +325,7 @@ def test_what_has_no_manifest_is_shown_as_recorded_only(tmp_path: Path) -> None:
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     """An empty folder, a missing one and an empty log are named, with what was looked for."""
-    with pytest.raises(LogError, match="no log here; looked for"):
+    with pytest.raises(LogError, match="holds no log; looked for"):
         Replay(tmp_path)
     with pytest.raises(LogError, match="does not exist"):
         Replay(tmp_path / "no")

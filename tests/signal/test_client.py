@@ -180,15 +180,15 @@ async def test_a_doubted_server_proves_itself_or_is_left(
 ) -> None:
     """In doubt, a server that answers keeps its client; a line on which nothing comes back is given up for a
     new one within seconds."""
-    monkeypatch.setattr(client_module, "PROOF", 0.5)
+    monkeypatch.setattr(client_module, "PING_TIMEOUT", 0.5)
     async with running(server.url) as ours:
         await joined(ours)
         (socket,) = (socket for socket in LimitedConnection.accepted if socket.server is server._server)
-        ours.client.doubt()
-        await until(lambda: not ours.client._doubted.is_set())
+        ours.client.check_connection()
+        await until(lambda: not ours.client._check_requested.is_set())
         assert len(ours.of(p.RoomPeers)) == 1
         socket.transport.pause_reading()
-        ours.client.doubt()
+        ours.client.check_connection()
         await until(lambda: len(ours.of(p.RoomPeers)) == 2)
         assert ours.client.state == "joined"
         socket.transport.abort()
@@ -279,7 +279,7 @@ async def test_a_full_room_is_waited_for(quick: None) -> None:
             await joined(first)
             second = Heard(server.url, secret=bytes(16))
             await until(lambda: second.client.state == "waiting")
-            assert "a room takes 1 peers" in second.client.reason
+            assert "a room may have at most 1 peers" in second.client.reason
         await joined(second)
         await second.client.close()
         await second.task
@@ -333,7 +333,7 @@ async def test_other_websocket_servers_are_told_apart(greeting: str) -> None:
 
     async with serve(greet, "127.0.0.1", 0) as other:
         port = next(iter(other.sockets)).getsockname()[1]
-        assert "it does not say welcome" in await refused(f"ws://127.0.0.1:{port}")
+        assert "its first message is not a welcome" in await refused(f"ws://127.0.0.1:{port}")
 
 
 async def test_certificates_are_checked(tmp_path: Path, server: SignalServer) -> None:

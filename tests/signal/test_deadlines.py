@@ -27,11 +27,11 @@ def test_it_is_a_table_searched_for_its_earliest(steps: list[tuple[str, int, flo
             deadlines.set(key, at)
             table[key] = at
         elif step == "take back":
-            deadlines.take_back(key)
+            deadlines.cancel(key)
             table.pop(key, None)
         else:
             due = sorted(at_ for at_ in table.values() if at_ <= at)
-            fallen = list(deadlines.fallen(at))
+            fallen = list(deadlines.pop_due(at))
             assert [table.pop(found) for found in fallen] == due
         assert deadlines.first() == min(table.values(), default=None)
         assert len(deadlines) == len(table)

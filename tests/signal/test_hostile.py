@@ -18,7 +18,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from chronoflux.signal.connection import UNREAD
+from chronoflux.signal.connection import MAX_UNREAD
 from chronoflux.signal.limits import Limits
 from chronoflux.signal.server import SignalServer
 from tests.fuzz import mutants
@@ -167,7 +167,7 @@ async def test_pings_whose_answers_are_never_read(server: SignalServer) -> None:
         hostile.writer.transport.pause_reading()
         sent = await hostile.cut(lambda: pings, most=64 << 20)
         await until(lambda: server.lobby.counts.refused["slow"] == 1)
-        assert sent > UNREAD
+        assert sent > MAX_UNREAD
 
 
 async def test_a_message_in_frames_without_end(server: SignalServer) -> None:

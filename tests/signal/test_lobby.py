@@ -509,7 +509,7 @@ def test_shutting_down_tells_everybody() -> None:
     """On shutdown everybody is told and closed, and new joins are refused."""
     hall = Hall()
     a, b = hall.joined(), hall.connect()
-    hall.act(hall.lobby.shut())
+    hall.act(hall.lobby.close())
     assert hall.errors(a) == hall.errors(b) == ["closing"]
     assert hall.closed == {a: 1001, b: 1001}
     assert hall.errors(hall.joined()) == ["closing"]
@@ -673,7 +673,7 @@ class Model:
                         assert person.lasting
                         if message.whole:  # perhaps of another room, or told to another id
                             person.roster = Roster(now=lambda: 0.0)
-                        person.roster.take(message)
+                        person.roster.apply(message)
             person.read = len(self.hall.heard[number])
             if (entry := self.where(number)) is not None:
                 others = {

@@ -89,7 +89,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_far_server_is_joined_through_the_proxy(
     monkeypatch: pytest.MonkeyPatch, server: SignalServer
 ) -> None:
-    """A server in the public internet is joined by way of the proxy that the environment names."""
+    """A server in the public internet is joined through the proxy that the environment names."""
     async with proxied(monkeypatch) as proxy, running(f"ws://{FAR}:{server.port}") as ours:
         await joined(ours)
         assert proxy.asked == [f"CONNECT {FAR}:{server.port} HTTP/1.1"]
@@ -104,7 +104,7 @@ async def test_a_far_server_is_joined_through_the_proxy(
             b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
             "refused: HTTP 407 Proxy Authentication Required: give its",
         ),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "answers, but is no HTTP proxy"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "answers, but is not an HTTP proxy"),
     ],
 )
 async def test_its_refusal_is_named_and_final(
@@ -173,7 +173,7 @@ async def test_what_fails_behind_the_proxy_names_the_way(
     ):
         await until(lambda: ours.client.state == "refused")
         assert "its certificate is not trusted" in ours.client.reason
-        assert f"by way of the proxy {proxy.url}" in ours.client.reason
+        assert f"through the proxy {proxy.url}" in ours.client.reason
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ async def test_what_fails_behind_the_proxy_names_the_way(
 async def test_what_is_near_goes_without(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers on this machine, on private, shared and link-local networks, and of local names are never asked
     for at a proxy."""
-    monkeypatch.setattr(client_module, "ANSWER", 0.2)
+    monkeypatch.setattr(client_module, "ANSWER_TIMEOUT", 0.2)
     async with proxied(monkeypatch) as proxy, running(f"ws://{host}:9") as ours:
         await until(lambda: ours.client.state in ("waiting", "refused"))
         assert not proxy.asked

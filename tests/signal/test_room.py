@@ -185,7 +185,7 @@ class Scene:
         """Ours know who is in the room, the absent too; of a large room a part; old clients are told none."""
         roster, members = self.rosters[id_], self.room.members
         if not members[id_].lasting:
-            assert not roster.told
+            assert not roster.available
             return
         listed = {member.id: member.listed() for member in members.values()}
         if not roster.complete:
@@ -392,8 +392,8 @@ def test_one_neighbour_passes_events_on_to_an_old_client() -> None:
 def test_an_event_of_ours_is_broadcast_once(data: dict[str, Any], once: bool) -> None:
     """A second broadcast of the same event is known; whatever else is broadcast may be said again."""
     room, sender = Room("room1", RANDOM), Member("a", "room1", 1, {}, 1, True)
-    assert not room.repeats(sender, data)
-    assert room.repeats(sender, data) == once
+    assert not room.is_repeat(sender, data)
+    assert room.is_repeat(sender, data) == once
 
 
 def test_what_a_runner_broadcast_is_not_broadcast_again() -> None:
@@ -408,19 +408,19 @@ def test_what_a_runner_broadcast_is_not_broadcast_again() -> None:
     def copy(origin: str, key: str) -> dict[str, Any]:
         return {"type": "intent", "id": key, "origin": origin, "hops": 1, "at": 1.0}
 
-    assert not room.repeats(runner, {"type": "intent", "intent": {"x": 1, "y": 2, "E": 0.3}})
+    assert not room.is_repeat(runner, {"type": "intent", "intent": {"x": 1, "y": 2, "E": 0.3}})
     for kind in ("thought/v1", ["intent"], {"intent": 1}, None):
-        assert not room.repeats(page, {"type": kind})
-    assert room.repeats(node, copy("runner", "old:runner:1"))
-    assert [room.repeats(node, copy("page", "old:page:1")) for _ in range(2)] == [False, True]
+        assert not room.is_repeat(page, {"type": kind})
+    assert room.is_repeat(node, copy("runner", "old:runner:1"))
+    assert [room.is_repeat(node, copy("page", "old:page:1")) for _ in range(2)] == [False, True]
     scene.leave("runner")
-    assert not room.repeats(node, copy("runner", "old:runner:2"))
+    assert not room.is_repeat(node, copy("runner", "old:runner:2"))
 
 
 def test_the_memory_of_broadcasts_is_bounded() -> None:
     """Only the latest events are remembered, however long their ids."""
     room, sender = Room("room1", RANDOM), Member("a", "room1", 1, {}, 1, True)
     for n in range(2000):
-        room.repeats(sender, {"id": f"{n}" * 20, "origin": "b", "hops": 0})
+        room.is_repeat(sender, {"id": f"{n}" * 20, "origin": "b", "hops": 0})
     assert len(room._broadcast) <= 512
     assert max(map(len, room._broadcast)) <= 64

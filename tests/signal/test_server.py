@@ -27,7 +27,7 @@ from chronoflux.errors import SignalingError, UsageError
 from chronoflux.signal.addresses import best
 from chronoflux.signal.handshake_limits import HandshakeLimit
 from chronoflux.signal.limits import Limits
-from chronoflux.signal.network import client_address, counted_as, is_loopback, parse_networks
+from chronoflux.signal.network import client_address, is_loopback, limit_key, parse_networks
 from chronoflux.signal.outbox import Outbox
 from chronoflux.signal.server import SignalServer
 from tests.certificates import self_signed
@@ -224,7 +224,7 @@ async def test_forwarded_addresses_count_behind_a_trusted_proxy() -> None:
 )
 def test_whom_a_connection_counts_for(peer: str, forwarded: list[str], expected: str) -> None:
     """The last address that is not a trusted proxy's counts; IPv6 by its /64."""
-    assert counted_as(client_address(peer, forwarded, parse_networks(["10.0.0.0/24"]))) == expected
+    assert limit_key(client_address(peer, forwarded, parse_networks(["10.0.0.0/24"]))) == expected
 
 
 def test_addresses_are_told_apart() -> None:
@@ -266,12 +266,12 @@ def test_at_the_door_the_oldest_goes() -> None:
     """With too many of one address, or in all, the one that has waited longest goes; whoever is through does
     not count, and leaving twice changes nothing."""
     door: HandshakeLimit[str] = HandshakeLimit(4, 2)
-    assert [door.enter(who, who[0]) for who in ("a1", "a2", "a3", "b1", "c1", "d1")] == [
+    assert [door.add(who, who[0]) for who in ("a1", "a2", "a3", "b1", "c1", "d1")] == [
         *(None, None, "a1", None, None, "a2"),
     ]
-    door.leave("a3")
-    door.leave("a3")
-    assert (door.enter("a4", "a"), door.enter("e1", "e"), len(door)) == (None, "b1", 4)
+    door.remove("a3")
+    door.remove("a3")
+    assert (door.add("a4", "a"), door.add("e1", "e"), len(door)) == (None, "b1", 4)
 
 
 async def test_half_open_connections_keep_nobody_out() -> None:
@@ -282,12 +282,12 @@ async def test_half_open_connections_keep_nobody_out() -> None:
         await until(lambda: server.lobby.counts.refused["half-open"] == 15)
         async with room_of(2, server.url) as (a, _):
             assert a.of("room-peers")
-        assert len(server.door) <= 5
+        assert len(server.handshakes) <= 5
         for reader, writer in half:
             writer.transport.abort()
             with contextlib.suppress(ConnectionError):
                 await reader.read()
-        await until(lambda: len(server.door) == 0)
+        await until(lambda: len(server.handshakes) == 0)
 
 
 @pytest.mark.slow

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from chronoflux.signal import protocol as p
 from chronoflux.signal.topology import MAX_DEGREE, Links, Topology, full
-from chronoflux.signal.wiring import AT_ONCE, LONG, PACE, PATIENCE, SPARE, Wiring
+from chronoflux.signal.wiring import (
+    KEPT_SURPLUS,
+    KEPT_SURPLUS_LIFETIME,
+    MAX_LOST_PER_STEP,
+    SWITCH_AFTER,
+    THIN_INTERVAL,
+    Wiring,
+)
 from tests.signal.test_lobby import Hall
 
 Pair = frozenset[str]
@@ -52,7 +59,7 @@ class Timeline:
         self.rewire()
 
     def rewire(self) -> None:
-        self.do(lambda: self.wiring.set(list(self.present), sum(self.present.values()), self.now))
+        self.do(lambda: self.wiring.update(list(self.present), sum(self.present.values()), self.now))
 
     def wait(self, seconds: float) -> None:
         end = self.now + seconds
@@ -83,15 +90,15 @@ def room(count: int, topology: Topology | None = None) -> Timeline:
 def test_a_room_above_sixteen_is_thinned_slowly(count: int) -> None:
     """After 30 s above 16, not before, two links a node go in 5 s at most, until it is the random graph."""
     timeline = room(count)
-    timeline.wait(PATIENCE - 0.1)
+    timeline.wait(SWITCH_AFTER - 0.1)
     assert timeline.unlinked == []
     timeline.wait(60)
     assert timeline.wiring.links == Topology().links(list(timeline.present), "room1")
     steps = {time for time, _ in timeline.unlinked}
-    assert all(later - earlier >= PACE for earlier, later in itertools.pairwise(sorted(steps)))
+    assert all(later - earlier >= THIN_INTERVAL for earlier, later in itertools.pairwise(sorted(steps)))
     for step in steps:
         lost = Counter(id_ for time, pair in timeline.unlinked if time == step for id_ in pair)
-        assert max(lost.values()) <= AT_ONCE
+        assert max(lost.values()) <= MAX_LOST_PER_STEP
     assert timeline.wiring.due() is None
 
 
@@ -128,7 +135,7 @@ def test_first_wiring_waits_for_nothing_and_spreads_the_links() -> None:
     the random graph within some minutes."""
     timeline = room(256)
     assert min(map(len, timeline.wiring.links.values())) >= 6
-    timeline.wait(PATIENCE + 60)
+    timeline.wait(SWITCH_AFTER + 60)
     assert timeline.wiring.links == Topology().links(list(timeline.present), "room1")
 
 
@@ -139,15 +146,15 @@ def test_in_a_large_room_few_surplus_links_wait_for_long() -> None:
     timeline.wait(200)
     timeline.unlinked.clear()
     timeline.set(m0=True)
-    timeline.wait(LONG - 1)
+    timeline.wait(KEPT_SURPLUS_LIFETIME - 1)
     assert timeline.unlinked == []
     timeline.wait(10)
     assert timeline.wiring.links == Topology().links(list(timeline.present), "room1")
     for n in range(1, 80):
         timeline.set(**{f"m{n}": True})
-    timeline.wait(PATIENCE + 60)
-    assert max(map(len, timeline.wiring.links.values())) <= 6 + SPARE
-    timeline.wait(LONG)
+    timeline.wait(SWITCH_AFTER + 60)
+    assert max(map(len, timeline.wiring.links.values())) <= 6 + KEPT_SURPLUS
+    timeline.wait(KEPT_SURPLUS_LIFETIME)
     assert timeline.wiring.links == Topology().links(list(timeline.present), "room1")
 
 
@@ -176,7 +183,7 @@ def test_thinning_is_slow_whatever_happens(begin: int, steps: list[tuple[str, in
         ids = sorted(timeline.present)
         if what == "wait":
             timeline.wait(who / 2)
-            long_above |= above_since is not None and timeline.now - above_since >= PATIENCE
+            long_above |= above_since is not None and timeline.now - above_since >= SWITCH_AFTER
         elif what == "come":
             timeline.set(**{f"n{who}": True})
         elif ids and what == "leave":
@@ -196,9 +203,9 @@ def test_thinning_is_slow_whatever_happens(begin: int, steps: list[tuple[str, in
     recent: dict[str, deque[float]] = {}
     for time, pair in timeline.unlinked:
         for id_ in pair:
-            times = recent.setdefault(id_, deque(maxlen=AT_ONCE + 1))
+            times = recent.setdefault(id_, deque(maxlen=MAX_LOST_PER_STEP + 1))
             times.append(time)
-            assert len(times) <= AT_ONCE or times[-1] - times[0] >= PACE
+            assert len(times) <= MAX_LOST_PER_STEP or times[-1] - times[0] >= THIN_INTERVAL
 
 
 # --- a stranger who joins and leaves again and again, at a lobby ------------------------------------

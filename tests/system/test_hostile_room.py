@@ -61,7 +61,7 @@ async def misdirect(node: Node, enemy: Hostile) -> int:
 
 
 async def flood(server: SignalServer) -> None:
-    """More messages than the server takes, of every kind and of none, until it cuts the line."""
+    """More messages than the server accepts at most, of every kind and of none, until it cuts the line."""
     with contextlib.suppress(ConnectionClosed):
         async with connect(server.url) as socket:
             for message in mutants([*GOOD], 1500, seed=3):

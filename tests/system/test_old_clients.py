@@ -112,7 +112,7 @@ async def test_runners_and_bridges_are_what_they_are_and_dialled_once(
     gets at most one offer, and its silence is no alarm."""
     monkeypatch.setattr(link, "CONNECT_DEADLINE", 0.5)
     monkeypatch.setattr(peer, "BACKOFF", (0.1, 0.2))
-    monkeypatch.setattr(negotiation, "FORGOTTEN", 1.0)
+    monkeypatch.setattr(negotiation, "REDIAL_AFTER", 1.0)
 
     def way(node: Node) -> list[list[str]]:
         return node.peers[["kind", "state", "via"]].to_numpy().tolist()

@@ -52,9 +52,9 @@ async def test_a_server_without_rosters_takes_back_what_was_told(
     async with SignalServer(port=unused_tcp_port):
         recorder = await cf.join("room1", kind="recorder", server=url, log_dir=tmp_path)
         roster = session_of(recorder).mesh.roster
-        await until(lambda: roster.told)
+        await until(lambda: roster.available)
     async with old_server(unused_tcp_port) as server:
-        await until(lambda: not roster.told, 30)
+        await until(lambda: not roster.available, 30)
         assert [message["room"] for message in server.heard if message["type"] == "join-room"] == ["room1"]
         assert not any(message.get("known") for message in server.heard)
         await recorder.leave()

@@ -154,7 +154,7 @@ def test_damaged_phases_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
     content = bytearray(chunk.read_bytes())
     content[9] ^= 1
     chunk.write_bytes(content)
-    words = r"phi/c/1/0: phi is damaged: its bytes do not give its checksum in the rows from 4 on, up to 7"
+    words = r"phi/c/1/0: phi is damaged: its checksum does not match in rows 4 to 7"
     with load_phases(store) as data:
         with pytest.warns(UserWarning, match=words):
             found = data.phi.values
@@ -202,7 +202,7 @@ def test_stores_without_checksums_are_read_and_said_to_be_so(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(1e300, "beyond 6.28"), (-0.5, "below 0"), (np.nan, "not finite")]
+    ("value", "words"), [(1e300, "above 6.28"), (-0.5, "below 0"), (np.nan, "not finite")]
 )
 def test_values_beyond_their_range_are_damage(value: float, words: str, tmp_path: Path) -> None:
     """Without a checksum a phase that is none is noticed all the same."""

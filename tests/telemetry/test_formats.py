@@ -167,7 +167,7 @@ def test_a_segment_is_read_on_its_own(tmp_path: Path) -> None:
     found = load(other)
     assert set(found.run) == {"mine"}
     alike(found.drop(columns=["run", "room", "node"]), frame.drop(columns=["run", "room", "node"]))
-    with pytest.raises(LogError, match=r"inputs-0001\.parquet: holds what peers sent"):
+    with pytest.raises(LogError, match=r"inputs-0001\.parquet: holds inputs of peers"):
         load(log.path / "inputs-0001.parquet")
 
 
@@ -175,7 +175,7 @@ def test_other_parquet_is_refused(tmp_path: Path) -> None:
     """A foreign table, columns of other types and a damaged export are refused by name, with what to do."""
     path = tmp_path / "x.parquet"
     pd.DataFrame({"H": [0.5]}).to_parquet(path)
-    with pytest.raises(LogError, match=r"x\.parquet: is no log: it has no column H_local, .*logs export"):
+    with pytest.raises(LogError, match=r"x\.parquet: is not a log: it has no column H_local, .*logs export"):
         load(path)
     make_run(tmp_path / "a", *(line(i) for i in range(50)))
     assert len(load(tmp_path)) == 50  # beside runs, tables that nobody named are let be
@@ -187,9 +187,9 @@ def test_other_parquet_is_refused(tmp_path: Path) -> None:
     for bad in (content[:-9], b"PAR1", b"", content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]):
         path.write_bytes(bad)
         with pytest.raises(
-            LogError, match=r"x\.parquet: is damaged, or no log as Parquet .*; give a segment"
+            LogError, match=r"x\.parquet: is damaged, or not a log in Parquet format .*; give a segment"
         ):
             load(path)
     frame.assign(time="now", data=None).to_parquet(path)
-    with pytest.raises(LogError, match=r"x\.parquet: is damaged, or no log as Parquet"):
+    with pytest.raises(LogError, match=r"x\.parquet: is damaged, or not a log in Parquet format"):
         load(path)

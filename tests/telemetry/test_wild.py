@@ -151,7 +151,7 @@ def test_what_the_fullest_copy_lacks_comes_from_the_others(tmp_path: Path) -> No
     assert frame.seq.tolist() == list(range(8))
     assert (frame.seq / 8 == frame.H).all()
     (told,) = frame.attrs["report"]["copies"]
-    assert told == f"{other}: is a copy of {run}; 2 records of it were missing there"
+    assert told == f"{other}: is a copy of {run}; 2 of its records were missing there"
     assert len(load_peerings(tmp_path)) == 8
 
 
@@ -161,11 +161,13 @@ def test_two_records_of_one_seq_are_a_conflict(tmp_path: Path) -> None:
     fork = make_run(tmp_path / "fork", range(7))
     changed = [record(seq, tick=999, metrics={"H": 0.125}) if seq > 4 else record(seq) for seq in range(7)]
     (fork / LOG).write_bytes(jsonl(*changed))
-    with pytest.warns(UserWarning, match="2 seqs of which copies differ.*seq 5 is another record in .*fork"):
+    with pytest.warns(
+        UserWarning, match="2 seqs whose records differ between copies.*seq 5 is a different record in .*fork"
+    ):
         frame = load(tmp_path)
     assert faults(frame) == {"conflicts": 2}
     assert frame.tick.tolist() == [60 * seq for seq in range(8)]
-    with pytest.raises(LogError, match=r"telemetry.jsonl:6: seq 5 is another record in .*:6"):
+    with pytest.raises(LogError, match=r"telemetry.jsonl:6: seq 5 is a different record in .*:6"):
         load(tmp_path, strict=True)
     assert run.exists()
 
@@ -326,7 +328,7 @@ def test_times_in_other_units(unit: str, tmp_path: Path) -> None:
     assert frame.time[1] == pd.Timestamp(START, unit="ms", tz="UTC")
     told = " ".join(frame.attrs["report"]["examples"])
     assert f"x.jsonl:2: timestamp in {unit}, as `at` shows" in told
-    assert f"x.jsonl:3: no record (timestamp {stamp}: it seems to be in {unit}" in told
+    assert f"x.jsonl:3: not a valid record (timestamp {stamp}: it seems to be in {unit}" in told
     with pytest.raises(LogError, match=r"x\.jsonl:"):
         load(path, strict=True)
 
@@ -340,12 +342,15 @@ def test_a_clock_that_was_never_set_is_told(tmp_path: Path) -> None:
 
 
 CAUSES = {
-    "NaN": (b'{"timestamp": 1800000000000, "type": "x", "t": NaN}\n', "it holds NaN, which JSON has not"),
+    "NaN": (
+        b'{"timestamp": 1800000000000, "type": "x", "t": NaN}\n',
+        "it holds NaN, which JSON does not have",
+    ),
     "UTF-16": (jsonl(record(0)).decode().encode("utf-16"), "the file is UTF-16, not UTF-8"),
     "UTF-16 without a mark": (jsonl(record(0)).decode().encode("utf-16-be"), "the file is UTF-16"),
     "Latin-1": ('{"timestamp": 1800000000000, "type": "é"}\n'.encode("latin-1"), "it is not UTF-8"),
-    "pretty": (json.dumps(record(0), indent=2).encode() + b"\n", "a pretty-printed record?"),
-    "prefix": (b"2027-01-15 web1 chronoflux: " + jsonl(record(0)), "28 bytes stand before the record"),
+    "pretty": (json.dumps(record(0), indent=2).encode() + b"\n", "is it a pretty-printed record?"),
+    "prefix": (b"2027-01-15 web1 chronoflux: " + jsonl(record(0)), "28 bytes precede the record"),
     "CSV": (b"1800000000000,telemetry,0.5\n", "it looks like CSV"),
     "HTML": (b"<!DOCTYPE html>\n", "it is a web page"),
 }

@@ -16,7 +16,7 @@ KINDS = {
     "repeats": ("repeated seq", "repeated seqs"),
     "clock_steps": ("clock step", "clock steps"),
     "times": ("record dated before 2000 or after 2100", "records dated before 2000 or after 2100"),
-    "conflicts": ("seq of which copies differ", "seqs of which copies differ"),
+    "conflicts": ("seq whose records differ between copies", "seqs whose records differ between copies"),
     "unreadable": ("unreadable entry", "unreadable entries"),
     "dropped": ("record the writer had to drop", "records the writer had to drop"),
     "manifests": ("unreadable manifest", "unreadable manifests"),

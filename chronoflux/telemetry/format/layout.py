@@ -66,9 +66,10 @@ def make_run_folder(log_dir: str | Path, room: str, node: str, start: datetime) 
             return folder
     except OSError as error:
         raise LogError(
-            log_dir, f"no run folder can be made here ({error.strerror or error}): choose another log_dir"
+            log_dir,
+            f"a run folder cannot be created here ({error.strerror or error}): choose another log_dir",
         ) from error
-    raise AssertionError("unreachable: the numbers do not end")
+    raise AssertionError("unreachable: the loop has no end")
 
 
 def segment_name(stem: str, number: int) -> str:

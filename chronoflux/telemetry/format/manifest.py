@@ -83,4 +83,4 @@ def check_facts(path: str | Path, facts: Mapping[str, Any]) -> None:
     try:
         to_json(facts)
     except (TypeError, ValueError, RecursionError) as error:
-        raise LogError(path, f"a fact for run.json cannot be written: {error}") from error
+        raise LogError(path, f"a value for run.json cannot be written: {error}") from error

@@ -83,13 +83,13 @@ class Chunked(NamedTuple):
             why = "is missing" if SUM in self.codecs or self.dtype.kind == "f" else None
         else:
             why = self._damage(content, end - first)
-        return why and f"{self.name} {why} in the rows from {first} on, up to {end - 1}"
+        return why and f"{self.name} {why} in rows {first} to {end - 1}"
 
     def _damage(self, content: bytes, rows: int) -> str | None:
         if SUM in self.codecs:
             content, told = content[:-_SUM_BYTES], content[-_SUM_BYTES:]
             if google_crc32c.value(content) != int.from_bytes(told, "little"):
-                return "is damaged: its bytes do not give its checksum"
+                return "is damaged: its checksum does not match"
         try:
             values = self._values(content)
         except (ValueError, RuntimeError, OverflowError, MemoryError) as error:
@@ -106,13 +106,13 @@ class Chunked(NamedTuple):
     def _out_of_range(self, values: NDArray[Any]) -> str | None:
         counted = values[:, : self.shape[1]] if values.ndim == 2 else values
         if self.name == "tick" and (counted < 0).any() | (np.diff(counted) <= 0).any():
-            return "is damaged: it does not rise"
+            return "is damaged: its values do not increase"
         if self.dtype.kind == "f" and not np.isfinite(counted).all():
-            return "is damaged: it is not finite"
+            return "is damaged: its values are not finite"
         low, high = (counted.min(), counted.max()) if counted.size else (0, 0)
         if low < 0 and self.name not in ("vx", "vy"):
             return f"is damaged: {low:g} is below 0"
-        return f"is damaged: {high:g} is beyond {self.most:g}" if high > self.most * _ROUNDED else None
+        return f"is damaged: {high:g} is above {self.most:g}" if high > self.most * _ROUNDED else None
 
 
 def arrays_of(path: Path, group: dict[str, Any]) -> dict[str, Chunked]:
@@ -157,7 +157,7 @@ def faults_of(path: Path, group: dict[str, Any]) -> list[str]:
             with open_regular(own) as opened:
                 said = json.loads(opened.read())
             if said | {"shape": None} != _arrays(group)[name] | {"shape": None}:
-                found.append(f"{own}: says other things than the group's zarr.json, which counts")
+                found.append(f"{own}: differs from the group's zarr.json, which is used instead")
         except (OSError, ValueError, TypeError) as error:
             found.append(f"{own}: is damaged ({error})")
     return found
@@ -201,5 +201,5 @@ class CheckedStore(WrapperStore[LocalStore]):
             error = LogError(file, fault)
             if self._strict:
                 raise error
-            warnings.warn(f"{error}; the rest is read", UserWarning, stacklevel=2)
+            warnings.warn(f"{error}; the rest is loaded", UserWarning, stacklevel=2)
         return None

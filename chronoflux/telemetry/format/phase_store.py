@@ -112,7 +112,7 @@ class PhaseStore:
         self._arrays: dict[str, zarr.Array[Any]] = {}
         zarr = _library("zarr", self.path)
         if self.path.exists():
-            raise LogError(self.path, "is there already: name a new store")
+            raise LogError(self.path, "exists already: name a new store")
         facts = {"chronoflux": VERSION, "format": FORMAT} | (attributes or {})
         with self._writing():
             self._group = zarr.create_group(self.path, zarr_format=3, attributes=facts)
@@ -320,7 +320,7 @@ def load_phases(source: str | os.PathLike[str], *, strict: bool = False) -> xarr
     group = _check(path)
     checks = phase_checks()
     if not checks.is_protected(group):
-        text = "has no checksums, as an older ChronoFlux recorded it: damage may go unnoticed"
+        text = "has no checksums, because an older ChronoFlux recorded it: damage may go unnoticed"
         warnings.warn(f"{LogError(path, text)}", UserWarning, stacklevel=2)
     arrays = checks.arrays_of(path, group)
     store = checks.CheckedStore(zarr.storage.LocalStore(path, read_only=True), arrays, strict)
@@ -360,7 +360,7 @@ def faults_of_phases(path: Path) -> list[str]:
             warnings.simplefilter("ignore", UserWarning)
             with load_phases(path) as data:
                 if (np.diff(data.tick.values) <= 0).any():
-                    return [f"{path}: its ticks do not rise"]
+                    return [f"{path}: its ticks do not increase"]
     except LogError as error:
         return [str(error)]
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -415,12 +415,12 @@ def _facts_of(path: Path) -> dict[str, Any]:
         known = f"format {version}; this one reads up to {FORMAT}"
         raise LogError(path, f"was recorded by a newer ChronoFlux ({known}): update it to read this")
     if SUM in facts and not group.get("consolidated_metadata"):  # both are written together
-        raise LogError(path / "zarr.json", "is damaged: it counts no rows")
+        raise LogError(path / "zarr.json", "is damaged: its number of rows is missing")
     if group.get("consolidated_metadata") and find_spec("zarr"):
         checks = phase_checks()
         said = facts.get(SUM)
         if checks.is_protected(group) and said != checks.checksum(group):
-            raise LogError(path / "zarr.json", "is damaged: it does not give its checksum")
+            raise LogError(path / "zarr.json", "is damaged: its checksum does not match")
     return group
 
 

@@ -106,7 +106,7 @@ def load_saved_state(path: str | os.PathLike[str]) -> tuple[Simulation, dict[str
         saved = json.loads(entries.pop(ENTRY).tobytes())
         version, made_by, position = saved["format"], saved.pop("chronoflux"), saved.pop(POSITION, None)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise LogError(source, "is no simulation saved by ChronoFlux") from error
+        raise LogError(source, "is not a simulation saved by ChronoFlux") from error
     if isinstance(version, int) and version > FORMAT:
         raise LogError(
             source,
@@ -117,7 +117,9 @@ def load_saved_state(path: str | os.PathLike[str]) -> tuple[Simulation, dict[str
         simulation = Simulation.load(saved | entries)
         return simulation, None if position is None else _position(position, simulation.tick)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        raise LogError(source, f"holds no sound simulation ({type(error).__name__}: {error})") from error
+        raise LogError(
+            source, f"does not hold a valid simulation ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _position(noted: Any, tick: int) -> dict[str, int]:
@@ -130,12 +132,12 @@ def _read(source: Path) -> dict[str, Any]:
     try:
         with open_regular(source) as file:
             if file.read(4) != b"PK\x03\x04":
-                raise LogError(source, "is no simulation saved by ChronoFlux (not an .npz file)")
+                raise LogError(source, "is not a simulation saved by ChronoFlux (not an .npz file)")
             file.seek(0)
             with zipfile.ZipFile(file) as archive:
                 found = {name.removesuffix(".npy"): _entry(archive, name) for name in archive.namelist()}
             if len(found) != _entries(file):
-                raise ValueError("its directory does not name all of its entries")
+                raise ValueError("its directory does not list all of its entries")
             return found
     except OSError as error:
         raise LogError(source, f"cannot be read ({error.strerror or error})") from error

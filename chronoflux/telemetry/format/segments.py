@@ -87,9 +87,11 @@ class Segment:
             file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=kind.coded, pre_buffer=False)
             facts = msgspec.json.decode(file.metadata.metadata[_META.encode()], type=Facts)
         except (pa.ArrowException, OSError, KeyError, *REFUSALS) as error:
-            raise LogError(path, f"is no segment of a log ({error})") from error
+            raise LogError(path, f"is not a segment of a log ({error})") from error
         if facts.schema != SCHEMA:
-            raise LogError(path, f"has schema {facts.schema}, known is {SCHEMA}: use a newer ChronoFlux")
+            raise LogError(
+                path, f"has schema {facts.schema}, and this ChronoFlux reads up to {SCHEMA}: use a newer one"
+            )
         if facts.kind != kind.stem:
             raise LogError(path, f"holds {facts.kind}, not {kind.stem}")
         if facts.rows != file.metadata.num_rows:
@@ -160,11 +162,11 @@ def _check(path: Path, content: bytes) -> None:
     at = content.rfind(_TAG) + len(_TAG)
     digits = content[at : at + _DIGITS]
     if at < len(_TAG) or not re.fullmatch(rb"[0-9a-f]{%d}" % _DIGITS, digits):
-        raise LogError(path, "is damaged, or no segment of a log (it has no checksum)")
+        raise LogError(path, "is damaged, or not a segment of a log (it has no checksum)")
     view = memoryview(content)
     found = zlib.crc32(view[at + _DIGITS :], zlib.crc32(b"0" * _DIGITS, zlib.crc32(view[:at])))
     if found != int(digits, 16):
-        raise LogError(path, f"is damaged: its {len(content)} bytes do not give its checksum")
+        raise LogError(path, f"is damaged: the checksum of its {len(content)} bytes does not match")
 
 
 def write_segment(folder: Path, kind: Kind, blocks: Iterable[list[bytes]], due: int) -> Written | None:

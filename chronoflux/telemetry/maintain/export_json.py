@@ -37,7 +37,7 @@ def export_json(run_folder: str | os.PathLike[str], path: str | os.PathLike[str]
     runs = distinct_runs(os.fspath(run_folder))
     elsewhere = [copy for run in runs for copy in run.copies if copy.folder != run.folder]
     if (count := len(runs) + len(elsewhere)) != 1:
-        raise LogError(os.fspath(run_folder), f"holds {count} runs: name one of their folders")
+        raise LogError(os.fspath(run_folder), f"holds {count} runs: name the folder of one run")
     report = Report()
     target = Path(path)
     fresh = target.with_name(f".{target.name}.new")

@@ -115,11 +115,14 @@ def check_run(run: RunFiles) -> list[str]:
         found.append(str(error))
     found += _check_inputs(run, report) + _check_states(run)
     if status(facts) == "interrupted" and facts.get("status") == "running":
-        found.append(f"{run.folder}: its process is gone without an end: repair notes it, resume goes on")
+        found.append(
+            f"{run.folder}: its process ended without closing the log: "
+            "repair marks it as interrupted, resume continues it"
+        )
     counts = report.to_dict()
-    told = counts["examples"]
+    examples = counts["examples"]
     # `read_table` reads the manifest again: report its faults only once.
-    return list(dict.fromkeys([*told, *merged.to_dict()["examples"]])) + found
+    return list(dict.fromkeys([*examples, *merged.to_dict()["examples"]])) + found
 
 
 def _check_inputs(run: RunFiles, report: Report) -> list[str]:
@@ -128,7 +131,7 @@ def _check_inputs(run: RunFiles, report: Report) -> list[str]:
         if given.seq > due:
             found.append(f"{path}: inputs {due} to {given.seq - 1} are missing")
         elif given.seq < due:
-            found.append(f"{path}: input {given.seq} is there twice")
+            found.append(f"{path}: input {given.seq} occurs twice")
         due = max(due, given.seq + 1)
     return found
 
@@ -172,7 +175,7 @@ def unprotected(run: RunFiles) -> list[str]:
             return []
     except LogError:
         return []  # `check_run` reports it
-    return [f"{run.folder / STORE}: has no checksums, as an older ChronoFlux recorded it"]
+    return [f"{run.folder / STORE}: has no checksums, because an older ChronoFlux recorded it"]
 
 
 def repair_run(run: RunFiles) -> list[str]:
@@ -186,28 +189,28 @@ def repair_run(run: RunFiles) -> list[str]:
         When the run is still being written, or a file cannot be changed.
     """
     if run.folder is None:
-        raise LogError(run.files[0], "is no run folder: only these are repaired")
+        raise LogError(run.files[0], "is not a run folder: only run folders can be repaired")
     report = Report()
     facts = read_manifest(run, report)
     if status(facts) == "running":
-        raise LogError(run.folder, f"is being written by process {facts.get('pid')}: end that first")
+        raise LogError(run.folder, f"process {facts.get('pid')} is writing it: end that process first")
     done = []
     try:
         for name in (INPUTS, LOG):
             if torn := cut_torn(run.folder / name):
-                done.append(f"{run.folder / name}: {torn} bytes of a torn last line cut off")
+                done.append(f"{run.folder / name}: cut off {torn} bytes of an incomplete last line")
             with contextlib.suppress(LogError):  # `check` reports it; the lines stay in the log
                 if lines := trim_log(run.folder, name):
-                    done.append(f"{run.folder / name}: {lines} lines that closed segments hold taken out")
+                    done.append(f"{run.folder / name}: removed {lines} lines that closed segments hold")
         for path in sorted(run.folder.rglob(".*.new")):
             path.unlink()
-            done.append(f"{path}: half written, removed")
+            done.append(f"{path}: removed, because it was incomplete")
         if facts.get("status") == "running":
             table = read_table(run, Report())
             ticks = table.whole["tick"]
             last = int(ticks.values[~ticks.missing][-1]) if (~ticks.missing).any() else None
             write_manifest(run.folder, to_json(facts | {"status": "interrupted", "last_tick": last}))
-            done.append(f"{run.folder}: noted as interrupted at tick {last}")
+            done.append(f"{run.folder}: marked as interrupted at tick {last}")
     except OSError as error:
         raise LogError(run.folder, f"cannot be repaired ({error.strerror or error})") from error
     return done

@@ -245,7 +245,9 @@ def _parsed_singly(path: Path, lines: Lines, report: Report) -> _Batch:
         try:
             parsed = parse(line)
         except REFUSALS as error:
-            report.fault("torn" if lines.torn else "bad", path, number, f"no record ({cause(line, error)})")
+            report.fault(
+                "torn" if lines.torn else "bad", path, number, f"not a valid record ({cause(line, error)})"
+            )
             continue
         if parsed.metrics or parsed.rest:
             batch.odd[len(batch.records)] = parsed

@@ -32,18 +32,20 @@ def cause(line: bytes, error: Exception) -> str:
     """Return why a line is not a record; `error` is the parser's exception."""
     text = line.strip()
     if found := _NO_NUMBER.search(text):
-        return f"it holds {found[1].decode()}, which JSON has not: write null"
+        return f"it holds {found[1].decode()}, which JSON does not have: write null"
     if _MARKUP.match(text):
         return "it is a web page, not a log"
     if _FRAGMENT.fullmatch(text):
-        return "a pretty-printed record? each must stand on a line of its own: `jq -c . FILE` writes it so"
+        return (
+            "is it a pretty-printed record? Each record needs its own line: `jq -c . FILE` converts the file"
+        )
     start = text.find(b'{"')
     if start > 0 and text.endswith(b"}") and text[:1] not in b"{[":
-        return f"{start} bytes stand before the record: the prefix of a log shipper?"
+        return f"{start} bytes precede the record: did a log shipper add a prefix?"
     if start < 0 and text[:1].isdigit() and b"," in text:
         return "it looks like CSV: only JSON Lines, JSON arrays and Parquet are read"
     if isinstance(error, UnicodeDecodeError) or not _is_utf8(text):
-        return "it is not UTF-8: is the file of another encoding?"
+        return "it is not UTF-8: does the file have another encoding?"
     return str(error)
 
 

@@ -23,7 +23,7 @@ def check_schema(run: RunFiles, manifest: dict[str, Any], report: Report) -> Non
             "unknown_schema",
             run.folder,
             None,
-            f"schema {schema!r}, known is {SCHEMA}: use a newer ChronoFlux",
+            f"has schema {schema!r}, and this ChronoFlux reads up to {SCHEMA}: use a newer one",
         )
 
 
@@ -40,7 +40,7 @@ def check_seq(table: Table, run: RunFiles, manifest: dict[str, Any], report: Rep
         again = np.ones(len(rows), dtype=np.bool_)
         again[first] = False
         row = int(rows[np.argmax(again)])
-        report.fault("repeats", *table.place(row), f"seq {column.values[row]} is there twice", repeats)
+        report.fault("repeats", *table.place(row), f"seq {column.values[row]} occurs twice", repeats)
     begins = [-1] if run.whole and len(seqs) and seqs[0] >= 0 else []
     known = np.concatenate([np.array(begins, dtype=np.int64), seqs])
     holes = np.flatnonzero((known[1:] > known[:-1]) & (known[1:] - 1 != known[:-1]))
@@ -60,7 +60,10 @@ def _check_end(last: int, run: RunFiles, manifest: dict[str, Any], report: Repor
     if run.whole and run.folder is not None and closed and isinstance(records, int) and records > last + 1:
         report.missing += records - last - 1
         report.fault(
-            "gaps", run.folder, None, f"the end is missing: {records} records, the last has seq {last}"
+            "gaps",
+            run.folder,
+            None,
+            f"the end is missing: run.json counts {records} records, and the last one has seq {last}",
         )
 
 
@@ -84,7 +87,7 @@ def check_clock(table: Table, report: Report) -> None:
         row = int(steps[0]) + 1
         moved = elapsed[row - 1] - (ran[row - 1] if both[row - 1] else 0)
         report.fault(
-            "clock_steps", *table.place(row), f"the clock was set by {moved / 1e3:+.3f} s", len(steps)
+            "clock_steps", *table.place(row), f"the clock was changed by {moved / 1e3:+.3f} s", len(steps)
         )
 
 

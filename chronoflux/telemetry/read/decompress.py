@@ -63,7 +63,7 @@ def content_of(path: Path, file: BufferedReader, start: int, size: int) -> Gener
             while chunk := file.read1(size):
                 yield chunk
     except OSError as error:
-        raise Damage(f"cannot be read on ({error.strerror or error})") from error
+        raise Damage(f"cannot be read further ({error.strerror or error})") from error
 
 
 def _bounded(chunks: Iterator[bytes], file: BufferedReader) -> Generator[bytes, None, None]:
@@ -72,7 +72,9 @@ def _bounded(chunks: Iterator[bytes], file: BufferedReader) -> Generator[bytes, 
     for chunk in chunks:
         most -= len(chunk)
         if most < 0:
-            raise Damage(f"it holds more than {RATIO} times its size: unpack it yourself if that is meant")
+            raise Damage(
+                f"it unpacks to more than {RATIO} times its size: if that is intended, unpack it yourself"
+            )
         yield chunk
 
 
@@ -109,7 +111,7 @@ def _gunzipped(file: BufferedReader, size: int) -> Generator[bytes, None, None]:
             while rest and not rest.strip(b"\0"):  # padding, as on tapes
                 rest = file.read1(_INPUT)
             if rest and not rest.lstrip(b"\0").startswith(_GZIP[: len(rest)]):
-                problem = problem or _damage("something else follows")
+                problem = problem or _damage("other data follow")
                 rest = _next_member(rest, file)
             rest = rest.lstrip(b"\0")
     if problem:

@@ -68,7 +68,7 @@ def find_runs(source: Source, report: Report | None = None) -> list[RunFiles]:
         When nothing is found; the message says what was looked for.
     """
     if not isinstance(source, str | os.PathLike | Iterable):
-        raise LogError(repr(source), f"is no path; looked for {LOOKED_FOR}")
+        raise LogError(repr(source), f"is not a path; looked for {LOOKED_FOR}")
     names = [source] if isinstance(source, str | os.PathLike) else list(source)
     if not names:
         raise LogError("(empty list)", f"nothing to read; looked for {LOOKED_FOR}")
@@ -76,14 +76,14 @@ def find_runs(source: Source, report: Report | None = None) -> list[RunFiles]:
     runs: dict[tuple[Path, ...], RunFiles] = {}
     for name in names:
         if not isinstance(name, str | os.PathLike):
-            raise LogError(repr(name), f"is no path; looked for {LOOKED_FOR}")
+            raise LogError(repr(name), f"is not a path; looked for {LOOKED_FOR}")
         faults = Report(strict=report.strict)
         found = [run for path in _expand(os.fspath(name)) for run in _runs_at(path, faults)]
         report.take(faults)
         if not found:
             if faults.first:  # it is the only entry
                 raise faults.first
-            raise LogError(os.fspath(name), f"no log here; looked for {LOOKED_FOR}")
+            raise LogError(os.fspath(name), f"holds no log; looked for {LOOKED_FOR}")
         for run in found:
             files = run.files or (run.folder or Path(),)
             runs.setdefault(tuple(file.resolve() for file in files), run)

@@ -120,7 +120,7 @@ def _split_lines(path: Path, chunks: Iterator[bytes], report: Report, number: in
         report.fault("torn", path, number, damage.reason)
 
 
-_TOO_LONG = f"no record (a line of more than {LONGEST >> 20} MiB)"
+_TOO_LONG = f"not a valid record (a line of more than {LONGEST >> 20} MiB)"
 
 
 def _without_nuls(path: Path, lines: Lines, report: Report) -> Lines:

@@ -192,7 +192,7 @@ def _peerings_of(table: Table, row: int, report: Report) -> Sequence[Peering]:
     try:
         return parse_peerings(raw)
     except REFUSALS as error:
-        report.fault("bad", *table.place(row), f"no peerings ({error})")
+        report.fault("bad", *table.place(row), f"unreadable peerings ({error})")
         return ()
 
 

@@ -47,10 +47,10 @@ def is_export(path: Path) -> bool:
         parquet = _open(file)
         if facts := (parquet.metadata.metadata or {}).get(b"chronoflux"):
             if msgspec.json.decode(facts, type=dict[str, Any]).get("kind") == _INPUTS:
-                raise LogError(path, f"holds what peers sent, no records: {REMEDY}")
+                raise LogError(path, f"holds inputs of peers, not records: {REMEDY}")
             return False
         if missing := sorted(_NEEDED - set(parquet.schema_arrow.names)):
-            raise LogError(path, f"is no log: it has no column {', '.join(missing[:3])}; {REMEDY}")
+            raise LogError(path, f"is not a log: it has no column {', '.join(missing[:3])}; {REMEDY}")
     return True
 
 
@@ -95,4 +95,4 @@ def _refusing(path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise LogError(path, f"cannot be read ({error.strerror})") from error
         # Arrow's own errors are among these types; a column of an unexpected type causes the others.
-        raise LogError(path, f"is damaged, or no log as Parquet ({error}); {REMEDY}") from error
+        raise LogError(path, f"is damaged, or not a log in Parquet format ({error}); {REMEDY}") from error

@@ -50,7 +50,7 @@ def read_parts(run: RunFiles, log: str, report: Report) -> Iterator[tuple[Path, 
                     report.refuse(error)
             elif path.suffix != ".parquet":
                 yield from ((path, block) for block in read_blocks(path, report))
-            elif (found := _segment(path, log, report, lambda: "no part of it is read")) is not None:
+            elif (found := _segment(path, log, report, lambda: "nothing of it is read")) is not None:
                 yield path, found
         return
     if run.folder is None:
@@ -102,7 +102,7 @@ class Entry(NamedTuple):
 
     def refuse(self, report: Report, what: str, error: Exception) -> None:
         """Note that the line is not a `what`, with a reason by the parser's `error`."""
-        why = f"no {what} ({cause(self.line, error)})"
+        why = f"not a valid {what} ({cause(self.line, error)})"
         report.fault("torn" if self.torn else "bad", self.path, self.number, why)
 
 

@@ -68,11 +68,11 @@ def _merged(run: RunFiles, report: Report, peerings: bool) -> Table:
     merged = merge([table for _, table, _ in found])
     for (copy, _, _), part in zip(found[1:], merged.copies, strict=True):
         if part.known:
-            more = f"; {part.taken:,} records of it were missing there" if part.taken else ""
+            more = f"; {part.taken:,} of its records were missing there" if part.taken else ""
             report.copies.append(f"{copy.path}: is a copy of {first.path}{more}")
         if part.different:
             seq, here, there = part.first
-            message = "seq {} is another record in {}:{}".format(seq, *there)
+            message = "seq {} is a different record in {}:{}".format(seq, *there)
             report.fault("conflicts", *here, message, part.different)
     return merged.table
 

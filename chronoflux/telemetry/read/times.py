@@ -39,22 +39,22 @@ def check_times(table: Table, report: Report) -> Table:
         possible = (scaled >= EARLIEST) & (scaled <= LATEST)
         near = possible & (np.abs(scaled - at) <= NEAR)
         if near.any():
-            _tell(table, report, odd[near], f"timestamp in {unit}, as `at` shows: taken as that")
+            _tell(table, report, odd[near], f"timestamp in {unit}, as `at` shows: converted to ms")
             times[odd[near]] = scaled[near].astype(np.int64)
         right |= near
         seems[possible & ~near] = unit
     refused = ~right & ((seems != "") | (told > LAST) | (told < 0))
     kept = ~right & ~refused
     if kept.any():
-        _tell(table, report, odd[kept], "a date before 2000 or after 2100: was the clock set?")
+        _tell(table, report, odd[kept], "a date before 2000 or after 2100: was the clock wrong?")
     if not refused.any():
         return table
     for unit in dict.fromkeys(seems[refused]):
         which = odd[refused & (seems == unit)]
-        what = f"it seems to be in {unit}, and ms are wanted" if unit else "it is no date in ms"
+        what = f"it seems to be in {unit}, and must be in ms" if unit else "it is not a date in ms"
         path, line = table.place(int(which[0]))
         value = int(times[which[0]])
-        report.fault("bad", path, line, f"no record (timestamp {value}: {what})", len(which))
+        report.fault("bad", path, line, f"not a valid record (timestamp {value}: {what})", len(which))
     keep = np.ones(len(table), np.bool_)
     keep[odd[refused]] = False
     return rows_of([table], np.flatnonzero(keep))

@@ -49,13 +49,13 @@ class PhaseOptions(NamedTuple):
         """
         if seconds is None:
             if of is not None:
-                raise UsageError(f"phases_of = {shorten(of)}: say how often, as with phases=1.0")
+                raise UsageError(f"phases_of = {shorten(of)}: give the interval too, for example phases=1.0")
             return None
         number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
         if not number or not 0 < seconds < math.inf:
-            raise UsageError(f"phases = {shorten(seconds)}: give simulated seconds, > 0")
+            raise UsageError(f"phases = {shorten(seconds)}: give a number of simulated seconds > 0")
         if of is not None and (isinstance(of, bool) or not isinstance(of, int) or of < 1):
-            raise UsageError(f"phases_of = {shorten(of)}: give a whole number of oscillators, > 0")
+            raise UsageError(f"phases_of = {shorten(of)}: give a whole number of oscillators > 0")
         return cls(float(seconds), of)
 
     @classmethod
@@ -140,7 +140,7 @@ class PhaseLog:
         """
         n = len(phi)
         if n < self._columns or (self._all and n > self._columns):
-            self._leave_out(f"there are {n} oscillators now, phases are recorded of {self._columns}")
+            self._leave_out(f"the swarm has {n} oscillators now, but the store has {self._columns}")
             return
         with self._wake:
             full = self._closing or len(self._rows) >= self._max_rows_waiting
@@ -149,7 +149,7 @@ class PhaseLog:
                 if len(self._rows) >= self._rows_per_write:
                     self._wake.notify_all()
         if full:
-            self._leave_out("the disk is too slow, or does not take them")
+            self._leave_out("the disk is too slow, or cannot be written")
 
     def _leave_out(self, why: str) -> None:
         self.left_out += 1

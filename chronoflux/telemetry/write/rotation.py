@@ -108,7 +108,7 @@ class Rotator(WorkerThread):
             reason = error.strerror or error if isinstance(error, OSError) else error
             if self.problem is None:
                 self.problem = (
-                    f"{self._folder}: the log cannot be rotated, it goes on in one piece ({reason})"
+                    f"{self._folder}: the log cannot be rotated and continues in one file ({reason})"
                 )
                 logger.warning(self.problem)
 

@@ -148,10 +148,12 @@ class RunLog:
         path = Path(path)
         pid = facts.get("pid")
         if facts.get("status") == "running" and facts.get("host") == host() and is_running(pid):
-            raise LogError(path, f"is being written by process {pid}: end that first")
+            raise LogError(path, f"process {pid} is writing it: end that process first")
         engine = facts.get("engine") or COMPILED
         if facts.get("params") is not None and engine != chosen_engine():
-            raise LogError(path, f"was computed by the {engine} engine: set {VARIABLE}={engine} to go on")
+            raise LogError(
+                path, f"was computed by the {engine} engine: set {VARIABLE}={engine} to continue it"
+            )
         log = cls.__new__(cls)
         now = {"status": "running", "pid": os.getpid(), "host": host(), "versions": versions()}
         fresh = {name: value for name, value in facts.items() if name != "end"} | now
@@ -224,7 +226,7 @@ class RunLog:
         """
         for name in _OWN_FIELDS:
             if name in more:
-                raise LogError(self.path, f"a record's {name!r} is the log's own: use another name")
+                raise LogError(self.path, f"a record's field {name!r} is reserved: use another name")
         record = {"t": t, "type": type, "metrics": rounded(metrics), "tick": tick, "at": at, **more}
         if metrics is None:
             del record["metrics"]
@@ -284,7 +286,7 @@ class RunLog:
                 queue.wake.notify_all()
         self._thread.join(CLOSE_WITHIN)
         if self._thread.is_alive() or not all(in_time):
-            self._outage = f"{self.path}: the disk does not answer; the end of the log is not written"
+            self._outage = f"{self.path}: the disk does not respond; the end of the log is not written"
             logger.warning(self._outage)
         atexit.unregister(self.close)
         _OPEN.discard(self)
@@ -340,7 +342,7 @@ class RunLog:
         if dropped is None:
             return
         if self._outage is not None:
-            logger.warning("%s: is being written again, %d records are missing", self.path, dropped)
+            logger.warning("%s: the log is being written again; %d records are missing", self.path, dropped)
             self._outage = None
             with self._queue.wake:
                 self._manifest.update()  # a folder that was restored may lack the file

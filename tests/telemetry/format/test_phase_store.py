@@ -124,7 +124,7 @@ def test_refusals_to_write(tmp_path: Path) -> None:
     """A store that is there already, a bad type, and a place that cannot be written are refused at once."""
     sim = swarm()
     (tmp_path / "a.zarr").mkdir()
-    with pytest.raises(LogError, match=r"a\.zarr: is there already"):
+    with pytest.raises(LogError, match=r"a\.zarr: exists already"):
         record_phases(sim, tmp_path / "a.zarr", 4)
     with pytest.raises(ParameterError, match="dtype = 'float16'"):
         record_phases(sim, tmp_path / "b.zarr", 4, dtype="float16")

@@ -104,29 +104,29 @@ def changed(path: Path, **changes: object) -> Path:
     [
         ({"format": FORMAT + 1}, "newer ChronoFlux.*format 2.*up to 1.*update"),
         ({"format": 0}, "format = 0"),
-        ({"format": None}, "no simulation saved by ChronoFlux"),
-        ({"chronoflux": None}, "no simulation saved by ChronoFlux"),
-        ({"simulation": None}, "no simulation saved by ChronoFlux"),
-        ({"simulation": np.arange(9, dtype=np.uint8)}, "no simulation saved by ChronoFlux"),
-        ({"params": {"kappa": -1e9}}, "no sound simulation.*kappa"),
-        ({"params": 3}, "no sound simulation"),
-        ({"phi": None}, "no sound simulation.*phi"),
-        ({"phi": np.zeros(3)}, "no sound simulation.*phi"),
-        ({"x": np.full(220, np.nan)}, "no sound simulation.*finite"),
-        ({"hertz": np.zeros(3)}, "no sound simulation.*frequencies"),
-        ({"turns": np.zeros(3)}, "no sound simulation.*turns"),
-        ({"turned": -1}, "no sound simulation.*turned"),
-        ({"turned": 10**30}, "no sound simulation.*turned"),
-        ({"tick": 10**30}, "no sound simulation.*tick"),
-        ({"tick": "soon"}, "no sound simulation.*tick"),
-        ({"pulses": np.array([[1.0, 2, 3, 0, 5]])}, "no sound simulation.*pulse"),
-        ({"pulses": np.zeros((1, 3))}, "no sound simulation"),
-        ({"generator": {"bit_generator": "PCG64"}}, "no sound simulation"),
-        ({"generator": 5}, "no sound simulation"),
-        ({"queue": [["explode", 0.0, {}]]}, "no sound simulation.*explode"),
-        ({"queue": 7}, "no sound simulation"),
-        ({"peers": {"clock": [0, 0, -1], "fields": {}, "used": 0}}, "no sound simulation.*speed"),
-        ({"peers": {"clock": None, "fields": {"a": [1, 2]}, "used": 0}}, "no sound simulation"),
+        ({"format": None}, "is not a simulation saved by ChronoFlux"),
+        ({"chronoflux": None}, "is not a simulation saved by ChronoFlux"),
+        ({"simulation": None}, "is not a simulation saved by ChronoFlux"),
+        ({"simulation": np.arange(9, dtype=np.uint8)}, "is not a simulation saved by ChronoFlux"),
+        ({"params": {"kappa": -1e9}}, "not hold a valid simulation.*kappa"),
+        ({"params": 3}, "not hold a valid simulation"),
+        ({"phi": None}, "not hold a valid simulation.*phi"),
+        ({"phi": np.zeros(3)}, "not hold a valid simulation.*phi"),
+        ({"x": np.full(220, np.nan)}, "not hold a valid simulation.*finite"),
+        ({"hertz": np.zeros(3)}, "not hold a valid simulation.*frequencies"),
+        ({"turns": np.zeros(3)}, "not hold a valid simulation.*turns"),
+        ({"turned": -1}, "not hold a valid simulation.*turned"),
+        ({"turned": 10**30}, "not hold a valid simulation.*turned"),
+        ({"tick": 10**30}, "not hold a valid simulation.*tick"),
+        ({"tick": "soon"}, "not hold a valid simulation.*tick"),
+        ({"pulses": np.array([[1.0, 2, 3, 0, 5]])}, "not hold a valid simulation.*pulse"),
+        ({"pulses": np.zeros((1, 3))}, "not hold a valid simulation"),
+        ({"generator": {"bit_generator": "PCG64"}}, "not hold a valid simulation"),
+        ({"generator": 5}, "not hold a valid simulation"),
+        ({"queue": [["explode", 0.0, {}]]}, "not hold a valid simulation.*explode"),
+        ({"queue": 7}, "not hold a valid simulation"),
+        ({"peers": {"clock": [0, 0, -1], "fields": {}, "used": 0}}, "not hold a valid simulation.*speed"),
+        ({"peers": {"clock": None, "fields": {"a": [1, 2]}, "used": 0}}, "not hold a valid simulation"),
     ],
 )
 def test_content_that_is_not_sound_is_refused(
@@ -152,7 +152,7 @@ def test_a_graph_that_does_not_fit_is_refused(change: dict[str, object], tmp_pat
     """Edges that lead outside are refused when loaded, before a kernel follows them."""
     sim = Simulation(seed=1, graph=networkx.path_graph(2))
     path = changed(save_simulation(sim, tmp_path / "s.npz"), **change)
-    with pytest.raises(LogError, match="no sound simulation"):
+    with pytest.raises(LogError, match="not hold a valid simulation"):
         load_simulation(path)
 
 

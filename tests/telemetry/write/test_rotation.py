@@ -166,7 +166,7 @@ async def test_a_hangup_rotates(tmp_path: Path) -> None:
 
 
 async def test_what_is_in_both_is_read_once(tmp_path: Path) -> None:
-    """Between publishing and trimming, and wherever that is cut off for ever, no record is there twice."""
+    """Between publishing and trimming, and wherever that is cut off for ever, no record occurs twice."""
     with new_log(tmp_path) as log:
         write(log, range(10))
         await rotated(log, 1)

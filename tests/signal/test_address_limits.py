@@ -14,10 +14,17 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from chronoflux.signal import protocol as p
+from chronoflux.signal.address_limits import (
+    REJOIN_WINDOW,
+    RETURN_WINDOW,
+    STARTUP_GRACE,
+    TOKENS_EXPIRE,
+    AddressLimits,
+    ExpiringMap,
+)
 from chronoflux.signal.client import SignalClient
 from chronoflux.signal.limits import Limits
 from chronoflux.signal.lobby import Lobby
-from chronoflux.signal.places import AGAIN, FORGIVEN, HELD, OPENING, Places, Recent
 from chronoflux.signal.server import SignalServer
 from tests.old_client import old_client
 from tests.processes import free_port, signaling
@@ -40,7 +47,7 @@ def own_id(number: int) -> str:
 
 def test_recent_values_are_forgotten_in_time() -> None:
     """A value is remembered for its span since it was last set, and no memory is left of older ones."""
-    recent: Recent[str, int] = Recent(10.0)
+    recent: ExpiringMap[str, int] = ExpiringMap(10.0)
     recent.set("a", 1, 0.0)
     recent.set("b", 2, 5.0)
     recent.set("a", 3, 9.0)
@@ -53,71 +60,73 @@ def test_recent_values_are_forgotten_in_time() -> None:
 def test_the_oldest_kept_place_goes() -> None:
     """Beyond the eighth the place that was kept longest is named, by address; places that are taken again do
     not count."""
-    places = Places(Limits())
-    assert [places.keep(str(n), "a") for n in range(8)] == [None] * 8
-    assert places.keep("x", "b") is None
-    assert places.keep("8", "a") == "0"
-    places.release("0")
-    places.release("1")
-    places.release("1")
-    assert places.keep("9", "a") is None
-    assert places.keep("10", "a") == "2"
-    assert places.keep("11", None) is None
+    places = AddressLimits(Limits())
+    assert [places.hold_place(str(n), "a") for n in range(8)] == [None] * 8
+    assert places.hold_place("x", "b") is None
+    assert places.hold_place("8", "a") == "0"
+    places.release_place("0")
+    places.release_place("1")
+    places.release_place("1")
+    assert places.hold_place("9", "a") is None
+    assert places.hold_place("10", "a") == "2"
+    assert places.hold_place("11", None) is None
 
 
 def test_joins_of_an_address_run_out_and_come_back() -> None:
     """An address has twenty joins at once, then four a second; it hears how long it has to wait, and other
     addresses are not concerned."""
-    places = Places(Limits())
-    assert [places.join(str(n), "a", 0.0, known=False) for n in range(20)] == [0.0] * 20
-    assert places.join("20", "a", 0.0, known=False) == 0.25
-    assert places.join("20", "a", 0.1, known=False) == pytest.approx(0.15)
-    assert places.join("20", "a", 0.25, known=False) == 0.0
-    assert places.join("21", "a", 0.25, known=False) > 0
-    assert places.join("21", "b", 0.25, known=False) == 0.0
-    assert places.join("22", None, 0.25, known=False) == 0.0
-    assert [places.join(f"later{n}", "a", 9.0, known=False) for n in range(21)] == [0.0] * 20 + [0.25]
+    places = AddressLimits(Limits())
+    assert [places.on_join(str(n), "a", 0.0, known=False) for n in range(20)] == [0.0] * 20
+    assert places.on_join("20", "a", 0.0, known=False) == 0.25
+    assert places.on_join("20", "a", 0.1, known=False) == pytest.approx(0.15)
+    assert places.on_join("20", "a", 0.25, known=False) == 0.0
+    assert places.on_join("21", "a", 0.25, known=False) > 0
+    assert places.on_join("21", "b", 0.25, known=False) == 0.0
+    assert places.on_join("22", None, 0.25, known=False) == 0.0
+    assert [places.on_join(f"later{n}", "a", 9.0, known=False) for n in range(21)] == [0.0] * 20 + [0.25]
 
 
 def test_whoever_returns_is_not_counted() -> None:
     """An id that is in a room, or was within the last minute, may join though its address has no join left;
     but not again and again."""
-    places = Places(Limits(joins_at_once=1, joins=0.01))
-    assert places.join("new", "a", 0.0, known=False) == 0.0
-    places.left("gone", 0.0)
-    assert places.join("gone", "a", HELD - 1, known=False) == 0.0
-    assert places.join("late", "a", HELD - 1, known=False) > 0
-    places.left("long", 0.0)
-    assert places.join("long", "a", HELD, known=False) > 0
-    assert places.join("member", "a", HELD, known=True) == 0.0
-    assert places.join("member", "a", HELD + AGAIN / 2, known=True) > 0
-    assert places.join("member", "a", HELD + AGAIN, known=True) == 0.0
+    places = AddressLimits(Limits(joins_at_once=1, joins=0.01))
+    assert places.on_join("new", "a", 0.0, known=False) == 0.0
+    places.on_left("gone", 0.0)
+    assert places.on_join("gone", "a", RETURN_WINDOW - 1, known=False) == 0.0
+    assert places.on_join("late", "a", RETURN_WINDOW - 1, known=False) > 0
+    places.on_left("long", 0.0)
+    assert places.on_join("long", "a", RETURN_WINDOW, known=False) > 0
+    assert places.on_join("member", "a", RETURN_WINDOW, known=True) == 0.0
+    assert places.on_join("member", "a", RETURN_WINDOW + REJOIN_WINDOW / 2, known=True) > 0
+    assert places.on_join("member", "a", RETURN_WINDOW + REJOIN_WINDOW, known=True) == 0.0
 
 
 def test_joins_after_the_start_are_not_counted() -> None:
     """In the first seconds of a server everybody may join: all come back at once then."""
-    places = Places(Limits(joins_at_once=1, joins=0.01))
+    places = AddressLimits(Limits(joins_at_once=1, joins=0.01))
     places.started = 100.0
-    assert [places.join(str(n), "a", 100.0 + OPENING - 1, known=False) for n in range(50)] == [0.0] * 50
-    assert places.join("50", "a", 100.0 + OPENING, known=False) == 0.0
-    assert places.join("51", "a", 100.0 + OPENING, known=False) > 0
+    assert [places.on_join(str(n), "a", 100.0 + STARTUP_GRACE - 1, known=False) for n in range(50)] == [
+        0.0
+    ] * 50
+    assert places.on_join("50", "a", 100.0 + STARTUP_GRACE, known=False) == 0.0
+    assert places.on_join("51", "a", 100.0 + STARTUP_GRACE, known=False) > 0
 
 
 def test_wrong_tokens_make_an_address_wait_ever_longer() -> None:
     """The wait after a wrong token is half a second and doubles up to 30 s; a minute after the longest all is
     forgotten."""
-    places, now, waits = Places(Limits()), 0.0, []
+    places, now, waits = AddressLimits(Limits()), 0.0, []
     for _ in range(8):
-        assert places.wait("a", now) == 0.0
-        places.wrong("a", now)
-        waits.append(places.wait("a", now))
+        assert places.token_wait("a", now) == 0.0
+        places.on_wrong_token("a", now)
+        waits.append(places.token_wait("a", now))
         now += waits[-1]
     assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
-    assert places.wait("b", now - 1) == 0.0
-    places.wrong("a", now + FORGIVEN + 30)
-    assert places.wait("a", now + FORGIVEN + 30) == 0.5
-    places.wrong(None, now)
-    assert places.wait(None, now) == 0.0
+    assert places.token_wait("b", now - 1) == 0.0
+    places.on_wrong_token("a", now + TOKENS_EXPIRE + 30)
+    assert places.token_wait("a", now + TOKENS_EXPIRE + 30) == 0.5
+    places.on_wrong_token(None, now)
+    assert places.token_wait(None, now) == 0.0
 
 
 # --- in the lobby ---------------------------------------------------------------------------------
@@ -170,17 +179,17 @@ def test_thirty_behind_one_address_return() -> None:
     """Thirty nodes of one address that lose their line all return within the minute, those whose places were
     given up too, though no join is left for the address."""
     hall = Hall(joins=0.01)
-    hall.lobby.open(hall.now)
+    hall.lobby.set_started(hall.now)
     connections = [hall.connect("10.9.9.9") for _ in range(30)]
     for number, connection in enumerate(connections):
         hall.join(connection, secret=secret(number))
-    hall.wait(OPENING)
+    hall.wait(STARTUP_GRACE)
     for number in range(100, 120):
         hall.join(hall.connect("10.9.9.9"), "other", secret=secret(number))
     for connection in connections:
         hall.drop(connection)
     assert len(hall.lobby.rooms["room1"]) == 8
-    hall.wait(HELD - 1)
+    hall.wait(RETURN_WINDOW - 1)
     for number in range(30):
         again = hall.connect("10.9.9.9")
         hall.join(again, secret=secret(number))
@@ -191,7 +200,7 @@ def test_thirty_behind_one_address_return() -> None:
 def test_sixty_four_of_one_address_join_a_server_that_starts() -> None:
     """A server without any memory takes all of an address at once after its start."""
     hall = Hall()
-    hall.lobby.open(hall.now)
+    hall.lobby.set_started(hall.now)
     for number in range(64):
         hall.join(hall.connect("10.9.9.9"), secret=secret(number))
     assert len(hall.lobby.rooms["room1"]) == 64
@@ -329,7 +338,7 @@ class Nodes:
 async def test_a_client_waits_as_long_as_it_is_told() -> None:
     """More nodes than an address may have joins are all in soon, without being told to stop."""
     async with SignalServer(port=0, limits=Limits(joins_at_once=3, joins=10.0)) as server:
-        server.lobby.open(-1e9)
+        server.lobby.set_started(-1e9)
         nodes = Nodes(server.url, 8)
         try:
             await until(lambda: nodes.joined() == 8)

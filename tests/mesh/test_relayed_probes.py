@@ -7,10 +7,10 @@ import itertools
 import pytest
 
 from chronoflux.errors import ProtocolError
-from chronoflux.mesh import distant
+from chronoflux.mesh import relayed_probes
 from chronoflux.mesh.clock import MeshClock
-from chronoflux.mesh.distant import AGAIN, BURST, JITTER, PERIOD, SPREAD, Distant
 from chronoflux.mesh.messages import Outgoing, Probe, ProbeReply
+from chronoflux.mesh.relayed_probes import BURST, JITTER, PERIOD, RETRY_AFTER, SPREAD, RelayedProbes
 from tests.conftest import Joiner
 from tests.mesh.test_partial import in_a_ring, ring
 from tests.support import session_of, until
@@ -25,7 +25,7 @@ class Member:
         self.time = 1000.0
         self.sent: list[tuple[str, Outgoing]] = []
         self.clock = MeshClock(mono=lambda: self.time * 1000, utc=lambda: EPOCH + self.time * 1000)
-        self.distant = Distant(self.clock, self.send, lambda: self.time)
+        self.distant = RelayedProbes(self.clock, self.send, lambda: self.time)
 
     def send(self, to: str, message: Outgoing) -> bool:
         """Through the server."""
@@ -34,22 +34,22 @@ class Member:
 
     def learn(self) -> None:
         """The server says that somebody else leads, who is no neighbour."""
-        self.clock.roster(("me", 2), {}, ranked=[("lead", 1), ("me", 2)])
+        self.clock.set_members(("me", 2), {}, ranked=[("lead", 1), ("me", 2)])
 
     def ask(self, until: float, *, answered: bool) -> list[float]:
         """Ask whoever has to be asked up to a time; when that was."""
         asked = []
         while self.time < until:
-            wait = self.distant.ask(self.clock.asked, self.time)
+            wait = self.distant.probe(self.clock.to_probe, self.time)
             for to, message in self.sent:
                 assert to == "lead"
                 assert isinstance(message, Probe)
                 asked.append(self.time)
                 if answered:
                     now = EPOCH + self.time * 1000 + 5
-                    self.distant.hear("lead", ProbeReply(message.t0, now, now, "lead", 0, 1))
+                    self.distant.on_reply("lead", ProbeReply(message.t0, now, now, "lead", 0, 1))
             self.sent.clear()
-            self.clock.look()
+            self.clock.update()
             self.time += min(wait, 1.0)
         return asked
 
@@ -74,7 +74,7 @@ def test_who_does_not_answer_is_asked_again_soon() -> None:
     member = Member()
     member.learn()
     asked = member.ask(1009.0, answered=False)
-    assert asked[BURST] - asked[BURST - 1] == pytest.approx(AGAIN, abs=0.1)
+    assert asked[BURST] - asked[BURST - 1] == pytest.approx(RETRY_AFTER, abs=0.1)
     assert member.clock.reference == ""
     member.ask(1012.0, answered=False)
     assert member.clock.reference == "me"
@@ -85,12 +85,12 @@ def test_nodes_that_know_the_time_begin_to_ask_one_by_one() -> None:
     begun = []
     for _ in range(200):
         member = Member()
-        member.clock.roster(("me", 2), {}, ranked=[("me", 2)])
-        member.clock.look()
+        member.clock.set_members(("me", 2), {}, ranked=[("me", 2)])
+        member.clock.update()
         member.learn()
-        member.clock.look()
-        member.distant.ask(member.clock.asked, member.time)
-        begun.append(member.distant.ask(member.clock.asked, member.time))
+        member.clock.update()
+        member.distant.probe(member.clock.to_probe, member.time)
+        begun.append(member.distant.probe(member.clock.to_probe, member.time))
     assert max(begun) <= SPREAD
     assert len([wait for wait in begun if wait < SPREAD / 4]) < 100
 
@@ -107,7 +107,7 @@ def test_a_full_room_may_ask_one_member() -> None:
             member.time = 1000.0 + start + at
             if int(at) != second:
                 most, within, second = max(most, within), 0, int(at)
-            member.distant.answer(f"m{number}", Probe(1.0))
+            member.distant.on_probe(f"m{number}", Probe(1.0))
             within += len(member.sent)
             answered += len(member.sent)
             member.sent.clear()
@@ -120,13 +120,13 @@ def test_who_asks_too_often_is_not_answered() -> None:
     and who asks for the first time is still answered."""
     member = Member()
     for _ in range(1000):
-        member.distant.answer("one", Probe(1.0))
+        member.distant.on_probe("one", Probe(1.0))
     assert len(member.sent) == 8
     member.sent.clear()
     for second in range(60):
         for number in range(1000):
             member.time = 1001.0 + second + number / 1000
-            member.distant.answer(f"m{number % 250}", Probe(1.0))
+            member.distant.on_probe(f"m{number % 250}", Probe(1.0))
     assert len(member.sent) <= 40 * 62
     assert {to for to, _ in member.sent} == {f"m{number}" for number in range(250)}
     assert len(member.distant._senders) <= 1024
@@ -137,15 +137,15 @@ def test_replies_that_nobody_asked_for_are_refused() -> None:
     member = Member()
     member.learn()
     for sender in ("lead", "stranger"):
-        with pytest.raises(ProtocolError, match="nobody asked"):
-            member.distant.hear(sender, ProbeReply(5.0, EPOCH, EPOCH, sender, 0, 1))
+        with pytest.raises(ProtocolError, match="it answers no probe"):
+            member.distant.on_reply(sender, ProbeReply(5.0, EPOCH, EPOCH, sender, 0, 1))
 
 
 async def test_across_a_ring_the_first_is_asked_through_the_server(
     joined: Joiner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a ring of real nodes those who are not linked with the first ask it for the time, and follow it."""
-    monkeypatch.setattr(distant, "SPREAD", 1.0)  # s
+    monkeypatch.setattr(relayed_probes, "SPREAD", 1.0)  # s
     async with ring() as server:
         nodes = [await joined(server=server.url) for _ in range(5)]
         await until(lambda: in_a_ring(nodes), 20)
@@ -158,4 +158,4 @@ async def test_across_a_ring_the_first_is_asked_through_the_server(
             known = node.clock.offset(first)
             assert known is not None
             assert abs(nodes[0].clock.now() - node.clock.now()) <= 1000
-            assert node.clock.asked == [first]
+            assert node.clock.to_probe == [first]

@@ -10,7 +10,7 @@ import pytest
 from chronoflux.mesh.roster import Roster
 from chronoflux.signal import protocol as p
 from chronoflux.signal.lobby import Lobby
-from chronoflux.signal.recall import Recollections
+from chronoflux.signal.recovery import RecoveryReports
 from chronoflux.signal.topology import Topology, full
 from tests.signal.test_lobby import Hall
 
@@ -20,7 +20,7 @@ class House(Hall):
 
     def __init__(self) -> None:
         super().__init__(per_address=1000)
-        self.lobby.open(self.now)
+        self.lobby.set_started(self.now)
         self.rosters: dict[bytes, Roster] = {}
         self.hops: dict[bytes, int] = {}
         self.links: dict[bytes, set[str]] = {}
@@ -31,7 +31,7 @@ class House(Hall):
         """Join, and say what is remembered, as the mesh does; or `claims` in place of that."""
         roster = self.rosters.setdefault(secret, Roster(lambda: self.now))
         own = p.peer_id(secret)
-        if roster.told and not claims:
+        if roster.available and not claims:
             claims = {"known": roster.known(own), "hops": self.hops[secret], "links": len(self.links[secret])}
         self.links[secret] = set()
         self.number[secret] = self.joined(secret=secret, metadata={"kind": kind}, **claims)
@@ -64,7 +64,7 @@ class House(Hall):
             roster.server_lost()
         self.now += seconds
         self.lobby = Lobby(self.lobby.limits)
-        self.lobby.open(self.now)
+        self.lobby.set_started(self.now)
         self.number.clear()
 
     def graph(self) -> dict[bytes, set[str]]:
@@ -196,7 +196,7 @@ def _named(links: dict[str, set[str]], them: list[bytes]) -> dict[bytes, set[str
 
 def test_the_word_of_who_left_counts_no_more() -> None:
     """Whoever joins and leaves with ever new names gathers no votes."""
-    recollections = Recollections(since=1000)
+    recollections = RecoveryReports(since=1000)
     for n in range(10):
         lie = p.JoinRoom(room="r", known=[p.Known("x", 1)])
         recollections.hear(f"liar{n}", lie)

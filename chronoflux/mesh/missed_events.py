@@ -19,10 +19,10 @@ from typing import Any
 
 from chronoflux.mesh.messages import RANGES
 
-PATIENCE = 95.0  # s after which a reported number that did not arrive is missed
-TOGETHER = 5.0  # s; numbers reported within this time are due together, with the first
-AHEAD = 4096  # most numbers kept that arrived before a missing one
-KNOWN = 1024  # most origins kept; beyond that the oldest is forgotten
+MISSED_AFTER = 95.0  # s after which a reported number that did not arrive is missed
+BATCH = 5.0  # s; numbers reported within this time are due together, with the first
+MAX_AHEAD = 4096  # most numbers kept that arrived before a missing one
+MAX_ORIGINS = 1024  # most origins kept; beyond that the oldest is forgotten
 
 
 @dataclass(frozen=True)
@@ -33,44 +33,44 @@ class Missed:
     last: int
     count: int
 
-    def facts(self, **whose: str) -> dict[str, Any]:
-        """Return the facts for the record.
+    def data(self, **whose: str) -> dict[str, Any]:
+        """Return the data of the record.
 
         `whose` is ``origin`` if this node lacks the events, ``peer`` if that peer does.
         """
         return {**whose, "from": self.first, "to": self.last, "count": self.count}
 
 
-class _Heard:
+class _OriginEvents:
     """The event numbers that arrived of one origin: `since` + 1 to `floor`, and those in `ahead`."""
 
     def __init__(self, floor: int, session: str) -> None:
         self.floor, self.since, self.session = floor, floor, session
         self.ahead: set[int] = set()
-        self.told: deque[tuple[int, float]] = deque()
+        self.reported: deque[tuple[int, float]] = deque()
 
-    def hear(self, n: int) -> None:
-        if n <= self.floor or (len(self.ahead) >= AHEAD and n != self.floor + 1):
+    def on_received(self, n: int) -> None:
+        if n <= self.floor or (len(self.ahead) >= MAX_AHEAD and n != self.floor + 1):
             return
         self.ahead.add(n)
         self._advance()
 
-    def tell(self, n: int, now: float) -> None:
-        if n <= (self.told[-1][0] if self.told else self.floor):
+    def on_reported(self, n: int, now: float) -> None:
+        if n <= (self.reported[-1][0] if self.reported else self.floor):
             return
-        due = now + PATIENCE
-        if self.told and due - self.told[-1][1] < TOGETHER:
-            due = self.told.pop()[1]
-        self.told.append((n, due))
+        due = now + MISSED_AFTER
+        if self.reported and due - self.reported[-1][1] < BATCH:
+            due = self.reported.pop()[1]
+        self.reported.append((n, due))
 
-    def due(self, now: float) -> Missed | None:
+    def pop_missed(self, now: float) -> Missed | None:
         """Return what is missed at `now`, and stop waiting for it."""
         last = None
-        while self.told and self.told[0][1] <= now:
-            last = self.told.popleft()[0]
+        while self.reported and self.reported[0][1] <= now:
+            last = self.reported.popleft()[0]
         if last is None or last <= self.floor:
             return None
-        lacking = _lacking(self.floor + 1, last, _ranges(self.ahead))
+        lacking = _absent(self.floor + 1, last, _ranges(self.ahead))
         self.floor = last
         self.ahead = {n for n in self.ahead if n > last}
         self._advance()
@@ -82,7 +82,7 @@ class _Heard:
             self.ahead.discard(self.floor)
 
 
-class Missing:
+class MissedEvents:
     """Tracks missed events in both directions. `now` is a monotonic clock in seconds.
 
     Examples
@@ -101,12 +101,12 @@ class Missing:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._origins: dict[str, _Heard] = {}
-        self._settled: dict[str, int] = {}
+        self._origins: dict[str, _OriginEvents] = {}
+        self._accounted_to: dict[str, int] = {}
 
     # -- others' events ----------------------------------------------------------------------------------
 
-    def tell(self, origin: str, n: int | None, *, session: str | None = None) -> None:
+    def on_reported(self, origin: str, n: int | None, *, session: str | None = None) -> None:
         """Note that `origin` reported its highest number `n`; None if it does not number its events.
 
         Earlier events do not count on its first report, and when its session changed.
@@ -115,12 +115,12 @@ class Missing:
             return
         heard = self._origins.get(origin)
         if heard is None or (session is not None and heard.session and session != heard.session):
-            heard = self._meet(origin, n, session or "")
+            heard = self._add_origin(origin, n, session or "")
         elif session and not heard.session:
             heard.session = session
-        heard.tell(n, self._now())
+        heard.on_reported(n, self._now())
 
-    def hear(self, origin: str, n: int | None, *, direct: bool) -> None:
+    def on_received(self, origin: str, n: int | None, *, direct: bool) -> None:
         """Note the arrival of event `n`, from its origin (`direct`) or forwarded.
 
         A forwarding node may invent the number. Numbers of forwarded events therefore count only if their
@@ -128,56 +128,56 @@ class Missing:
         """
         if n is None or (origin not in self._origins and not direct):
             return
-        heard = self._origins.get(origin) or self._meet(origin, n, "")
-        heard.hear(n)
+        heard = self._origins.get(origin) or self._add_origin(origin, n, "")
+        heard.on_received(n)
         if direct:
-            heard.tell(n, self._now())
+            heard.on_reported(n, self._now())
 
-    def due(self) -> list[tuple[str, Missed]]:
+    def pop_missed(self) -> list[tuple[str, Missed]]:
         """Return what is missed by now, by origin; each number once."""
         now = self._now()
-        found = ((origin, heard.due(now)) for origin, heard in self._origins.items())
+        found = ((origin, heard.pop_missed(now)) for origin, heard in self._origins.items())
         return [(origin, missed) for origin, missed in found if missed is not None]
 
-    def word(self, origin: str) -> dict[str, Any]:
+    def hello_fields(self, origin: str) -> dict[str, Any]:
         """Return the fields of a hello to `origin` that list its events that arrived, if any."""
         heard = self._origins.get(origin)
         if heard is None:
             return {}
         return {"since": heard.since, "heard": heard.floor, "also": _ranges(heard.ahead)[:RANGES]}
 
-    def _meet(self, origin: str, n: int, session: str) -> _Heard:
-        if len(self._origins) >= KNOWN and origin not in self._origins:
+    def _add_origin(self, origin: str, n: int, session: str) -> _OriginEvents:
+        if len(self._origins) >= MAX_ORIGINS and origin not in self._origins:
             del self._origins[next(iter(self._origins))]
-        heard = self._origins[origin] = _Heard(n, session)
+        heard = self._origins[origin] = _OriginEvents(n, session)
         return heard
 
     # -- this node's events ------------------------------------------------------------------------------
 
-    def meet(self, peer: str, last: int) -> None:
+    def on_peer_present(self, peer: str, last: int) -> None:
         """Note that a peer is present; of this node's events up to number `last` it misses none.
 
         If it was present before, events missed since then still count.
         """
-        self._settled.setdefault(peer, last)
-        if len(self._settled) > KNOWN:
-            del self._settled[next(iter(self._settled))]
+        self._accounted_to.setdefault(peer, last)
+        if len(self._accounted_to) > MAX_ORIGINS:
+            del self._accounted_to[next(iter(self._accounted_to))]
 
-    def lost(
+    def missed_by(
         self, peer: str, heard: int, also: Sequence[tuple[int, int]], waiting: Collection[int], last: int
     ) -> Missed | None:
         """Return which of this node's events a peer will not receive, given what it `heard`; each once.
 
         `waiting` are the numbers that will be sent to it again; `last` is the highest number so far.
         """
-        if peer not in self._settled:
+        if peer not in self._accounted_to:
             return None
-        first = max(heard, self._settled[peer]) + 1
+        first = max(heard, self._accounted_to[peer]) + 1
         end = min(min(waiting, default=last + 1) - 1, last)
         if end < first:
             return None
-        self._settled[peer] = end
-        return _lacking(first, end, also)
+        self._accounted_to[peer] = end
+        return _absent(first, end, also)
 
 
 def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
@@ -191,7 +191,7 @@ def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
     return found
 
 
-def _lacking(first: int, last: int, arrived: Iterable[tuple[int, int]]) -> Missed | None:
+def _absent(first: int, last: int, arrived: Iterable[tuple[int, int]]) -> Missed | None:
     """Return the numbers from `first` to `last` that are not in the ranges `arrived`."""
     gaps: list[tuple[int, int]] = []
     at = first

@@ -1,4 +1,4 @@
-"""Strays: errors in tasks and timers of the WebRTC libraries that nothing awaits.
+"""Errors in tasks and timers of the WebRTC libraries that nothing awaits.
 
 aiortc and aioice send, retransmit and close in tasks and timers whose results they never retrieve. If a link
 breaks at the wrong moment, one of them fails, and the event loop prints a traceback ("Task exception was
@@ -19,14 +19,14 @@ log: logging.Logger = logging.getLogger(__name__)
 
 LIBRARIES = frozenset({"aiortc", "aioice"})
 """The libraries whose tasks and timers are filtered."""
-BENEATH = LIBRARIES | {"asyncio", "OpenSSL", "pylibsrtp", "pyee", "dns"}
+PACKAGES = LIBRARIES | {"asyncio", "OpenSSL", "pylibsrtp", "pyee", "dns"}
 """Packages that a stray's traceback may contain: the libraries and what they use, but no other code."""
 
 Context = dict[str, Any]
 Handler = Callable[[asyncio.AbstractEventLoop, Context], object]
 
 
-class Strays:
+class LibraryErrorHandler:
     """An event loop's exception handler that logs strays and passes all other errors to the previous one.
 
     ``count`` is the number of strays.
@@ -38,7 +38,7 @@ class Strays:
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
         """Handle an error that the loop reports."""
-        if is_stray(context):
+        if is_library_error(context):
             self.count += 1
             log.debug("link: %s", context.get("message"), exc_info=context.get("exception"))
         elif self._before is None:
@@ -47,29 +47,29 @@ class Strays:
             self._before(loop, context)
 
 
-def keep_quiet(loop: asyncio.AbstractEventLoop) -> Strays:
-    """Install :class:`Strays` in front of a loop's current handler, unless it is installed already.
+def install(loop: asyncio.AbstractEventLoop) -> LibraryErrorHandler:
+    """Install a `LibraryErrorHandler` in front of a loop's handler, unless there is one already.
 
     It is never removed: a task's error is reported at garbage collection, possibly after the last link.
     """
     before = loop.get_exception_handler()
-    if isinstance(before, Strays):
+    if isinstance(before, LibraryErrorHandler):
         return before
-    strays = Strays(before)
+    strays = LibraryErrorHandler(before)
     loop.set_exception_handler(strays)
     return strays
 
 
-def is_stray(context: Context) -> bool:
+def is_library_error(context: Context) -> bool:
     """Return whether an error comes from a library's own task or timer, with no other code involved."""
     error = context.get("exception")
-    if not LIBRARIES & {_package(_begun_by(context))}:
+    if not LIBRARIES & {_package(_module_of(context))}:
         return False
-    packages = _passed(error.__traceback__) if isinstance(error, BaseException) else set()
-    return packages <= BENEATH
+    packages = _packages(error.__traceback__) if isinstance(error, BaseException) else set()
+    return packages <= PACKAGES
 
 
-def _begun_by(context: Context) -> str:
+def _module_of(context: Context) -> str:
     """Return the name of the module of the coroutine or callback that failed."""
     task = context.get("future") or context.get("task")
     if isinstance(task, asyncio.Task):
@@ -85,7 +85,7 @@ def _begun_by(context: Context) -> str:
     return getattr(callback, "__module__", None) or ""
 
 
-def _passed(trace: TracebackType | None) -> set[str]:
+def _packages(trace: TracebackType | None) -> set[str]:
     return {_package(name) for name in _names(trace)}
 
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from chronoflux.mesh import mesh as mesh_module
 from chronoflux.mesh import messages
-from chronoflux.mesh import missing as missing_module
+from chronoflux.mesh import missed_events as missed_events_module
 from chronoflux.mesh.clock import MeshClock
 from chronoflux.mesh.gossip import Event, fired
 from chronoflux.mesh.ice import Ice
 from chronoflux.mesh.mesh import Mesh
 from chronoflux.mesh.messages import RANGES
-from chronoflux.mesh.missing import Missed, Missing
+from chronoflux.mesh.missed_events import Missed, MissedEvents
 from chronoflux.mesh.peer import Peer
 from chronoflux.mesh.spectator import Spectator
 from chronoflux.model.events import EVENTS
@@ -126,18 +126,18 @@ class Pair:
             for one, other in ((self.a, self.b), (self.b, self.a)):
                 if one.suspended:
                     continue
-                if one.peer(other).backlog and one.peer(other).linked:
-                    one.mesh._retelling.tell_next(one.peer(other))
-                one.mesh._retelling.report()
+                if one.peer(other).unsent and one.peer(other).linked:
+                    one.mesh._resender.send_next(one.peer(other))
+                one.mesh._resender.report_missed()
 
 
 @pytest.fixture
 def pair(monkeypatch: pytest.MonkeyPatch) -> Pair:
     """Two nodes that never met."""
     time = Time()
-    for module in (mesh_module, missing_module):
+    for module in (mesh_module, missed_events_module):
         monkeypatch.setattr(module, "time", time)
-    monkeypatch.setattr(missing_module.Missing.__init__, "__defaults__", (time.monotonic,))
+    monkeypatch.setattr(missed_events_module.MissedEvents.__init__, "__defaults__", (time.monotonic,))
     return Pair(time)
 
 
@@ -242,7 +242,7 @@ def test_a_newcomer_misses_nothing_of_what_was_before(pair: Pair) -> None:
         a.fire()
         pair.time.seconds += 2
     a.mesh.peers.clear()
-    a.mesh._missing._settled.clear()
+    a.mesh._missed_events._accounted_to.clear()
     a.meet(b)
     pair.link()
     pair.wait(100)
@@ -266,53 +266,53 @@ def real_json(message: dict[str, Any]) -> str:
 def test_numbers_are_counted_exactly(arrived: set[int], last: int) -> None:
     """Whatever arrived, in any order, what is missed is what is lacking, said the same by both sides."""
     clock = [0.0]
-    theirs, ours = Missing(lambda: clock[0]), Missing(lambda: clock[0])
-    ours.meet("them", -1)
-    theirs.tell("us", -1, session="s")
+    theirs, ours = MissedEvents(lambda: clock[0]), MissedEvents(lambda: clock[0])
+    ours.on_peer_present("them", -1)
+    theirs.on_reported("us", -1, session="s")
     for n in arrived:
-        theirs.hear("us", n, direct=False)
-    theirs.tell("us", last)
-    word = theirs.word("us")
+        theirs.on_received("us", n, direct=False)
+    theirs.on_reported("us", last)
+    word = theirs.hello_fields("us")
     lacking = [n for n in range(last + 1) if n not in arrived]
     expected = Missed(lacking[0], lacking[-1], len(lacking)) if lacking else None
     if len(word["also"]) < RANGES:
-        assert ours.lost("them", word["heard"], word["also"], [], last) == expected
-    assert ours.lost("them", word["heard"], word["also"], [], last) is None
+        assert ours.missed_by("them", word["heard"], word["also"], [], last) == expected
+    assert ours.missed_by("them", word["heard"], word["also"], [], last) is None
     clock[0] = 95.0
-    assert theirs.due() == ([("us", expected)] if expected else [])
-    assert theirs.due() == []
+    assert theirs.pop_missed() == ([("us", expected)] if expected else [])
+    assert theirs.pop_missed() == []
 
 
 def test_hostile_numbers_cost_nothing() -> None:
     """Numbers beyond all bounds, of made-up origins or a peer's own, take no time and little memory; what
     others say in a member's name makes no gap."""
     clock = [0.0]
-    missing = Missing(lambda: clock[0])
+    missing = MissedEvents(lambda: clock[0])
     for n in range(10_000):
-        missing.hear(f"o{n}", 10**12, direct=False)
-        missing.tell(f"p{n}", n)
+        missing.on_received(f"o{n}", 10**12, direct=False)
+        missing.on_reported(f"p{n}", n)
     assert len(missing._origins) <= 1024
-    missing.tell("evil", 0)
-    missing.tell("evil", 10**12)
+    missing.on_reported("evil", 0)
+    missing.on_reported("evil", 10**12)
     for n in range(10_000):
-        missing.hear("evil", 2 * n, direct=True)
-        missing.hear("p9999", n * 10**6 + 10**5, direct=False)
-    assert len(missing.word("evil")["also"]) <= RANGES
+        missing.on_received("evil", 2 * n, direct=True)
+        missing.on_received("p9999", n * 10**6 + 10**5, direct=False)
+    assert len(missing.hello_fields("evil")["also"]) <= RANGES
     clock[0] = 200.0
-    due = dict(missing.due())
+    due = dict(missing.pop_missed())
     assert due.keys() == {"evil"}
     assert due["evil"].last == 10**12
-    missing.meet("evil", 10)
-    assert missing.lost("evil", -1, [(0, 10**12)] * 32, [], 10**9) is None
+    missing.on_peer_present("evil", 10)
+    assert missing.missed_by("evil", -1, [(0, 10**12)] * 32, [], 10**9) is None
 
 
 def test_another_session_begins_anew() -> None:
     """A page that keeps its secret when it is loaded again counts from 0 in another session."""
     clock = [0.0]
-    missing = Missing(lambda: clock[0])
-    missing.tell("page", 90, session="one")
-    missing.tell("page", 2, session="two")
-    missing.hear("page", 3, direct=True)
-    missing.tell("page", 5)
+    missing = MissedEvents(lambda: clock[0])
+    missing.on_reported("page", 90, session="one")
+    missing.on_reported("page", 2, session="two")
+    missing.on_received("page", 3, direct=True)
+    missing.on_reported("page", 5)
     clock[0] = 95.0
-    assert missing.due() == [("page", Missed(4, 5, 2))]
+    assert missing.pop_missed() == [("page", Missed(4, 5, 2))]

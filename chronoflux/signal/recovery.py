@@ -23,61 +23,63 @@ FEW_LINKS = 12
 
 
 @dataclass(frozen=True)
-class _Word:
+class _Report:
     """One member's report: when others and itself joined, and whether its room was sparse."""
 
     joined: dict[str, int]
-    horizon: float
+    complete_until: float
     """It would know every member that joined before this time."""
     sparse: bool | None
 
 
-class Recollections:
+class RecoveryReports:
     """Collects the reports of members. ``since`` is when the server's own memory of the room begins, ms."""
 
     def __init__(self, since: int) -> None:
         self._since = since
-        self._words: dict[str, _Word] = {}
+        self._reports: dict[str, _Report] = {}
 
-    def hear(self, witness: str, message: JoinRoom) -> None:
+    def add(self, member: str, message: JoinRoom) -> None:
         """Take a member's report; times not before ``since`` are ignored."""
         joined = {entry.id: entry.joined for entry in message.known if entry.joined < self._since}
         if not joined:
-            self._words.pop(witness, None)
+            self._reports.pop(member, None)
             return
         times = sorted(joined.values())
         horizon = float("inf") if len(times) < EARLIEST else times[EARLIEST - 1]
         sparse = None
         if message.hops is not None and message.links is not None:
             sparse = message.hops > 0 and message.links <= FEW_LINKS
-        self._words[witness] = _Word(joined, horizon, sparse)
+        self._reports[member] = _Report(joined, horizon, sparse)
 
-    def forget(self, witness: str) -> None:
+    def remove(self, member: str) -> None:
         """Drop the report of a member that left."""
-        self._words.pop(witness, None)
+        self._reports.pop(member, None)
 
     def joined(self, ids: Iterable[str]) -> dict[str, int]:
         """Return when `ids` joined, for those on which the members agree."""
-        agreed = {id_: self._agreed(id_) for id_ in ids} if len(self._words) > 1 else {}
+        agreed = {id_: self._agreed(id_) for id_ in ids} if len(self._reports) > 1 else {}
         return {id_: joined for id_, joined in agreed.items() if joined is not None}
 
     def sparse(self) -> bool | None:
         """Return whether the room was sparse, if at least two and a majority agree, else None."""
-        voices = [word.sparse for word in self._words.values() if word.sparse is not None]
+        votes = [report.sparse for report in self._reports.values() if report.sparse is not None]
         for answer in (True, False):
-            if _holds(voices.count(answer), voices.count(not answer)):
+            if _is_accepted(votes.count(answer), votes.count(not answer)):
                 return answer
         return None
 
     def _agreed(self, id_: str) -> int | None:
-        claims = [word.joined.get(id_) for word in self._words.values()]
+        claims = [report.joined.get(id_) for report in self._reports.values()]
         for joined in {claim for claim in claims if claim is not None}:
-            silent = sum(id_ not in word.joined and joined < word.horizon for word in self._words.values())
+            silent = sum(
+                id_ not in word.joined and joined < word.complete_until for word in self._reports.values()
+            )
             others = sum(claim is not None and claim != joined for claim in claims)
-            if _holds(claims.count(joined), others + silent):
+            if _is_accepted(claims.count(joined), others + silent):
                 return joined
         return None
 
 
-def _holds(for_: int, against: int) -> bool:
+def _is_accepted(for_: int, against: int) -> bool:
     return for_ >= 2 and for_ > against

@@ -1,4 +1,4 @@
-"""Types that the rules for choosing a clock reference share: `View` is their input, `Course` their result.
+"""Types that the rules for choosing a clock reference share: `ClockView`, their input, and `ClockPlan`.
 
 The reference is chosen by the server's roster (`succession`) or, if the server sends none, by the peers'
 claims (`claims`). This module reads no clock.
@@ -13,9 +13,9 @@ from typing import NamedTuple
 from chronoflux.mesh.offset_filter import PeerClock
 
 STEP = 128.0  # ms; clocks further apart are on different times, and are stepped, not slewed (RFC 5905)
-SHARP = 2.0  # ms; a first fix with less uncertainty is used at once; slewing removes 2 ms in 4 s
+SHARP_UNCERTAINTY = 2.0  # ms; a first fix with less uncertainty is used at once; slewing removes 2 ms in 4 s
 BURST, BURST_MS = 8, 1_000.0  # probes in a burst; ms within which their replies arrive, if ever
-PATIENCE = 10_000.0  # ms to wait for an answer
+ANSWER_TIMEOUT = 10_000.0  # ms to wait for an answer
 
 Key = tuple[float, str]
 """When a member joined, and its id; the member with the least key is the reference."""
@@ -37,7 +37,7 @@ class Offset(NamedTuple):
         return self._replace(offset_ms=self.offset_ms - step)
 
 
-class Course(NamedTuple):
+class ClockPlan(NamedTuple):
     """The reference of mesh time, the stratum, when the reference joined (ms), and the correction.
 
     Mesh time is stepped by `step` ms, then slewed by `slew` ms; None means no change.
@@ -51,29 +51,29 @@ class Course(NamedTuple):
 
 
 @dataclass(frozen=True)
-class View:
+class ClockView:
     """What is known when the reference is chosen; `now` is in ms of the monotonic clock.
 
     `measured` holds the clocks that are on a room's time and have a recent sample, `offsets` the trusted ones
-    of them. `neighbours` tells when each joined (inf if unknown), `met` since when a member is known.
-    `started`: mesh time is fixed. `present` is the current course.
+    of them. `neighbours` tells when each joined (inf if unknown), `first_seen` since when a member is known.
+    `started`: mesh time is fixed. `current` is the current plan.
     """
 
     now: float
     own: Key
     started: bool
-    present: Course
+    current: ClockPlan
     clocks: Mapping[str, PeerClock]
     measured: Mapping[str, Offset]
     offsets: Mapping[str, Offset]
     neighbours: Mapping[str, float]
-    met: Mapping[str, float]
+    first_seen: Mapping[str, float]
 
-    def ripe(self, peer: str) -> bool:
+    def well_measured(self, peer: str) -> bool:
         """Return whether a clock is known well enough to step to it: a short round trip or a whole burst."""
         clock = self.clocks[peer]
         over = len(clock) >= BURST or (clock.first is not None and self.now - clock.first >= BURST_MS)
-        return over or self.measured[peer].uncertainty_ms <= SHARP
+        return over or self.measured[peer].uncertainty_ms <= SHARP_UNCERTAINTY
 
 
 def intersection(intervals: Iterable[tuple[float, float]]) -> tuple[float, float, int]:

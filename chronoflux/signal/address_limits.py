@@ -15,24 +15,24 @@ from typing import Generic, NamedTuple, TypeVar
 from chronoflux.signal.limits import Limits
 from chronoflux.util.token_bucket import Bucket
 
-HELD = 60.0
+RETURN_WINDOW = 60.0
 """Time after leaving within which a returning id is not counted as new, s."""
-AGAIN = 2.0
+REJOIN_WINDOW = 2.0
 """Time within which a repeated join of one id counts nevertheless, s: it ends endless loops of joins."""
-OPENING = 30.0
+STARTUP_GRACE = 30.0
 """Time after the server's start without counting joins, s: all clients return at once then."""
-FIRST_WAIT = 0.5
+FIRST_TOKEN_WAIT = 0.5
 """Time that an address waits after its first wrong token, s; doubled by each further one."""
-FORGIVEN = 60.0
+TOKENS_EXPIRE = 60.0
 """Time after the longest wait for which wrong tokens of an address are remembered, s."""
-REMEMBERED = 65_536
+MAX_ENTRIES = 65_536
 """Most entries of each `Recent`; beyond it the oldest is forgotten early."""
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
+class ExpiringMap(Generic[K, V]):
     """Maps keys to values, and forgets a value `span` seconds after it was last set."""
 
     def __init__(self, span: float) -> None:
@@ -54,90 +54,90 @@ class Recent(Generic[K, V]):
         self._entries.move_to_end(key)
         while self._entries:
             oldest, (at, _) = next(iter(self._entries.items()))
-            if now - at < self._span and len(self._entries) <= REMEMBERED:
+            if now - at < self._span and len(self._entries) <= MAX_ENTRIES:
                 return
             del self._entries[oldest]
 
 
-class _Tries(NamedTuple):
+class _WrongTokens(NamedTuple):
     """Wrong tokens of an address: the wait after the next one (s), and the end of the current wait."""
 
     next_wait: float
     until: float
 
 
-class Places:
+class AddressLimits:
     """Enforces the limits of an address. `started` is when the server started."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self.started: float = -math.inf
         self._address: dict[str, str] = {}
-        self._kept: dict[str, OrderedDict[str, None]] = {}
-        self._left: Recent[str, bool] = Recent(HELD)
-        self._joined: Recent[str, bool] = Recent(AGAIN)
+        self._held_places: dict[str, OrderedDict[str, None]] = {}
+        self._departures: ExpiringMap[str, bool] = ExpiringMap(RETURN_WINDOW)
+        self._joins: ExpiringMap[str, bool] = ExpiringMap(REJOIN_WINDOW)
         span = limits.joins_at_once / limits.joins  # a bucket unused for this long is full
-        self._buckets: Recent[str, Bucket] = Recent(span)
-        self._tries: Recent[str, _Tries] = Recent(limits.token_wait + FORGIVEN)
+        self._buckets: ExpiringMap[str, Bucket] = ExpiringMap(span)
+        self._wrong_tokens: ExpiringMap[str, _WrongTokens] = ExpiringMap(limits.token_wait + TOKENS_EXPIRE)
 
-    # --- places kept for the absent -------------------------------------------------------------
+    # --- places held for absent members --------------------------------------------------------
 
-    def keep(self, id_: str, address: str | None) -> str | None:
+    def hold_place(self, id_: str, address: str | None) -> str | None:
         """Keep the place of an id. Return the id whose place is given up for it, or None."""
-        self.release(id_)
+        self.release_place(id_)
         if address is None:
             return None
-        kept = self._kept.setdefault(address, OrderedDict())
+        kept = self._held_places.setdefault(address, OrderedDict())
         self._address[id_] = address
         kept[id_] = None
         return next(iter(kept)) if len(kept) > self._limits.kept else None
 
-    def release(self, id_: str) -> None:
+    def release_place(self, id_: str) -> None:
         """Stop keeping the place of an id: it returned, or its place was given up. Idempotent."""
         address = self._address.pop(id_, None)
         if address is not None:
-            del self._kept[address][id_]
-            if not self._kept[address]:
-                del self._kept[address]
+            del self._held_places[address][id_]
+            if not self._held_places[address]:
+                del self._held_places[address]
 
-    def left(self, id_: str, now: float) -> None:
+    def on_left(self, id_: str, now: float) -> None:
         """Record that an id left its room."""
-        self._left.set(id_, True, now)
+        self._departures.set(id_, True, now)
 
     # --- joins ----------------------------------------------------------------------------------
 
-    def returns(self, id_: str, now: float) -> bool:
+    def left_recently(self, id_: str, now: float) -> bool:
         """Return whether an id left a room within the last `HELD` seconds."""
-        return self._left.get(id_, now) is not None
+        return self._departures.get(id_, now) is not None
 
-    def join(self, id_: str, address: str | None, now: float, *, known: bool) -> float:
+    def on_join(self, id_: str, address: str | None, now: float, *, known: bool) -> float:
         """Count a join of `address`. Return 0 if it is allowed, else the wait until one is, s.
 
         `known`: the id is in a room now.
         """
-        again = self._joined.get(id_, now) is not None
-        counts = again or not (known or self.returns(id_, now))
-        if counts and address is not None and now - self.started >= OPENING:
+        again = self._joins.get(id_, now) is not None
+        counts = again or not (known or self.left_recently(id_, now))
+        if counts and address is not None and now - self.started >= STARTUP_GRACE:
             at_once, rate = self._limits.joins_at_once, self._limits.joins
             bucket = self._buckets.get(address, now) or Bucket(rate, at_once / rate, now)
             if not bucket.take(1, now):
                 return bucket.wait(1)
             self._buckets.set(address, bucket, now)
-        self._joined.set(id_, True, now)
+        self._joins.set(id_, True, now)
         return 0.0
 
     # --- tokens ---------------------------------------------------------------------------------
 
-    def wait(self, address: str | None, now: float) -> float:
+    def token_wait(self, address: str | None, now: float) -> float:
         """Return how long an address must wait until a token of it is checked again, s."""
-        tries = None if address is None else self._tries.get(address, now)
+        tries = None if address is None else self._wrong_tokens.get(address, now)
         return 0.0 if tries is None else max(0.0, tries.until - now)
 
-    def wrong(self, address: str | None, now: float) -> None:
+    def on_wrong_token(self, address: str | None, now: float) -> None:
         """Record a wrong token of an address."""
         if address is None:
             return
-        tries = self._tries.get(address, now)
+        tries = self._wrong_tokens.get(address, now)
         longest = self._limits.token_wait
-        wait = min(longest, FIRST_WAIT if tries is None else tries.next_wait)
-        self._tries.set(address, _Tries(min(longest, 2 * wait), now + wait), now)
+        wait = min(longest, FIRST_TOKEN_WAIT if tries is None else tries.next_wait)
+        self._wrong_tokens.set(address, _WrongTokens(min(longest, 2 * wait), now + wait), now)

@@ -12,7 +12,7 @@ from aioice import stun
 from aioice.ice import StunProtocol
 from aiortc.rtcsctptransport import RTCSctpTransport
 
-from chronoflux.mesh.strays import Context, Strays, keep_quiet
+from chronoflux.mesh.library_errors import Context, LibraryErrorHandler, install
 from tests.mesh.test_link import End, opened, pair
 from tests.support import until
 
@@ -33,7 +33,7 @@ def strays() -> int:
     """How many there were."""
     gc.collect()
     handler = asyncio.get_running_loop().get_exception_handler()
-    assert isinstance(handler, Strays)
+    assert isinstance(handler, LibraryErrorHandler)
     return handler.count
 
 
@@ -53,7 +53,7 @@ async def test_a_link_that_breaks_while_something_is_sent(caplog: pytest.LogCapt
 async def test_a_check_whose_socket_is_gone(caplog: pytest.LogCaptureFixture) -> None:
     """A check of aioice's that is due after its socket was lost fails in a timer; that is not printed."""
     loop = asyncio.get_running_loop()
-    keep_quiet(loop)
+    install(loop)
     connection = aioice.Connection(ice_controlling=True)
     socket, protocol = await loop.create_datagram_endpoint(
         lambda: StunProtocol(connection), local_addr=("127.0.0.1", 0)
@@ -106,16 +106,16 @@ async def test_errors_of_others_are_told(caplog: pytest.LogCaptureFixture) -> No
         assert (len(heard), len(later)) == (3, 3)
         assert not told(caplog)
         loop.set_exception_handler(None)
-        keep_quiet(loop)
+        install(loop)
         await fail_in_three_ways(a)
         assert len(told(caplog)) == 3
-        assert keep_quiet(loop) is keep_quiet(loop)
+        assert install(loop) is install(loop)
         assert strays() == 0
 
 
 async def test_strays_are_in_the_debug_log(caplog: pytest.LogCaptureFixture) -> None:
     """What is not printed is in the debug log, with its traceback."""
-    caplog.set_level(logging.DEBUG, "chronoflux.mesh.strays")
+    caplog.set_level(logging.DEBUG, "chronoflux.mesh.library_errors")
     async with pair() as (a, b):
         await opened(a, b)
         await transport(a).transport.stop()
@@ -128,6 +128,6 @@ async def test_strays_are_in_the_debug_log(caplog: pytest.LogCaptureFixture) -> 
         await asyncio.wait(flushing)
         flushing.clear()
         await until(lambda: strays() == 1)
-    (record,) = [record for record in caplog.records if record.name == "chronoflux.mesh.strays"]
+    (record,) = [record for record in caplog.records if record.name == "chronoflux.mesh.library_errors"]
     assert record.exc_info is not None
     assert record.exc_info[0] is ConnectionError
