@@ -144,5 +144,5 @@ def _summary(node: Node, seconds: float, echo: Echo) -> None:
         means = {name: records[name].mean() for name in ("H", "H_local", "H_mesh", "tau")}
         mean, high = null_order(node.params.oscillators)
         echo("  mean " + ", ".join(f"{name} {value:.3f}" for name, value in means.items()))
-        echo(f"  unrelated phases: mean H {mean:.3f}, 95th percentile {high:.3f}")
+        echo(f"  unrelated phases: H {mean:.3f} on average, 95th percentile {high:.3f}")
         echo(f"  events sent {node.sent}, received {node.received}; peers {records['peers'].max():.0f}")
