@@ -78,7 +78,7 @@ def test_node_and_recorder_answer_in_their_names() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"room": " "}, "no room name"),
+        ({"room": " "}, "is not a valid room name"),
         ({"server": "http://x"}, "ws://"),
         ({"server": ""}, "ws://"),
         ({"node_id": ""}, "node_id"),
