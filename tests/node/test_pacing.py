@@ -18,7 +18,7 @@ from chronoflux.errors import UsageError
 from chronoflux.mesh.clock import MeshClock
 from chronoflux.model.engine import particles, thread_pool
 from chronoflux.model.params import Params
-from chronoflux.model.peer_fields import Peers
+from chronoflux.model.peer_fields import PeerFields
 from chronoflux.node import pacing as pace_module
 from chronoflux.node.node import Node
 from chronoflux.node.pacing import MAX_BATCH, STALL, RealTime, checked_speed
@@ -56,7 +56,7 @@ class Machine:
         self.hurried = False
         self.whys: list[str] = []
         clock = MeshClock(mono=lambda: self.time, utc=lambda: START + self.time)
-        self._clock, self._peers, self._random = clock, Peers(), random.Random(1)
+        self._clock, self._peers, self._random = clock, PeerFields(), random.Random(1)
         self.pace = RealTime(clock, speed, "n1")
         self._anchor()
 
