@@ -85,7 +85,7 @@ class RunSetup:
     @property
     def record_pending(self) -> bool:
         """Whether the telemetry of a resumed run's first tick is not on record yet."""
-        return self._continuation is not None and self._continuation.owed
+        return self._continuation is not None and self._continuation.record_pending
 
     def new_log(self, log_dir: Path, *, room: str, node: str, kind: str, **extra: object) -> RunLog:
         """Make the folder and the log of a new run; `extra` goes into its manifest."""

@@ -1,7 +1,7 @@
-"""`Replay`: runs of the past on one time line, as recorded or computed again.
+"""`Replay`: past runs on one timeline, as recorded or recomputed.
 
-It knows no widget: a position in time, whether it moves and how fast, and for each run what is to be seen
-there. Moments are made on a thread of their own, as long as somebody looks.
+A replay has a position on the timeline, plays or pauses at a speed, and has a frame of each run at the
+position. A background thread makes the frames while a view asks for them. Nothing here knows widgets.
 """
 
 from chronoflux.replay.recomputed import Agreement

@@ -61,14 +61,20 @@ class Effect(NamedTuple):
 class Counterfactual:
     """A run, or the runs of a room, as recorded and with the change.
 
-    Attributes ---------- frame A row for each telemetry record: ``node``, ``time`` (UTC), ``tick``, ``t``
-    (s); for each metric of H, psi, omega, tau, H_local its value (``H``), the value with the change
-    (``H_without``), ``H_difference`` (the first minus the second; angles in (−π, π]), and the placebos' band
-    ``H_band``: the 95th percentile of the magnitude of their differences. For a room also ``H_direct``: the
-    difference if the others had sent what they sent on record. With ``seeds``: ``H_mean``, ``H_low``,
-    ``H_high``: the mean difference over draws and its 95 % interval. ``attrs`` says how much could be
-    recomputed. horizon By node: the time in s up to which the single trajectory is meaningful; None: without
-    placebos. effects The effect on each metric of each node.
+    Attributes
+    ----------
+    frame
+        A row for each telemetry record: ``node``, ``time`` (UTC), ``tick``, ``t`` (s); for each metric of
+        H, psi, omega, tau, H_local its value (``H``), the value with the change (``H_without``),
+        ``H_difference`` (the first minus the second; angles in (−π, π]), and the placebos' band ``H_band``:
+        the 95th percentile of the magnitude of their differences. For a room also ``H_direct``: the
+        difference if the others had sent what they sent on record. With ``seeds``: ``H_mean``, ``H_low``,
+        ``H_high``: the mean difference over draws and its 95 % interval. ``attrs`` says how much could be
+        recomputed.
+    horizon
+        By node: the time in s up to which the single trajectory is meaningful; None: without placebos.
+    effects
+        The effect on each metric of each node.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""`PastRun`: a run folder computed again, to see whether it was so, or to go on from its end."""
+"""`PastRun`: a run folder, recomputed to verify its record or to resume the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chronoflux.errors import LogError
 from chronoflux.model.engine import COMPILED
 from chronoflux.model.params import Params
 from chronoflux.model.simulation import Simulation
-from chronoflux.replay.recompute import Continuation, Moment, Recomputed, Replayer
+from chronoflux.replay.recompute import Continuation, Moment, Recomputed, Replayer, engines_note
 from chronoflux.telemetry.format.faults import Report
 from chronoflux.telemetry.format.layout import CHECKPOINT, KEYFRAMES, MANIFEST
 from chronoflux.telemetry.format.saved_state import load_simulation
@@ -26,7 +26,7 @@ from chronoflux.util.plugins import load_plugins
 
 
 class PastRun:
-    """One run of the past.
+    """A past run.
 
     Parameters
     ----------
@@ -50,42 +50,47 @@ class PastRun:
         self._run: RunFiles = found[0]
         self.path: Path = found[0].folder
         self.facts: dict[str, Any] = read_manifest(self._run, Report(strict=True))
-        """What ``run.json`` says."""
+        """The content of ``run.json``."""
         if self.facts.get("kind") == "recorder":
-            raise LogError(self.path, "is the record of a room: it has no swarm to compute again")
+            raise LogError(self.path, "is the record of a room: it has no swarm to recompute")
         try:
             self.params, self.seed = Params.from_dict(self.facts["params"]), int(self.facts["seed"])
         except (KeyError, TypeError, ValueError) as error:
             raise LogError(
-                self.path / MANIFEST, f"does not say what the run began with ({error!r})"
+                self.path / MANIFEST, f"does not have the initial parameters and seed of the run ({error!r})"
             ) from error
 
     def __repr__(self) -> str:
-        return f"<Past {self.path.name}>"
+        return f"<PastRun {self.path.name}>"
 
     def recompute(self) -> Recomputed:
-        """Compute the run again, from its seed, parameters, inputs and events.
+        """Recompute the run from its seed, parameters, inputs and events.
 
-        At each telemetry record `H`, `psi` and `tau` are compared, rounded as there; at each keyframe and
-        at the checkpoint the whole swarm, bit for bit.
+        At each telemetry record, `H`, `psi` and `tau` are compared, rounded as in the record; at each
+        keyframe and at the checkpoint, the whole swarm, bit for bit.
 
         Raises
         ------
         LogError
-            When the log cannot be read at all; what is merely missing or damaged is a difference.
+            When the log cannot be read at all; missing or damaged parts are differences.
         """
         check = Verifier(self, RunHistory(self._run))
         while check.step():
             pass
-        check.found.recorded_by = str(self.facts.get("engine") or COMPILED)
+        check.found.engines = engines_note(self.engine, check.simulation.engine)
         return check.found
 
-    def story(self) -> RunHistoryInMemory:
-        """What moved the run, as far as it is on record now."""
+    @property
+    def engine(self) -> str:
+        """The engine that computed the run, from ``run.json``."""
+        return str(self.facts.get("engine") or COMPILED)
+
+    def history(self) -> RunHistoryInMemory:
+        """The commands and inputs of the run, as far as they are on record now."""
         return RunHistoryInMemory(self._run)
 
     def states(self) -> list[tuple[int, Path]]:
-        """The saved states by tick, keyframes and checkpoint; an unreadable checkpoint stands last."""
+        """The saved states (keyframes and checkpoint) by tick; an unreadable checkpoint is last."""
         found = [
             (int(path.stem), path) for path in (self.path / KEYFRAMES).glob("*.npz") if path.stem.isdecimal()
         ]
@@ -99,10 +104,10 @@ class PastRun:
         return sorted(found, key=lambda state: (state[0], state[1] == checkpoint))
 
     def continuation(self) -> Continuation:
-        """The swarm as the last record left it, computed from the newest saved state.
+        """The swarm after the last record, computed from the newest saved state.
 
-        Where what came after that state is incomplete or does not agree, it goes on from there, and what
-        is on record since is taken back.
+        If the log after that state is incomplete or does not agree, the run continues from the state, and
+        later records are revoked.
 
         Raises
         ------
@@ -113,21 +118,21 @@ class PastRun:
         for moment in itertools.chain(self._newest_first(void), [None]):
             simulation = Simulation(self.params, seed=self.seed) if moment is None else moment.simulation
             position = START if moment is None else moment.position
-            course = Replayer(simulation, RunHistory(self._run, void), position)
-            for record in course.records():
-                course.take(record)
-            course.finish()
-            if position["seq"] > course.seq or position["inputs"] > course.inputs:
-                continue  # the log lost its end, and this state is of a time after that
+            replayer = Replayer(simulation, RunHistory(self._run, void), position)
+            for record in replayer.records():
+                replayer.apply(record)
+            replayer.finish()
+            if position["seq"] > replayer.seq or position["inputs"] > replayer.inputs:
+                continue  # the log lost its end, and this state is later
             if moment is None:
-                return course.continuation(None)
-            if course.found.agrees:
-                return course.continuation(moment.path.name)
-            return course.taken_back(Moment.load(moment.path))
-        raise AssertionError("unreachable: the seed is always there")
+                return replayer.continuation(None)
+            if replayer.found.agrees:
+                return replayer.continuation(moment.path.name)
+            return replayer.continuation_from(Moment.load(moment.path))
+        raise AssertionError("unreachable: the seed always gives a state")
 
     def _newest_first(self, void: RevokedRanges) -> Iterator[Moment]:
-        """The sound states, loaded one by one; the newest is a keyframe or the checkpoint."""
+        """The readable states (keyframes and checkpoint), newest first, loaded one by one."""
         keyframes = [path for _, path in reversed(self.states()) if path.name != CHECKPOINT]
         kinds = (self._sound(paths, void) for paths in (keyframes, [self.path / CHECKPOINT]))
         return heapq.merge(*kinds, key=lambda moment: moment.place, reverse=True)
@@ -137,59 +142,59 @@ class PastRun:
         for path in paths:
             try:
                 moment = Moment.load(path)
-            except LogError:  # damaged: an earlier one will do
+            except LogError:  # damaged: use an earlier one
                 continue
             if not void.covers(moment.position):
                 yield moment
 
 
 class Verifier:
-    """A run computed again step by step, and compared with its record and its saved states on the way."""
+    """Recomputes a run step by step, and compares it with its record and its saved states."""
 
-    def __init__(self, past: PastRun, story: RunHistory) -> None:
-        self.course: Replayer = Replayer(Simulation(past.params, seed=past.seed), story)
-        self._past, self._story = past, story
-        self._records = self.course.records()
+    def __init__(self, past: PastRun, history: RunHistory) -> None:
+        self.replayer: Replayer = Replayer(Simulation(past.params, seed=past.seed), history)
+        self._past, self._history = past, history
+        self._records = self.replayer.records()
         self._coming = past.states()
         self._seen: set[tuple[int, Path]] = set()
         self._saved: Moment | None = None
         self.done: bool = False
-        """Whether all was compared."""
+        """Whether everything was compared."""
 
     @property
     def found(self) -> Recomputed:
-        """What was found so far."""
-        return self.course.found
+        """The result so far."""
+        return self.replayer.found
 
     @property
     def simulation(self) -> Simulation:
-        """The swarm as far as it is computed."""
-        return self.course.found.simulation
+        """The swarm at the present tick."""
+        return self.replayer.found.simulation
 
     def step(self) -> bool:
-        """Compute up to the next record; False when there is none left, and all is compared."""
+        """Compute up to the next record; False if there is none left, and everything is compared."""
         if self.done:
             return False
         record = next(self._records, None)
         self._compare_until(None if record is None else record.seq or 0)
         if record is not None:
-            self.course.take(record)
+            self.replayer.apply(record)
             return True
-        self.course.finish()
+        self.replayer.finish()
         self.done = True
         return False
 
-    def go_on(self, story: RunHistory) -> None:
-        """Go on with a story that is longer than it was."""
-        position = self.course.position
-        self.course = Replayer(self.simulation, story, position, self.found)
-        self._story, self._records, self.done = story, self.course.records(), False
+    def extend(self, history: RunHistory) -> None:
+        """Continue with a history that has become longer."""
+        position = self.replayer.position
+        self.replayer = Replayer(self.simulation, history, position, self.found)
+        self._history, self._records, self.done = history, self.replayer.records(), False
         self._coming = [state for state in self._past.states() if state not in self._seen]
 
     def _compare_until(self, seq: int | None) -> None:
-        """Compare the saved states from before record `seq`, or all that are left."""
+        """Compare the saved states before record `seq`; None: all that are left."""
         while (saved := self._next_saved()) is not None and (seq is None or saved.position["seq"] <= seq):
-            self.course.compare_saved(saved)
+            self.replayer.compare_saved(saved)
             self._saved = None
 
     def _next_saved(self) -> Moment | None:
@@ -201,6 +206,6 @@ class Verifier:
             except LogError as error:
                 self.found.differ(str(error))
                 continue
-            if not self._story.revoked.covers(moment.position):
+            if not self._history.revoked.covers(moment.position):
                 self._saved = moment
         return self._saved

@@ -1,4 +1,4 @@
-"""`Player`: moves a replay's position, and makes what is shown there on a thread of its own."""
+"""`Player`: moves a replay's position, and makes its frames on a background thread."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 log: logging.Logger = logging.getLogger(__name__)
 
 LINGER = 5.0
-"""Seconds for which the thread stays after somebody looked last."""
-LOOKING = 1.0
-"""Seconds after which a view that asked no more is taken for hidden: nothing is made for it."""
+"""Seconds for which the thread runs after the last request."""
+VISIBLE = 1.0
+"""Seconds without a request after which views count as hidden; no frames are made for them."""
 FRAME = 1 / 60
 SLICE = 0.1
-"""Seconds of computing after which what is reached so far is shown."""
+"""Seconds of computation after which the frame reached so far is shown."""
 CHECK = 0.02
-"""Seconds of comparing at a time, while nothing else is to be done."""
-AHEAD = 2.0
-"""Seconds for which somebody has looked before that is made ready which was not asked for yet."""
+"""Seconds of one step of the comparison with the record, while there is nothing else to do."""
+PREFETCH = 2.0
+"""Seconds of viewing after which recomputation is prepared in the background."""
 FOLLOW = 2.0
-"""Seconds between looks at a run that is still written, at least; and ten times what a look takes."""
+"""Least seconds between two checks of a live run; also at least ten times what a check takes."""
 
 
 @dataclass(frozen=True)
 class PlaybackState:
-    """What is to be shown: `place` is the position at time `since` (s of the monotonic clock)."""
+    """What to show: `place` is the position (s) at time `since` (s, monotonic clock)."""
 
     place: float = 0.0
     since: float = 0.0
@@ -44,75 +44,75 @@ class PlaybackState:
 
 
 class Player:
-    """Of one replay. All of it may be called from any thread."""
+    """Plays one replay. All methods may be called from any thread."""
 
     def __init__(self, replay: Replay) -> None:
         self.lock: threading.RLock = threading.RLock()
-        """Held by whoever computes a moment of a run."""
+        """Held while a frame of a run is computed."""
         self.problem: str | None = None
         self._replay = replay
-        self._wish = PlaybackState()
-        self._guard = threading.Lock()  # of the wish and the thread
-        self._woken = threading.Event()
+        self._state = PlaybackState()
+        self._guard = threading.Lock()  # of the state and the thread
+        self._changed = threading.Event()
         self._thread: threading.Thread | None = None
-        self._ahead: threading.Thread | None = None
-        self._asked = -LOOKING
-        self._made: tuple[float, str] = (0.0, RECORDED)
-        self._look = 0.0
+        self._prefetcher: threading.Thread | None = None
+        self._asked = -VISIBLE
+        self._shown: tuple[float, str] = (0.0, RECORDED)
+        self._next_check = 0.0
 
-    # -- the wish --------------------------------------------------------------------------------------
+    # -- the state -------------------------------------------------------------------------------------
 
     @property
     def position(self) -> float:
-        """Second of the time line at this moment."""
-        wish, end = self._wish, self._replay.duration
-        moved = (time.monotonic() - wish.since) * wish.speed if wish.playing else 0.0
-        return min(wish.place + moved, end)
+        """The present position on the timeline, s."""
+        state, end = self._state, self._replay.duration
+        moved = (time.monotonic() - state.since) * state.speed if state.playing else 0.0
+        return min(state.place + moved, end)
 
     @property
     def playing(self) -> bool:
-        """Whether it moves; at the end only where that is still being written."""
-        return self._wish.playing and (self.position < self._replay.duration or self._growing)
+        """Whether it plays; at the end, only if a run is live."""
+        return self._state.playing and (self.position < self._replay.duration or self._growing)
 
     @property
     def speed(self) -> float:
-        """Seconds of the time line a second."""
-        return self._wish.speed
+        """Seconds of the timeline per second."""
+        return self._state.speed
 
     @property
     def mode(self) -> str:
-        """What is to be shown."""
-        return self._wish.mode
+        """``"as recorded"`` or ``"recomputed"``."""
+        return self._state.mode
 
     @property
     def _growing(self) -> bool:
         return any(track.growing for track in self._replay.runs)
 
     def play(self) -> None:
-        """Move."""
+        """Play."""
         ended = self.position >= self._replay.duration and not self._growing
         self.change(playing=True, **({"place": 0.0} if ended else {}))
 
     def pause(self) -> None:
-        """Hold."""
+        """Pause."""
         self.change(playing=False)
 
     def seek(self, s: float) -> None:
-        """Go to second `s`."""
+        """Go to second `s` of the timeline."""
         self.change(place=s)
 
-    def change(self, **wishes: Any) -> None:
-        """Wish for something else from now on; what is not named stays."""
+    def change(self, **changes: Any) -> None:
+        """Change some fields of the state from now on."""
         with self._guard:
             now = {"place": self.position, "since": time.monotonic()}
-            self._wish = replace(self._wish, **(now | wishes))
+            self._state = replace(self._state, **(now | changes))
         self.problem = None
-        self._woken.set()
+        self._changed.set()
 
     # -- the thread ------------------------------------------------------------------------------------
 
     def asked(self) -> None:
-        """Somebody looks."""
+        """A view asks for a frame."""
         self._asked = time.monotonic()
         if self._thread is not None:
             return
@@ -122,10 +122,10 @@ class Player:
                 self._thread.start()
 
     def close(self) -> None:
-        """End the thread and wait for it."""
-        self._woken.set()
+        """Stop the threads and wait for them."""
+        self._changed.set()
         _join(self._thread)
-        _join(self._ahead)  # which only that one starts
+        _join(self._prefetcher)  # started by the other thread only
 
     def _run(self) -> None:
         first = time.monotonic()
@@ -134,7 +134,7 @@ class Player:
                 if self._replay.closed or time.monotonic() - self._asked > LINGER:
                     self._thread = None
                     return
-            self._woken.clear()
+            self._changed.clear()
             begun = time.monotonic()
             try:
                 with self.lock:
@@ -144,75 +144,79 @@ class Player:
             except Exception as error:
                 log.exception("the replay cannot be shown")
                 self.problem, busy = f"cannot be shown: {error!r}", False
-            if busy and not self._wish.playing:
+            if busy and not self._state.playing:
                 continue
-            if begun - first > AHEAD:
-                self._go_ahead()
-            rest = FRAME - (time.monotonic() - begun) if self._wish.playing else 10 * FRAME
+            if begun - first > PREFETCH:
+                self._prefetch()
+            rest = FRAME - (time.monotonic() - begun) if self._state.playing else 10 * FRAME
             if rest > 0:
-                self._woken.wait(rest)
+                self._changed.wait(rest)
 
-    def _go_ahead(self) -> None:
-        """Read what it takes to compute the runs again, so that whoever switches to that need not wait; on a
-        thread of its own, as long logs take seconds."""
+    def _prefetch(self) -> None:
+        """Prepare recomputation, so that a change of mode need not wait.
+
+        This has its own thread, because reading a long log takes seconds.
+        """
 
         def open_all() -> None:
             for track in self._replay.runs:
                 if track.past is not None and not self._replay.closed:
-                    with contextlib.suppress(ChronofluxError):  # told of when it is asked for
+                    with contextlib.suppress(ChronofluxError):  # reported when recomputation is asked for
                         track.computing()
 
-        if self._ahead is None:
-            self._ahead = threading.Thread(target=open_all, name="chronoflux replay, ahead", daemon=True)
-            self._ahead.start()
+        if self._prefetcher is None:
+            self._prefetcher = threading.Thread(
+                target=open_all, name="chronoflux replay, prefetch", daemon=True
+            )
+            self._prefetcher.start()
 
     def _make(self) -> bool:
-        """Make the moment wished for, or a part of the way there; whether there was anything to do."""
-        wish, place = self._wish, self.position
-        if (place, wish.mode) == self._made or time.monotonic() - self._asked > LOOKING:
+        """Make the frame to show, or compute a part of the way; return whether there was anything to do."""
+        state, place = self._state, self.position
+        if (place, state.mode) == self._shown or time.monotonic() - self._asked > VISIBLE:
             return False
-        self._made = place, wish.mode  # also when it cannot be shown: once is enough
+        self._shown = place, state.mode  # also if it cannot be shown, to try only once
         until = time.monotonic() + SLICE * len(self._replay.runs)
 
         def stop() -> bool:
-            return self._wish is not wish or time.monotonic() > until or self._replay.closed
+            return self._state is not state or time.monotonic() > until or self._replay.closed
 
         reached = place
         for track in self._replay.runs:
             t = self._replay.time_of(track, place)
-            if wish.mode == RECOMPUTED:
+            if state.mode == RECOMPUTED:
                 track.shown = track.recomputed(t, stop)
                 if not track.shown.there:
                     reached = min(reached, self._replay.second(track, track.shown.t))
             else:
                 track.shown = track.recorded(t)
         if reached < place:
-            self._made = reached, wish.mode
-            self._wait_for(wish, reached)
+            self._shown = reached, state.mode
+            self._wait_for(state, reached)
         return True
 
-    def _wait_for(self, wish: PlaybackState, reached: float) -> None:
-        """Computing cannot keep up with the speed: the position waits for it."""
+    def _wait_for(self, state: PlaybackState, reached: float) -> None:
+        """Hold the position back, because computation is slower than playback."""
         with self._guard:
-            if self._wish is wish and wish.playing:
-                self._wish = replace(wish, place=reached, since=time.monotonic())
+            if self._state is state and state.playing:
+                self._state = replace(state, place=reached, since=time.monotonic())
 
     def _check(self) -> bool:
-        """Compare a little more of the runs with their records."""
+        """Compare a further part of the runs with their records."""
         if self.mode != RECOMPUTED:
             return False
-        return any(track.computing().check_on(CHECK) for track in self._replay.runs)
+        return any(track.computing().check_for(CHECK) for track in self._replay.runs)
 
     def _follow(self) -> bool:
-        """Take in what was written meanwhile to runs that are still written."""
+        """Read what was written to live runs meanwhile."""
         now = time.monotonic()
-        if now < self._look or not self._growing:
+        if now < self._next_check or not self._growing:
             return False
         grown = [track.refresh() for track in self._replay.runs]
         if any(grown):
             self._replay.extended()
         taken = time.monotonic() - now
-        self._look = now + max(FOLLOW, 10 * taken)
+        self._next_check = now + max(FOLLOW, 10 * taken)
         return any(grown)
 
 

@@ -1,4 +1,4 @@
-"""A run computed again: a simulation taken along a run's records and inputs, and what comes of it."""
+"""Recomputation: a simulation follows a run's records and inputs, and is compared with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 
 from chronoflux.errors import ChronofluxError, LogError, ParameterError
 from chronoflux.model.commands import REMOTE, Command, Entry, Forget, Hear, read_command, read_input
-from chronoflux.model.engine import COMPILED
 from chronoflux.model.schedule import Fired, first_tick
 from chronoflux.model.simulation import Simulation
 from chronoflux.telemetry.format.records import Input, Record, rounded
@@ -24,16 +23,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COMPARED = ("H", "psi", "tau")
-MOST_TOLD = 20
+DESCRIBED = 20
 """Differences that are described; all are counted."""
 
 
 @dataclass
 class Recomputed:
-    """What :meth:`PastRun.recompute` found; true when everything agrees.
+    """Result of :meth:`PastRun.recompute`; true if everything agrees.
 
-    ``records``, ``keyframes``: how many were compared. ``differences``: in words, at most the first 20 of
-    ``different``. ``simulation``: the swarm at the end.
+    ``records``, ``keyframes``: how many were compared. ``different``: the number of differences;
+    ``differences``: the first 20 in words. ``simulation``: the swarm at the end. ``engines``: names the
+    engines if another one recorded the run; otherwise empty.
     """
 
     simulation: Simulation
@@ -41,8 +41,7 @@ class Recomputed:
     keyframes: int = 0
     different: int = 0
     differences: list[str] = field(default_factory=list)
-    recorded_by: str = COMPILED
-    """The engine that computed the run, as ``run.json`` has it."""
+    engines: str = ""
     _rows: list[tuple[int, float, float, float, float]] = field(default_factory=list, repr=False)
 
     @property
@@ -55,38 +54,32 @@ class Recomputed:
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """``tick, t`` (s), ``H, psi, tau`` as computed, rounded as on record; a row for each such record."""
+        """``tick, t`` (s), ``H, psi, tau`` as computed, rounded as recorded; one row per telemetry record."""
         import pandas as pd
 
         return pd.DataFrame(self._rows, columns=["tick", "t", *COMPARED])
 
     def __str__(self) -> str:
         compared = f"{self.records} records and {self.keyframes} saved states compared"
-        exactly, engines = " bit for bit", ""
-        if self.recorded_by != (now := self.simulation.engine):
-            exactly = ""
-            engines = (
-                f"; recorded by the {self.recorded_by} engine, recomputed by the {now} one: they agree to "
-            )
-            engines += "1e-12, not bit for bit"
+        engines = f"; {self.engines}" if self.engines else ""
         if self.agrees:
-            return f"agrees{exactly}: {compared}{engines}"
+            return f"agrees{'' if engines else ' bit for bit'}: {compared}{engines}"
         return f"{self.different} differences, {compared}; the first: {self.differences[0]}{engines}"
 
     def differ(self, what: str) -> None:
-        """Note a difference."""
+        """Add a difference."""
         self.different += 1
-        if len(self.differences) < MOST_TOLD:
+        if len(self.differences) < DESCRIBED:
             self.differences.append(what)
 
 
 @dataclass(frozen=True)
 class Continuation:
-    """Where a run goes on: the swarm as its last record left it, and what the log has to know.
+    """The state from which a run resumes: the swarm after its last record, and what the log needs.
 
-    ``seq``, ``inputs``: the next numbers. ``facts``: for the ``resume`` record. ``done``: own events at
-    this tick that are on record; ``owed``: whether its telemetry is not. ``t_wall``: of the last record, UTC
-    ms, if there was one.
+    ``seq``, ``inputs``: the next numbers. ``facts``: for the ``resume`` record. ``done``: own events of this
+    tick that are on record. ``record_pending``: whether the telemetry record of this tick is missing.
+    ``t_wall``: time of the last record, UTC ms; None if there is none.
     """
 
     simulation: Simulation
@@ -94,13 +87,13 @@ class Continuation:
     inputs: int
     facts: dict[str, Any]
     done: list[Fired]
-    owed: bool
+    record_pending: bool
     t_wall: int | None
 
 
 @dataclass
 class Moment:
-    """A saved state of a run, and its place in the log."""
+    """A saved state of a run, and its position in the log."""
 
     path: Path
     simulation: Simulation
@@ -115,12 +108,12 @@ class Moment:
 
     @property
     def place(self) -> tuple[int, int, int]:
-        """By this the states of a run are in the order in which they were saved."""
+        """Sort key: the order in which the states of a run were saved."""
         return self.position["seq"], self.position["tick"], self.position["inputs"]
 
 
 class Replayer:
-    """A simulation taken along a run's story, from `position` on; what is found is added to `found`."""
+    """A simulation that follows a run's history from `position` on; results are added to `found`."""
 
     seq: int
     inputs: int
@@ -128,61 +121,61 @@ class Replayer:
     def __init__(
         self,
         simulation: Simulation,
-        story: RunHistory,
+        history: RunHistory,
         position: dict[str, int] = START,
         found: Recomputed | None = None,
     ) -> None:
         self.found: Recomputed = found or Recomputed(simulation)
         self.seq = self.inputs = 0  # the next of each
         self._from = position
-        self._simulation, self._story = simulation, story
+        self._simulation, self._history = simulation, history
         self._waiting = self._own_inputs()
         self._next = next(self._waiting, None)
-        self._own: list[tuple[int, int, Fired]] = []  # seq and tick of own events, of the latest tick
-        self._told = -1  # tick of the last telemetry record
+        self._own: list[tuple[int, int, Fired]] = []  # seq, tick and event: own events of the latest tick
+        self._recorded = -1  # tick of the last telemetry record
         self._wall: int | None = None
         self._used = 0
 
     def records(self) -> Iterator[Record]:
         """The records from the position on."""
-        for record in self._story.records(self._from):
+        for record in self._history.records(self._from):
             assert record.seq is not None
             if record.seq < self.seq:
-                continue  # there twice
-            self._expect("records", self.seq, record.seq, self._from["seq"], self._story.revoked.records)
+                continue  # duplicate
+            self._expect("records", self.seq, record.seq, self._from["seq"], self._history.revoked.records)
             self.seq = record.seq + 1
             self._wall = record.timestamp
-            self._look(record)
+            self._remember(record)
             if record.seq >= self._from["seq"]:
                 yield record
 
     @property
     def position(self) -> dict[str, int]:
-        """Where in the story it stands: the same course goes on from here."""
+        """The present position in the history, from which another replayer can continue."""
         seq, inputs = max(self.seq, self._from["seq"]), max(self.inputs, self._from["inputs"])
         return {"seq": seq, "inputs": inputs if self._next is None else self._next.seq}
 
-    def _look(self, record: Record) -> None:
-        """Keep in mind what a run that goes on must not do again."""
+    def _remember(self, record: Record) -> None:
+        """Remember what a resumed run must not do again."""
         assert record.seq is not None
         assert record.tick is not None
         if record.type == "telemetry":
-            self._told = record.tick
+            self._recorded = record.tick
         if record.id is not None and not record.type.startswith(REMOTE):
             self._own = [own for own in self._own if own[1] == record.tick]
             self._own.append((record.seq, record.tick, (record.type, facts_of(record.data))))
 
     def _own_inputs(self) -> Iterator[Input]:
-        for given in self._story.inputs(self._from):
+        for given in self._history.inputs(self._from):
             if given.seq < self.inputs:
                 continue
-            self._expect("inputs", self.inputs, given.seq, self._from["inputs"], self._story.revoked.inputs)
+            self._expect("inputs", self.inputs, given.seq, self._from["inputs"], self._history.revoked.inputs)
             self.inputs = given.seq + 1
             if given.seq >= self._from["inputs"]:
                 yield given
 
     def _expect(self, what: str, due: int, seq: int, start: int, void: list[Range]) -> None:
-        """Note missing numbers that are neither void nor before the start."""
+        """Report missing numbers that are neither revoked nor before the start."""
         due = max(due, start)
         for first, end in sorted(void):
             if first <= due < end:
@@ -190,19 +183,19 @@ class Replayer:
         if seq > due:
             self.found.differ(f"{what} {due} to {seq - 1} are missing")
 
-    def take(self, record: Record) -> None:
-        """Advance to a record; compare what it says, or do what it did."""
+    def apply(self, record: Record) -> None:
+        """Advance to a record; compare its metrics, or apply its command."""
         assert record.tick is not None
         if record.tick < self._simulation.tick:
             self.found.differ(f"tick {record.tick} comes after tick {self._simulation.tick}")
             return
-        self.go(record.tick)
+        self.advance_to(record.tick)
         try:
-            self._act(record)
+            self._apply(record)
         except (ChronofluxError, TypeError) as error:
-            self.found.differ(f"tick {record.tick}: {record.type} cannot be done ({error})")
+            self.found.differ(f"tick {record.tick}: {record.type} cannot be applied ({error})")
 
-    def _act(self, record: Record) -> None:
+    def _apply(self, record: Record) -> None:
         if record.type == "telemetry":
             self._compare(record)
         elif record.type == "gap" and (lost := facts_of(record.data).get("dropped")):
@@ -210,13 +203,13 @@ class Replayer:
         elif (command := command_of(record)) is not None:
             command.apply(self._simulation)
 
-    def go(self, tick: int, inputs: int = 0) -> None:
-        """Advance to `tick` with the inputs of earlier ticks, of this one with those before `inputs`."""
+    def advance_to(self, tick: int, inputs: int = 0) -> None:
+        """Advance to `tick`; apply the inputs of earlier ticks, and this tick's before number `inputs`."""
         while (given := self._next) is not None and (given.tick < tick or given.seq < inputs):
-            self._hear(given)
+            self._apply_input(given)
         self._advance(tick)
 
-    def _hear(self, given: Input) -> None:
+    def _apply_input(self, given: Input) -> None:
         self._advance(given.tick)
         try:
             command_of_input(given).apply(self._simulation)
@@ -244,35 +237,35 @@ class Replayer:
                 self.found.differ(f"tick {record.tick}: {name} is {written} on record, and {value} computed")
 
     def compare_saved(self, moment: Moment) -> None:
-        """Compare the whole swarm with a saved state; compute on to it when it is of a later tick."""
+        """Compare the whole swarm with a saved state, after advancing to its tick."""
         if moment.simulation.tick >= self._simulation.tick:
-            self.go(moment.simulation.tick, moment.position["inputs"])
+            self.advance_to(moment.simulation.tick, moment.position["inputs"])
         read = {"seq": self.seq, "inputs": self.inputs}
         if lost := sum(max(0, moment.position[one] - max(read[one], self._from[one])) for one in read):
             self.found.differ(f"{moment.path.name} is ahead of the log: {lost} lines at its end are missing")
             return
         self.found.keyframes += 1
         if names := _unequal(self._simulation.save(), moment.simulation.save()):
-            self.found.differ(f"{moment.path.name}: {', '.join(names)} are others than computed")
+            self.found.differ(f"{moment.path.name}: {', '.join(names)} differ from the computed ones")
 
     def finish(self) -> None:
-        """At the end of the records: inputs of the last tick count, those after it do not."""
+        """After the last record, apply the inputs of its tick; later ones do not count."""
         while self._next is not None and self._next.tick <= self._simulation.tick:
-            self._hear(self._next)
+            self._apply_input(self._next)
         self._used = self.inputs if self._next is None else self._next.seq
         for _ in self._waiting:
             pass  # only counted
-        faults = self._story.report.to_dict()
+        faults = self._history.report.to_dict()
         if faults["bad"]:
             self.found.differ(f"{faults['bad']} lines cannot be read; the first: {faults['examples'][0]}")
 
     def continuation(self, source: str | None) -> Continuation:
-        """How the run goes on from here."""
+        """The continuation from the present state."""
         records, inputs = [self.seq, self.seq], [self._used, self.inputs]
         return self._continuation(self._simulation, source, records, inputs)
 
-    def taken_back(self, moment: Moment) -> Continuation:
-        """How it goes on from a saved state, without what came after that."""
+    def continuation_from(self, moment: Moment) -> Continuation:
+        """The continuation from a saved state, which revokes what came after it."""
         records, inputs = [moment.position["seq"], self.seq], [moment.position["inputs"], self.inputs]
         found = self._continuation(moment.simulation, moment.path.name, records, inputs)
         found.facts["why"] = self.found.differences[0]
@@ -285,28 +278,36 @@ class Replayer:
         facts = {"from": source or "seed", "records": records, "inputs": inputs}
         done = [event for seq, when, event in self._own if when == tick and seq < records[0]]
         due = tick > 0 and first_tick(int(simulation.t + 1e-9), dt) == tick
-        owed = due and (self._told < tick or records[0] < records[1])
-        return Continuation(simulation, self.seq, self.inputs, facts, done, owed, self._wall)
+        record_pending = due and (self._recorded < tick or records[0] < records[1])
+        return Continuation(simulation, self.seq, self.inputs, facts, done, record_pending, self._wall)
+
+
+def engines_note(recorded_by: str, recomputed_by: str) -> str:
+    """Names the engines of a record and of its recomputation if they differ; otherwise empty."""
+    if recorded_by == recomputed_by:
+        return ""
+    engines = f"recorded by the {recorded_by} engine, recomputed by the {recomputed_by} one"
+    return f"{engines}: they agree to 1e-12, not bit for bit"
 
 
 def command_of(record: Record) -> Command | None:
-    """The command that a record is of; None if it did nothing to the swarm.
+    """The command of a record; None if it did not act on the swarm.
 
     Raises
     ------
     ParameterError
-        When it names an event that is not registered here.
+        When it names an event that is not registered.
     """
     return read_command(Entry(record.type, facts_of(record.data), record.at, record.id, record.origin))
 
 
 def command_of_input(given: Input) -> Hear | Forget:
-    """The command that an input is of."""
+    """The command of an input."""
     return read_input(given.peer, given.at, given.R, given.psi, given.omega)
 
 
 def _unequal(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """The entries of two saved states that are not the same to the bit."""
+    """The names of the entries in which two saved states are not bit-for-bit equal."""
     return [name for name in first.keys() | second.keys() if not _same(first.get(name), second.get(name))]
 
 

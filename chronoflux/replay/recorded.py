@@ -1,6 +1,6 @@
-"""`RunRecord`: what is on record of a run, as arrays that can be asked about any moment.
+"""`RunRecord`: the records of a run as arrays, for any moment.
 
-Nothing is computed here but the pressure field, which the commands on record give for every moment.
+Only the pressure field is computed here; the recorded commands determine it at every moment.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from chronoflux.telemetry.read.discovery import RunFiles
 from chronoflux.telemetry.read.table import current_rows, read_table
 
 UNSEEN = frozenset({"telemetry", "clock", "end"})
-"""Types of records that are no events on the scrub bar."""
+"""Types of records that are not shown as events on the scrub bar."""
 Longs = NDArray[np.int64]
 
 
 class Mark(NamedTuple):
-    """An event on record: simulated second `t`, tick, type, whether it is of this node, and in words."""
+    """A recorded event: simulated second `t`, tick, type, whether it is the node's own, and a description."""
 
     t: float
     tick: int
@@ -43,10 +43,10 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class Moment:
-    """What was measured at the last record before a moment.
+    """The measurements of the last record before a moment.
 
-    ``metrics`` as on record, at second ``t``; ``R, psi`` the mean field, carried on to the moment asked for
-    with its frequency on record.
+    ``metrics``: as recorded at second ``t``. ``R``, ``psi`` (rad): the mean field, extrapolated to the
+    requested moment with its recorded frequency.
     """
 
     t: float
@@ -63,7 +63,7 @@ class RunRecord:
     run
         Its files.
     params
-        What it began with.
+        Its initial parameters.
 
     Raises
     ------
@@ -93,13 +93,13 @@ class RunRecord:
         at = table.floats["at"][rows]
         said = ~np.isnan(at) & ~np.isin(types.codes[rows], _remote(types.texts))
         self.at: Floats = _ascending(np.interp(t, t[said], at[said]) if said.any() else stamp)
-        """Mesh time (ms) at each record; where none is on record, its machine's time."""
+        """Mesh time (ms) of each record, float64 (records,); where it is not recorded, the machine's time."""
         self._telemetry = np.flatnonzero(types.codes[rows] == _code(types.texts, "telemetry"))
         self.end: float = float(t[-1])
         """Simulated time of the last record, s."""
         self.marks: list[Mark] = []
         self.names: dict[str, str] = {}
-        """What peers are called, by their ids, as far as that is on record."""
+        """Names of peers by id, as far as they are recorded."""
         self.field: RecordedField = RecordedField(params)
         """Parameters, portal mode and pulses at each moment."""
         for i in np.flatnonzero(types.codes[rows] != _code(types.texts, "telemetry")).tolist():
@@ -116,11 +116,11 @@ class RunRecord:
 
     @property
     def H(self) -> tuple[Floats, Floats]:
-        """Second and `H` of each telemetry record."""
+        """Second and `H` of each telemetry record, float64 (records,)."""
         return self._t[self._telemetry], self._table.floats["H"][self._rows[self._telemetry]]
 
     def moment(self, t: float) -> Moment | None:
-        """What the last telemetry record up to second `t` says; None before the first."""
+        """The last telemetry record up to second `t`; None before the first."""
         place = self._place(t)
         if place is None:
             return None
@@ -135,7 +135,7 @@ class RunRecord:
         return Moment(then, metrics, R, psi + turned)
 
     def peerings(self, t: float) -> list[Peering]:
-        """How the peers stood to this node, by the last telemetry record up to second `t`."""
+        """The peers in the last telemetry record up to second `t`."""
         place = self._place(t)
         raw = None if place is None else self._table.peerings.get(int(self._rows[place]))
         if raw is None:
@@ -155,7 +155,7 @@ class RunRecord:
 
 
 def _entry(name: str, data: Mapping[str, Any], at: float | None) -> Entry:
-    """A record as it lay in the log; read into a table, an event's id and origin are among its data."""
+    """The log entry of a record; in a table, an event's id and origin are among its data."""
     match data:
         case {"id": str(id_), "origin": str(origin), **rest}:
             return Entry(name, rest, at, id_, origin)
@@ -163,7 +163,7 @@ def _entry(name: str, data: Mapping[str, Any], at: float | None) -> Entry:
 
 
 def describe(name: str, data: Mapping[str, Any]) -> str:
-    """An event in a few words, for people; what is in it may come from anywhere."""
+    """An event in a few words. Its content may come from an untrusted node."""
     words = [name.replace("_", " ")]
     if name == "note":
         words.append(str(data.get("text", "")))
@@ -190,7 +190,7 @@ def _code(texts: list[str], name: str) -> int:
 
 
 def _remote(texts: list[str]) -> list[int]:
-    """The codes of events of others, whose ``at`` is when they were fired, not when they arrived."""
+    """The codes of peers' events, whose ``at`` is the time of firing and not of arrival."""
     return [code for code, text in enumerate(texts) if text.startswith(REMOTE)]
 
 
@@ -200,7 +200,7 @@ def _common(table: Table, name: str) -> str:
 
 
 def _filled(t: Floats, stamp: Floats) -> Floats:
-    """Simulated seconds, by the machine's clock (ms) where a record has none."""
+    """Simulated seconds; from the machine's clock (ms) where a record has none."""
     known = ~np.isnan(t)
     if known.all():
         return t

@@ -1,7 +1,7 @@
-"""`RecordedField`: pulses, portal mode and parameters of a run, as the commands on record make them.
+"""`RecordedField`: pulses, portal mode and parameters of a run, from its recorded commands.
 
-Commands are applied to it as to a simulation, and events act on a swarm whose oscillators are not known. What
-an event does to pulses and portal mode is what it did live; positions, velocities and phases are NaN.
+Commands are applied to it as to a simulation. Events act on a swarm whose oscillators are unknown: positions,
+velocities and phases are NaN. Their effect on pulses and portal mode is the same as in the live run.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ OSCILLATORS = frozenset({"x", "y", "vx", "vy", "phi"})
 class UnseenSwarm(Swarm):
     """A swarm of which only pulses, portal mode, world and time are known.
 
-    Its oscillators are NaN, made when an event asks for them. Its generator's state is not on record: an
-    event that draws from it can only be computed again.
+    Its oscillators are NaN, in arrays that are made on first use. The state of its generator is not recorded:
+    an event that draws from it needs recomputation.
     """
 
     def __init__(self, params: Params, *, tick: int, t: float, portal: bool, pulses: list[Pulse]) -> None:
@@ -40,12 +40,12 @@ class UnseenSwarm(Swarm):
 
     @property
     def t(self) -> float:
-        """Simulated time on record, s."""
+        """Recorded simulated time, s."""
         return self._t
 
     def __getattr__(self, name: str) -> Any:
         if name == "rng":
-            raise ChronofluxError("it draws random numbers, which are not on record")
+            raise ChronofluxError("it draws random numbers, which are not recorded")
         if name not in OSCILLATORS:
             raise AttributeError(f"a swarm has no {name}")
         values = np.full(self._n, math.nan)
@@ -61,13 +61,16 @@ class _State(NamedTuple):
 
 
 class RecordedField:
-    """What holds at each moment of a run that began with `params`; records are taken in in their order."""
+    """Parameters, portal mode and pulses at each moment of a run; records are added in order.
+
+    `params`: the initial parameters.
+    """
 
     def __init__(self, params: Params) -> None:
         self.problem: str | None = None
-        """The first event whose effect could not be shown, and why."""
+        """The first event whose effect cannot be shown, and why; None: there is none."""
         self._params, self._tick, self._t, self._began = params, 0, 0.0, 0.0
-        self._mesh_time = math.nan  # of the record
+        self._mesh_time = math.nan  # that of the record
         self._peers = PeerFields()
         self._queue: list[tuple[EventKind, float, dict[str, Any]]] = []
         self._portal, self._pulses = False, list[Pulse]()
@@ -77,7 +80,7 @@ class RecordedField:
 
     @property
     def params(self) -> Params:
-        """The parameters in force."""
+        """The present parameters."""
         return self._params
 
     @params.setter
@@ -90,30 +93,30 @@ class RecordedField:
 
     @property
     def tick(self) -> int:
-        """The current tick."""
+        """The present tick."""
         return self._tick
 
     @property
     def speed(self) -> float:
-        """Simulated seconds a second of mesh time."""
+        """Simulated seconds per second of mesh time."""
         return self._peers.clock.speed
 
     def mesh_time(self) -> float:
-        """Mesh time of the tick, ms; that of the record where the log begins without an anchor."""
+        """Mesh time of the tick, ms; before the first anchor, that of the record."""
         found = self._peers.mesh_time(self._tick, self._params.dt)
         return self._mesh_time if math.isnan(found) else found
 
     def anchor(self, at: float, speed: float) -> None:
-        """Mesh time `at` belongs to the current tick."""
+        """Assign mesh time `at` (ms) to the present tick."""
         self._peers.anchor(self._tick, at, speed)
 
     def fire(self, name: str, /, *, age: float, **data: Any) -> None:
-        """Queue an event; it acts when the tick moves on. Records of other versions may lack fields."""
+        """Queue an event for the next tick. Records of other versions may lack fields."""
         kind = EVENTS[name]
         self._queue.append((kind, age, kind.check(data, None)))
 
     def reset(self, seed: int | None, *, tick: int) -> None:
-        """Pulses are gone; portal mode, mesh time and queued events stay."""
+        """Remove all pulses; portal mode, mesh time and queued events stay."""
         self._renew(self.mesh_time())
 
     def _renew(self, now: float) -> None:
@@ -122,21 +125,21 @@ class RecordedField:
             self._peers.shift(self._tick, now)
 
     def hear(self, peer: str, at: float, R: float, psi: float, omega: float) -> None:
-        """A peer's field acts on oscillators only."""
+        """Ignored: a peer's field acts on oscillators only."""
 
     def forget(self, peer: str) -> None:
-        """Likewise."""
+        """Ignored."""
 
-    # -- taken in --------------------------------------------------------------------------------------
+    # -- adding ----------------------------------------------------------------------------------------
 
     def take(self, entry: Entry, tick: int, t: float, at: float) -> None:
-        """Apply the command of a record of `tick`, second `t`, mesh time `at` (ms), if it is of one."""
+        """Apply the command of a record at `tick`, second `t`, mesh time `at` (ms), if it has one."""
         if tick != self._tick or t != self._t:
             self.settle()
         self._tick, self._t, self._mesh_time = tick, t, at
         try:
             command = read_command(entry)
-            if isinstance(command, Change):  # parameters that another version had are left out
+            if isinstance(command, Change):  # drop parameters of other versions
                 command = Change({name: v for name, v in command.values.items() if name in SPECS})
             if command is not None:
                 command.apply(self)
@@ -145,7 +148,7 @@ class RecordedField:
         self._keep()
 
     def settle(self) -> None:
-        """Have the events that are queued act."""
+        """Apply the queued events."""
         queue, self._queue = self._queue, []
         if not queue:
             return
@@ -158,7 +161,7 @@ class RecordedField:
         self._keep()
 
     def _act(self, kind: EventKind, age: float, data: dict[str, Any]) -> None:
-        """Let an event act, wholly or not at all."""
+        """Apply an event, completely or not at all."""
         swarm = UnseenSwarm(
             self._params, tick=self._tick, t=self._t, portal=self._portal, pulses=list(self._pulses)
         )
@@ -175,13 +178,13 @@ class RecordedField:
         if self.problem is None:
             self.problem = f"{what} is not shown as recorded: {plain(error)}"
 
-    # -- asked -----------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------------
 
     def _at(self, t: float) -> _State:
         return self._states[bisect.bisect_right(self._times, t) - 1]
 
     def params_at(self, t: float) -> Params:
-        """The parameters in force at second `t`."""
+        """The parameters at second `t`."""
         return self._at(t).params
 
     def portal_at(self, t: float) -> bool:
@@ -195,5 +198,5 @@ class RecordedField:
         return alive[: decay(fired, t, alive)].copy()
 
     def began_at(self, t: float) -> float:
-        """When the swarm of second `t` began: at 0, or at the last reset."""
+        """Second at which the swarm of second `t` began: 0, or that of the last reset."""
         return self._at(t).began

@@ -1,4 +1,4 @@
-"""`Swarms`: the oscillators that are on record of a run: phases written on the way, and saved states."""
+"""`Swarms`: the recorded oscillators of a run: recorded phases, and saved states."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ if TYPE_CHECKING:
     from chronoflux.telemetry.read.journal import RevokedRanges
 
 ROWS = 64
-"""Rows of recorded phases that are read at once."""
+"""Rows of recorded phases read at once."""
 PLACES = ("x", "y")
 ALL = ("x", "y", "vx", "vy", "phi")
 
 
 @dataclass(frozen=True)
 class Swarm:
-    """Oscillators on record: float64 (n,) ``x, y`` (px), ``vx, vy`` (px per 1/60 s), ``phi`` (rad), as they
-    were at `tick`; `source` says what they are from, `exact` whether phases were recorded for that tick."""
+    """Recorded oscillators at `tick`.
+
+    ``x, y`` (px), ``vx, vy`` (px per 1/60 s), ``phi`` (rad): float64 (n,). `source`: their origin, in words;
+    `exact`: whether phases were recorded at that tick.
+    """
 
     x: Floats
     y: Floats
@@ -44,10 +47,10 @@ class Swarm:
 
 
 class Swarms:
-    """What is on record in the run folder `path`; `void`: what a run that went on has taken back.
+    """The recorded oscillators in the run folder `path`.
 
-    `first`: the oscillators it began with, as parameters and seed give them. Not for use by two threads
-    at once.
+    `void`: records that a resumed run has revoked. `first`: the initial oscillators, from parameters and
+    seed. Not for use by two threads at once.
     """
 
     path: Path
@@ -64,7 +67,7 @@ class Swarms:
         self.refresh()
 
     def refresh(self) -> None:
-        """Look again at what is there: a run may still be written."""
+        """List the saved states and phases again; a live run adds some."""
         found = []
         for folder in (KEYFRAMES, SNAPSHOTS):
             for path in (self.path / folder).glob("*.npz"):
@@ -79,13 +82,13 @@ class Swarms:
             self._open()
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Close the store."""
         if self._data is not None:
             self._data.close()
         self._data, self._block, self._ticks = None, None, np.empty(0, np.int64)
 
     def at(self, tick: int, since: int = 0) -> Swarm | None:
-        """The oscillators at `tick`, or else the last on record before it, if that is not before `since`."""
+        """The oscillators at `tick`, or the last recorded ones before it, but not before `since`."""
         row = int(np.searchsorted(self._ticks, tick, side="right")) - 1
         recorded = int(self._ticks[row]) if row >= 0 else -1
         saved = self._saved_before(tick, since)
@@ -140,7 +143,7 @@ class Swarms:
             self.close()
 
     def _phases(self, row: int, tick: int, saved: Swarm | None) -> Swarm | None:
-        """The phases of a row of the store, with places from there, or else from a saved state."""
+        """The phases of a row of the store, with positions from there or from a saved state."""
         assert self._data is not None
         block = row // ROWS * ROWS
         if self._block is None or self._block[0] != block:

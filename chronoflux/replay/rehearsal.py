@@ -1,7 +1,7 @@
-"""Rooms without a network, at full speed: nodes in one process compute, tell, hear and log as live ones do.
+"""Rooms without a network, at full speed: nodes in one process compute, exchange fields and log as live ones.
 
-For trying out an experiment and its analysis before a night is spent on it. What is heard has no delay and
-nothing is lost, so a rehearsal says nothing about networks.
+A rehearsal tests an experiment and its analysis before an overnight run. Messages have no delay and none is
+lost, so it does not test networks.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from chronoflux.replay.together import emitted
 from chronoflux.telemetry import RunLog
 
 BEGAN = 1.79e12
-"""Mesh time (ms) at which a rehearsal begins."""
+"""Mesh time (ms) at the start of a rehearsal."""
 FIELD_TICKS = 6
-"""Ticks between the mean fields that a node tells."""
+"""Ticks between two mean fields that a node sends."""
 PLACED = {"x": 400.0, "y": 300.0, "E": 0.35, "sigma": 80.0}
-"""Data of the events that a rehearsal fires, as far as an event has such fields."""
+"""Data of the events that a rehearsal fires, for the fields that an event has."""
 
 
 def rehearse(
@@ -40,22 +40,22 @@ def rehearse(
     room: str = "r",
     seed: int = 1,
 ) -> list[Path]:
-    """Run a room in which everybody hears everybody, and give its run folders.
+    """Run a room in which all nodes are linked, and return its run folders.
 
     Parameters
     ----------
     folder
-        Where the run folders are made.
+        The folder in which the run folders are created.
     nodes
-        Parameters by name of the node; all of one `dt`.
+        Parameters by name of the node, all with the same `dt`.
     seconds
-        Simulated time. Each node writes a telemetry record a second.
+        Simulated time. Each node writes a telemetry record per second.
     events
-        Seconds at which a node fires an event, ``(node, kind)``; the others hear it.
+        Events ``(node, kind)`` by simulated second; the other nodes receive them.
     reset
-        A node that begins anew at a second.
+        A node that is reset, and the second at which.
     seed
-        Of all nodes: the same seed gives the same room.
+        Seed of all nodes: the same seed gives the same room.
 
     Raises
     ------
@@ -92,12 +92,12 @@ def rehearse(
                     _fire(name, kind, swarms, logs, ids)
             if reset is not None and before <= reset[1] < now:
                 _do(Reset(77), swarms[reset[0]], logs[reset[0]])
-            told = {
+            sent = {
                 name: (round(swarm.mesh_time(), 3), emitted(swarm, 1.0)) for name, swarm in swarms.items()
             }
             for name, swarm in swarms.items():
                 for other in sorted(ids.keys() - {name}):
-                    at, field = told[other]
+                    at, field = sent[other]
                     _do(Hear.rounded(ids[other], at, *field), swarm, logs[name])
                 if int(swarm.t) > int((swarm.tick - FIELD_TICKS) * dt):
                     metrics = swarm.metrics() | {"nodes": swarm.params.oscillators, "peers": len(ids) - 1}
@@ -112,7 +112,7 @@ def _here(swarm: Simulation) -> dict[str, Any]:
 
 
 def _do(command: Command, swarm: Simulation, log: RunLog) -> None:
-    """Apply a command and put it on record, as a live node does."""
+    """Apply a command and log it, as a live node does."""
     command.apply(swarm)
     if isinstance(command, Hear | Forget):
         log.write_input(swarm.tick, **command.line())
@@ -130,7 +130,7 @@ def _fire(
     logs: Mapping[str, RunLog],
     ids: Mapping[str, str],
 ) -> None:
-    """Fire an event of `kind` at node `name`; every other node hears it."""
+    """Fire an event of `kind` at node `name`; all other nodes receive it."""
     fields = EVENTS[kind].payload.__struct_fields__
     data = {field: value for field, value in PLACED.items() if field in fields}
     at = swarms[name].mesh_time()

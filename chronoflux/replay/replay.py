@@ -1,4 +1,4 @@
-"""`Replay` itself: the time line, and the moment shown on it."""
+"""`Replay`: the timeline of past runs, and the moment shown on it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
-"""Speeds offered; any from the first to the last is allowed."""
+"""Speeds offered; all from the first to the last are allowed."""
 MOST_RUNS = 8
-"""Runs side by side, at most."""
+"""Most runs side by side."""
 
 
 class Happening(NamedTuple):
-    """An event on the time line: its second there, the number of its run, and what is on record of it."""
+    """An event on the timeline: its second there, the number of its run, and its record."""
 
     s: float
     run: int
@@ -43,28 +43,28 @@ class Happening(NamedTuple):
 
 
 class Replay(FixedAttributes, Viewable):
-    """Runs of the past: shown in a notebook as the live view is, with a scrub bar; or asked by a program.
+    """Past runs, shown in a notebook like the live view with a scrub bar, or read by a program.
 
-    The time line of one run is its simulated time, in seconds. Several runs stand side by side, by mesh time:
-    second 0 is when the first of them began. Every public method may be called from any thread.
+    The timeline of one run is its simulated time in seconds. Several runs are aligned by mesh time; second 0
+    is the start of the earliest. All public methods may be called from any thread.
 
     Parameters
     ----------
     run
         A run folder, a folder of runs, a file, a glob, or a list of these, as for :func:`chronoflux.load`.
-        What has no ``run.json`` can be shown as recorded only. A run may still be written: the end follows.
-        The record of a room, which has no swarm, is left out with a UserWarning.
+        Runs without ``run.json`` can be shown as recorded only. Replays of a live run update as it grows. The
+        record of a room, which has no swarm, is skipped with a UserWarning.
     room
-        Which room's runs, where there are several rooms.
+        The room whose runs are shown, if there are several rooms.
     mode
         ``"as recorded"``: metrics and events of the log, phases where they were recorded, saved states.
-        ``"recomputed"``: the swarm of every tick, computed again from seed, parameters and inputs, and
-        compared with the record meanwhile.
+        ``"recomputed"``: the swarm of every tick, recomputed from seed, parameters and inputs, and compared
+        with the record.
 
     Raises
     ------
     LogError
-        When there is no run, or one does not say what it began with, or there are only records of rooms.
+        When there is no run, one has no initial parameters and seed, or there are only records of rooms.
     UsageError
         When the runs are of several rooms, or more than 8.
 
@@ -93,9 +93,9 @@ class Replay(FixedAttributes, Viewable):
     runs: tuple[Track, ...]
     """The runs, one track each."""
     duration: float
-    """Length of the time line, s."""
+    """Length of the timeline, s."""
     events: Sequence[Happening]
-    """Everything that happened, in the order of the time line."""
+    """All events, in the order of the timeline."""
     _VIEW = "replay"
 
     def __init__(self, run: Source, *, room: str | None = None, mode: str = RECORDED) -> None:
@@ -111,7 +111,7 @@ class Replay(FixedAttributes, Viewable):
         return f"<Replay of {names}: {self.mode}, {self.position:.1f} of {self.duration:.1f} s>"
 
     def _lay_out(self) -> None:
-        """Put the runs on one time line."""
+        """Put the runs on one timeline."""
         if len(self.runs) == 1:
             self._zero = 0.0
             self.duration = self.runs[0].record.end
@@ -125,17 +125,17 @@ class Replay(FixedAttributes, Viewable):
         ]
         self.events = sorted(happenings, key=lambda event: event[:2])
         after = np.array([event.s + self._step_of(event.run) for event in self.events], np.float64)
-        self._after = np.unique(after)  # where to step to: ascending
+        self._after = np.unique(after)  # positions to step to, ascending
         self._first = np.searchsorted(np.maximum.accumulate(after), self._after)
 
     def second(self, track: Track, t: float) -> float:
-        """Where on the time line simulated second `t` of a run is."""
+        """Second of the timeline at simulated second `t` of a run."""
         if len(self.runs) == 1:
             return t
         return (float(np.interp(t, track.record.times, track.record.at)) - self._zero) / 1000
 
     def time_of(self, track: Track, s: float) -> float:
-        """The simulated second of a run at second `s` of the time line, within the run."""
+        """Simulated second of a run at second `s` of the timeline, limited to the run."""
         if len(self.runs) == 1:
             return min(max(s, 0.0), track.record.end)
         return float(np.interp(self._zero + 1000 * s, track.record.at, track.record.times))
@@ -144,39 +144,39 @@ class Replay(FixedAttributes, Viewable):
         return self.runs[run].shown.snapshot.params.dt
 
     def extended(self) -> None:
-        """Runs have grown: the time line grows with them."""
+        """Extend the timeline, after runs have grown."""
         self._lay_out()
 
-    # -- where it stands -------------------------------------------------------------------------------
+    # -- position -------------------------------------------------------------------------------------
 
     @property
     def position(self) -> float:
-        """Second of the time line that is shown; see :meth:`seek`."""
+        """The shown second of the timeline; see :meth:`seek`."""
         return self._player.position
 
     @property
     def playing(self) -> bool:
-        """Whether it moves."""
+        """Whether it plays."""
         return self._player.playing
 
     def play(self) -> None:
-        """Go on from the position; from the beginning, if it is at the end."""
+        """Play from the position; from the start, if it is at the end."""
         self._player.play()
 
     def pause(self) -> None:
-        """Hold it."""
+        """Pause."""
         self._player.pause()
 
     def seek(self, s: float) -> None:
-        """Go to second `s` of the time line, or to its nearest end."""
+        """Go to second `s` of the timeline, limited to its ends."""
         if not isinstance(s, int | float) or not math.isfinite(s):
-            raise ParameterError("s", s, "seconds of the time line, a finite number")
+            raise ParameterError("s", s, "seconds of the timeline, a finite number")
         self._player.seek(min(max(float(s), 0.0), self.duration))
 
     def step(self, events: int = 1) -> Happening | None:
-        """Hold it just after the next moment with an event, or with −1 the previous; None if there is none.
+        """Pause just after the next moment with an event, or with −1 the previous.
 
-        Returns the first event of that moment.
+        Returns the first event of that moment; None if there is none.
         """
         if events == 0:
             return None
@@ -193,7 +193,7 @@ class Replay(FixedAttributes, Viewable):
 
     @property
     def speed(self) -> float:
-        """Seconds of the time line a second, from 1/4 to 1000."""
+        """Seconds of the timeline per second, from 1/4 to 1000."""
         return self._player.speed
 
     @speed.setter
@@ -218,7 +218,7 @@ class Replay(FixedAttributes, Viewable):
 
     @property
     def agreement(self) -> Agreement | None:
-        """How far the record agrees with what was computed again; None before anything was."""
+        """Whether the record agrees with the recomputed runs; None before recomputation."""
         found = [track.exact.agreement for track in self.runs if track.exact is not None]
         if not found:
             return None
@@ -228,6 +228,7 @@ class Replay(FixedAttributes, Viewable):
             sum(part.states for part in found),
             sum(part.differences for part in found),
             next((part.first for part in found if part.first), ""),
+            next((part.engines for part in found if part.engines), ""),
         )
 
     @property
@@ -238,11 +239,11 @@ class Replay(FixedAttributes, Viewable):
     # -- for programs ----------------------------------------------------------------------------------
 
     def at(self, s: float, run: int = 0, *, mode: str | None = None) -> Snapshot:
-        """What is to be seen of a run at second `s` of the time line, in `mode` or the present one.
+        """The swarm of a run at second `s` of the timeline, in `mode` or the present one.
 
-        Computed while the caller waits; the position stays. `run` counts from 0. As recorded, its arrays are
-        empty where no oscillators are on record; else they may be of an earlier tick, the last one saved:
-        ``replay.runs[run].recorded(t).swarm`` says of which.
+        This waits for the computation; the position stays. `run` counts from 0. As recorded, the arrays are
+        empty where no oscillators are recorded; otherwise they may be those of the last saved tick before:
+        ``replay.runs[run].recorded(t).swarm`` names it.
         """
         track = self._track(run)
         mode = mode or self.mode
@@ -254,27 +255,27 @@ class Replay(FixedAttributes, Viewable):
 
     @property
     def state(self) -> Snapshot:
-        """The first run at the position, exactly; see :meth:`at`."""
+        """The swarm of the first run at the position; see :meth:`at`."""
         return self.at(self.position)
 
     def frame(self, s: float, run: int = 0, *, mode: str | None = None, side: int = 800) -> NDArray[np.uint8]:
-        """The picture of :meth:`at`: RGB, uint8 (h, w, 3), the longer side `side` px."""
+        """A picture of :meth:`at`: RGB, uint8 (height, width, 3), with the longer side `side` px."""
         if isinstance(side, bool) or not isinstance(side, int) or not 16 <= side <= 8192:
             raise ParameterError("side", side, "px, a whole number from 16 to 8192")
         return picture(self.at(s, run, mode=mode), side)
 
     def recompute(self) -> Recomputed:
-        """Compute the run again, from its seed, parameters, inputs and events, and compare all of it.
+        """Recompute the run from its seed, parameters, inputs and events, and compare all of it.
 
-        At each telemetry record `H`, `psi` and `tau` are compared, rounded as there; at each keyframe and
-        at the checkpoint the whole swarm, bit for bit. The caller waits.
+        At each telemetry record, `H`, `psi` and `tau` are compared, rounded as in the record; at each
+        keyframe and at the checkpoint, the whole swarm, bit for bit. This waits for the computation.
 
         Raises
         ------
         LogError
-            When the log cannot be read at all; what is merely missing or damaged is a difference.
+            When the log cannot be read at all; missing or damaged parts are differences.
         UsageError
-            When there are several runs, or none says what it began with.
+            When there are several runs, or the run has no initial parameters and seed.
         """
         if len(self.runs) != 1:
             raise UsageError("recompute() is for one run: name it, as cf.Replay(replay.runs[0].past.path)")
@@ -288,18 +289,18 @@ class Replay(FixedAttributes, Viewable):
     # -- for views -------------------------------------------------------------------------------------
 
     def asked(self) -> None:
-        """Somebody looks: keep what is shown up to date for a while."""
+        """A view asks for frames: keep them up to date for a while."""
         self._player.asked()
 
     def on_close(self, callback: Callable[[], None]) -> None:
-        """Have a function called when it is closed (at once, if it is)."""
+        """Call a function when it is closed; at once, if it is closed already."""
         if self.closed:
             callback()
         else:
             self._callbacks.append(callback)
 
     def close(self) -> None:
-        """Stop, and let go of files. Again: nothing happens."""
+        """Stop, and close the files. Closing again does nothing."""
         if self.closed:
             return
         self.closed = True
@@ -326,7 +327,7 @@ def _chosen(source: Source, room: str | None) -> list[RunFiles]:
             left_out[0], "is the record of a room, with no swarm to show: name its nodes' own runs"
         )
     for path in left_out:
-        warnings.warn(f"{path} is the record of a room, with no swarm: left out", UserWarning, stacklevel=3)
+        warnings.warn(f"{path} is the record of a room, with no swarm: skipped", UserWarning, stacklevel=3)
     rooms = [read_manifest(run, Report()).get("room") for run in runs]
     if room is not None:
         known = sorted({str(name) for name in rooms if name is not None})

@@ -1,6 +1,6 @@
-"""`Script`: everything that moved a run, in order, for a simulation to follow again, whole or changed.
+"""`Script`: the commands of a run in order, which a simulation follows, unchanged or changed.
 
-Following a run's script from its seed gives the run bit for bit. `Without` names what is left out of it.
+Following a run's script from its seed gives the run bit for bit. `Without` names what is removed from it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from chronoflux.telemetry.read.history import START
 from chronoflux.telemetry.read.journal import facts_of
 
 METRICS = ("H", "psi", "omega", "tau", "H_local")
-"""What is measured along a path, in the order of its columns."""
+"""The metrics of a trajectory, in the order of its columns."""
 Floats: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Without:
-    """What is taken out of a run.
+    """What is removed from a run.
 
     ``fields``: mean fields of these peers, by id or name, or ``"all"``. ``kinds``: events of these types
-    (``"intent"``), own and heard. ``origins``: events that these nodes fired, by id or name. ``ids``: these
-    events. ``events``: every event. Empty: nothing.
+    (``"intent"``), own and received. ``origins``: events that these nodes fired, by id or name. ``ids``:
+    events with these ids. ``events``: all events. By default, nothing is removed.
 
     Examples
     --------
@@ -54,11 +54,11 @@ class Without:
         for name in ("fields", "kinds", "origins", "ids"):
             given = getattr(self, name)
             if not isinstance(given, str):
-                object.__setattr__(self, name, tuple(given))  # to be told apart from others by its hash
+                object.__setattr__(self, name, tuple(given))  # hashable
 
     @classmethod
     def read(cls, value: Without | Mapping[str, Any] | str | None) -> Without:
-        """From what a user may give: one of these, a mapping of its fields, ``"fields"`` or ``"events"``.
+        """From a user's argument: a `Without`, a mapping of its fields, ``"fields"`` or ``"events"``.
 
         Raises
         ------
@@ -100,9 +100,9 @@ class Without:
 
 
 class Step(NamedTuple):
-    """One thing in a script, before tick `tick` moves: a command, or None: a record is due here.
+    """One step of a script, before tick `tick` is computed: a command; None: a record is due.
 
-    `input`: the number of the input it was, -1 for a record.
+    `input`: the number of the input that it was; −1 for a record.
     """
 
     tick: int
@@ -112,12 +112,12 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Script:
-    """What moved a run: `steps` in order, from a simulation of `params` and `seed`.
+    """The commands of a run: `steps` in order, from a simulation of `params` and `seed`.
 
-    ``names``: of its peers, by id. ``own``: the run's own id in the room, if it is on record. ``recorded``:
-    the metrics as on record, (records, metrics), NaN where one is missing. ``times`` and ``at``: UTC and mesh
-    time of the records, ms. ``faults``: what is missing or cannot be read, in words. ``start``: the tick at
-    which it begins.
+    ``names``: names of its peers, by id. ``own``: the run's own id in the room, if recorded. ``recorded``:
+    the recorded metrics, float64 (records, metrics), NaN where missing. ``times``, int64, and ``at``, float64
+    (records,): UTC and mesh time of the records, ms. ``faults``: what is missing or unreadable, in words.
+    ``start``: the first tick.
     """
 
     node: str
@@ -142,10 +142,10 @@ class Script:
         ------
         LogError
             When it is not one run with parameters, seed and inputs on record: exports of the first
-            ChronoFlux, recorders' folders and single files cannot be computed again.
+            ChronoFlux, recorders' folders and single files cannot be recomputed.
         """
         past = run if isinstance(run, PastRun) else PastRun(run)
-        story = past.story()
+        story = past.history()
         steps, rows, times, at, names, own = [], [], [], [], dict[str, str](), ""
         waiting = story.inputs(START)
         given = next(waiting, None)
@@ -193,21 +193,21 @@ class Script:
             faults=told,
         )
 
-    # -- what is in it ---------------------------------------------------------------------------------
+    # -- content --------------------------------------------------------------------------------------
 
     @property
     def peers(self) -> dict[str, int]:
-        """How many fields of each peer moved the swarm, by id."""
+        """The number of fields received from each peer, by id."""
         return dict(Counter(step.command.peer for step in self.steps if isinstance(step.command, Hear)))
 
     @property
     def events(self) -> list[Fire]:
-        """The events, own and heard, in order."""
+        """The events, own and received, in order."""
         return [step.command for step in self.steps if isinstance(step.command, Fire)]
 
     @property
     def ticks(self) -> NDArray[np.int64]:
-        """The ticks of the records, (records,)."""
+        """The ticks of the records, int64 (records,)."""
         return np.array([step.tick for step in self.steps if step.command is None], np.int64)
 
     def named(self, whom: str, ids: Iterable[str], what: str) -> str:
@@ -216,7 +216,7 @@ class Script:
         Raises
         ------
         ParameterError
-            When there is none, or the name is not unique; it lists what there is.
+            When there is none, or the name is not unique; the message lists the known ones.
         """
         known = list(ids)
         found = [id_ for id_ in known if whom in (id_, self.names.get(id_))]
@@ -229,15 +229,15 @@ class Script:
     # -- changed ---------------------------------------------------------------------------------------
 
     def until(self, tick: int) -> Script:
-        """The same up to `tick`."""
+        """The script up to `tick`."""
         steps = [step for step in self.steps if step.tick <= tick]
         return self._with_records(steps, slice(sum(step.command is None for step in steps)))
 
     def between(self, start: int, first: int, last: int) -> Script:
-        """The same as it begins at tick `start`, with a new draw and what holds by then; with the records of
-        ticks `first` to `last` only.
+        """The script from tick `start` on, with the records of ticks `first` to `last` only.
 
-        Parameters, portal mode, mesh time and the fields held of peers are those of that moment.
+        It begins with a new state; parameters, portal mode, mesh time and the peers' fields are those at
+        `start`.
         """
         earlier = [step for step in self.steps if step.tick < start]
         later = [step for step in self.steps if start <= step.tick <= last]
@@ -253,12 +253,12 @@ class Script:
         return dataclasses.replace(self, steps=steps, **arrays)
 
     def without(self, out: Without) -> tuple[Script, int | None]:
-        """The script with these left out, and the first tick at which it differs; None if it does not.
+        """The script without these, and the first tick at which it differs; None if it does not.
 
         Raises
         ------
         ParameterError
-            When nothing like that is on record, naming what there is.
+            When nothing of the kind is recorded; the message lists what is.
         """
         if not out:
             return self, None
@@ -277,7 +277,7 @@ class Script:
             if id_ not in ids:
                 raise ParameterError("ids", id_, "the id of an event on record")
 
-        def left_out(command: Command | None) -> bool:
+        def removed(command: Command | None) -> bool:
             match command:
                 case Hear(peer=peer):
                     return peer in silent
@@ -287,14 +287,14 @@ class Script:
                     return out.events or chosen
             return False
 
-        steps = [step for step in self.steps if not left_out(step.command)]
+        steps = [step for step in self.steps if not removed(step.command)]
         if len(steps) == len(self.steps):
             raise ParameterError("without", str(out), "something that is on record: this run has none")
-        first = next(step.tick for step in self.steps if left_out(step.command))
+        first = next(step.tick for step in self.steps if removed(step.command))
         return dataclasses.replace(self, steps=steps), first
 
     def changed(self, values: Mapping[str, Any], tick: int) -> tuple[Script, int]:
-        """The script with parameters held at these values from `tick` on, whatever the run set them to.
+        """The script with parameters fixed at these values from `tick` on, whatever the run set them to.
 
         Raises
         ------
@@ -321,10 +321,10 @@ class Script:
             steps.append(step)
         return dataclasses.replace(self, steps=steps), tick
 
-    # -- followed --------------------------------------------------------------------------------------
+    # -- following -------------------------------------------------------------------------------------
 
     def begin(self, seed: int | None = None) -> Simulation:
-        """The simulation at its beginning; with another `seed`: another draw of the same."""
+        """The simulation at the start of the script; with another `seed`, another draw."""
         simulation = Simulation(self.params, seed=self.seed if seed is None else seed)
         if self.start:
             simulation.reset(simulation.seed, tick=self.start)
@@ -332,13 +332,13 @@ class Script:
 
 
 def measured(simulation: Simulation) -> list[float]:
-    """The metrics of now, in the order of `METRICS`."""
+    """The present metrics, in the order of `METRICS`."""
     metrics = simulation.metrics()
     return [metrics[name] for name in METRICS]
 
 
 def drawn_anew(command: Command, seed: int | None) -> Command:
-    """A command as it is in another draw of the run: a reset has another seed there."""
+    """The command in another draw of the run, in which a reset has another seed."""
     if seed is None or not isinstance(command, Reset) or command.seed is None:
         return command
     drawn = np.random.SeedSequence([seed, command.seed]).generate_state(1, np.uint64)[0]
@@ -346,7 +346,7 @@ def drawn_anew(command: Command, seed: int | None) -> Command:
 
 
 def _standing(steps: Sequence[Step], tick: int, dt: float) -> list[Command]:
-    """What of these steps holds at a later tick: commands that bring a new simulation there."""
+    """Commands that bring a new simulation to the parameters, mesh time and fields after these steps."""
     values: dict[str, Any] = {}
     anchor: Step | None = None
     standing: dict[str, Fire] = {}

@@ -1,8 +1,8 @@
-"""Runs of one room followed together: each hears the fields that the others send as they are computed.
+"""Recomputes runs of one room together: each receives the fields of the recomputed others.
 
-What a node heard is on record with the mesh time at which it was sent; the sender's anchors tell the tick. So
-a field on record can be replaced by the one that the recomputed sender has at that tick. Fields that match no
-tick of a run that is here (sent while paused, by somebody without a folder, out of a lost tail) are held as
+The record of a received field has the mesh time at which it was sent, and the sender's anchors give the tick.
+So a recorded field can be replaced by that of the recomputed sender at this tick. Fields that match no tick
+of the given runs (sent while paused, by a node without a folder, or after the end of its log) are kept as
 recorded.
 """
 
@@ -24,15 +24,15 @@ from chronoflux.model.state import column
 from chronoflux.replay.script import METRICS, Floats, Script, Step, drawn_anew, measured
 
 ROUNDED = 1e-3
-"""ms to which mesh times of inputs are written; ticks are milliseconds apart."""
+"""Precision (ms) of mesh times of recorded inputs; ticks are milliseconds apart."""
 NUDGE = 1e-9
-"""rad, standard deviation of what a nudge adds to every phase."""
+"""Standard deviation (rad) of the nudge of every phase."""
 
 
 class Source(NamedTuple):
-    """Where a field came from: number of the run, its tick, and the speed that its `omega` is told at.
+    """The origin of a field: number of the run, its tick, and the speed that `omega` refers to.
 
-    ``after``: how many resets at this tick it was sent after.
+    ``after``: how many resets of this tick precede it.
     """
 
     run: int
@@ -42,7 +42,7 @@ class Source(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """A mean field as it is told: each value as float32."""
+    """A mean field as sent: each value rounded to float32."""
 
     R: float
     psi: float
@@ -50,20 +50,20 @@ class Sent(NamedTuple):
 
 
 class _Emit(NamedTuple):
-    """The field of this tick is asked for by others."""
+    """Others need the field of this tick."""
 
     tick: int
     source: Source
 
 
 Links = Mapping[int, Mapping[int, Source]]
-"""For each run: by the number of an input, where its field came from."""
+"""For each run, by number of the input: the origin of its field."""
 
 
 def sources_of(scripts: Sequence[Script]) -> dict[int, dict[int, Source]]:
-    """For each field that a run heard of another one here: which tick of the sender it belongs to.
+    """The sender's tick of each field that a run received from another given run, by mesh time only.
 
-    Only by mesh time; :func:`checked` compares the values.
+    :func:`checked` compares the values.
     """
     places = {script.own: k for k, script in enumerate(scripts) if script.own}
     clocks = [_clocks(script) for script in scripts]
@@ -81,7 +81,7 @@ def sources_of(scripts: Sequence[Script]) -> dict[int, dict[int, Source]]:
 
 
 def _clocks(script: Script) -> list[tuple[Clock, int]]:
-    """The mesh clocks of a run, each with the last tick at which it may have been used."""
+    """The mesh clocks of a run, each with the last tick at which it may have applied."""
     anchors = [(step.tick, step.command) for step in script.steps if isinstance(step.command, Anchor)]
     last = script.steps[-1].tick if script.steps else 0
     ends = [tick for tick, _ in anchors[1:]] + [last]
@@ -91,7 +91,7 @@ def _clocks(script: Script) -> list[tuple[Clock, int]]:
 
 
 def _tick_at(at: float, clocks: Sequence[tuple[Clock, int]], dt: float) -> tuple[int, float] | None:
-    """The tick that has this mesh time, and the speed there."""
+    """The tick with this mesh time, and the speed there; None if there is none."""
     for clock, end in reversed(clocks):
         if at < clock.at - ROUNDED:
             continue
@@ -104,9 +104,12 @@ def _tick_at(at: float, clocks: Sequence[tuple[Clock, int]], dt: float) -> tuple
 
 @dataclass
 class Outcome:
-    """What came of following scripts together: the metrics of each run (records, metrics), and what was
-    refused. ``sent``: the fields that others asked for. ``broken``: fields held as recorded because their
-    sender could not be computed before."""
+    """Result of following scripts together.
+
+    ``rows``: the metrics of each run, float64 (records, metrics). ``refused``: commands that were refused, in
+    words. ``sent``: the fields that others needed. ``broken``: number of fields kept as recorded because
+    their sender could not be computed first.
+    """
 
     rows: list[Floats]
     refused: list[str] = field(default_factory=list)
@@ -116,7 +119,7 @@ class Outcome:
 
 
 class _Follower:
-    """One run on its way; stops where it has to hear a field that is not computed yet."""
+    """Follows one script; stops where it needs a field that is not computed yet."""
 
     def __init__(
         self,
@@ -141,7 +144,7 @@ class _Follower:
         return self._next == len(self._items)
 
     def go(self, sent: dict[Source, Sent]) -> bool:
-        """As far as it can; whether it got any further."""
+        """Advance as far as possible; return whether it advanced."""
         before = self._next
         while not self.done:
             item = self._items[self._next]
@@ -163,7 +166,7 @@ class _Follower:
         return self._next > before
 
     def hold(self) -> None:
-        """Take the field that it waits for as it is on record."""
+        """Keep the field that it waits for as recorded."""
         item = self._items[self._next]
         assert isinstance(item, Step)
         self.held.add(item.input)
@@ -193,18 +196,18 @@ def together(
     seeds: Sequence[int] | None = None,
     nudges: Sequence[tuple[int, int] | None] | None = None,
 ) -> Outcome:
-    """Follow the scripts, each hearing what the others send where `links` say so.
+    """Follow the scripts; fields with an entry in `links` are those of the recomputed senders.
 
     Parameters
     ----------
     seeds
-        One a run: other draws of the same. None: as recorded.
+        One per run: seeds of other draws. None: as recorded.
     nudges
-        One a run: the tick at which its phases are nudged, and a seed for that; None: not.
+        One per run: the tick at which its phases are nudged, and the seed of the nudge; None: no nudge.
     """
     wanted: list[set[Source]] = [set() for _ in scripts]
     for k, own in links.items():
-        # a field that nobody hears any more is not computed: a run without fields goes in long strides
+        # fields that no run needs are not computed, so runs without fields advance many ticks at once
         here = {step.input for step in scripts[k].steps} if own else set()
         for number, source in own.items():
             if number in here:
@@ -224,7 +227,7 @@ def together(
 
 
 def _followed(scripts: Sequence[Script], followers: Sequence[_Follower]) -> Outcome:
-    """Have all go to their ends, each as far as it can without what the others have not sent yet."""
+    """Follow all scripts to their ends, each as far as it can before it needs fields of the others."""
     outcome = Outcome([])
     while not all(follower.done for follower in followers):
         moved = [follower.go(outcome.sent) for follower in followers]
@@ -239,10 +242,9 @@ def _followed(scripts: Sequence[Script], followers: Sequence[_Follower]) -> Outc
 
 
 def checked(scripts: Sequence[Script]) -> tuple[dict[int, dict[int, Source]], Outcome, int]:
-    """The links of recorded runs whose values agree to the bit, the runs as they were, and how many fields
-    are held as recorded.
+    """The links of recorded runs that agree bit for bit, the recomputed runs, and how many fields have none.
 
-    A field sent at a tick at which the swarm was reset may be from before or after that: the value tells.
+    A field sent at a tick with a reset may be from before or after it; its value decides.
     """
     links = sources_of(scripts)
     heard = {
@@ -259,7 +261,7 @@ def checked(scripts: Sequence[Script]) -> tuple[dict[int, dict[int, Source]], Ou
         }
         for k, own in links.items()
     }
-    # as recorded, every field held: what each run sent follows from its own record alone
+    # with every field as recorded, what a run sent depends on its own record only
     wanted: list[set[Source]] = [set() for _ in scripts]
     for own in candidates.values():
         for sources in own.values():
@@ -283,21 +285,21 @@ def checked(scripts: Sequence[Script]) -> tuple[dict[int, dict[int, Source]], Ou
 
 
 def emitted(simulation: Simulation, speed: float) -> Sent:
-    """The mean field of now as a node tells it, `omega` by the second of mesh time."""
+    """The present mean field as a node sends it, with `omega` per second of mesh time."""
     R, psi, omega = simulation.mean_field()
     turning = 0.0 if math.isnan(omega) else omega * speed
     return Sent(*(float(np.float32(value)) for value in (min(R, 1.0), psi, turning)))
 
 
 def nudged(simulation: Simulation, seed: int) -> Simulation:
-    """The same with phases moved by some 1e-9 rad, drawn from `seed`."""
+    """A copy with phases moved by about 1e-9 rad, drawn from `seed`."""
     saved = simulation.save()
     moves = np.random.default_rng(seed).normal(0.0, NUDGE, simulation.params.oscillators)
     return Simulation.load(saved | {"phi": column("phi", saved["phi"] + moves, len(moves))})
 
 
 def _with_emissions(steps: Sequence[Step], wanted: Sequence[Source]) -> list[Step | _Emit]:
-    """The steps with the emissions between them: before the first step of their tick, or after its resets."""
+    """The steps with emissions in between, before the first step of their tick, or after its resets."""
     items: list[Step | _Emit] = []
     place, resets = 0, 0
     before = -1
@@ -314,7 +316,7 @@ def _with_emissions(steps: Sequence[Step], wanted: Sequence[Source]) -> list[Ste
 
 
 def _renews(step: Step) -> bool:
-    """Whether it draws a new state at once."""
+    """Whether the step draws a new state."""
     match step.command:
         case Reset():
             return True

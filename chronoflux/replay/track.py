@@ -1,4 +1,4 @@
-"""`Track`: one run of a replay, with the interface of a node as far as a picture needs it."""
+"""`Track`: one run of a replay, with the interface of a node as far as a view needs it."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
     from chronoflux.replay.replay import Replay
 
 RECORDED, RECOMPUTED = "as recorded", "recomputed"
-"""The two modes: what the record says, and what is computed again from seed, parameters and inputs."""
+"""The two modes: the content of the record, and recomputation from seed, parameters and inputs."""
 MODES = (RECORDED, RECOMPUTED)
 _EMPTY = np.empty(0)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One moment of a run, as a picture shows it.
+    """One moment of a run, as a view shows it.
 
-    ``t``: simulated s. ``R, psi``: the mean field, of the record or of the swarm. ``swarm``: where the
-    oscillators are from, in words. ``there``: whether that is the moment asked for, or on the way there.
-    ``metrics`` and ``peers`` as of the last record before.
+    ``t``: simulated s. ``R``, ``psi`` (rad): the mean field, of the record or of the swarm. ``swarm``: the
+    origin of the oscillators, in words. ``there``: whether this is the requested moment, or one on the way to
+    it. ``metrics`` and ``peers``: those of the last record before.
     """
 
     mode: str
@@ -60,7 +60,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class TrackStatus:
-    """What a track says of itself; the fields of a node's status."""
+    """Status of a track, with the fields of a node's status."""
 
     room: str
     node_id: str
@@ -70,12 +70,12 @@ class TrackStatus:
 
 
 class Track:
-    """A run of `replay`. What reads it may be called from any thread; what computes belongs to its lock.
+    """A run of `replay`. Any thread may read it; computation needs the replay's lock.
 
     Raises
     ------
     LogError
-        When the run has no record, or its manifest does not say what it began with.
+        When the run has no record, or its manifest has no initial parameters and seed.
     """
 
     def __init__(self, replay: Replay, run: RunFiles) -> None:
@@ -91,7 +91,7 @@ class Track:
         self.node: str = str(facts.get("node") or self.record.node or run.name)
         self.seed: int = 0 if self.past is None else self.past.seed
         self.exact: RecomputedRun | None = None
-        self._opening = threading.Lock()  # of `exact` and `past`
+        self._opening = threading.Lock()  # guards `exact` and `past`
         self._swarms = self._open_swarms()
         self._size = self._on_disk()
         self.shown: Frame = self.recorded(0.0)
@@ -111,10 +111,10 @@ class Track:
         arrays = {name: getattr(first, name) for name in ("x", "y", "vx", "vy", "phi")}
         return Swarms(self._run.folder, void, Swarm(**arrays, tick=0, source="as it began", exact=False))
 
-    # -- moments, to be asked for by one thread at a time ----------------------------------------------
+    # -- moments; for one thread at a time -------------------------------------------------------------
 
     def recorded(self, t: float) -> Frame:
-        """What is on record of second `t`."""
+        """What is recorded of second `t`."""
         t = min(max(t, 0.0), self.record.end)
         record, field = self.record, self.record.field
         params = field.params_at(t)
@@ -145,7 +145,7 @@ class Track:
         )
 
     def recomputed(self, t: float, stop: Callable[[], bool] = lambda: False) -> Frame:
-        """The swarm of second `t` computed again, or of where `stop` stopped it."""
+        """The recomputed swarm of second `t`, or of the tick at which `stop()` stopped."""
         exact = self.computing()
         there = exact.seek(self.record.tick(t), stop)
         simulation = exact.simulation
@@ -165,18 +165,18 @@ class Track:
         )
 
     def computing(self) -> RecomputedRun:
-        """The run computed again, opened on first use; to open it, any thread may call this at any time."""
+        """The recomputed run, opened on first use; any thread may call this at any time."""
         with self._opening:
             if self.exact is None:
                 self.exact = RecomputedRun(self.require_past(), growing=self.growing)
             return self.exact
 
     def require_past(self) -> PastRun:
-        """What it began with; a UsageError where nothing says so."""
+        """The run with its initial parameters and seed; UsageError if there are none."""
         if self.past is None:
             raise UsageError(
                 f"{self.name} cannot be recomputed: it has no {MANIFEST} with parameters and seed; "
-                f"mode={RECORDED!r} shows what is on record"
+                f"mode={RECORDED!r} shows what is recorded"
             )
         return self.past
 
@@ -187,11 +187,11 @@ class Track:
             for p in self.record.peerings(t)
         ]
 
-    # -- a run that is still written -------------------------------------------------------------------
+    # -- live runs -------------------------------------------------------------------------------------
 
     @property
     def growing(self) -> bool:
-        """Whether the run is still being written, as far as can be told from here."""
+        """Whether the run is live, as far as is known on this machine."""
         if self.past is None:
             return False
         facts = self.past.facts
@@ -204,16 +204,16 @@ class Track:
         files = [] if folder is None else [*folder.glob("*.jsonl"), *folder.glob("*.parquet")]
         sizes = {}
         for file in files:
-            with contextlib.suppress(OSError):  # closed into a segment just now
+            with contextlib.suppress(OSError):  # just moved into a segment
                 sizes[file.name] = file.stat().st_size
         return sizes
 
     def refresh(self) -> bool:
-        """Take in what was written since the last time; whether there was anything."""
+        """Read what was written since the last call; return whether there was anything."""
         if not self.growing or self.past is None or self._run.folder is None:
             return False
         if not self._opening.acquire(blocking=False):
-            return False  # it is being opened, which may take seconds: the next time then
+            return False  # it is being opened, which may take seconds: try next time
         try:
             self.past = PastRun(self._run.folder)
             size = self._on_disk()
@@ -230,25 +230,25 @@ class Track:
             self._opening.release()
 
     def close(self) -> None:
-        """Let go of its files."""
+        """Close its files."""
         if self._swarms is not None:
             self._swarms.close()
 
-    # -- what a picture asks ---------------------------------------------------------------------------
+    # -- for views ------------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        """The swarm at the moment shown; what was ready last, while another is being made."""
+        """The swarm at the shown moment: the last one that is ready."""
         self._replay.asked()
         return self.shown.snapshot
 
     @property
     def mean_field(self) -> tuple[float, float]:
-        """``R, psi`` (rad) of the moment shown."""
+        """``R``, ``psi`` (rad) at the shown moment."""
         return self.shown.R, self.shown.psi
 
     @property
     def params(self) -> Params:
-        """The parameters in force at the moment shown; the past cannot be changed."""
+        """The parameters at the shown moment; they cannot be changed."""
         return self.shown.snapshot.params
 
     @params.setter
@@ -257,17 +257,17 @@ class Track:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The metrics at the moment shown."""
+        """The metrics at the shown moment."""
         return self.shown.metrics
 
     @property
     def recent(self) -> RecentRecord:
-        """Empty: the time line shows the record of a replayed run."""
+        """Empty: the timeline shows the record of a replayed run."""
         return RecentRecord()
 
     @property
     def peers(self) -> pd.DataFrame:
-        """Its peers at the moment shown: ``id, name, H, dpsi``."""
+        """Its peers at the shown moment: ``id, name, H, dpsi``."""
         import pandas as pd
 
         return pd.DataFrame(self.shown.peers, columns=["id", "name", "H", "dpsi"])
@@ -283,7 +283,7 @@ class Track:
 
     @property
     def playing(self) -> bool:
-        """Whether the replay goes on."""
+        """Whether the replay plays."""
         return self._replay.playing
 
     @property
@@ -292,16 +292,16 @@ class Track:
         return self._replay.closed
 
     def play(self) -> None:
-        """Let the replay go on."""
+        """Play the replay."""
         self._replay.play()
 
     def pause(self) -> None:
-        """Hold the replay."""
+        """Pause the replay."""
         self._replay.pause()
 
     @property
     def speed(self) -> float:
-        """That of the replay, where it is changed too."""
+        """The speed of the replay, which setting it changes."""
         return self._replay.speed
 
     @speed.setter
@@ -309,19 +309,19 @@ class Track:
         self._replay.speed = speed
 
     def fire(self, name: str, **data: Any) -> NoReturn:
-        """Refused with a UsageError: nothing can be fired in the past."""
+        """Raise UsageError: a past run takes no events."""
         self._refuse()
 
     def step(self) -> NoReturn:
-        """Refused likewise; the replay steps from event to event."""
+        """Raise UsageError; :meth:`Replay.step` steps from event to event."""
         self._refuse()
 
     def reset(self) -> NoReturn:
-        """Refused likewise."""
+        """Raise UsageError."""
         self._refuse()
 
     def note(self, text: str) -> NoReturn:
-        """Refused likewise."""
+        """Raise UsageError."""
         self._refuse()
 
     def export_log(self, path: str | os.PathLike[str]) -> Path:
@@ -329,12 +329,12 @@ class Track:
         return export_json(self._run.folder or self._run.files[0], path)
 
     def on_close(self, callback: Callable[[], None]) -> None:
-        """Have a function called when the replay is closed."""
+        """Call a function when the replay is closed."""
         self._replay.on_close(callback)
 
     def _refuse(self) -> NoReturn:
         raise UsageError(
-            f"{self.name} is the past, which cannot be changed: go on from it with cf.join(resume=…)"
+            f"{self.name} is a past run, which cannot be changed: continue it with cf.join(resume=…)"
         )
 
 
@@ -342,7 +342,7 @@ _ARRAYS = ("x", "y", "vx", "vy", "phi")
 
 
 def _source(swarm: Swarm | None, tick: int, dt: float) -> str:
-    """Where the oscillators of a picture are from, in words."""
+    """The origin of the oscillators, in words."""
     if swarm is None:
         return "metrics only, no swarm on record here"
     if swarm.exact:

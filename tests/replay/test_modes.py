@@ -80,7 +80,7 @@ def test_the_check_finds_agreement_and_makes_jumps_short(run: Path) -> None:
     with Replay(run, mode=RECOMPUTED) as replay:
         exact = replay.runs[0].computing()
         assert not exact.agreement
-        while exact.check_on(1):
+        while exact.check_for(1):
             pass
         assert replay.agreement, str(replay.agreement)
         assert "agrees bit for bit" in str(replay.agreement)
@@ -95,7 +95,7 @@ def test_the_check_finds_agreement_and_makes_jumps_short(run: Path) -> None:
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with Replay(copy, mode=RECOMPUTED) as replay:
         exact = replay.runs[0].computing()
-        while exact.check_on(1):
+        while exact.check_for(1):
             pass
         assert not replay.agreement
         assert f"tick {changed['tick']}: psi is" in str(replay.agreement)
@@ -176,7 +176,7 @@ def test_a_position_moves_and_events_are_stepped_to(run: Path) -> None:
             replay.speed = 2000
         with pytest.raises(ParameterError, match="mode = 'live' is not allowed"):
             replay.mode = "live"
-        with pytest.raises(UsageError, match="is the past"):
+        with pytest.raises(UsageError, match="is a past run"):
             replay.runs[0].fire("intent")
 
 
@@ -211,7 +211,7 @@ async def test_computing_is_made_ready_ahead(run: Path) -> None:
         replay.mode = RECOMPUTED
         await until(lambda: track.snapshot().tick == 0 and track.shown.mode == RECOMPUTED)
         assert track.exact is ready
-    assert not replay._player._ahead.is_alive()
+    assert not replay._player._prefetcher.is_alive()
     with Replay(run) as replay:
         replay.frame(3.0)
         assert replay.runs[0].exact is None
@@ -288,7 +288,7 @@ def test_a_run_that_grows_is_followed(run: Path, tmp_path: Path) -> None:
         assert track.growing
         assert 20 < replay.duration < 27
         replay.at(replay.duration)
-        while track.computing().check_on(1):
+        while track.computing().check_for(1):
             pass
         assert replay.agreement
         log.write_bytes(b"".join(whole))
@@ -297,7 +297,7 @@ def test_a_run_that_grows_is_followed(run: Path, tmp_path: Path) -> None:
         replay.extended()
         assert replay.duration > 39
         assert equal(replay.at(replay.duration), PastRun(run).recompute().simulation.snapshot())
-        while track.computing().check_on(1):
+        while track.computing().check_for(1):
             pass
         assert replay.agreement, str(replay.agreement)
         assert not track.refresh()

@@ -17,6 +17,7 @@ from chronoflux.model.simulation import Simulation
 from chronoflux.node.node import Node
 from chronoflux.replay import Replay
 from chronoflux.replay.past_run import PastRun
+from chronoflux.replay.recomputed import RecomputedRun
 from chronoflux.signal.server import SignalServer
 from chronoflux.telemetry import RunLog, load
 from chronoflux.telemetry.format.saved_state import load_saved_state
@@ -88,6 +89,11 @@ async def test_the_engine_is_on_record(tmp_path: Path, monkeypatch: pytest.Monke
     told = str(PastRun(run).recompute())
     assert "recorded by the plain engine, recomputed by the compiled one" in told
     assert "agrees bit for bit" not in told
+    shown = RecomputedRun(PastRun(run), growing=False)
+    while shown.check_for(1):
+        pass
+    assert "recorded by the plain engine, recomputed by the compiled one" in str(shown.agreement)
+    assert "bit for bit with" not in str(shown.agreement)
     with pytest.raises(LogError, match="computed by the plain engine: set CHRONOFLUX_ENGINE=plain"):
         RunLog.resume(run, facts, seq=0, inputs=0)
 
