@@ -486,7 +486,7 @@ class Mesh:
         self._update_state(peer, now)
 
     def _is_unlisted(self, peer: Peer, now: float) -> bool:
-        """Return whether a linked member has not been a neighbour according to the server for `UNNAMED` s.
+        """Return whether the server has not listed a linked member as a neighbour for `UNLISTED_FOR` s.
 
         A restarted server may link other pairs. A peer that is not in the room may have lost only its socket
         to the server, and keeps its link.

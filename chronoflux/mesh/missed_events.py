@@ -88,14 +88,14 @@ class MissedEvents:
     Examples
     --------
     >>> clock = [0.0]
-    >>> missing = Missing(now=lambda: clock[0])
-    >>> missing.tell("a", 4)  # a newcomer does not miss earlier events
-    >>> missing.hear("a", 6, direct=True)
-    >>> missing.tell("a", 7)
-    >>> missing.due()
+    >>> missing = MissedEvents(now=lambda: clock[0])
+    >>> missing.on_reported("a", 4)  # a newcomer does not miss earlier events
+    >>> missing.on_received("a", 6, direct=True)
+    >>> missing.on_reported("a", 7)
+    >>> missing.pop_missed()
     []
     >>> clock[0] = 95.0
-    >>> missing.due()
+    >>> missing.pop_missed()
     [('a', Missed(first=5, last=7, count=2))]
     """
 

@@ -34,7 +34,7 @@ class Roster:
     Examples
     --------
     >>> roster = Roster(now=lambda: 0.0)
-    >>> roster.take(RosterMessage([RosterMember("a", 1, "headless", True)], whole=True, size=1))
+    >>> roster.apply(RosterMessage([RosterMember("a", 1, "headless", True)], whole=True, size=1))
     >>> roster.belongs("a"), roster.belongs("b")
     (True, False)
     """

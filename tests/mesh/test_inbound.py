@@ -60,7 +60,7 @@ class Member:
             self._room.mail.append((self.id, other, message))
 
     def hear(self, sender: str, message: dict[str, Any]) -> None:
-        self.intake.take(self.peers[sender], messages.parse(messages.to_object(message)))
+        self.intake.handle(self.peers[sender], messages.parse(messages.to_object(message)))
 
 
 class Room:
@@ -160,11 +160,11 @@ def test_the_pixels_of_an_old_clients_window_are_taken_as_they_are(world: World)
     places = [(1366 * n / 29, 768 * n / 29) for n in range(30)] + [(-1e6, 1e6), (1e6, -0.5)]
     for x, y in places:
         said = {"type": "intent", "intent": {"x": x, "y": y, "E": 0.35, "sigma": 80}}
-        member.intake.take(old, messages.parse(said))
+        member.intake.handle(old, messages.parse(said))
     assert [(event.data["x"], event.data["y"]) for event in member.applied] == places
     assert {event.data["sigma"] for event in member.applied} == {min(80.0, world[0])}
     with pytest.raises(ParameterError, match="intent"):
-        member.intake.take(old, messages.parse({"type": "intent", "intent": {"x": 1e7, "y": 1.0}}))
+        member.intake.handle(old, messages.parse({"type": "intent", "intent": {"x": 1e7, "y": 1.0}}))
 
 
 def test_in_a_partial_mesh_old_events_are_known_whatever_the_world() -> None:
@@ -175,7 +175,7 @@ def test_in_a_partial_mesh_old_events_are_known_whatever_the_world() -> None:
         for neighbour in room.links[member.id]:
             member.peers[neighbour].world = (800.0 + 10 * int(neighbour[1:]), 600.0)
     for name in ("n0", "n3"):
-        room.members[name].intake.take(
+        room.members[name].intake.handle(
             Peer("old"), messages.parse({"type": "intent", "intent": {"x": 1300.0, "y": 2.0}})
         )
     room.deliver(random.Random(1))

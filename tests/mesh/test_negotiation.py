@@ -171,7 +171,7 @@ async def test_after_a_stall_links_are_checked_at_once(dialling: Negotiation, di
         dialling.check(peer, now + 3.0, "me", joined=True)
     assert dead.link is not links[0]
     assert dead.dials
-    assert "nothing heard" in dead.reason
+    assert "nothing received" in dead.reason
     assert alive.link is links[1]
     assert dead.woke_at is alive.woke_at is None
     await dialling.close("done")

@@ -77,7 +77,7 @@ class Scene:
     def take(self, peer: Peer, message: messages.Message) -> None:
         """What the mesh does: count what is refused."""
         try:
-            self.intake.take(peer, message)
+            self.intake.handle(peer, message)
         except ProtocolError as error:
             peer.refuse(error)
 

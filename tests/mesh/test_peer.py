@@ -44,7 +44,7 @@ def test_ours_are_judged_by_what_is_heard(way: str, silence: float, state: str) 
 
 def test_old_clients_are_judged_by_their_connection() -> None:
     """An old client may be silent as long as its link is open."""
-    old = peer(ours=False, heard_direct=NOW - 500)
+    old = peer(ours=False, last_direct=NOW - 500)
     assert old.current_state(NOW) == "live"
     old.link = None
     assert old.current_state(NOW) == "connecting"
@@ -86,12 +86,12 @@ def test_before_a_hello_the_kind_and_the_servers_mark_decide(
 
 def test_the_way_changes_after_two_seconds_of_silence() -> None:
     """An open link counts as direct for 2 s after its last word; then what the relay carries counts."""
-    known = peer(heard_direct=NOW - 1.9, heard_relay=NOW)
+    known = peer(last_direct=NOW - 1.9, last_relayed=NOW)
     assert known.via(NOW) == "direct"
     assert known.via(NOW + 0.2) == "relay"
     known.last_direct = NOW + 0.3
     assert known.via(NOW + 0.4) == "direct"
-    assert peer(link=None, heard_relay=NOW - 2.1).via(NOW) == ""
+    assert peer(link=None, last_relayed=NOW - 2.1).via(NOW) == ""
     known.link.by_turn = True  # type: ignore[union-attr, misc]
     assert known.via(NOW + 0.4) == "turn"
 
@@ -132,7 +132,7 @@ def test_the_table_says_why_not_direct(facts: dict[str, Any], words: str) -> Non
 
 def test_what_was_refused_and_dropped_is_in_the_table() -> None:
     """The row of a peer counts its refused messages and those it did not get in time."""
-    known = peer(heard_direct=time.monotonic())
+    known = peer(last_direct=time.monotonic())
     known.refused.update(field=2, intent=1)
     known.link.dropped = 4  # type: ignore[union-attr]
     row = known.row(None, 0.0)

@@ -50,7 +50,7 @@ class House(Hall):
                     case p.PeerLeft() | p.Unlink():
                         self.links[secret].discard(message.peer_id)
                     case p.Roster():
-                        self.rosters[secret].take(message)
+                        self.rosters[secret].apply(message)
             self._read[number] = len(heard)
 
     def pass_time(self, seconds: float) -> None:
@@ -196,12 +196,12 @@ def _named(links: dict[str, set[str]], them: list[bytes]) -> dict[bytes, set[str
 
 def test_the_word_of_who_left_counts_no_more() -> None:
     """Whoever joins and leaves with ever new names gathers no votes."""
-    recollections = RecoveryReports(since=1000)
+    reports = RecoveryReports(since=1000)
     for n in range(10):
         lie = p.JoinRoom(room="r", known=[p.Known("x", 1)])
-        recollections.hear(f"liar{n}", lie)
-        assert recollections.joined(["x"]) == {}
-        recollections.forget(f"liar{n}")
+        reports.add(f"liar{n}", lie)
+        assert reports.joined(["x"]) == {}
+        reports.remove(f"liar{n}")
 
 
 def test_what_is_remembered_is_bounded_on_the_wire() -> None:

@@ -45,17 +45,17 @@ class Scene:
         self.views[id_], self.dials[id_], self.heard[id_] = set(), set(), []
         self.rosters[id_], self.hears[id_], self.said[id_] = Roster(now=lambda: 0.0), {}, {}
         member = Member(id_, "room1", number, {"kind": kind}, number, lasting)
-        self.take(self.room.enter(member, [], self.now))
+        self.take(self.room.add(member, [], self.now))
 
     def leave(self, id_: str) -> None:
         member = self.room.members[id_]
         member.connection = None
-        self.take(self.room.leave([member], self.now))
+        self.take(self.room.remove([member], self.now))
         del self.views[id_]
 
     def drop(self, id_: str) -> None:
         self.room.members[id_].connection = None
-        self.take(self.room.away(self.now))
+        self.take(self.room.on_connection_lost(self.now))
 
     def wait(self, seconds: float) -> None:
         end = self.now + seconds
@@ -73,7 +73,7 @@ class Scene:
             member.metadata = {"kind": kind}
         self.views[id_], self.dials[id_] = set(), set()
         self.hears[id_], self.said[id_] = {}, {}
-        self.take(self.room.back(member, [], self.now, changed=changed))
+        self.take(self.room.restore(member, [], self.now, changed=changed))
 
     def take(self, sends: Iterable[Send]) -> None:
         """Hear all that one event caused; of each pair newly linked by it, one side is told to dial."""
@@ -108,7 +108,7 @@ class Scene:
                 self.views[me].add(message.peer_id)
                 self.hears[me][message.peer_id] = message.hears
             case p.Roster():
-                self.rosters[me].take(message)
+                self.rosters[me].apply(message)
             case p.PeerLeft() | p.Unlink():
                 self.views[me].discard(message.peer_id)
                 self.said[me].pop(message.peer_id, None)

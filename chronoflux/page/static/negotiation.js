@@ -70,7 +70,7 @@ export class Negotiation {
     const silent = peer.linked && peer.ours && peer.dials && silence > SILENT_LINK;
     const due = peer.redialAt !== null && now >= peer.redialAt;
     if (joined && (silent || due)) {
-      if (peer.linked) peer.reason = `nothing heard over the link for ${silence.toFixed(0)} s`;
+      if (peer.linked) peer.reason = `nothing received over the link for ${silence.toFixed(0)} s`;
       this.dial(peer);
     }
   }

@@ -132,7 +132,7 @@ export class Peer {
 
   /** Why not directly, or what else is odd. @param {number} now */
   why(now) {
-    if (this.linked && this.ours && !this.direct(now)) return "nothing heard over the link";
+    if (this.linked && this.ours && !this.direct(now)) return "nothing received over the link";
     if (this.serverOnly) return "a client of the first ChronoFlux: it is heard through the server";
     if (this.link && !this.linked) return this.reason ? `connecting again, after: ${this.reason}` : "connecting";
     if (this.linked && !this.ours && now - this.opened > HELLO_DEADLINE) return "a client of the first ChronoFlux";
