@@ -34,7 +34,7 @@ async def test_a_visitor_with_a_phone(server: SignalServer, joined: Joiner, tmp_
         wire = Wire().watch(page)
         await visit(page, f"{url}/?room=room2")
         await until(lambda: peer.peers["via"].tolist() == ["direct"], 60, "a link to the visitor")
-        assert peer.peers["kind"].tolist() == ["visitor"]
+        assert peer.peers["kind"].tolist() == ["notebook"]
         await until(lambda: len(wire.shown) > 10, 60, "frames on the phone")
 
         # One column, as wide as the screen, without code.
