@@ -174,7 +174,7 @@ async def test_bad_wishes_are_refused_at_once(tmp_path: Path, monkeypatch: pytes
     made."""
     logs = tmp_path / "logs"
     for options, error, what in (
-        ({"phases": 0}, UsageError, "phases = 0: give simulated seconds"),
+        ({"phases": 0}, UsageError, "phases = 0: give a number of simulated seconds"),
         ({"phases": "1"}, UsageError, "phases = '1'"),
         ({"phases_of": 3}, UsageError, "give the interval too"),
         ({"phases": 1.0, "phases_of": 0}, UsageError, "phases_of = 0"),
@@ -201,7 +201,7 @@ def test_damaged_phases_are_found(tmp_path: Path) -> None:
     chunk.write_bytes(content[: len(content) // 2])
     assert "phases.zarr" in (check_phases(store) or "")
     chunk.unlink()
-    assert "phi is missing in the rows from 0 on" in (check_phases(store) or "")
+    assert "phi is missing in rows 0 to 49" in (check_phases(store) or "")
 
 
 def test_headless_nodes_record_too(tmp_path: Path) -> None:

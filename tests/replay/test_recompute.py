@@ -232,7 +232,7 @@ async def test_what_cannot_be_gone_on_with(tmp_path: Path) -> None:
     """A run that is still written, parameters beside it, and a folder that is no run are refused by name."""
     run = await ran(offline(tmp_path), 1)
     facts = json.loads((run / "run.json").read_text())
-    with pytest.raises(LogError, match="being written by process 1"):
+    with pytest.raises(LogError, match="process 1 is writing it"):
         RunLog.resume(run, facts | {"status": "running", "pid": 1}, seq=0, inputs=0)
     with pytest.raises(UsageError, match="leave out params, seed"):
         offline(tmp_path, resume=run, params=SMALL, seed=1)
