@@ -239,7 +239,7 @@ async def test_what_cannot_be_gone_on_with(tmp_path: Path) -> None:
     with pytest.raises(LogError, match="does not exist"):
         offline(tmp_path, resume=tmp_path / run.name / "keyframes")
     (run / "run.json").write_text("{}")
-    with pytest.raises(LogError, match=r"run\.json.*does not say what the run began with"):
+    with pytest.raises(LogError, match=r"run\.json.*does not have the initial parameters"):
         PastRun(run)
 
 
