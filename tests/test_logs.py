@@ -126,7 +126,7 @@ def test_repair_leaves_a_running_log_alone(tmp_path: Path) -> None:
         log.flush()
         found = call("repair", log.path)
         assert found.exit_code == 1
-        assert "being written" in found.stderr
+        assert "is writing it" in found.stderr
 
 
 def test_export(run: Path, tmp_path: Path) -> None:

@@ -168,9 +168,9 @@ def _announce(server: SignalServer, *, page: bool) -> None:
     here = f'await cf.join("room1", server="{server.url}"{token})'
     if network.is_loopback(server.host):
         click.echo(f"On this machine join with: {here}")
+        click.echo("To open it to other machines: --host 0.0.0.0")
         if page:
             click.echo(f"In a browser: {_page_url(server.url)}")
-        click.echo("To open it to other machines: --host 0.0.0.0")
         return
     if open_at:
         click.echo(f'Join with: await cf.join("room1", server="{open_at[0]}"{token})')

@@ -217,7 +217,9 @@ def test_spread_is_found_with_its_delay() -> None:
 def test_spread_between_strangers_is_chance() -> None:
     """Of unrelated AR series about 5 % give p ≤ .05, the search for the best lag included."""
     p = [
-        spread(ar(0.8, 600, 2 * i), ar(0.8, 600, 2 * i + 1), step=1, longest=10).correlation.p
+        spread(
+            ar(0.8, 600, 2 * i), ar(0.8, 600, 2 * i + 1), step=1, longest=10, stationary=True
+        ).correlation.p
         for i in range(200)
     ]
     assert np.mean(np.array(p) <= 0.05) == pytest.approx(0.05, abs=0.045)

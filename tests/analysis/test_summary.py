@@ -112,5 +112,5 @@ def test_a_linked_room_is_told_from_strangers(tmp_path: Path) -> None:
 
     report = study_room(cf.load(tmp_path), surrogates=19, ksg=0, null_runs=compute, skip_settling=False)
     assert "the phase locking of the nodes is higher than in null runs" in report.summary[2]
-    assert "phase locking: this room against nodes that are not linked: no set of strangers" in report.text()
+    assert "phase locking: this room against nodes that are not linked: coupled" in report.text()
     assert "--null-runs" not in report.summary[4]

@@ -103,7 +103,7 @@ async def test_a_newcomer_an_hour_off_disturbs_nobody(server: SignalServer, tmp_
         assert [data["why"] for data in clocks] == ["start", "moved"]
         assert clocks[-1]["reference"] == first.peer_id
         assert clocks[-1]["step_ms"] == pytest.approx(-HOUR, abs=1000)
-        ahead._log.flush()  # type: ignore[union-attr]
+        ahead.flush()
         await until(lambda: len(cf.load_peerings(ahead.path)) > 0)
         assert cf.load_peerings(ahead.path)["uncertainty_ms"].notna().all()
 

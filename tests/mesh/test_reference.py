@@ -216,7 +216,7 @@ def test_who_does_not_answer_is_passed_over(degree: int | None) -> None:
     lead = net.hosts["n3"].mesh.now()
     assert all(abs(net.hosts[name].mesh.now() - lead) <= FULL for name in [*others, "n1", "n12"])
     if not degree:
-        net.hosts["n2"].mesh._fixed = net.hosts["n3"].mesh._fixed
+        net.hosts["n2"].mesh._linear = net.hosts["n3"].mesh._linear
         net.hosts["n2"].lies, before = None, steps(net, others)
         net.run(net.time + 30 * SECOND)
         assert followed(net, others) == {"n2"}

@@ -53,7 +53,7 @@ def test_a_file_does_what_it_says() -> None:
         ("eta = 0.1", "eta = -0.1", 13, "eta"),
         ("ramp = { kappa = [0, 2] }", "ramp = { kappa = [0, 2000] }", 18, "kappa"),
         ("ramp = { kappa = [0, 2] }", "ramp = { kappa = [0] }", 18, "two numbers"),
-        ("ramp = { kappa = [0, 2] }", "", 15, "only one"),
+        ("ramp = { kappa = [0, 2] }", "", 15, "exactly one"),
         ('at = "1m"', "", 11, "at, every or between"),
         ('at = "1m"', 'at = "1m', 12, "TOML"),
     ],

@@ -119,6 +119,8 @@ async def test_a_reloaded_page_goes_on_and_its_log_is_a_run(
         assert await page.evaluate("window.chronoflux.node.mesh.id") == identity
         assert after["t"] > before["t"]
         assert after["portal"] is True
+        told = "window.chronoflux.node.history.filter(record => record.peers > 0).length > 2"
+        await until(lambda: page.evaluate(told), 30, "records with a peer")
         await page.click("#open-drawer")
         async with page.expect_download() as download:
             await page.click("#save-log")

@@ -15,7 +15,7 @@ from tests.page import make_static
 
 HERE = Path(__file__).parent
 EVENTS: list[tuple[int, str, dict[str, Any]]] = [
-    (100, "intent", {"x": 300.0, "y": 200.0}),
+    (100, "intent", {"x": 300.0, "y": 200.0, "sigma": 80.0}),
     (300, "pacemaker_flip", {}),
     (400, "lion_gate", {"on": True}),
     (700, "lion_gate", {"on": False}),

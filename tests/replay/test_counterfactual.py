@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -248,7 +249,7 @@ def test_a_run_that_goes_on_is_read_again_and_what_was_begun_stays_with_what_it_
     later = before.alternative()
     _read.cache_clear()
     _changed.cache_clear()
-    assert [len(rows) for rows in compute(later)] == [records]
+    assert [len(rows) for rows in compute(later, os.getpid())] == [records]
 
 
 def test_who_hears_nobody_does_not_wait_for_what_others_send(room: list[Path]) -> None:

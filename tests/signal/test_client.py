@@ -306,7 +306,7 @@ def web_server() -> Iterator[str]:
 
 async def test_a_web_server_is_told_apart(web_server: str) -> None:
     """A port where something else speaks HTTP is refused, with the reason."""
-    assert "no ChronoFlux signaling server: it answers with HTTP 404" in await refused(web_server)
+    assert "not a ChronoFlux signaling server: it answers with HTTP 404" in await refused(web_server)
 
 
 @pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x00\xff\x00\xff\r\n\r\n"])
@@ -346,9 +346,9 @@ async def test_certificates_are_checked(tmp_path: Path, server: SignalServer) ->
         async with running(secure.url, tls=ssl.create_default_context(cafile=str(cert))) as ours:
             await joined(ours)
         async with running(secure.url.replace("wss:", "ws:")) as ours:
-            await until(lambda: "is it wss://" in ours.client.reason)
+            await until(lambda: "use wss://" in ours.client.reason)
     async with running(server.url.replace("ws:", "wss:")) as ours:
-        await until(lambda: "is it ws://" in ours.client.reason)
+        await until(lambda: "use ws://" in ours.client.reason)
 
 
 @contextlib.asynccontextmanager

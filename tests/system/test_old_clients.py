@@ -131,7 +131,7 @@ async def test_runners_and_bridges_are_what_they_are_and_dialled_once(
         offers = [message for message in old.of("signal") if message["signal"].get("type") == "offer"]
         assert len(offers) == (first == "old client")
         assert way(node) == [[kind, "live", "server"]]
-        assert "hears and is heard through the server" in node.peers["reason"][0]
+        assert "is reached only through the server" in node.peers["reason"][0]
         assert "1 by the server" in node.status.text
         assert set(peer_changes(node)) <= {"server"}
     await until(lambda: len(node.peers) == 0)

@@ -261,7 +261,10 @@ async def test_a_pair_links_by_the_turn_server_of_the_recipe(
 
 def test_systemd_takes_its_unit(tmp_path: Path) -> None:
     """The documented unit is one that systemd finds right, and its command one that we take."""
-    unit = replaced(recipe("[Unit]"), **{"/opt/chronoflux/.venv/bin/python": sys.executable})
+    unit = replaced(
+        recipe("[Unit]"),
+        **{"/opt/chronoflux/.venv/bin/chronoflux": str(Path(sys.executable).with_name("chronoflux"))},
+    )
     (command,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
     line = shlex.split(replaced(command, **{"%H": "host", "/var/lib/chronoflux": str(tmp_path / "logs")}))
     done = subprocess.run([*line, "--dry-run"], capture_output=True, text=True, timeout=120)

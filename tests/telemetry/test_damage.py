@@ -164,7 +164,7 @@ def test_damaged_phases_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
     assert np.isnan(again[4:8]).all()
     with load_phases(store, strict=True) as data, pytest.raises(LogError, match=words):
         _ = data.phi.values
-    assert "rows from 4 on, up to 7" in (check_phases(store) or "")
+    assert "in rows 4 to 7" in (check_phases(store) or "")
 
 
 def test_rows_without_a_tick_are_left_out(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_values_beyond_their_range_are_damage(value: float, words: str, tmp_path
     path = older(tmp_path / "phases.zarr", phases)
     with pytest.warns(UserWarning, match="has no checksums"):
         data = load_phases(path)
-    with data, pytest.warns(UserWarning, match=f"phi is damaged: .*{words}.* in the rows from 4 on, up to 7"):
+    with data, pytest.warns(UserWarning, match=f"phi is damaged: .*{words}.* in rows 4 to 7"):
         found = data.phi.values
     assert np.isnan(found[4:8]).all()
     np.testing.assert_array_equal(found[:4], PHASES[:4])
