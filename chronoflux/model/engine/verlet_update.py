@@ -357,7 +357,8 @@ def _validity_horizon(
         sure = select(end, NEVER, minimum(held + floor(spare / (slope + TINY)), end - 1), held)
         held, spare = sure, spare - (sure - held) * slope
         tick = select(end, NEVER, select(excess, NEVER, held + 1, floor((held + end) * 0.5)), held * 2)
-    travel = (held + 1) * (own + local * (held + 2) * 0.5) * (1 + SLACK)
+    # A drag above 2 reverses velocities and makes them grow; the horizon is 0 then.
+    travel = (held + 1) * (own * max(1.0, drag - 1) + local * (held + 2) * 0.5) * (1 + SLACK)
     search_due = select(radius - inner - gap * 0.5, (held + 1) * (own + fastest), 1.0, 0.0)
     store(lanes, VALID, select(outer, radius - slack, held, -1.0))
     store(lanes, RADIUS, radius - travel)

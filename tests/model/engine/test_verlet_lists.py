@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
@@ -57,6 +57,19 @@ SPEEDS = [0.0, 1e-6, 0.01, 0.5, 20.0, 1e4, 1e9]
         st.sampled_from(["go", "go", "go", "intent", "flip", "portal", "gamma", "k", "coupling", "reset"]),
         max_size=14,
     ),
+)
+@example(  # drag reverses velocities and makes them 159 times as large in a tick
+    n=97,
+    k=4,
+    world=(1e7, 1e7),
+    boundary="torus",
+    shape="clusters",
+    speed=0.5,
+    gamma=0.0,
+    eta=1e4,
+    dt=0.016,
+    seed=99,
+    script=[],
 )
 def test_equal_to_brute_force_at_every_tick(
     n, k, world, boundary, shape, speed, gamma, eta, dt, seed, script
