@@ -34,7 +34,6 @@ export class Inbound {
    * @param {() => number} options.now s
    */
   constructor(options) {
-    Object.assign(this, options);
     this.events = options.events;
     this._gossip = options.gossip;
     this._clock = options.clock;

@@ -135,6 +135,7 @@ export class Simulation {
     this._turns = new Float64Array(Math.max(1, Math.round(OMEGA_WINDOW / params.dt)));
     this._turned = 0;
     this._allocate();
+    /** The mean field's phase at the tick that begins, rad. */
     this._psi = order(this.phi)[1];
   }
 
@@ -253,8 +254,10 @@ export class Simulation {
 
   _step() {
     const { params } = this;
-    for (const { name, age, data } of this._queue.splice(0)) EVENTS[name](this, age, data);
-    this._psi = order(this.phi)[1];
+    if (this._queue.length) {
+      for (const { name, age, data } of this._queue.splice(0)) EVENTS[name](this, age, data);
+      this._psi = order(this.phi)[1];
+    }
     this._move();
     if (params.integrator === "rk4") this._rungeKutta();
     else this._euler();
@@ -262,6 +265,7 @@ export class Simulation {
     let turn = (psi - this._psi + Math.PI) % TAU;
     if (turn < 0) turn += TAU;
     this._turns[this._turned % this._turns.length] = turn - Math.PI;
+    this._psi = psi;
     this._turned++;
     this.tick++;
     this.pulses = this.pulses.filter((pulse) => alive([pulse], this.t).length > 0);

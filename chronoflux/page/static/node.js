@@ -55,7 +55,6 @@ export class PageNode {
     if (kept) this.log.restore(kept.log);
     this.clock = new MeshClock(() => performance.now(), () => performance.timeOrigin + performance.now(), clockTick());
     this.paused = false;
-    this.stalls = 0;
     /** The latest metrics. @type {Record<string, number>} */
     this.metrics = { ...this.swarm.metrics(), H_mesh: NaN, peers: 0 };
     this.onNews = onNews;
@@ -233,7 +232,6 @@ export class PageNode {
     const length = 1000 * swarm.params.dt;
     const late = this.clock.now() - swarm.meshTime();
     if (late > STALL || late < -AHEAD) {
-      this.stalls++;
       this._anchor(late > 0 ? "stall" : "clock set back");
       if (late > 0) this._write("stall", { data: { ms: Math.round(late) } });
       return;
